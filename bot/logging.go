@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -14,16 +15,52 @@ import (
 // textRedactor removes personal data and secrets from a text.
 type textRedactor interface{ Text(string) string }
 
-// sentryHandler is a [slog.Handler] that also sends redacted records of level
-// error to Sentry.
+// sentryHandler is a [slog.Handler] that also sends records of level error to
+// Sentry. The client redacts every report, see redactReport.
 type sentryHandler struct {
 	slog.Handler
 	hub       *sentry.Hub
-	redact    textRedactor
 	component string
 }
 
-// errorReporter redacts an error and sends it to Sentry. It is for errors that do
+// redactReport redacts every text of a report, just before it is sent. It keeps only
+// the parts that it knows: a new part of a report, such as a breadcrumb of an
+// integration, does not leave.
+func redactReport(e *sentry.Event, red textRedactor) *sentry.Event {
+	out := sentry.NewEvent()
+	out.EventID, out.Timestamp, out.Level, out.Platform, out.Sdk = e.EventID, e.Timestamp, e.Level, e.Platform, e.Sdk
+	out.Environment, out.Release, out.ServerName = e.Environment, e.Release, e.ServerName
+	out.Message = red.Text(e.Message)
+	for name, value := range e.Tags {
+		out.Tags[name] = red.Text(value)
+	}
+	for name, c := range e.Contexts {
+		clean := sentry.Context{}
+		for key, value := range c {
+			clean[key] = redactValue(value, red)
+		}
+		out.Contexts[red.Text(name)] = clean
+	}
+	for _, x := range e.Exception {
+		out.Exception = append(out.Exception, sentry.Exception{Type: red.Text(x.Type), Value: red.Text(x.Value), Stacktrace: x.Stacktrace})
+	}
+	for _, th := range e.Threads {
+		out.Threads = append(out.Threads, sentry.Thread{ID: th.ID, Name: th.Name, Stacktrace: th.Stacktrace, Crashed: th.Crashed, Current: th.Current})
+	}
+	return out
+}
+
+// redactValue returns numbers and booleans unchanged, and every other value as redacted
+// text.
+func redactValue(value any, red textRedactor) any {
+	switch value.(type) {
+	case bool, int, int64, float64:
+		return value
+	}
+	return red.Text(fmt.Sprint(value))
+}
+
+// errorReporter sends an error to Sentry, redacted. It is for errors that do
 // not belong in the log because they may quote responses of external systems.
 type errorReporter func(component string, err error)
 
@@ -46,21 +83,19 @@ func newLogger(c Telemetry, out io.Writer, red textRedactor) (log *slog.Logger, 
 		return slog.New(h), func(string, error) {}, func() {}, nil
 	}
 	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
-		AttachStacktrace: true, HTTPTransport: outbound.NewTransport(outbound.Limits{MaxResponse: maxSentryResponse}), BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
-			e.User, e.Request, e.Breadcrumbs = sentry.User{}, nil, nil
-			return e
-		}})
+		AttachStacktrace: true, HTTPTransport: outbound.NewTransport(outbound.Limits{MaxResponse: maxSentryResponse}),
+		BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event { return redactReport(e, red) }})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	r := &sentryHandler{Handler: h, hub: sentry.NewHub(client, sentry.NewScope()), redact: red}
+	r := &sentryHandler{Handler: h, hub: sentry.NewHub(client, sentry.NewScope())}
 	return slog.New(r), r.report, func() { client.Flush(2 * time.Second) }, nil
 }
 
 func (r *sentryHandler) report(component string, err error) {
 	hub := r.hub.Clone()
 	hub.Scope().SetTag("component", component)
-	hub.CaptureMessage(r.redact.Text(err.Error()))
+	hub.CaptureMessage(err.Error())
 }
 
 // Handle logs the record and, if its level is error, sends it to Sentry.
@@ -73,11 +108,11 @@ func (r *sentryHandler) Handle(ctx context.Context, rec slog.Record) error {
 			if a.Key == "component" {
 				hub.Scope().SetTag("component", a.Value.String())
 			} else {
-				hub.Scope().SetContext(a.Key, sentry.Context{"value": r.redact.Text(a.Value.String())})
+				hub.Scope().SetContext(a.Key, sentry.Context{"value": a.Value.String()})
 			}
 			return true
 		})
-		hub.CaptureMessage(r.redact.Text(text))
+		hub.CaptureMessage(text)
 	}
 	return r.Handler.Handle(ctx, rec)
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -58,20 +59,21 @@ func TestLogger_SendsRedactedErrorsToSentry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	log.With("component", "part of jane@example.com").Error("odd values", "err", "password: correct horse battery staple", "group", slog.GroupValue(slog.String("inner", "jane@example.com")))
 	log.With("component", "desk").Error("could not write to jane@example.com", "err", errors.New("refused for jane@example.com"))
 	report("effect", errors.New("reply of the relay: no such user jane@example.com"))
 	log.Info("nothing for Sentry")
 	flush()
-	if len(reports) != 2 {
-		t.Fatalf("got %d reports, want 2", len(reports))
+	if len(reports) != 3 {
+		t.Fatalf("got %d reports, want 3", len(reports))
 	}
-	all := <-reports + <-reports
+	all := <-reports + <-reports + <-reports
 	for _, want := range []string{`"component":"desk"`, `"component":"effect"`, "could not write to [email]", "no such user [email]", `"environment":"test"`} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the reports do not contain %s:\n%s", want, all)
 		}
 	}
-	if strings.Contains(all, "jane@") || strings.Contains(written.String(), "jane@") {
+	if strings.Contains(all, "jane@") || strings.Contains(all, "horse battery") || strings.Contains(written.String(), "jane@") {
 		t.Errorf("got an address, want it redacted:\n%s\n%s", all, written.String())
 	}
 	if !strings.Contains(written.String(), "nothing for Sentry") {

@@ -163,17 +163,23 @@ func participants(b incident.Brief) []incident.PersonID {
 }
 
 // addressesOf returns the mail addresses of people. It skips people without an
-// address and logs invalid addresses.
+// address and logs invalid addresses. A name is never parsed: an odd one must not cost
+// its owner the mail.
 func (m *Mailer) addressesOf(d incident.Directory, people ...incident.PersonID) []*mail.Address {
 	var list []string
+	names := map[string]string{}
 	for _, id := range people {
 		if p, ok := d.Person(id); ok {
 			if a := p.IDAt(incident.ProviderMail); a != "" {
-				list = append(list, (&mail.Address{Name: p.Name, Address: a}).String())
+				list = append(list, (&mail.Address{Address: a}).String())
+				names[a] = flat(p.Name)
 			}
 		}
 	}
 	out, invalid := addresses(list)
+	for _, a := range out {
+		a.Name = names[a.Address]
+	}
 	if invalid != nil {
 		m.log.Warn("skipped invalid mail addresses", "err", invalid)
 	}

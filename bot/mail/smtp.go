@@ -9,6 +9,7 @@ import (
 	"net/mail"
 	"strings"
 	"time"
+	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -209,5 +210,16 @@ func (m *Mailer) messageID(mark string) string {
 	return local + "@" + m.domain
 }
 
-// flat returns s on one line.
-func flat(s string) string { return strings.Join(strings.Fields(s), " ") }
+// flat returns s on one line, without control characters and changes of the writing
+// direction.
+func flat(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.Is(unicode.Cc, r), r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069', r == '\u200e', r == '\u200f', r == '\ufeff':
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))), " ")
+}

@@ -318,3 +318,32 @@ func TestPageAndWebhooks(t *testing.T) {
 		t.Errorf("ping: got %+v, want no signal", got)
 	}
 }
+
+// A page links only to web addresses, and its texts contain no character that deceives
+// its reader.
+func TestPage_HostileTexts(t *testing.T) {
+	a, c := account(t)
+	b := brief()
+	b.Incident.Title = "x\x1b[31m\u202egnp.exe\r\n\x00y\u2066"
+	b.Incident.Alerts = nil
+	for _, u := range []string{"javascript:alert(1)", "JaVaScRiPt://x/%0aalert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x", "file:///etc/passwd", "//evil.example", "https://", "https://x.example/\"><script>", "https://x.example/\nx", "https://ok.example/1"} {
+		b.Incident.Alerts = append(b.Incident.Alerts[:min(len(b.Incident.Alerts), 4)], incident.AlertRef{Source: "s\u202e", Kind: "k\x1b", URL: u})
+		if _, err := c.Page(t.Context(), b, effect("1", "0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := 0
+	for _, r := range a.Requests() {
+		if strings.ContainsAny(r.Event.Payload.Summary, "\x1b\x00\r\n\u202e\u2066") {
+			t.Errorf("got summary %q", r.Event.Payload.Summary)
+		}
+		for _, l := range r.Event.Links {
+			if links++; !strings.HasPrefix(l.Href, "https://slack.com/") && l.Href != "https://ok.example/1" || strings.ContainsAny(l.Text, "\x1b\u202e") {
+				t.Errorf("got link %+v", l)
+			}
+		}
+	}
+	if links != 11 {
+		t.Errorf("got %d links, want the channel ten times and one alert", links)
+	}
+}

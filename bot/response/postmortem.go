@@ -10,9 +10,9 @@ import (
 )
 
 // Document returns a revision of the postmortem if the reader may see the incident.
-// Readers inside Tocsin who may read everything get the stored document. For others it
-// is rendered anew from texts that they may read. Document writes the attempt to the
-// audit log.
+// Readers inside Tocsin who may read everything get the stored document. For others
+// Document renders a copy from the texts that they may read. It writes the attempt to
+// the audit log.
 func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error) {
 	var doc incident.Document
 	var inc incident.Incident

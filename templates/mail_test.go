@@ -38,7 +38,11 @@ func TestMails(t *testing.T) {
 	if strings.Contains(PostmortemMail(b).Subject, "exporter") {
 		t.Error("the postmortem subject of a restricted incident contains details")
 	}
-	b.Incident.Restricted = false
+	b.Withheld = 2
+	if m := PostmortemMail(b); !strings.Contains(m.Text, "2 notes for legal and security were left out.") || !strings.Contains(m.HTML, "2 notes for legal and security were left out.") {
+		t.Error("the postmortem mail does not say that notes were left out")
+	}
+	b.Withheld, b.Incident.Restricted = 0, false
 	golden(t, "page.txt", PageMail(b, 0).goldenText())
 	golden(t, "invitation.txt", InvitationMail(b).goldenText())
 }

@@ -295,3 +295,35 @@ func allEventKinds() []incident.EventKind {
 	slices.Sort(out)
 	return out
 }
+
+// The output of the renderer and the arguments of notices are redacted too.
+func TestOutgoing_RedactsWhatIsAdded(t *testing.T) {
+	const added = "jane.doe@customer.example"
+	fx := newFixture(t, func(o *Options) {
+		o.Redact = redact.New(redact.Options{})
+		o.RenderPostmortem = func(Postmortem) (incident.Document, error) {
+			return incident.Document{Markdown: "by " + added, HTML: "by " + added}, nil
+		}
+	})
+	b, e, err := fx.outgoing(loadedBrief{postmortem: &Postmortem{}}, incident.Effect{Args: map[string]string{"about": "mail to " + added}})
+	if err != nil || containsSecret(*b.Document) || containsSecret(e.Args) {
+		t.Errorf("got document %+v, args %v, %v", b.Document, e.Args, err)
+	}
+	if _, e, _ = fx.outgoing(loadedBrief{}, incident.Effect{Incident: 1, Args: map[string]string{"people": added}}); e.Args["people"] != added {
+		t.Errorf("got args %v, want the ids of people", e.Args)
+	}
+}
+
+// A field of an event that is not listed as an id or constant is redacted, and so is the
+// key of a map that people can choose.
+func TestRedactedCopy_UnlistedFieldsAndKeys(t *testing.T) {
+	e := incident.Event{Fields: map[string]string{"person": "p1", "added_later": "jane.doe@customer.example", "kind": "jane.doe@customer.example"}}
+	got := redactedCopy(redact.New(redact.Options{}), e).Fields
+	if got["person"] != "p1" || got["added_later"] != "[email]" || got["kind"] != "[email]" {
+		t.Errorf("got fields %v", got)
+	}
+	f := incident.Facts{Aware: map[string]incident.Instant{"jane.doe@customer.example": {}}}
+	if _, ok := redactedCopy(redact.New(redact.Options{}), f).Aware["[email]"]; !ok {
+		t.Error("the key of a fact is not redacted")
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/redact"
 )
 
 const privilegedText = "Qzprivilegedzq"
@@ -159,5 +160,36 @@ func TestPrivileged_TitleIsRefused(t *testing.T) {
 	_, err := fx.Do(t.Context(), incident.Command{By: slackIdentity("p1"), Verb: incident.VerbOpen, Title: "x", Severity: incident.Sev3, Audience: incident.AudienceLegalSecurity})
 	if incident.CodeOf(err) != incident.CodeInvalid {
 		t.Errorf("got %v, want invalid", err)
+	}
+}
+
+// The stored document is complete. A reader at a provider outside gets one from redacted
+// values, whose escapes could not have hidden anything.
+func TestDocument_OutsideIsRenderedFromRedactedValues(t *testing.T) {
+	const needle = "b_c@corp"
+	p := newPrivilegedTest(t, incident.AudienceAll)
+	fx := newFixture(t, func(o *Options) { o.Redact, o.RenderPostmortem = redact.New(redact.Options{}), renderTemplates })
+	fx.store.incidents, fx.store.documents = p.store.incidents, p.store.documents
+	fx.store.events = map[incident.ID][]incident.Event{}
+	for id, events := range p.store.events {
+		for _, e := range events {
+			if text, ok := e.Texts["text"]; ok {
+				text.Value = "ask ada.b_c@corp.example"
+				e.Texts = map[string]incident.Text{"text": text}
+				e.Audience = incident.AudienceResponders
+			}
+			fx.store.events[id] = append(fx.store.events[id], e)
+		}
+	}
+	outside, err := fx.Document(t.Context(), slackIdentity("p1"), p.id, 1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.ReplaceAll(outside.Markdown, `\`, ""); strings.Contains(text, needle) || !strings.Contains(text, "ask [email]") {
+		t.Error("the document for a reader at Slack contains the address, or nothing of the note")
+	}
+	inside, err := fx.Document(t.Context(), local("p1"), p.id, 1, "")
+	if err != nil || !strings.Contains(strings.ReplaceAll(inside.Markdown, `\`, ""), needle) {
+		t.Errorf("the document for a reader inside is redacted: %v", err)
 	}
 }

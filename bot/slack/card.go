@@ -10,6 +10,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"tocsin/bot/incident"
+	"tocsin/templates"
 )
 
 // Card updates the pinned card in the channel. The first call posts and pins
@@ -155,6 +156,9 @@ func card(b incident.Brief) message {
 	visibility := markup("public within the company")
 	if inc.Restricted {
 		visibility = "restricted"
+	}
+	if b.Withheld > 0 {
+		p.small(escape(templates.LeftOut(b.Withheld), 100))
 	}
 	p.small(visibility, markupf("updated %s", dateMarkup(latest(inc.UpdatedAt, inc.OpenedAt))), "`/incident help`")
 	return p.build()

@@ -260,9 +260,18 @@ func (o *outgoingTest) search() {
 	if !slices.ContainsFunc(o.company.Mail.Messages(), func(m mailbox.Message) bool { _, ok := m.Calendar(); return ok }) {
 		t.Error("got no invitation")
 	}
+	const leftOut = "1 note for legal and security was left out."
+	for _, place := range []string{"Slack chat.postMessage", "Slack chat.update", "reply to a /incident"} { // the files, the card, and the status
+		if !strings.Contains(strings.Join(places[place], "\n"), leftOut) {
+			t.Errorf("%s: the line about the note that was left out is missing", place)
+		}
+	}
+	if status := o.mustRun("incident", "status", "INC-1"); !strings.Contains(status, leftOut) || strings.Contains(status, privilegedNote) || !strings.Contains(status, "horse battery") {
+		t.Errorf("got status for an engineer on the control socket: want all texts but the note for legal and security, and the line about it\n%s", status)
+	}
 	everyone := o.company.Mail.For(company.EveryoneMail)[0]
 	for _, a := range everyone.Attachments {
-		if !bytes.Contains(a.Content, []byte("1 note for legal and security was left out.")) || !bytes.Contains(a.Content, []byte("note ; ")) {
+		if !bytes.Contains(a.Content, []byte(leftOut)) || !bytes.Contains(a.Content, []byte("note ; ")) {
 			t.Errorf("%s: the line about the note that was left out, or the text of the other note, is missing", a.Name)
 		}
 	}

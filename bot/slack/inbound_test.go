@@ -381,3 +381,13 @@ func FuzzDecodeInteraction(f *testing.F) {
 		}
 	})
 }
+
+// A refusal before the Desk quotes words of the command. They leave redacted.
+func TestCommand_RefusalIsRedacted(t *testing.T) {
+	e := newInboundTest(t, chat.ModeHTTP)
+	for _, command := range []string{"role scribe jane.doe@customer.example", "severity jane.doe@customer.example", "fact aware gdpr jane.doe@customer.example", "jane.doe@customer.example"} {
+		if got := e.typeCommand("U0ADA", command); got == "" || strings.Contains(got, "jane.doe") {
+			t.Errorf("%q: got %s", command, got)
+		}
+	}
+}

@@ -373,23 +373,6 @@ func (f *finder) isHarmless(start, end int) bool {
 	return strings.HasPrefix(v, "${") || strings.HasPrefix(v, "arn:") || isAccessKeyID(id)
 }
 
-// isAccessKeyID reports whether v is the public ID of an AWS key or principal.
-func isAccessKeyID(v string) bool {
-	if len(v) < 16 || len(v) > 24 || v[0] != 'A' {
-		return false
-	}
-	for i := range len(v) {
-		if !digits[v[i]] && (v[i] < 'A' || v[i] > 'Z') {
-			return false
-		}
-	}
-	switch v[:4] {
-	case "AKIA", "ASIA", "AIDA", "AROA", "AGPA", "ANPA", "ANVA", "ABIA", "ACCA":
-		return true
-	}
-	return false
-}
-
 // looksRandom reports whether v looks generated or hard to guess. It has at
 // least eight characters and a letter, and also a digit or an upper-case letter
 // after a lower-case one.

@@ -233,3 +233,20 @@ func entropyBits(v string) float64 {
 	}
 	return sum
 }
+
+// isAccessKeyID reports whether v is the public ID of an AWS key or principal.
+func isAccessKeyID(v string) bool {
+	if len(v) < 16 || len(v) > 24 || v[0] != 'A' {
+		return false
+	}
+	for i := range len(v) {
+		if !digits[v[i]] && (v[i] < 'A' || v[i] > 'Z') {
+			return false
+		}
+	}
+	switch v[:4] {
+	case "AKIA", "ASIA", "AIDA", "AROA", "AGPA", "ANPA", "ANVA", "ABIA", "ACCA":
+		return true
+	}
+	return false
+}

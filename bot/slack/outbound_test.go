@@ -200,7 +200,7 @@ func TestCheck_RetryAfterBounded(t *testing.T) {
 			w.Header().Set("Retry-After", value)
 			w.WriteHeader(http.StatusTooManyRequests)
 		}))
-		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New("s"), APIURL: server.URL + "/api/", Logger: slog.New(slog.DiscardHandler)})
+		s, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New("xoxb-1"), SigningSecret: secret.New("s"), APIURL: server.URL + "/api/", Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -210,8 +210,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	if err := showEvents(w, v.Timeline, dir); err != nil || v.Withheld == 0 {
 		return err
 	}
-	_, err := fmt.Fprintln(w, templates.LeftOut(v.Withheld))
-	return err
+	return writeLine(w, "%s", templates.LeftOut(v.Withheld))
 }
 
 func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {

@@ -137,7 +137,7 @@ func (o *outgoingTest) plant() {
 	for _, command := range []string{"ack", "public", "note " + o.text("note"), "fact personal_data suspected because " + o.text("reason of a fact"),
 		`fact affected "` + o.text("affected party") + `" processor 12 because ` + o.text("reason"), `evidence "` + o.text("name of evidence") + `" in "` + o.text("place of evidence") + `"`,
 		"update " + o.text("update"), "severity sev2 because " + o.text("reason of a severity"), "contain " + o.text("containment"), "consult payments blocking",
-		"involve legal because " + o.text("reason of involving"), "resolve " + o.text("resolution")} {
+		"involve legal because " + o.text("reason of involving"), "resolve " + o.text("resolution") + " because " + o.text("reason of open steps")} {
 		verb, rest, _ := strings.Cut(command, " ")
 		if _, err := o.sendCommand(strings.TrimSpace(verb + " INC-1 " + rest)); err != nil {
 			t.Errorf("%q: %v", command, err)

@@ -66,7 +66,7 @@ func newSlackOutsiders(t *testing.T) *slackOutsiders {
 		t.Fatal(err)
 	}
 	e.desk, err = response.New(response.Options{Store: e.store, Redact: redact.New(redact.Options{}), Policy: incident.Policy{NoPageFrom: incident.Sev4},
-		RenderPostmortem: func(incident.Incident, []incident.Event, incident.Directory, int, time.Time) (incident.Document, error) {
+		RenderPostmortem: func(response.Postmortem) (incident.Document, error) {
 			return incident.Document{}, nil
 		}})
 	if err != nil {
@@ -326,7 +326,7 @@ func TestSlackOutsider_OtherWorkspace(t *testing.T) {
 // contain no names.
 func TestControlOutsider(t *testing.T) {
 	e := newSlackOutsiders(t)
-	c := &control{desk: e.desk, store: e.store, zone: time.UTC, now: time.Now}
+	c := &control{current: func() *generation { return &generation{desk: e.desk} }, store: e.store, zone: time.UTC, now: time.Now}
 	mallory := incident.Identity{Provider: incident.ProviderLocal, ID: "mallory"}
 	ask := func(command string) (string, error) {
 		reply, err := c.incident(t.Context(), mallory, ControlRequest{Command: command, Key: "cli/" + command})

@@ -52,7 +52,7 @@ func newSlackOutsiders(t *testing.T) *slackOutsiders {
 	}
 	e.api = base + "/api/"
 	set := e.ws.Config()
-	if e.slack, err = slack.New(slack.Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: e.api, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if e.slack, err = slack.New(slack.Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: e.api, Redact: redact.New(redact.Options{}).Text, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.slack.Check(t.Context()); err != nil {

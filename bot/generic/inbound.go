@@ -101,14 +101,12 @@ func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 	}
 	budget := expression.NewBudget(expression.MappingSteps)
 	items, failure := s.items(e, budget)
+	unread := max(len(items)-maxItems, 0)
+	items = items[:len(items)-unread]
 	var out []incident.Signal
-	if unread := len(items) - maxItems; unread > 0 {
-		items = items[:maxItems]
-		out = append(out, incident.Signal{Alert: s.unreadAlert(unread), Event: s.event(h, -1)})
-	}
 	for n, item := range items {
 		if budget.Exhausted() {
-			out = append(out, incident.Signal{Alert: s.unmapped(len(items) - n)})
+			unread += len(items) - n
 			break
 		}
 		r := &evaluation{env: e, budget: budget}
@@ -119,6 +117,9 @@ func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 			signal.Event = s.event(h, n)
 			out = append(out, signal)
 		}
+	}
+	if unread > 0 {
+		out = append(out, incident.Signal{Alert: s.unreadAlert(unread), Event: s.event(h, -1)})
 	}
 	return out
 }
@@ -140,26 +141,20 @@ func (s *Source) items(e env, budget *expression.Budget) (items []any, failure s
 	return items, ""
 }
 
-// unmapped returns the alert for the items that are left when the budget of a
-// delivery is used up. Its level is high, because theirs are unknown.
-func (s *Source) unmapped(items int) *incident.Alert {
-	a := &incident.Alert{Source: s.cfg.Name, Level: incident.LevelHigh, Title: fmt.Sprintf("%d items from %s were not read", items, s.cfg.Name),
-		Fingerprint: "unread items", Detail: fmt.Sprintf("The expressions of the mapping need more than %d steps for this delivery. Read its body, send fewer items in one delivery, or use cheaper expressions.", expression.MappingSteps)}
-	s.fillDefaults(a)
-	return a
-}
-
 // maxItems is the maximum number of items that are read of one delivery. Each costs an
 // evaluation of the mapping and a write to the database.
 const maxItems = 1000
 
-// unreadAlert returns the alert for the items beyond maxItems.
+// unreadAlert returns the alert for the items beyond maxItems and those that are left
+// when the budget of a delivery is used up. Its level is high, because theirs are
+// unknown.
 func (s *Source) unreadAlert(n int) *incident.Alert {
 	key := s.cfg.Name + ":unread"
 	return &incident.Alert{
-		Source: s.cfg.Name, Kind: s.cfg.Name + ".unread", Level: incident.LevelMedium,
-		Title:       fmt.Sprintf("%d more items of one delivery from %s were not read", n, s.cfg.Name),
-		Detail:      fmt.Sprintf("Tocsin reads %d items of one delivery. Look at the others in the sending system, and send fewer in each delivery.", maxItems),
+		Source: s.cfg.Name, Kind: s.cfg.Name + ".unread", Level: incident.LevelHigh,
+		Title: fmt.Sprintf("%d items from %s were not read", n, s.cfg.Name),
+		Detail: fmt.Sprintf("Tocsin reads %d items of one delivery, and spends %d steps on their expressions. Look at the others in the sending system. Send fewer in each delivery, or use cheaper expressions.",
+			maxItems, expression.MappingSteps),
 		Fingerprint: key, Correlation: key,
 	}
 }

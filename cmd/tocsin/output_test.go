@@ -315,6 +315,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(replies["explanation"], p, append([]string{"explain", "A1"}, asJSON...)...)
 		o.check(planted[store.Verification], p, append([]string{"verify"}, asJSON...)...)
 		o.check(planted[[]store.Tombstone], p, append([]string{"retention"}, asJSON...)...)
+		o.check(planted[bot.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
 		o.check(planted[bot.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
 		o.check(planted[bot.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 	}
@@ -326,7 +327,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "replay", "keys create", "config check", "health", "detect", "detect lint", "detect test"} {
+	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "keys create", "config check", "health", "detect", "detect lint", "detect test"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)

@@ -10,6 +10,7 @@ import (
 
 	"tocsin/bot"
 	"tocsin/bot/incident"
+	"tocsin/bot/terminal"
 )
 
 func reloadCommand(g *globalFlags) *cobra.Command {
@@ -53,7 +54,7 @@ func reloadText(r bot.ReloadReport, status bool) string {
 	lines := []string{"configuration loaded at " + r.LoadedAt.UTC().Format(time.RFC3339)}
 	switch {
 	case status && r.Error != "":
-		lines = append(lines, "reload refused since "+r.FailedAt.UTC().Format(time.RFC3339)+": "+r.Error)
+		lines = append(lines, "reload refused since "+r.FailedAt.UTC().Format(time.RFC3339)+": "+strings.ReplaceAll(r.Error, "\n", "; "))
 	case status:
 	case len(r.Changed) == 0:
 		lines = append(lines, "no key changed")
@@ -71,6 +72,9 @@ func reloadText(r bot.ReloadReport, status bool) string {
 		if p.More > 0 {
 			lines = append(lines, fmt.Sprintf("  and %d more", p.More))
 		}
+	}
+	for n := range lines {
+		lines[n] = terminal.Line(lines[n]) // names and references come from outside
 	}
 	return strings.Join(lines, "\n")
 }

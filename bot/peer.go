@@ -145,7 +145,7 @@ func openToGroup(path, name string) error {
 	if err := os.Chown(path, -1, gid); err != nil {
 		return fmt.Errorf("control_socket_group: this process is not a member of the group %s. Add its user to the group, or choose another group", name)
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
+	if err := os.Chmod(path, 0o660); err != nil { //nolint:gosec // the group is configured to use the socket
 		return fmt.Errorf("open control socket to group %s: %w", name, err)
 	}
 	return nil

@@ -396,7 +396,7 @@ func requireInherited(t tester, from, to Incident) {
 		t.Fatalf("the containment of %s is lost", from.ID)
 	case from.Facts.PersonalData.moreSeriousThan(to.Facts.PersonalData):
 		t.Fatalf("personal data %s became %s", from.Facts.PersonalData, to.Facts.PersonalData)
-	case !from.OneMayDismiss() && !!to.OneMayDismiss():
+	case !from.OneMayDismiss() && to.OneMayDismiss():
 		t.Fatalf("%s needed two people to dismiss, its successor needs one", from.ID)
 	}
 	if len(from.Alerts) > 0 && len(to.Alerts) == 0 || !slices.Contains(to.MergedFrom, from.ID) && to.SplitFrom != from.ID {

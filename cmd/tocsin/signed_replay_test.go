@@ -19,7 +19,6 @@ import (
 // signedReplay posts genuine signed bodies with changed unsigned headers.
 type signedReplay struct {
 	*botProcess
-	posted map[string]int // deliveries by source
 }
 
 // post posts a body with its genuine signature, which must be accepted.

@@ -75,6 +75,9 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.syncDirectory(ctx); err != nil {
 		return err
 	}
+	if err := b.Desk().AnnounceMaintenance(ctx); err != nil {
+		return err
+	}
 	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.start.Review.Agenda, Zone: b.start.TimeZone},
 		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.start.TimeZone},
 		{Name: scheduleReminders, Kind: scheduleReminders, Cron: remindersCron, Zone: b.start.TimeZone}})

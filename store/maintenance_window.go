@@ -10,14 +10,17 @@ import (
 
 // maintenanceWindowRow is a row of the table maintenance_windows.
 type maintenanceWindowRow struct {
-	ID         int64 `gorm:"primaryKey"`
-	Owner      string
-	StartsAt   time.Time
-	EndsAt     time.Time
-	EndedBy    string
-	Suppressed int64
-	At         time.Time
-	SealedBody []byte
+	ID               int64 `gorm:"primaryKey"`
+	Owner            string
+	StartsAt         time.Time
+	EndsAt           time.Time
+	ConfirmedBy      string
+	ConfirmedAt      *time.Time
+	EndedBy          string
+	Suppressed       int64
+	SuppressedSevere int64
+	At               time.Time
+	SealedBody       []byte
 }
 
 func (maintenanceWindowRow) TableName() string { return "maintenance_windows" }
@@ -35,14 +38,33 @@ func (r reader) Maintenance(after time.Time) ([]incident.MaintenanceWindow, erro
 	}
 	out := make([]incident.MaintenanceWindow, len(rows))
 	for n, row := range rows {
-		var w sealedMaintenanceWindow
-		if err := r.s.unseal("maintenance_windows", rowKey(row.ID), "sealed_body", row.SealedBody, &w); err != nil {
+		var err error
+		if out[n], err = r.maintenanceWindow(row); err != nil {
 			return nil, err
 		}
-		out[n] = incident.MaintenanceWindow{ID: row.ID, When: w.When, Reason: w.Reason, Owner: incident.PersonID(row.Owner), From: row.StartsAt.UTC(),
-			To: row.EndsAt.UTC(), Suppressed: row.Suppressed, EndedBy: incident.PersonID(row.EndedBy)}
 	}
 	return out, nil
+}
+
+func (r reader) MaintenanceWindow(id int64) (incident.MaintenanceWindow, error) {
+	var rows []maintenanceWindowRow
+	if err := r.db.Where("id = ?", id).Find(&rows).Error; err != nil {
+		return incident.MaintenanceWindow{}, fmt.Errorf("read maintenance window: %w", err)
+	}
+	if len(rows) == 0 {
+		return incident.MaintenanceWindow{}, incident.Unknown("id", "there is no maintenance window M%d. Type maintenance for a list", id)
+	}
+	return r.maintenanceWindow(rows[0])
+}
+
+func (r reader) maintenanceWindow(row maintenanceWindowRow) (incident.MaintenanceWindow, error) {
+	var w sealedMaintenanceWindow
+	if err := r.s.unseal("maintenance_windows", rowKey(row.ID), "sealed_body", row.SealedBody, &w); err != nil {
+		return incident.MaintenanceWindow{}, err
+	}
+	return incident.MaintenanceWindow{ID: row.ID, When: w.When, Reason: w.Reason, Owner: incident.PersonID(row.Owner), From: row.StartsAt.UTC(),
+		To: row.EndsAt.UTC(), ConfirmedBy: incident.PersonID(row.ConfirmedBy), ConfirmedAt: timeOrZero(row.ConfirmedAt), Suppressed: row.Suppressed,
+		SuppressedSevere: row.SuppressedSevere, EndedBy: incident.PersonID(row.EndedBy)}, nil
 }
 
 func (t domainTx) PutMaintenance(m incident.MaintenanceWindow) (int64, error) {
@@ -78,8 +100,18 @@ func (t domainTx) EndMaintenance(id int64, by incident.PersonID, at time.Time) e
 	return incident.Unknown("id", "there is no maintenance window M%d", id)
 }
 
-func (t domainTx) AddSuppressed(window, n int64) error {
-	if err := t.db.Exec("UPDATE maintenance_windows SET suppressed = suppressed + ? WHERE id = ?", n, window).Error; err != nil {
+func (t domainTx) ConfirmMaintenance(id int64, by incident.PersonID, at time.Time) (bool, error) {
+	confirmed := t.db.Exec("UPDATE maintenance_windows SET confirmed_by = ?, confirmed_at = ? WHERE id = ? AND confirmed_by = '' AND ends_at > ?",
+		string(by), dbTime(at), id, dbTime(at))
+	if confirmed.Error != nil {
+		return false, fmt.Errorf("confirm maintenance window: %w", confirmed.Error)
+	}
+	return confirmed.RowsAffected == 1, nil
+}
+
+func (t domainTx) AddSuppressed(window, n, severe int64) error {
+	err := t.db.Exec("UPDATE maintenance_windows SET suppressed = suppressed + ?, suppressed_severe = suppressed_severe + ? WHERE id = ?", n, severe, window).Error
+	if err != nil {
 		return fmt.Errorf("count suppressed alerts: %w", err)
 	}
 	return nil

@@ -434,9 +434,9 @@ func TestStormsMaintenanceAndConfigurations(t *testing.T) {
 		window := incident.MaintenanceWindow{When: "true", Reason: "database migration", Owner: "p1", From: dbTime(noon), To: dbTime(noon.Add(time.Hour))}
 		s.mustTx(t, func(tx response.Tx) (err error) {
 			window.ID, err = tx.PutMaintenance(window)
-			return errors.Join(err, tx.AddSuppressed(window.ID, 3))
+			return errors.Join(err, tx.AddSuppressed(window.ID, 3, 1))
 		})
-		window.Suppressed = 3
+		window.Suppressed, window.SuppressedSevere = 3, 1
 		err := s.View(t.Context(), func(r response.Reader) error {
 			list, err := r.Maintenance(noon)
 			late, err2 := r.Maintenance(noon.Add(2 * time.Hour))

@@ -80,6 +80,11 @@ func MaintenanceWindowLine(m incident.MaintenanceWindow, dir incident.Directory,
 	}
 	text := fmt.Sprintf("M%d %s · %s to %s · owner %s · %d suppressed", m.ID, state, m.From.UTC().Format(timeLayout), m.To.UTC().Format(timeLayout),
 		oneLine(dir.Name(m.Owner)), m.Suppressed)
+	if m.ConfirmedBy != "" {
+		text += " · confirmed by " + oneLine(dir.Name(m.ConfirmedBy))
+	} else {
+		text += " · unconfirmed: suppresses sev3 and sev4 only"
+	}
 	if m.EndedBy != "" {
 		text += " · ended by " + oneLine(dir.Name(m.EndedBy))
 	}

@@ -2,6 +2,7 @@ package templates
 
 import (
 	"fmt"
+	"slices"
 
 	"tocsin/bot/incident"
 )
@@ -26,7 +27,7 @@ func explanationLines(x incident.Explanation) []string {
 		out = append(out, fmt.Sprintf("Undecodable: %s · %s, last D%d at %s", oneLine(u.Reason), plural(u.Count, "time"), u.Last, u.At.UTC().Format(timeLayout)))
 	}
 	out = append(out, "Outcome: "+oneLine(x.Outcome))
-	for _, line := range x.FailedWindows {
+	for _, line := range slices.Concat(x.UnconfirmedWindows, x.FailedWindows) {
 		out = append(out, clip(oneLine(line), 400))
 	}
 	return append(append(out, routingLines(x)...), detectionLines(x.Detection)...)

@@ -24,10 +24,11 @@ type AlertRequest struct {
 	Disposition Disposition // of QueryAlerts
 	Alert       int64       // of QueryExplain: id of an alert, or ...
 	Delivery    int64       // ... id of a delivery
-	// Of QueryMaintenance. If both are empty, the windows are listed.
-	Add *MaintenanceWindow
-	End int64  // id of a maintenance window
-	Key string // idempotency key of the adapter
+	// Of QueryMaintenance. If all are empty, the windows are listed.
+	Add     *MaintenanceWindow
+	Confirm int64  // id of a maintenance window
+	End     int64  // id of a maintenance window
+	Key     string // idempotency key of the adapter
 }
 
 // AlertResult is the result of an [AlertRequest].

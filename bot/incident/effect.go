@@ -21,6 +21,10 @@ const (
 	EffectAnnounce           EffectKind = "announce"            // id and severity in the announce channel
 	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // announce the postmortem to its audience
 	EffectAgenda             EffectKind = "agenda"              // post the review agenda, without an incident
+	// EffectAnnounceMaintenance announces the maintenance window of Args "window",
+	// without an incident. Args "event" is MaintenanceStarted, MaintenanceConfirmed or
+	// MaintenanceEnded.
+	EffectAnnounceMaintenance EffectKind = "announce_maintenance"
 	// Slack, refreshed when the state changes.
 	EffectCard  EffectKind = "card"  // the pinned card
 	EffectTopic EffectKind = "topic" // the channel's topic
@@ -67,13 +71,14 @@ type Effect struct {
 // Brief is the redacted input of the handler of an effect.
 type Brief struct {
 	Incident         Incident
-	Event            Event       // the event that caused the effect, zero for refresh effects
-	Directory        Directory   // names and identities
-	Document         *Document   // for effects about a document, rendered for the recipients
-	Withheld         int         // number of events whose texts the recipients may not read
-	Agenda           []Summary   // for EffectAgenda
-	SuppressedAlerts AlertResult // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
-	Reply            *Reply      // for EffectAcknowledgeReport, not redacted: it holds the address of the mail
+	Event            Event              // the event that caused the effect, zero for refresh effects
+	Directory        Directory          // names and identities
+	Document         *Document          // for effects about a document, rendered for the recipients
+	Withheld         int                // number of events whose texts the recipients may not read
+	Agenda           []Summary          // for EffectAgenda
+	SuppressedAlerts AlertResult        // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
+	Maintenance      *MaintenanceWindow // for EffectAnnounceMaintenance, without its condition
+	Reply            *Reply             // for EffectAcknowledgeReport, not redacted: it holds the address of the mail
 	Now              time.Time
 	Attempt          int    // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
 	Mark             string // opaque text that the handler stores in the outside system to find its work again

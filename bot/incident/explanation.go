@@ -17,6 +17,9 @@ type Explanation struct {
 	CurrentRules   []RuleTrace     `json:"current_rules,omitempty"`   // evaluated under the current routing, if it changed
 	Detection      Detection       `json:"detection"`
 	FailedWindows  []string        `json:"failed_windows,omitempty"` // maintenance windows whose condition fails on the alert
+	// UnconfirmedWindows are the matching maintenance windows that did not suppress the
+	// alert, because nobody confirmed them for its severity.
+	UnconfirmedWindows []string `json:"unconfirmed_windows,omitempty"`
 }
 
 // UndecodableKind returns the kind of the alert about undecodable deliveries of a

@@ -22,9 +22,9 @@ func alertVerbs() []VerbSpec {
 			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(Dispositions()), "promote"), read: readAlerts},
 		{Name: "explain", Usage: "A17 | D2041", Help: "explain how an alert or delivery was routed: every rule evaluated, with the values compared",
 			Examples: []string{"explain A17", "explain D2041"}, read: readExplain},
-		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | end ID]", Help: "list, add or end maintenance windows, which suppress alerts for at most 7 days",
+		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | confirm ID | end ID]", Help: "list, add, confirm or end maintenance windows, which suppress alerts for at most 7 days (at sev1 and sev2 only after a second person from security confirmed)",
 			Examples: []string{"maintenance", `maintenance add 2h project == "web" because the database moves`,
-				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance end 3"}, Next: []string{"add", "list", "end"}, read: readMaintenance},
+				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance confirm M3", "maintenance end 3"}, Next: []string{"add", "list", "confirm", "end"}, read: readMaintenance},
 		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "move alerts to a new incident (both timelines stay)",
 			Examples: []string{"split alerts A3,A4 Another team uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, NeedsIncident: true, read: readSplit},
 		{Name: "legal-hold", Usage: "[release] because REASON", Help: "set or release a legal hold, which exempts the incident from deletion (legal and security only)",
@@ -151,24 +151,34 @@ func readMaintenance(p *argParser, w *ParsedCommand) error {
 		window, err := p.maintenanceWindow()
 		w.AlertRequest.Add = window
 		return err
+	case p.take("confirm"):
+		return p.windowID("confirm", &w.AlertRequest.Confirm)
 	case p.take("end", "stop"):
-		word, _ := p.next()
-		m := windowWord.FindStringSubmatch(word.text)
-		if m == nil {
-			return Invalid("id", "no maintenance window given. Type its number, such as maintenance end 3, or type maintenance for a list")
-		}
-		w.AlertRequest.End, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
-		return nil
+		return p.windowID("end", &w.AlertRequest.End)
 	}
 	p.take("list")
 	if word, ok := p.peek(); ok {
-		return unknownWord(Invalid, "maintenance", word.text, []string{"add", "list", "end"},
+		return unknownWord(Invalid, "maintenance", word.text, []string{"add", "list", "confirm", "end"},
 			"unknown word %q after maintenance. Did you mean %q?", "unknown word %q after maintenance. Use one of: %s")
 	}
 	return nil
 }
 
 var windowWord = regexp.MustCompile(`(?i)^[m#]?(\d{1,18})$`)
+
+// windowID parses the id of a maintenance window.
+func (p *argParser) windowID(command string, id *int64) error {
+	word, _ := p.next()
+	m := windowWord.FindStringSubmatch(word.text)
+	if m == nil {
+		return Invalid("id", "no maintenance window given. Type its number, such as maintenance %s M3, or type maintenance for a list", command)
+	}
+	*id, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+	if *id == 0 {
+		return Invalid("id", "there is no maintenance window M0. Type maintenance for a list")
+	}
+	return nil
+}
 
 // maintenanceWindow parses "WHEN CONDITION because REASON". WHEN is "2h", "until
 // 18:00" or "22:00 to 23:30".

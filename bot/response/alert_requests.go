@@ -30,6 +30,8 @@ func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.Ale
 		result, err = d.explain(ctx, who, e)
 	case e.Add != nil:
 		result, err = d.addMaintenanceWindow(ctx, person, *e.Add, e.Key)
+	case e.Confirm != 0:
+		result, err = d.confirmMaintenanceWindow(ctx, person, e.Confirm)
 	case e.End != 0:
 		result, err = d.endMaintenanceWindow(ctx, person, e.End)
 	default:

@@ -10,8 +10,8 @@ import (
 
 // routeAlert decides about one alert and its repeats, in this order. A rule may
 // drop the alert. Unless the rule only watches, a live incident with the
-// correlation key takes it. An active maintenance window suppresses it. Otherwise
-// the rule decides.
+// correlation key takes it. An active maintenance window suppresses it, at sev1 and
+// sev2 only if it is confirmed. Otherwise the rule decides.
 func (r *ingestion) routeAlert(g *alertGroup) error {
 	if g.undecodable { // its content is unknown, so no rule applies
 		g.decision = RoutingDecision{Routing: r.routing}
@@ -36,7 +36,7 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 	}
 	if window := r.maintenanceWindow(g); window != 0 {
 		g.decision.Maintenance = window
-		r.suppressed[window] += int64(len(g.rows))
+		r.countSuppressed(window, g)
 		return r.suppress(MaintenanceAlerts, g, outcomeMaintenance)
 	}
 	if rule.Open == "" {

@@ -68,6 +68,10 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 	case incident.EffectAcknowledgeReport:
 		b, err = s.ackBrief(e, b)
 	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectHandover, incident.EffectMailHandover:
+	case incident.EffectAnnounceMaintenance:
+		var m incident.MaintenanceWindow
+		m, _, err = s.announcedWindow(e)
+		b.Maintenance = &m
 	default:
 		return s.incidentBrief(e, b)
 	}

@@ -60,7 +60,7 @@ func TestEffectsByEvent_ListsEveryEventKind(t *testing.T) {
 
 func TestEffectsByEvent_UsesEveryEffectKind(t *testing.T) {
 	used := map[incident.EffectKind]bool{incident.EffectAgenda: true, incident.EffectStormTimer: true, // from a schedule and a storm
-		incident.EffectAcknowledgeReport: true, incident.EffectNotice: true, incident.EffectMailNotice: true, // from a report and a notice
+		incident.EffectAcknowledgeReport: true, incident.EffectNotice: true, incident.EffectMailNotice: true, incident.EffectAnnounceMaintenance: true, // from a report and a notice
 		incident.EffectHandover: true, incident.EffectMailHandover: true} // from a departure
 	inc := incident.Incident{ID: 1, Status: incident.Active, Severity: incident.Sev1,
 		Paging:        incident.Paging{Round: 1, AcknowledgedBy: "p1", LastAction: startTime},

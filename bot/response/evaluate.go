@@ -17,8 +17,8 @@ import (
 // suppresses nothing if it has ended meanwhile.
 type evaluations struct {
 	windows map[int64]incident.MaintenanceWindow
-	alerts  map[*incident.Alert]verdict // alerts of the batch
-	fired   []evaluatedAlert            // alerts of correlation rules, which exist only inside the transaction
+	alerts  map[*incident.Alert]verdict
+	fired   []evaluatedAlert // by value: alerts of correlation rules exist only inside the transaction
 }
 
 // evaluatedAlert is the verdict about the values that conditions read of an alert.
@@ -30,7 +30,7 @@ type evaluatedAlert struct {
 // notEvaluatedError ends a transaction that needs a verdict which was not decided
 // before it: about an alert of a correlation rule, or with a new maintenance window.
 type notEvaluatedError struct {
-	alerts  []incident.Alert
+	alerts  []*incident.Alert
 	windows []incident.MaintenanceWindow
 }
 
@@ -61,8 +61,14 @@ func (d *Desk) evaluateBatch(ctx context.Context, batch []incident.DecodedDelive
 		return nil, fmt.Errorf("read maintenance windows: %w", err)
 	}
 	for _, g := range groups {
-		if !g.undecodable {
+		switch {
+		case g.undecodable:
+		case len(e.windows) == 0:
 			e.alerts[g.origin] = d.evaluate(g.alert, e.windows)
+		default:
+			for _, a := range g.occurrences {
+				e.alerts[a] = d.evaluate(*a, e.windows)
+			}
 		}
 	}
 	return e, nil
@@ -90,22 +96,19 @@ func (d *Desk) addEvaluations(e *evaluations, missing *notEvaluatedError) {
 			v.windows[id] = d.matchWindow(m, newAlertEnv(*alert))
 		}
 	}
-	for _, known := range e.fired {
-		for id, m := range added {
-			known.verdict.windows[id] = d.matchWindow(m, known.env)
-		}
-	}
 	for _, a := range missing.alerts {
-		e.fired = append(e.fired, evaluatedAlert{newAlertEnv(a), d.evaluate(a, e.windows)})
+		v := d.evaluate(*a, e.windows)
+		e.alerts[a] = v
+		e.fired = append(e.fired, evaluatedAlert{newAlertEnv(*a), v})
 	}
 }
 
 // find returns the verdict about an alert, if it was decided.
-func (e *evaluations) find(g *alertGroup) (verdict, bool) {
-	if v, ok := e.alerts[g.origin]; ok {
+func (e *evaluations) find(a *incident.Alert) (verdict, bool) {
+	if v, ok := e.alerts[a]; ok {
 		return v, true
 	}
-	env := newAlertEnv(g.alert)
+	env := newAlertEnv(*a)
 	for _, known := range e.fired {
 		if reflect.DeepEqual(known.env, env) {
 			return known.verdict, true
@@ -123,9 +126,19 @@ func (r *ingestion) applyVerdicts(groups []*alertGroup) error {
 		if g.undecodable {
 			continue
 		}
-		var ok bool
-		if g.verdict, ok = r.evaluations.find(g); !ok {
-			missing.alerts = append(missing.alerts, g.alert)
+		occurrences := []*incident.Alert{g.origin}
+		if len(r.maintenance) > 0 { // a window must cover each occurrence
+			occurrences = g.occurrences
+		}
+		for _, a := range occurrences {
+			v, ok := r.evaluations.find(a)
+			if !ok {
+				missing.alerts = append(missing.alerts, a)
+			}
+			if a == g.origin {
+				g.verdict = v
+			}
+			g.verdicts = append(g.verdicts, v)
 		}
 	}
 	for _, m := range r.maintenance {
@@ -160,8 +173,8 @@ func (d *Desk) reportFailures(groups []*alertGroup) {
 		for _, f := range g.verdict.failed {
 			d.reportFailure("rule", int64(f.position), f.err, g.alert.Kind)
 		}
-		for _, id := range g.failedWindows {
-			d.reportFailure("window", id, g.verdict.windows[id].err, g.alert.Kind)
+		for _, f := range g.failedWindows {
+			d.reportFailure("window", f.id, f.err, g.alert.Kind)
 		}
 	}
 }
@@ -192,8 +205,11 @@ func alertText(g *alertGroup, more ...string) string {
 	if failed := g.verdict.describe(); failed != "" {
 		lines = append(lines, failed)
 	}
-	for _, id := range g.failedWindows {
-		lines = append(lines, fmt.Sprintf("Maintenance window M%d failed on this alert and did not suppress it: %s.", id, g.verdict.windows[id].err))
+	for _, id := range g.unconfirmedWindows {
+		lines = append(lines, unconfirmedText(id))
+	}
+	for _, f := range g.failedWindows {
+		lines = append(lines, fmt.Sprintf("Maintenance window M%d failed on this alert and did not suppress it: %s.", f.id, f.err))
 	}
 	return truncate(strings.Join(append(lines, g.alert.Detail), "\n"))
 }

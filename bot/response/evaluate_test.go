@@ -162,7 +162,7 @@ func (t windowTx) Maintenance(time.Time) ([]incident.MaintenanceWindow, error) {
 	return slices.Clone(t.windows), nil
 }
 
-func (windowTx) AddSuppressed(int64, int64) error { return nil }
+func (windowTx) AddSuppressed(_, _, _ int64) error { return nil }
 
 func TestMaintenanceWindow_AtMostFiftyOpen(t *testing.T) {
 	fx := newRoutedFixture(t, nil)

@@ -14,6 +14,7 @@ type explanation struct {
 	row      AlertRow // the alert, if there is one
 	decision RoutingDecision
 	outcome  string
+	open     incident.Severity       // at which the routing that decided opens incidents for the alert
 	config   Configuration           // in force at the decision, zero if it was not stored
 	stored   incident.StoredDelivery // the delivery to evaluate with detection rules
 }
@@ -142,6 +143,7 @@ func (d *Desk) traceRouting(x *explanation) error {
 		x.Digest = x.config.Routing.Digest
 		return nil
 	}
+	x.open = original.route(x.row.Alert).rule.Open
 	if x.Rules = original.trace(x.row.Alert); x.Digest != x.CurrentDigest {
 		x.CurrentRules = d.Routing.trace(x.row.Alert)
 	}
@@ -149,7 +151,8 @@ func (d *Desk) traceRouting(x *explanation) error {
 }
 
 // traceWindows adds the maintenance windows that were active at the last occurrence
-// of the alert and whose condition fails on it.
+// of the alert and did not suppress it: their condition fails on it, or nobody had
+// confirmed them for its severity.
 func (d *Desk) traceWindows(ctx context.Context, x *explanation) error {
 	if x.row.ID == 0 {
 		return nil
@@ -168,9 +171,12 @@ func (d *Desk) traceWindows(ctx context.Context, x *explanation) error {
 			continue
 		}
 		c := d.compileWindow(m)
-		err := c.err
+		matches, err := false, c.err
 		if err == nil {
-			_, err = c.program.Matches(env)
+			matches, err = c.program.Matches(env)
+		}
+		if matches && isSevere(x.open) && !m.Covers(x.open, x.row.LastAt) {
+			x.UnconfirmedWindows = append(x.UnconfirmedWindows, unconfirmedText(m.ID))
 		}
 		if err != nil {
 			x.FailedWindows = append(x.FailedWindows, fmt.Sprintf("Maintenance window M%d failed on this alert and did not suppress it: %v.", m.ID, err))

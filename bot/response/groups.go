@@ -7,15 +7,22 @@ type alertGroup struct {
 	alert   incident.Alert  // the earliest occurrence, always with a correlation key
 	origin  *incident.Alert // alert as decoded, the key of its verdict
 	verdict verdict
+	// occurrences are all occurrences as decoded. They may differ in content, so a
+	// maintenance window must cover each. verdicts are the verdicts about them. If no
+	// window is active, there is only the verdict about origin.
+	occurrences []*incident.Alert
+	verdicts    []verdict
 	// failedWindows are the maintenance windows whose condition failed and which
-	// therefore did not suppress the alert.
-	failedWindows []int64
-	rows          []int64
-	reprocessed   bool        // the deliveries are routed again and were counted the first time
-	undecodable   bool        // the alert is about undecodable deliveries
-	incident      incident.ID // the live incident with its correlation key before the batch, or 0
-	decision      RoutingDecision
-	outcome       DeliveryOutcome // of its first delivery
+	// therefore did not suppress the alert. unconfirmedWindows match it but do not cover
+	// its severity.
+	failedWindows      []failedWindow
+	unconfirmedWindows []int64
+	rows               []int64
+	reprocessed        bool        // the deliveries are routed again and were counted the first time
+	undecodable        bool        // the alert is about undecodable deliveries
+	incident           incident.ID // the live incident with its correlation key before the batch, or 0
+	decision           RoutingDecision
+	outcome            DeliveryOutcome // of its first delivery
 }
 
 // groupAlerts groups the occurrences of each alert, in the order of their first
@@ -47,6 +54,7 @@ func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 			if a.At.Before(g.alert.At) {
 				g.alert, g.origin = a, signal.Alert
 			}
+			g.occurrences = append(g.occurrences, signal.Alert)
 			g.rows = append(g.rows, row.Row)
 		}
 	}

@@ -92,7 +92,7 @@ func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery
 	}
 	var groups []*alertGroup
 	err = d.writeEvaluated(ctx, evaluated, func(s *session) (err error) {
-		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]int64{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, routing: d.routing.Load()}
+		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]suppressedCount{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, routing: d.routing.Load()}
 		outcomes, err = r.process(batch)
 		routing, groups = r.routing, r.groups
 		return err
@@ -127,7 +127,7 @@ type ingestion struct {
 	outcomes    map[int64]DeliveryOutcome
 	routing     int64                        // id of the current configuration
 	maintenance []incident.MaintenanceWindow // the active ones
-	suppressed  map[int64]int64              // alerts by maintenance window
+	suppressed  map[int64]suppressedCount    // by maintenance window
 	locked      map[incident.ID]bool         // incidents that are locked but were not read
 	recurrences map[incident.ID][]recurrence // to be noted in their ended incidents
 	reportState map[string][]byte            // state of the vulnerability reports of the batch
@@ -207,7 +207,8 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 		out = append(out, r.outcomes[row.Row])
 	}
 	for _, window := range slices.Sorted(maps.Keys(r.suppressed)) {
-		if err := r.tx.AddSuppressed(window, r.suppressed[window]); err != nil {
+		n := r.suppressed[window]
+		if err := r.tx.AddSuppressed(window, n.alerts, n.severe); err != nil {
 			return nil, fmt.Errorf("count alerts of a maintenance window: %w", err)
 		}
 	}

@@ -13,22 +13,68 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maintenanceWindow returns the id of the active maintenance window that matches
-// an alert, or 0. If several match, the first to end is returned. A window whose
-// condition fails on the alert is noted and does not match. Whether a window matches
-// was decided before the transaction, and the severity that routing opens is
-// g.verdict.rule.Open.
+// maintenanceWindow returns the id of the active maintenance window that suppresses
+// an alert, or 0. If several do, the first to end is returned. A window whose
+// condition fails on the alert is noted and does not match, and so is a window that
+// is not confirmed for the severity at which routing opens the alert. Conditions were
+// evaluated before the transaction, and confirmations are read inside of it.
+//
+// A window must cover each occurrence of the group. Otherwise the first of them could
+// hide a more severe one of the same batch.
 func (r *ingestion) maintenanceWindow(g *alertGroup) int64 {
 	for _, m := range r.maintenance {
-		match := g.verdict.windows[m.ID]
-		if match.err != nil {
-			g.failedWindows = append(g.failedWindows, m.ID)
+		matches, covers, severe := true, true, false
+		var err error
+		for _, v := range g.verdicts {
+			match := v.windows[m.ID]
+			matches = matches && match.matches
+			covers = covers && m.Covers(v.rule.Open, r.now)
+			severe = severe || isSevere(v.rule.Open)
+			err = cmp.Or(err, match.err)
 		}
-		if match.matches {
+		switch {
+		case err != nil:
+			g.failedWindows = append(g.failedWindows, failedWindow{m.ID, err})
+		case matches && covers:
 			return m.ID
+		case matches && severe:
+			g.unconfirmedWindows = append(g.unconfirmedWindows, m.ID)
 		}
 	}
 	return 0
+}
+
+// failedWindow is a maintenance window whose condition failed on an alert.
+type failedWindow struct {
+	id  int64
+	err error
+}
+
+// suppressedCount counts the alerts that a maintenance window suppressed.
+type suppressedCount struct {
+	alerts int64
+	severe int64 // those that routing opens at sev1 or sev2
+}
+
+// countSuppressed counts the occurrences of an alert that a window suppressed.
+func (r *ingestion) countSuppressed(window int64, g *alertGroup) {
+	n := r.suppressed[window]
+	n.alerts += int64(len(g.rows))
+	for _, v := range g.verdicts {
+		if isSevere(v.rule.Open) {
+			n.severe++
+		}
+	}
+	r.suppressed[window] = n
+}
+
+// isSevere reports whether only a confirmed maintenance window may suppress alerts at
+// a severity.
+func isSevere(s incident.Severity) bool { return s == incident.Sev1 || s == incident.Sev2 }
+
+// unconfirmedText returns why a maintenance window did not suppress an alert.
+func unconfirmedText(id int64) string {
+	return fmt.Sprintf("Maintenance window M%d matches this alert but did not suppress it, because it is not confirmed for sev1 and sev2. A second person from security confirms it with: maintenance confirm M%d", id, id)
 }
 
 // compiledWindow is the condition of a maintenance window, or the reason why it is
@@ -83,7 +129,7 @@ func (d *Desk) describeFailures(windows []incident.MaintenanceWindow) {
 // addMaintenanceWindow checks and stores a maintenance window. A repeat with a
 // known key changes nothing.
 func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m incident.MaintenanceWindow, key string) (a incident.AlertResult, err error) {
-	m.Owner, m.Suppressed, m.EndedBy = by, 0, ""
+	m.Owner, m.Suppressed, m.EndedBy, m.ConfirmedBy = by, 0, "", ""
 	now := d.Now()
 	switch {
 	case by == "":
@@ -119,6 +165,9 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 		if m.ID, err = tx.PutMaintenance(m); err != nil {
 			return err
 		}
+		if err := tx.Enqueue(announceWindow(m)...); err != nil {
+			return fmt.Errorf("announce maintenance window: %w", err)
+		}
 		return tx.Audit(Access{At: now, Person: by, Action: "maintenance add", Reason: fmt.Sprintf("M%d: %s", m.ID, m.Reason), Allowed: true})
 	})
 	if err != nil {
@@ -127,7 +176,9 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 	a, err = d.listMaintenanceWindows(ctx)
 	a.Done = "No change: this maintenance window already exists."
 	if m.ID != 0 {
-		a.Done = fmt.Sprintf("M%d was added. Matching alerts are suppressed until %s. List them with: alerts maintenance", m.ID, m.To.UTC().Format("2006-01-02 15:04 UTC"))
+		a.Done = fmt.Sprintf("M%d was added. Matching alerts at sev3 and sev4 are suppressed until %s. List them with: alerts maintenance. "+
+			"Alerts at sev1 and sev2 open incidents, unless a second person from security confirms the window with: maintenance confirm M%d",
+			m.ID, m.To.UTC().Format("2006-01-02 15:04 UTC"), m.ID)
 	}
 	return a, err
 }
@@ -135,10 +186,20 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 // endMaintenanceWindow ends a maintenance window early.
 func (d *Desk) endMaintenanceWindow(ctx context.Context, by incident.PersonID, id int64) (incident.AlertResult, error) {
 	err := d.Store.Tx(ctx, func(tx Tx) error {
-		if err := tx.EndMaintenance(id, by, d.Now()); err != nil {
+		now := d.Now()
+		m, err := tx.MaintenanceWindow(id)
+		if err != nil {
 			return err
 		}
-		return tx.Audit(Access{At: d.Now(), Person: by, Action: "maintenance end", Reason: fmt.Sprintf("M%d", id), Allowed: true})
+		if err := tx.EndMaintenance(id, by, now); err != nil {
+			return err
+		}
+		if m.Active(now) {
+			if err := tx.Enqueue(announceMaintenance(id, incident.MaintenanceEnded, "ended_early", now)); err != nil {
+				return fmt.Errorf("announce the end of a maintenance window: %w", err)
+			}
+		}
+		return tx.Audit(Access{At: now, Person: by, Action: "maintenance end", Reason: fmt.Sprintf("M%d", id), Allowed: true})
 	})
 	if err != nil {
 		return incident.AlertResult{}, err

@@ -424,8 +424,25 @@ func (m *memory) EndMaintenance(id int64, by incident.PersonID, at time.Time) er
 	return nil
 }
 
-func (m *memory) AddSuppressed(window, n int64) error {
+func (m *memory) MaintenanceWindow(id int64) (incident.MaintenanceWindow, error) {
+	if id < 1 || int(id) > len(m.maintenance) {
+		return incident.MaintenanceWindow{}, incident.Unknown("id", "unknown maintenance window M%d", id)
+	}
+	return m.maintenance[id-1], nil
+}
+
+func (m *memory) ConfirmMaintenance(id int64, by incident.PersonID, at time.Time) (bool, error) {
+	w := &m.maintenance[id-1]
+	if w.ConfirmedBy != "" || !w.To.After(at) {
+		return false, nil
+	}
+	w.ConfirmedBy, w.ConfirmedAt = by, at
+	return true, nil
+}
+
+func (m *memory) AddSuppressed(window, n, severe int64) error {
 	m.maintenance[window-1].Suppressed += n
+	m.maintenance[window-1].SuppressedSevere += severe
 	return nil
 }
 

@@ -83,6 +83,14 @@ func (a *attempt) prepare(s *session) error {
 	if a.handler() == nil {
 		return skip("no provider is configured for this effect")
 	}
+	if e.Kind == incident.EffectAnnounceMaintenance {
+		switch _, obsolete, err := s.announcedWindow(e); {
+		case err != nil:
+			return err
+		case obsolete != "":
+			return skip(obsolete)
+		}
+	}
 	if slices.Contains(channelEffects, e.Kind) {
 		dr, err := s.draft(e.Incident)
 		if err != nil {

@@ -86,6 +86,8 @@ type Reader interface {
 	// Maintenance returns the maintenance windows that end after a time, in the
 	// order of their ends.
 	Maintenance(after time.Time) ([]incident.MaintenanceWindow, error)
+	// MaintenanceWindow returns one maintenance window.
+	MaintenanceWindow(id int64) (incident.MaintenanceWindow, error)
 	// CountOpenings returns how often since a time an alert opened an incident or
 	// was grouped instead, at most limit.
 	CountOpenings(since time.Time, limit int) (int, error)
@@ -155,11 +157,13 @@ type Tx interface {
 	PutConfiguration(c Configuration) (int64, error)
 	// PutMaintenance stores a maintenance window and returns its id.
 	// EndMaintenance ends one: it returns CodeUnknown if there is none and
-	// CodeConflict if it has ended. AddSuppressed adds n alerts to the count of a
-	// window.
+	// CodeConflict if it has ended. ConfirmMaintenance reports whether it confirmed
+	// one: it changes nothing if the window is confirmed or has ended. AddSuppressed
+	// adds n alerts to the count of a window, severe of them at sev1 or sev2.
 	PutMaintenance(m incident.MaintenanceWindow) (int64, error)
 	EndMaintenance(id int64, by incident.PersonID, at time.Time) error
-	AddSuppressed(window, n int64) error
+	ConfirmMaintenance(id int64, by incident.PersonID, at time.Time) (bool, error)
+	AddSuppressed(window, n, severe int64) error
 	// AddOpening records that an alert opened an incident or was grouped instead.
 	// It deletes the records before since.
 	AddOpening(at, since time.Time) error

@@ -170,6 +170,18 @@ func agenda(b incident.Brief) message {
 	return p.build()
 }
 
+// AnnounceMaintenance announces a maintenance window: its start, confirmation or end.
+func (s *Slack) AnnounceMaintenance(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	news, lines := templates.MaintenanceAnnouncement(*b.Maintenance, e.Args["event"], b.Directory)
+	p := &messageBuilder{}
+	p.line(markupf(":construction: *%s*", escape(news, 300)))
+	p.quote("Reason: " + b.Maintenance.Reason)
+	for _, line := range lines {
+		p.small(escape(line, 500))
+	}
+	return noCommand, s.postAnnouncement(ctx, b, p.build())
+}
+
 // Notice posts a problem of Tocsin itself in the announce channel.
 func (s *Slack) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	what, means := templates.NoticeText(e.Args)

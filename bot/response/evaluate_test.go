@@ -113,11 +113,11 @@ func TestIngest_WindowsOfTheTransaction(t *testing.T) {
 		before, inside []incident.MaintenanceWindow
 		want           string
 	}{
-		"added":         {nil, []incident.MaintenanceWindow{{ID: 2, When: "true", To: startTime.Add(time.Hour)}}, "maintenance"},
+		"added":         {nil, []incident.MaintenanceWindow{{ID: 2, When: "true", ConfirmedBy: "p3", To: startTime.Add(time.Hour)}}, "maintenance"},
 		"added other":   {nil, []incident.MaintenanceWindow{{ID: 2, When: "sample", To: startTime.Add(time.Hour)}}, "opened"},
-		"ended":         {[]incident.MaintenanceWindow{{ID: 2, When: "true", To: startTime.Add(time.Hour)}}, nil, "opened"},
-		"unchanged":     {[]incident.MaintenanceWindow{{ID: 2, When: "true", To: startTime.Add(time.Hour)}}, []incident.MaintenanceWindow{{ID: 2, When: "true", To: startTime.Add(time.Hour)}}, "maintenance"},
-		"ended earlier": {[]incident.MaintenanceWindow{{ID: 2, When: "true", To: startTime.Add(time.Hour)}}, []incident.MaintenanceWindow{{ID: 2, When: "true", To: startTime}}, "opened"},
+		"ended":         {[]incident.MaintenanceWindow{{ID: 2, When: "true", ConfirmedBy: "p3", To: startTime.Add(time.Hour)}}, nil, "opened"},
+		"unchanged":     {[]incident.MaintenanceWindow{{ID: 2, When: "true", ConfirmedBy: "p3", To: startTime.Add(time.Hour)}}, []incident.MaintenanceWindow{{ID: 2, When: "true", ConfirmedBy: "p3", To: startTime.Add(time.Hour)}}, "maintenance"},
+		"ended earlier": {[]incident.MaintenanceWindow{{ID: 2, When: "true", ConfirmedBy: "p3", To: startTime.Add(time.Hour)}}, []incident.MaintenanceWindow{{ID: 2, When: "true", ConfirmedBy: "p3", To: startTime}}, "opened"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fx := newRoutedFixture(t, nil)

@@ -129,7 +129,7 @@ func (d *Desk) describeFailures(windows []incident.MaintenanceWindow) {
 // addMaintenanceWindow checks and stores a maintenance window. A repeat with a
 // known key changes nothing.
 func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m incident.MaintenanceWindow, key string) (a incident.AlertResult, err error) {
-	m.Owner, m.Suppressed, m.EndedBy, m.ConfirmedBy = by, 0, "", ""
+	m = incident.MaintenanceWindow{When: m.When, Reason: m.Reason, Owner: by, From: m.From, To: m.To}
 	now := d.Now()
 	switch {
 	case by == "":

@@ -32,6 +32,9 @@ func TestMaintenanceWindow_SuppressesAlerts(t *testing.T) {
 	for range 2 { // the second has a known key
 		fx.alertRequest(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add, Key: "k"})
 	}
+	if err := fx.confirm("p3", 1); err != nil {
+		t.Fatal(err)
+	}
 	fx.ingest(t, delivery(2, testAlert("B", "new", "other")), delivery(3, testAlert("C", "more", "live")), delivery(4, alertWithLevel("low", "x", "y")))
 	if got := fx.outcomes(2, 3, 4); !slices.Equal(got, []string{"maintenance", "attached", "dropped"}) {
 		t.Errorf("got outcomes %v", got)

@@ -448,6 +448,29 @@ func TestStormsMaintenanceAndConfigurations(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		for n, want := range []bool{true, false} { // the second changes nothing
+			s.mustTx(t, func(tx response.Tx) error {
+				confirmed, err := tx.ConfirmMaintenance(window.ID, incident.PersonID(fmt.Sprint("s", n)), noon.Add(time.Minute))
+				if confirmed != want {
+					t.Errorf("confirmation %d: got %v, want %v", n, confirmed, want)
+				}
+				return err
+			})
+		}
+		window.ConfirmedBy, window.ConfirmedAt = "s0", dbTime(noon.Add(time.Minute))
+		err = s.View(t.Context(), func(r response.Reader) error {
+			got, err := r.MaintenanceWindow(window.ID)
+			if got != window {
+				t.Errorf("got window %+v, want %+v", got, window)
+			}
+			if _, unknown := r.MaintenanceWindow(99); incident.CodeOf(unknown) != incident.CodeUnknown {
+				t.Errorf("unknown window: got %v", unknown)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 		end := func(id int64) error {
 			return s.Tx(context.Background(), func(tx response.Tx) error { return tx.EndMaintenance(id, "p2", noon.Add(time.Minute)) })
 		}

@@ -15,13 +15,14 @@ func parseAlertCommand(t *testing.T, text string) (ParsedCommand, error) {
 
 func TestParseCommandLine_AlertRequests(t *testing.T) {
 	for text, want := range map[string]AlertRequest{
-		"alerts":             {Query: QueryAlerts, Disposition: DispositionWatched},
-		"alerts dropped":     {Query: QueryAlerts, Disposition: DispositionDropped},
-		"alerts maintenance": {Query: QueryAlerts, Disposition: DispositionMaintenance},
-		"explain A17":        {Query: QueryExplain, Alert: 17},
-		"explain d2041":      {Query: QueryExplain, Delivery: 2041},
-		"maintenance":        {Query: QueryMaintenance},
-		"maintenance end #3": {Query: QueryMaintenance, End: 3},
+		"alerts":                 {Query: QueryAlerts, Disposition: DispositionWatched},
+		"alerts dropped":         {Query: QueryAlerts, Disposition: DispositionDropped},
+		"alerts maintenance":     {Query: QueryAlerts, Disposition: DispositionMaintenance},
+		"explain A17":            {Query: QueryExplain, Alert: 17},
+		"explain d2041":          {Query: QueryExplain, Delivery: 2041},
+		"maintenance":            {Query: QueryMaintenance},
+		"maintenance end #3":     {Query: QueryMaintenance, End: 3},
+		"maintenance confirm M3": {Query: QueryMaintenance, Confirm: 3},
 	} {
 		w, err := parseAlertCommand(t, text)
 		if err != nil || w.AlertRequest == nil || *w.AlertRequest != want {
@@ -44,7 +45,7 @@ func TestParseCommandLine_MaintenanceWindow(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %+v", text, w.AlertRequest, err, want)
 		}
 	}
-	for _, text := range []string{"maintenance add 2h sample", "maintenance add whenever sample because x", "maintenance end soon", "maintenance stop", "maintenance frobnicate"} {
+	for _, text := range []string{"maintenance add 2h sample", "maintenance add whenever sample because x", "maintenance end soon", "maintenance stop", "maintenance frobnicate", "maintenance confirm", "maintenance confirm it", "maintenance confirm M0", "maintenance end 0"} {
 		if _, err := parseAlertCommand(t, text); CodeOf(err) != CodeInvalid {
 			t.Errorf("%s: got %v, want invalid", text, err)
 		}

@@ -143,6 +143,26 @@ func TestAgenda_ListsSuppressedAlerts(t *testing.T) {
 	}
 }
 
+func TestAnnounceMaintenance_PostsOnce(t *testing.T) {
+	eachFault(t, "chat.postMessage", func(f *outboundTest) {
+		b := incident.Brief{Now: noon, Attempt: 1, Mark: "maintenance/3/started", Maintenance: &incident.MaintenanceWindow{ID: 3, Owner: "p1",
+			Reason: "the <!channel> moves", From: noon, To: noon.Add(time.Hour)}}
+		f.failThenRetry(f.slack.AnnounceMaintenance, b, "window", "3", "event", incident.MaintenanceStarted)
+		posted := f.botMessages(announceChannelID)
+		if len(posted) != 1 {
+			f.Fatalf("got messages %+v, want one", posted)
+		}
+		for _, want := range []string{"Maintenance window M3 has started.", "sev3 and sev4 only", "unconfirmed", "moves"} {
+			if !strings.Contains(string(posted[0].Blocks), want) {
+				f.Errorf("got %s, want %q", posted[0].Blocks, want)
+			}
+		}
+		if strings.Contains(string(posted[0].Blocks), "<!channel>") {
+			f.Errorf("got %s, want the reason escaped", posted[0].Blocks)
+		}
+	})
+}
+
 func TestPageGroup_ReachesEachResponderOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "conversations.open", "conversations.history"} {
 		eachFault(t, method, func(f *outboundTest) {

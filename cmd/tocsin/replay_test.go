@@ -147,7 +147,7 @@ func TestIncidentCommand_SuppressedAlerts(t *testing.T) {
 	if got := s.mustRun("incident", "alerts", "promote", "A1"); !strings.Contains(got, "No change: INC-1 is triage") {
 		t.Errorf("promote again: got %s", got)
 	}
-	if got := s.mustRun("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(got, "M1 was added. Matching alerts are suppressed") {
+	if got := s.mustRun("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(got, "M1 was added. Matching alerts at sev3 and sev4 are suppressed") {
 		t.Errorf("got %s", got)
 	}
 	send(feed.RootConsoleLogin(2), 1)

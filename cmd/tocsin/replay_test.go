@@ -132,7 +132,8 @@ func TestReplay_SentryBody(t *testing.T) {
 // TestIncidentCommand_SuppressedAlerts promotes, splits and merges alerts, and
 // suppresses alerts with a maintenance window.
 func TestIncidentCommand_SuppressedAlerts(t *testing.T) {
-	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, withRouting(map[string]any{"when": "true", "watch": true}))
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, withRouting(
+		map[string]any{"when": `kind == "cloudtrail.StopLogging"`, "watch": true}, map[string]any{"when": "true", "open": "sev4"}))
 	send := func(call feed.Call, n int) {
 		t.Helper()
 		if a, err := s.company.Trail.Send(t.Context(), s.company.Trail.Delivery(call, feed.Copy{N: n})); err != nil || a.Status != 202 {

@@ -23,13 +23,12 @@ import (
 // hide a more severe one of the same batch.
 func (r *ingestion) maintenanceWindow(g *alertGroup) int64 {
 	for _, m := range r.maintenance {
-		matches, covers, severe := true, true, false
+		matches, covers := true, m.Covers(g.verdict.rule.Open, r.now)
 		var err error
 		for _, v := range g.verdicts {
 			match := v.windows[m.ID]
 			matches = matches && match.matches
-			covers = covers && m.Covers(v.rule.Open, r.now)
-			severe = severe || isSevere(v.rule.Open)
+			covers = covers && (!isSevere(v.rule.Open) || m.Covers(v.rule.Open, r.now))
 			err = cmp.Or(err, match.err)
 		}
 		switch {
@@ -37,7 +36,7 @@ func (r *ingestion) maintenanceWindow(g *alertGroup) int64 {
 			g.failedWindows = append(g.failedWindows, failedWindow{m.ID, err})
 		case matches && covers:
 			return m.ID
-		case matches && severe:
+		case matches:
 			g.unconfirmedWindows = append(g.unconfirmedWindows, m.ID)
 		}
 	}

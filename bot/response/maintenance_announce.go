@@ -46,18 +46,15 @@ func announceMaintenance(id int64, event, name string, after time.Time) incident
 }
 
 // announcedWindow returns the window of an announcement, without its condition, which
-// may quote an alert. obsolete is why nothing is announced: the window ended before it
-// started, or an early end was announced.
+// may quote an alert. obsolete is why nothing is announced: the window ended before
+// the time of the announcement.
 func (s *session) announcedWindow(e incident.Effect) (m incident.MaintenanceWindow, obsolete string, err error) {
 	if m, err = s.tx.MaintenanceWindow(int64(intArg(e, "window"))); err != nil {
 		return m, "", fmt.Errorf("read the maintenance window to announce: %w", err)
 	}
 	m.When = ""
-	switch {
-	case !m.To.After(m.From):
-		return m, "the maintenance window ended before it started", nil
-	case e.After.After(m.To):
-		return m, "the maintenance window ended earlier", nil
+	if e.After.After(m.To) {
+		obsolete = "the maintenance window ended earlier"
 	}
-	return m, "", nil
+	return m, obsolete, nil
 }

@@ -95,11 +95,31 @@ func TestMaintenanceWindow_UnconfirmedDecidesPerAlert(t *testing.T) {
 // TestMaintenanceWindow_CoversEachOccurrence has an alert whose repeat in the same
 // batch does not match the window.
 func TestMaintenanceWindow_CoversEachOccurrence(t *testing.T) {
-	fx := newSeverityFixture(t, nil)
-	fx.addWindow(t, "p1", `level == "low"`)
-	fx.ingest(t, delivery(1, alertWithLevel("low", "a", "a")), delivery(2, alertWithLevel("medium", "a", "a")))
-	if got := fx.outcomes(1, 2); !slices.Equal(got, []string{"opened", "counted"}) {
-		t.Errorf("got outcomes %v", got)
+	low, medium, failing := alertWithLevel("low", "a", "a"), alertWithLevel("medium", "a", "a"), alertWithLevel("low", "a", "a")
+	failing.Tags = map[string]string{"level": "many"}
+	for name, c := range map[string]struct {
+		first, second incident.Alert
+		want          []string
+	}{
+		"second differs": {low, medium, []string{"opened", "counted"}},
+		"first differs":  {medium, low, []string{"opened", "counted"}},
+		"second fails":   {low, failing, []string{"opened", "counted"}},
+		"first fails":    {failing, low, []string{"opened", "counted"}},
+		"both match":     {low, low, []string{"maintenance", "maintenance"}},
+		"second watched": {low, alertWithLevel("informational", "a", "a"), []string{"maintenance", "maintenance"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fx := newSeverityFixture(t, nil)
+			fx.addWindow(t, "p1", `level != "medium" && ("level" in tags ? int(tags["level"]) > 0 : true)`)
+			fx.ingest(t, delivery(1, c.first), delivery(2, c.second))
+			if got := fx.outcomes(1, 2); !slices.Equal(got, c.want) {
+				t.Fatalf("got outcomes %v, want %v", got, c.want)
+			}
+			failed := len(fx.store.incidents) > 0 && strings.Contains(fmt.Sprint(fx.store.events[1][0].Texts), "Maintenance window M1 failed on this alert")
+			if failed != strings.Contains(name, "fails") {
+				t.Errorf("the incident names a failing window: %v", failed)
+			}
+		})
 	}
 }
 
@@ -131,6 +151,11 @@ func TestMaintenanceWindow_UnconfirmedIsExplained(t *testing.T) {
 	}
 	if got := explain(); len(got) != 1 || !strings.HasPrefix(got[0], want) {
 		t.Errorf("got %v", got)
+	}
+	fx.ingest(t, delivery(2, alertWithLevel("informational", "b", "b")))
+	watched := fx.alertRequest(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Alert: 2}).Explanation
+	if len(watched.UnconfirmedWindows) != 0 {
+		t.Errorf("watched alert: got %v", watched.UnconfirmedWindows)
 	}
 	fx.now = fx.now.Add(time.Minute)
 	if err := fx.confirm("p3", 1); err != nil {
@@ -202,8 +227,12 @@ func TestConfirmMaintenance_SecondPersonFromSecurity(t *testing.T) {
 	if !slices.ContainsFunc(fx.store.audit, func(a Access) bool { return a.Action == "maintenance confirm" && a.Person == "p4" }) {
 		t.Error("the confirmation is not in the audit log")
 	}
+	if err := fx.confirm("p3", own); err != nil {
+		t.Errorf("repeat by the owner: got %v, want no change", err)
+	}
+	over := fx.addWindow(t, "p1", "true")
 	fx.now = fx.now.Add(2 * time.Hour)
-	if err := fx.confirm("p4", gone); incident.CodeOf(err) != incident.CodeConflict {
+	if err := fx.confirm("p4", over); incident.CodeOf(err) != incident.CodeConflict || !strings.Contains(err.Error(), "already ended") {
 		t.Errorf("after the end: got %v, want a conflict", err)
 	}
 }

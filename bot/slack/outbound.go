@@ -27,23 +27,24 @@ type Handler = func(context.Context, incident.Brief, incident.Effect) (incident.
 // group: [Slack.PageGroup] needs the group.
 func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 	return map[incident.EffectKind]Handler{
-		incident.EffectOpenChannel:         s.OpenChannel,
-		incident.EffectInvite:              s.Invite,
-		incident.EffectRemove:              s.Remove,
-		incident.EffectReplaceChannel:      s.ReplaceChannel,
-		incident.EffectTopic:               s.Topic,
-		incident.EffectCard:                s.Card,
-		incident.EffectPost:                s.Post,
-		incident.EffectAskSign:             s.AskSign,
-		incident.EffectAskConsult:          s.AskConsult,
-		incident.EffectUpload:              s.Upload,
-		incident.EffectArchive:             s.Archive,
-		incident.EffectAnnounce:            s.Announce,
-		incident.EffectAnnouncePostmortem:  s.AnnouncePostmortem,
-		incident.EffectAgenda:              s.Agenda,
-		incident.EffectNotice:              s.Notice,
+		incident.EffectOpenChannel:        s.OpenChannel,
+		incident.EffectInvite:             s.Invite,
+		incident.EffectRemove:             s.Remove,
+		incident.EffectReplaceChannel:     s.ReplaceChannel,
+		incident.EffectTopic:              s.Topic,
+		incident.EffectCard:               s.Card,
+		incident.EffectPost:               s.Post,
+		incident.EffectAskSign:            s.AskSign,
+		incident.EffectAskConsult:         s.AskConsult,
+		incident.EffectUpload:             s.Upload,
+		incident.EffectArchive:            s.Archive,
+		incident.EffectAnnounce:           s.Announce,
+		incident.EffectAnnouncePostmortem: s.AnnouncePostmortem,
+		incident.EffectAgenda:             s.Agenda,
+		incident.EffectNotice:             s.Notice,
+		incident.EffectHandover:           s.Handover,
+
 		incident.EffectAnnounceMaintenance: s.AnnounceMaintenance,
-		incident.EffectHandover:            s.Handover,
 	}
 }
 

@@ -164,3 +164,42 @@ func TestExclude_NothingLetsThePersonIn(t *testing.T) {
 		}
 	})
 }
+
+// TestExclude_HoldsAfterSplitAndMerge splits and merges an incident that excludes a
+// responder. The commands are given by a person without knowledge of the exclusion.
+func TestExclude_HoldsAfterSplitAndMerge(t *testing.T) {
+	from, into := fixtureIn(t, Active), fixtureIn(t, Active)
+	into.inc.ID = 8
+	into.must("eng1", Command{Verb: VerbAssignRole, Role: Commander, Person: "eng3"})
+	into.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
+	into.must("", Command{Verb: VerbInvited, People: []PersonID{"eng3"}})
+	from.must("sec1", excludeEng3)
+	part, err := from.split(9, responderEnv(from), Command{Title: "the other key"}, from.inc.Alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, responderEnv(from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	into.commit(theirs)
+	for name, w := range map[string]*fixture{"split": part, "merge": into} {
+		if w.inc.MayRead(w.dir, "eng3", w.now) || w.inc.Commander == "eng3" || len(w.inc.Exclusions) != 1 {
+			t.Errorf("%s: got exclusions %+v and commander %q, want the person excluded", name, w.inc.Exclusions, w.inc.Commander)
+		}
+		for _, e := range w.events {
+			want := e.Kind == EventExcluded && e.By == "" && e.Audience == AudienceLegalSecurity && e.Text("reason") == "excluded from INC-7: "+excludeEng3.Text
+			if e.Kind.Secret() && !want {
+				t.Errorf("%s: got %+v, want the exclusion by the bot, for legal and security", name, e)
+			}
+		}
+	}
+	warned := slices.ContainsFunc(theirs, func(e Event) bool { return e.Kind == EventExcluded && e.is("in_channel") })
+	if !warned || !into.inc.NeedsPage() {
+		t.Errorf("merge: got %+v and %+v, want a warning about the channel and a page for another commander", theirs, into.inc.Paging)
+	}
+	again, err := from.split(10, responderEnv(from), Command{Title: "x"}, alertRefs(1))
+	if err != nil || len(again.inc.Exclusions) != 1 {
+		t.Errorf("got %v, want one exclusion", err)
+	}
+}

@@ -142,9 +142,6 @@ func (d *decider) exclude() error {
 		}
 	}
 	f, t := fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": d.cmd.Text}
-	if d.inc.Links[LinkChannel] != "" && slices.Contains(d.inc.Access, p) {
-		f["in_channel"] = "true"
-	}
 	if d.exclusionTakesTwo(p) {
 		if without := d.withoutSigner(p); without != "" && slices.Contains([]Department{Legal, Security}, without) {
 			return Conflict("%s is the only one who acts for %s in %s. An administrator must name a replacement first: replacement %[2]s PERSON because REASON", d.env.Directory.Name(p), without, d.inc.ID)
@@ -159,17 +156,45 @@ func (d *decider) exclude() error {
 		f["second"], f["channel"] = string(proposed.By), firstOf(d.cmd.Channel, proposed.Channel)
 		t["reason"] = firstOf(d.cmd.Text, proposed.Reason)
 	}
+	d.shutOut(p, f, t)
+	return nil
+}
+
+// shutOut excludes a person. The consequences that others see are events of the bot.
+func (d *decider) shutOut(p PersonID, f fields, t texts) {
 	answerable := d.inc.Paging.AcknowledgedBy == p || d.inc.Commander == p
 	signatures := slices.DeleteFunc(slices.Clone(d.inc.Signatures), func(s Signature) bool { return s.By != p || d.inc.Status != InReview })
+	if d.inc.Links[LinkChannel] != "" && slices.Contains(d.inc.Access, p) {
+		f["in_channel"] = "true"
+	}
 	d.emitSecret(EventExcluded, f, t)
-	d.env.Actor = "" // what others see of it comes from the bot
+	actor := d.env.Actor
+	d.env.Actor = ""
 	for _, s := range signatures {
 		d.emit(EventSignatureWithdrawn, fields{"department": string(s.Department), "digest": s.Digest}, nil)
 	}
 	if answerable && d.inc.Status.Responding() {
 		d.startPaging()
 	}
-	return nil
+	d.env.Actor = actor
+}
+
+// inheritExclusions excludes the people who are excluded from the incident that a
+// merge or split took alerts from, because its content continues in this one. The
+// author of the command may not know about them, so the bot excludes them.
+func (d *decider) inheritExclusions(source Incident) {
+	actor := d.env.Actor
+	d.env.Actor = ""
+	for _, x := range source.Exclusions {
+		reason := "excluded from " + source.ID.String()
+		if x.Reason != "" {
+			reason += ": " + x.Reason
+		}
+		if !d.inc.Excludes(x.Person) {
+			d.shutOut(x.Person, fields{"person": string(x.Person)}, texts{"reason": reason})
+		}
+	}
+	d.env.Actor = actor
 }
 
 // completes reports whether the actor is the independent second person, from the

@@ -262,8 +262,9 @@ func (d *decider) erase() error {
 // DecideMerge decides [VerbMerge]. It returns the events of the source, which ends,
 // and of the target, which continues with the source's alerts. The target takes
 // the more severe severity and personal data fact of both, a legal hold and an
-// alert's proposal of a severity. Signatures of the target are voided. Merging ends
-// the paging of the source. A target that does not exist is [New].
+// alert's proposal of a severity, and everybody who is excluded from the source is
+// excluded from the target. Signatures of the target are voided. Merging ends the
+// paging of the source. A target that does not exist is [New].
 func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
 	if err := s.check(); err != nil {
@@ -290,6 +291,7 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	t := newDecider(cmd, target, env)
 	alerts, _ := json.Marshal(source.Alerts)
 	t.emit(EventMergedFrom, source.originFields(), texts{"reason": cmd.Text, "alerts": string(alerts)})
+	t.inheritExclusions(source)
 	if source.Severity.MoreSevereThan(target.Severity) {
 		if err := t.severity(source.Severity, "merged from "+source.ID.String()); err != nil {
 			return nil, nil, err

@@ -38,8 +38,9 @@ func (d *decider) releaseLegalHold() error {
 }
 
 // DecideSplit decides [VerbSplit], the inverse of a merge. The alerts leave source
-// and open target, which must be [New]. The timeline of source stays complete. If
-// source is in review, its signatures are voided and it returns to resolved.
+// and open target, which must be [New] and excludes everybody whom source excludes.
+// The timeline of source stays complete. If source is in review, its signatures are
+// voided and it returns to resolved.
 func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
 	if err := s.check(); err != nil {
@@ -76,6 +77,7 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 		}
 	}
 	t.emit(EventSplitFrom, origin, texts{"reason": cmd.Text, "alerts": string(data)})
+	t.inheritExclusions(source)
 	t.inheritProposal(source)
 	if p := source.Facts.PersonalData; p.moreSeriousThan(t.inc.Facts.PersonalData) {
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "split from " + source.ID.String()})

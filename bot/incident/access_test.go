@@ -84,6 +84,24 @@ func TestExclude_LastSignerNeedsAReplacement(t *testing.T) {
 	w.mustFail(administrator, Command{Verb: VerbReplacement, Department: Security, Person: "out1", Text: "x"}, CodeConflict)
 }
 
+// TestExclude_AdministratorsToo excludes a responder who is an administrator. The
+// person could otherwise name an accomplice for a department.
+func TestExclude_AdministratorsToo(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	for n := range w.dir.Teams {
+		if w.dir.Teams[n].Name == Legal {
+			w.dir.Teams[n].Members = w.dir.Teams[n].Members[:1]
+		}
+	}
+	w.must("sec1", excludeEng3)
+	replace := Command{Verb: VerbReplacement, For: w.inc.ID, Department: Legal, Person: "out1", Text: "on leave"}
+	env := Env{Now: w.now, Actor: "eng3", Administrator: true, Directory: w.dir, Policy: w.policy}
+	if _, err := Decide(replace, w.inc, env); CodeOf(err) != CodeUnknown || MayAddress(replace, w.inc, env) {
+		t.Errorf("got %v, want the refusal of an unknown incident", err)
+	}
+	w.must(administrator, replace)
+}
+
 func TestExclude_ChannelIsAChoice(t *testing.T) {
 	w := fixtureIn(t, Active)
 	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})

@@ -12,7 +12,8 @@ import (
 type Authority uint16
 
 // The classes of people. Every class but [Anyone], [Administrators] and [TheBot]
-// also requires that the person may read the incident: see [Incident.MayRead].
+// also requires that the person may read the incident: see [Incident.MayRead]. An
+// administrator who is excluded from the incident does not count as one.
 const (
 	Anyone            Authority = 1 << iota // everybody whom a provider authenticated, known to the configuration or not
 	Readers                                 // everybody who may read the incident
@@ -128,9 +129,9 @@ func Admit(cmd Command, env Env) error {
 
 // MayAddress reports whether the author of a command, who is admitted, may name the
 // incident: the bot, people who may read it, and administrators with a verb of
-// theirs. For anybody else it does not exist.
+// theirs who are not excluded. For anybody else it does not exist.
 func MayAddress(cmd Command, inc Incident, env Env) bool {
-	return env.System || cmd.Verb.who().Has(Administrators) && env.Administrator || inc.MayRead(env.Directory, env.Actor, env.Now)
+	return env.System || cmd.Verb.who().Has(Administrators) && env.Administrator && !inc.Excludes(env.Actor) || inc.MayRead(env.Directory, env.Actor, env.Now)
 }
 
 // Authorize checks that the author of a command may use its verb on an incident.
@@ -156,7 +157,7 @@ func (d *decider) authorize() error {
 			return Forbidden("the bot may not use %q. A person must use it", d.cmd.Verb)
 		}
 		return nil
-	case who.Has(Anyone), who.Has(Administrators) && d.env.Administrator:
+	case who.Has(Anyone), who.Has(Administrators) && d.env.Administrator && !d.inc.Excludes(d.env.Actor):
 		return nil
 	case !d.inc.MayRead(d.env.Directory, d.env.Actor, d.env.Now):
 		return errNoAccess(d.inc.ID)

@@ -2,6 +2,7 @@ package response
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -78,5 +79,29 @@ func TestExclude_NothingIsSentToThePerson(t *testing.T) {
 		if got := slices.Contains(fx.store.effectNames(id), "remove"); got != (channel == incident.ChannelRemove) {
 			t.Errorf("channel %q: got a removal %t", channel, got)
 		}
+	}
+}
+
+// TestExclude_FailedRemovalStaysSecret lets Slack reject the removal of a person, who
+// reads the channel and its timeline.
+func TestExclude_FailedRemovalStaysSecret(t *testing.T) {
+	fx := newFixture(t, func(o *Options) {
+		o.Handlers[incident.EffectRemove] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+			return incident.Command{}, &incident.Permanent{Err: errors.New("restricted_action")}
+		}
+	})
+	id := fx.open(t, incident.Sev2)
+	fx.runQueue(t)
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect", Channel: incident.ChannelRemove})
+	fx.runQueue(t)
+	for _, e := range fx.store.events[id] {
+		if e.Kind == incident.EventEffectFailed {
+			t.Errorf("got %+v, want no event that every reader sees", e)
+		}
+	}
+	if !slices.ContainsFunc(fx.store.audit, func(a Access) bool {
+		return a.Action == "effect failed" && a.Incident == id && strings.Contains(a.Reason, "restricted_action")
+	}) {
+		t.Errorf("got audit log %+v, want the failed removal", fx.store.audit)
 	}
 }

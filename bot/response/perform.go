@@ -194,6 +194,12 @@ func (a *attempt) handleError(ctx context.Context, cause error) (string, error) 
 		if !discard {
 			return nil
 		}
+		if a.loaded.brief.Event.Kind.Secret() {
+			failed := Access{At: s.now, Handle: incident.System, Action: "effect failed", Incident: a.effect.Incident, Reason: string(a.effect.Kind) + ": " + truncate(cause.Error())}
+			if err := s.tx.Audit(failed); err != nil {
+				return fmt.Errorf("audit failed effect: %w", err)
+			}
+		}
 		if a.shouldAnnounce() {
 			err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbEffectFailed, Effect: a.effect.Key, Text: truncate(cause.Error())})
 			if err != nil && incident.CodeOf(err) == "" {
@@ -259,7 +265,10 @@ func (a *attempt) expired(now time.Time) bool {
 
 // shouldAnnounce reports whether the timeline records that the effect was
 // discarded. A failed page has an event already, and a refresh effect runs again.
-// A failed post about a failure is left out, because it would cause the next one.
+// A failed post about a failure is left out, because it would cause the next one. An
+// effect of a secret event is left out, because the person could learn from it about
+// the exclusion. The audit log has it.
 func (a *attempt) shouldAnnounce() bool {
-	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && a.loaded.brief.Event.Kind != incident.EventEffectFailed
+	cause := a.loaded.brief.Event.Kind
+	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && cause != incident.EventEffectFailed && !cause.Secret()
 }

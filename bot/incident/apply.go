@@ -280,10 +280,11 @@ func textRefs(e Event) []TextRef {
 	return refs
 }
 
-func joinPeople(people []PersonID) string {
-	out := make([]string, len(people))
-	for n, p := range people {
-		out[n] = string(p)
+// joinList joins the elements of a list as splitList splits them.
+func joinList[T ~string](list []T) string {
+	out := make([]string, len(list))
+	for n, v := range list {
+		out[n] = string(v)
 	}
 	return strings.Join(out, ",")
 }

@@ -3,7 +3,6 @@ package incident
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -279,13 +278,4 @@ func (i *Incident) applyPersonLeft(e Event) {
 			a.Owner = PersonID(e.Field("successor"))
 		}
 	}
-}
-
-// joinList joins the elements of a list as splitList splits them.
-func joinList[T ~string](list []T) string {
-	out := make([]string, len(list))
-	for n, v := range list {
-		out[n] = string(v)
-	}
-	return strings.Join(out, ",")
 }

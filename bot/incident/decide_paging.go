@@ -163,7 +163,7 @@ func (d *decider) peopleInvited() error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	d.emit(EventInvited, fields{"people": joinPeople(fresh)}, nil)
+	d.emit(EventInvited, fields{"people": joinList(fresh)}, nil)
 	return nil
 }
 

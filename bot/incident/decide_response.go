@@ -326,5 +326,5 @@ func (i *Incident) originFields() fields {
 		named[n] = string(g.From) + ">" + string(g.To)
 	}
 	return fields{"source": i.ID.String(), "named": strings.Join(named, ","), "contained_at": instant(i.ContainedAt), "peak_severity": string(peak),
-		"peak_personal_data": string(i.peakPersonalData()), "lowered_by": joinPeople(i.LoweredBy), "lowered_from": string(i.LoweredFrom)}
+		"peak_personal_data": string(i.peakPersonalData()), "lowered_by": joinList(i.LoweredBy), "lowered_from": string(i.LoweredFrom)}
 }

@@ -46,7 +46,7 @@ func (d *decider) conclude() error {
 	if kind := d.inc.closeBlocker(); kind != "" && d.inc.Review.WaivedBy == "" {
 		return Invalid("actions", "closing needs a %s action item with an owner and a due date. Add one, or type review waive REASON", kind)
 	}
-	d.emit(EventReviewConcluded, fields{"people": joinPeople(present)}, texts{"decisions": c.Text})
+	d.emit(EventReviewConcluded, fields{"people": joinList(present)}, texts{"decisions": c.Text})
 	d.close()
 	return nil
 }

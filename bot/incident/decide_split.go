@@ -71,7 +71,7 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 	if source.Severity.MoreSevereThan(t.inc.Severity) { // the split lowers the severity
 		lowered := source
 		lowered.recordLowering(env.Actor)
-		origin["lowered_by"], origin["lowered_from"] = joinPeople(lowered.LoweredBy), string(source.Severity)
+		origin["lowered_by"], origin["lowered_from"] = joinList(lowered.LoweredBy), string(source.Severity)
 		if source.LoweredFrom.MoreSevereThan(source.Severity) {
 			origin["lowered_from"] = string(source.LoweredFrom)
 		}

@@ -108,33 +108,35 @@ func writeError(w http.ResponseWriter, status int, e *incident.Error) {
 
 // incident runs a command or query, as the slash command does.
 func (c *control) incident(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
-	dir, err := c.current().desk.Directory(ctx)
+	desk := c.current().desk
+	dir, err := desk.Directory(ctx)
 	if err != nil {
 		return nil, err
 	}
 	person, _ := dir.Resolve(who)
-	words, err := incident.ParseCommandLine(ask.Command, incident.ParseContext{Who: person.ID, By: who, Directory: dir, Now: c.now(), Zone: c.zone})
+	administrator := desk.Administers(who)
+	words, err := incident.ParseCommandLine(ask.Command, incident.ParseContext{Who: person.ID, By: who, Administrator: administrator, Directory: dir, Now: c.now(), Zone: c.zone})
 	if err != nil {
 		return nil, err
 	}
 	reply := ControlReply{Names: map[incident.PersonID]string{}}
-	if person.ID != "" {
+	if person.ID != "" || administrator {
 		reply.Names = dir.Names()
 	}
 	switch {
 	case words.Query == incident.QueryHelp:
 		reply.Help = helpText(words.Topic)
 	case words.Query == incident.QueryList:
-		list, err := c.current().desk.List(ctx, who, words.Filter)
+		list, err := desk.List(ctx, who, words.Filter)
 		reply.List = &list
 		return reply, err
 	case words.AlertRequest != nil:
 		words.AlertRequest.Key = ask.Key
-		answer, err := c.current().desk.Alerts(ctx, who, *words.AlertRequest)
+		answer, err := desk.Alerts(ctx, who, *words.AlertRequest)
 		reply.Alerts = &answer
 		return reply, err
 	case words.Query != "":
-		view, err := c.current().desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
+		view, err := desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
 		reply.View = &view
 		return reply, err
 	case words.Form != "":
@@ -142,7 +144,7 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 	default:
 		cmd := words.Command
 		cmd.By, cmd.Auth, cmd.Via, cmd.Key = who, "user of the operating system", incident.ViaCLI, ask.Key
-		result, err := c.current().desk.Do(ctx, cmd)
+		result, err := desk.Do(ctx, cmd)
 		reply.Result = &result
 		return reply, err
 	}

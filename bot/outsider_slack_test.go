@@ -347,3 +347,35 @@ func TestControlOutsider(t *testing.T) {
 		t.Errorf("got %+v, %v", v.Incident, err)
 	}
 }
+
+// TestControlAdministrator_NamesAReplacement gives the command as an administrator
+// whom the configuration does not list under people. The answer has nothing else of
+// the restricted incident.
+func TestControlAdministrator_NamesAReplacement(t *testing.T) {
+	e := newSlackOutsiders(t)
+	options := e.desk.Options
+	options.Administrators = []string{"root"}
+	desk, err := response.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &control{current: func() *generation { return &generation{desk: desk} }, store: e.store, zone: time.UTC, now: time.Now}
+	root := incident.Identity{Provider: incident.ProviderLocal, ID: "root"}
+	ask := func(command string) (ControlReply, error) {
+		reply, err := c.incident(t.Context(), root, ControlRequest{Command: command, Key: "cli/" + command})
+		out, _ := reply.(ControlReply)
+		return out, err
+	}
+	reply, err := ask("replacement INC-1 legal ada because the only signer is a suspect")
+	if err != nil || len(reply.Result.Events) != 1 || reply.Names["ada"] == "" {
+		t.Fatalf("got %+v, %v, want the event and the names", reply, err)
+	}
+	if i := reply.Result.Incident; i.ID != 1 || i.Title != "" || len(i.Alerts)+len(i.Roles)+len(i.Delegations) > 0 {
+		t.Errorf("got %+v, want nothing that only readers see", i)
+	}
+	for _, command := range []string{"status INC-1", "note INC-1 x", "role INC-1 scribe @aba"} {
+		if _, err := ask(command); err == nil || err.Error() != incident.NotLinked(root).Error() {
+			t.Errorf("%s: got %v, want only that the account has no person", command, err)
+		}
+	}
+}

@@ -32,11 +32,13 @@ type ParseContext struct {
 	Incident ID       // of the channel, 0 outside of one
 	Who      PersonID // the author, for "me"
 	// By is the account of the author. If it is set and Who is empty, only help and
-	// open are parsed, because errors about other commands may name people.
-	By        Identity
-	Directory Directory
-	Now       time.Time
-	Zone      *time.Location // of times such as "02:31", nil means UTC
+	// open are parsed, because errors about other commands may name people. For an
+	// administrator, replacement is parsed, too.
+	By            Identity
+	Administrator bool
+	Directory     Directory
+	Now           time.Time
+	Zone          *time.Location // of times such as "02:31", nil means UTC
 }
 
 // ParseCommandLine parses a command as people type it in Slack or on the command
@@ -59,7 +61,8 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 	if !ok {
 		return ParsedCommand{}, unknownCommand(name)
 	}
-	if c.By != (Identity{}) && c.Who == "" && verb.Name != "open" && verb.Name != "help" {
+	forAll := verb.Name == "open" || verb.Name == "help" || c.Administrator && verb.Name == "replacement"
+	if c.By != (Identity{}) && c.Who == "" && !forAll {
 		return ParsedCommand{}, NotLinked(c.By)
 	}
 	p.verb = verb
@@ -216,8 +219,8 @@ func VerbSpecs() []VerbSpec {
 			Examples: []string{"exclude @ada because the key was used from her laptop", "exclude @ada --new-channel because she reads along"}, Next: []string{"--remove", "--new-channel"}, NeedsIncident: true, read: readPersonVerb(VerbExclude)},
 		{Name: "readmit", Usage: "PERSON because REASON", Help: "end an exclusion (legal or security)",
 			Examples: []string{"readmit @ada because the laptop was stolen"}, NeedsIncident: true, read: readPersonVerb(VerbReadmit)},
-		{Name: "replacement", Usage: "DEPARTMENT PERSON because REASON", Help: "let a person act for a department that has at most one person left (administrators, on the command line)",
-			Examples: []string{"replacement legal ada because the only signer is a suspect"}, Next: departments, NeedsIncident: true, read: readReplacement},
+		{Name: "replacement", Usage: "INC-42 DEPARTMENT PERSON because REASON", Help: "let a person act for a department that has at most one person left (administrators, on the command line)",
+			Examples: []string{"replacement INC-42 legal ada because the only signer is a suspect"}, Next: departments, NeedsIncident: true, read: readReplacement},
 		{Name: "restrict", Help: "restrict the incident to participants", NeedsIncident: true, Examples: []string{"restrict"},
 			read: func(_ *argParser, w *ParsedCommand) error { w.Command.Verb = VerbRestrict; return nil }},
 		{Name: "public", Help: "make the incident readable by the whole company", NeedsIncident: true, Examples: []string{"public"},

@@ -358,7 +358,7 @@ func readPersonVerb(verb Verb) func(*argParser, *ParsedCommand) error {
 	}
 }
 
-// readReplacement parses "DEPARTMENT PERSON because REASON".
+// readReplacement parses "DEPARTMENT PERSON because REASON" after the incident.
 func readReplacement(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbReplacement
 	team, err := p.department()

@@ -196,6 +196,12 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
 	}
+	if result.Reported {
+		return answer(d, cmd.By, result, nil) // without an incident
+	}
+	if env := last.env(cmd); !env.System && !result.Incident.MayRead(last.dir, env.Actor, last.now) { // an administrator
+		result.Incident = publicView(result.Incident)
+	}
 	if person, _ := last.dir.Resolve(cmd.By); !mayReadPrivileged(cmd.By, person.ID, last.dir, last.now) {
 		if result.Incident.MayHavePrivileged() {
 			if result.Incident, err = d.withheldState(ctx, result.Incident); err != nil {

@@ -15,9 +15,9 @@ import (
 )
 
 // OpenChannel creates the channel of the incident, such as inc-42. The
-// channel is private if the incident is restricted. If the response to an
-// earlier attempt was lost, OpenChannel finds the channel by its name and
-// creator.
+// channel is private if the incident is restricted or excludes a person. If the
+// response to an earlier attempt was lost, OpenChannel finds the channel by its
+// name and creator.
 func (s *Slack) OpenChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if b.Incident.Links[incident.LinkChannel] != "" {
 		return noCommand, nil
@@ -39,6 +39,12 @@ func channelNames(id incident.ID) []string {
 	return names
 }
 
+// needsPrivate reports whether a new channel of the incident must be private. Anyone
+// can join a public channel, so one that shuts a person out is private too.
+func needsPrivate(inc incident.Incident) bool {
+	return inc.Restricted || len(inc.Exclusions) > 0
+}
+
 // createChannel creates the channel under the first free name, or returns the
 // channel that an earlier attempt created.
 func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (string, error) {
@@ -46,7 +52,7 @@ func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (strin
 	names := channelNames(inc.ID)
 	for _, name := range names {
 		if _, known := taken[name]; !known {
-			c, err := s.client.CreateConversationContext(ctx, slack.CreateConversationParams{ChannelName: name, IsPrivate: inc.Restricted})
+			c, err := s.client.CreateConversationContext(ctx, slack.CreateConversationParams{ChannelName: name, IsPrivate: needsPrivate(inc)})
 			if err == nil {
 				return c.ID, nil
 			}
@@ -89,7 +95,7 @@ func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slac
 // again with a new database. Otherwise responders could join the channel of
 // another incident.
 func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack.Channel) (bool, error) {
-	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || c.IsArchived || c.IsPrivate != inc.Restricted {
+	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || c.IsArchived || c.IsPrivate != needsPrivate(inc) {
 		return false, nil
 	}
 	self, err := s.Self(ctx)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
 )
 
 // members returns the members of a channel.
@@ -74,5 +75,20 @@ func TestReplaceChannel_LeavesTheOldOne(t *testing.T) {
 	c, _ := f.ws.Channel(next)
 	if next == old || !strings.HasPrefix(c.Name, "inc-42-") || slices.Contains(f.members(next), slackID(b.Directory, "p2")) {
 		t.Errorf("got channel %q with members %v, want a new one without the excluded person", c.Name, f.members(next))
+	}
+}
+
+// TestReplaceChannel_IsPrivateForPublicIncident checks that the excluded person
+// cannot join the new channel of an incident that is public within the company.
+func TestReplaceChannel_IsPrivateForPublicIncident(t *testing.T) {
+	f := newOutboundTest(t)
+	b := brief(openedIncident())
+	b.Incident.Restricted = false
+	b.Incident.Links = f.must(f.slack.OpenChannel, b).Links
+	b.Incident.Exclusions = []incident.Exclusion{{Person: "p2", Channel: incident.ChannelNew}}
+	cmd := f.must(f.slack.ReplaceChannel, b, "channel", b.Incident.Links[incident.LinkChannel])
+	c, _ := f.ws.Channel(cmd.Links[incident.LinkChannel])
+	if c.Kind != chat.KindPrivate {
+		t.Errorf("got channel %q of kind %s, want a private one", c.Name, c.Kind)
 	}
 }

@@ -122,6 +122,38 @@ func TestExclude_ChannelIsAChoice(t *testing.T) {
 	w.mustFail("sec1", Command{Verb: VerbReadmit, Person: "eng4", Text: "x"}, CodeUnknown)
 }
 
+// TestExclude_NewChannelAfterRemoval continues in a new channel after the person
+// was removed, because a member can read the old one again by an invitation.
+func TestExclude_NewChannelAfterRemoval(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
+	cmd := excludeEng3
+	cmd.Channel = ChannelRemove
+	w.must("sec1", cmd)
+	cmd.Channel = ChannelNew
+	w.must("sec1", cmd)
+	if got := w.inc.Exclusions[0].Channel; got != ChannelNew {
+		t.Fatalf("got %q for the channel after the second command, want %q", got, ChannelNew)
+	}
+	cmd.Channel = ChannelRemove
+	if events, _ := w.decideAs("sec1", cmd); len(events) != 0 {
+		t.Errorf("got %+v for a removal from the new channel, want nothing, because they are not in it", events)
+	}
+}
+
+// TestExclude_WarnsAfterReadmission warns about the channel although the person
+// has no grant any more: they were never removed from it.
+func TestExclude_WarnsAfterReadmission(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
+	w.must("", Command{Verb: VerbInvited, People: []PersonID{"eng3"}})
+	w.must("sec1", excludeEng3)
+	w.must("sec1", Command{Verb: VerbReadmit, Person: "eng3", Text: "an error"})
+	if events, _ := w.decideAs("sec1", excludeEng3); len(events) != 1 || events[0].Field("in_channel") != "true" {
+		t.Errorf("got %+v, want a warning about the channel", events)
+	}
+}
+
 func TestExclude_ProposalsOfThePersonEnd(t *testing.T) {
 	w := fixtureIn(t, Active)
 	w.inc.Facts.PersonalData = PersonalSuspected

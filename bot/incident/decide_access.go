@@ -127,7 +127,7 @@ func (d *decider) exclude() error {
 		return Invalid("person", "you cannot exclude yourself. Name another person")
 	}
 	if n := slices.IndexFunc(d.inc.Exclusions, func(x Exclusion) bool { return x.Person == p }); n >= 0 {
-		if d.cmd.Channel != "" && d.inc.Exclusions[n].Channel == "" {
+		if have := d.inc.Exclusions[n].Channel; d.cmd.Channel != "" && d.cmd.Channel != have && have != ChannelNew {
 			d.emitSecret(EventExcluded, fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": firstOf(d.cmd.Text, d.inc.Exclusions[n].Reason)})
 		}
 		return nil
@@ -164,7 +164,7 @@ func (d *decider) exclude() error {
 func (d *decider) shutOut(p PersonID, f fields, t texts) {
 	answerable := d.inc.Paging.AcknowledgedBy == p || d.inc.Commander == p
 	signatures := slices.DeleteFunc(slices.Clone(d.inc.Signatures), func(s Signature) bool { return s.By != p || d.inc.Status != InReview })
-	if d.inc.Links[LinkChannel] != "" && slices.Contains(d.inc.Access, p) {
+	if d.inc.Links[LinkChannel] != "" { // anyone can be in it: invited by hand, joined or readmitted earlier
 		f["in_channel"] = "true"
 	}
 	d.emitSecret(EventExcluded, f, t)

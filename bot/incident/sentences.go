@@ -382,7 +382,7 @@ func sayExcluded(e Event) (Sentence, string) {
 	case e.Field("channel") == ChannelNew:
 		return Say("%s excluded %s. The incident continues in a new channel without them", e.By, p), "reason"
 	case e.is("in_channel"):
-		return Say("%s excluded %s, who can still read the Slack channel. Slack shows a removal to everybody in it. Type exclude PERSON --remove to remove them, or exclude PERSON --new-channel to continue in a new channel", e.By, p), "reason"
+		return Say("%s excluded %s. If they are in the Slack channel, they can still read it. Slack shows a removal to everybody in it. Type exclude PERSON --remove to remove them, or exclude PERSON --new-channel to continue in a new channel", e.By, p), "reason"
 	}
 	return Say("%s excluded %s", e.By, p), "reason"
 }

@@ -105,7 +105,7 @@ func exclusionText(e incident.Event) markup {
 	case e.Field("channel") == incident.ChannelNew:
 		return "The incident continues in a new channel without them. The old channel stays as it is."
 	case e.Field("in_channel") == "true":
-		return ":warning: They can still read the channel, and Slack shows a removal to everybody in it. Type the command again with `--remove` after the person to remove them, or with `--new-channel` to continue in a new channel."
+		return ":warning: If they are in the channel, they can still read it. Slack shows a removal to everybody in it. Type the command again with `--remove` after the person to remove them, or with `--new-channel` to continue in a new channel."
 	}
 	return ""
 }

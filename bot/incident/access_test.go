@@ -48,7 +48,7 @@ func TestExclude_EndsEverything(t *testing.T) {
 func TestExclude_CommanderTakesLegalAndSecurity(t *testing.T) {
 	w := fixtureIn(t, Active) // eng1 is commander
 	cmd := Command{Verb: VerbExclude, Person: "eng1", Text: "a suspect"}
-	w.inc.InvolvedDepartments = []Department{Legal}
+	w.mustFail("leg1", cmd, CodeUnknown) // legal is not involved
 	round := w.inc.Paging.Round
 	w.must("sec1", cmd)
 	if w.inc.Excludes("eng1") {
@@ -63,6 +63,8 @@ func TestExclude_CommanderTakesLegalAndSecurity(t *testing.T) {
 	if x := w.inc.Exclusions[0]; x.Second != "sec1" || x.By != "leg1" || x.Reason != "a suspect" {
 		t.Errorf("got %+v, want both people and the first reason", x)
 	}
+	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng1", Text: "an error"})
+	w.mustFail("leg1", cmd, CodeUnknown)
 	w.must("eng2", Command{Verb: VerbAcknowledge})
 }
 

@@ -393,7 +393,7 @@ func (i Incident) departmentsWithAccess() []Department {
 	if i.Dismissal != nil {
 		out = append(out, Security)
 	}
-	if i.Erasure != nil {
+	if i.Erasure != nil || i.ExclusionProposed != nil || slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Second != "" }) {
 		out = append(out, Legal, Security)
 	}
 	if i.Status.Closing() {

@@ -144,7 +144,7 @@ func (d *decider) exclude() error {
 	f, t := fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": d.cmd.Text}
 	if d.exclusionTakesTwo(p) {
 		if without := d.withoutSigner(p); without != "" && slices.Contains([]Department{Legal, Security}, without) {
-			return Conflict("%s is the only one who acts for %s in %s. An administrator must name a replacement first: replacement %[3]s %[2]s PERSON because REASON", d.env.Directory.Name(p), without, d.inc.ID)
+			return Conflict("%s is the only one who acts for %s in %s. An administrator must name a replacement first: tocsin incident replacement %[3]s %[2]s PERSON because REASON", d.env.Directory.Name(p), without, d.inc.ID)
 		}
 		if proposed == nil {
 			d.emitSecret(EventExclusionProposed, f, t)

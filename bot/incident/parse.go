@@ -76,7 +76,7 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 		return ParsedCommand{}, err
 	}
 	if verb.NeedsIncident && w.Command.For == 0 && w.Query != QueryHelp {
-		return ParsedCommand{}, Invalid("incident", "no incident given. Type %s and its ID, such as INC-42, or use the channel of the incident. Type list for the open incidents", verb.Name)
+		return ParsedCommand{}, Invalid("incident", "no incident given. Type its ID after the command, as in %s INC-42, or use the channel of the incident. Type list for the open incidents", verb.Name)
 	}
 	return w, nil
 }

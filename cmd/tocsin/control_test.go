@@ -194,6 +194,43 @@ func TestControlSocket_AdministratorsOnly(t *testing.T) {
 	})
 }
 
+// TestControlSocket_AdministratorNamesReplacement names a replacement as a user who
+// is no person, as the user that runs a service. Security excludes one of the two
+// people of legal before.
+func TestControlSocket_AdministratorNamesReplacement(t *testing.T) {
+	const securityUser, operator = "bin", "sys"
+	s := startSharedSocket(t, storetest.SQLite(t), func(c map[string]any) {
+		c["administrators"] = []string{operator}
+		c["people"].([]any)[4].(map[string]any)["local"] = securityUser
+	})
+	opened, err := s.sendCommand("open sev3 a leaked key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, legal, payments := opened.Result.Incident.ID.String(), s.company.In("legal"), s.company.In("payments")
+	replace := []string{"incident", "replacement", id, "legal", payments[0].Email, "because", "the only signer is a suspect"}
+	if out, err := s.runAs(uidOf(t, operator), true, replace...); err == nil || !strings.Contains(err.Error(), "2 people act for legal") {
+		t.Errorf("got %q, %v, want a conflict, because two people act for legal", out, err)
+	}
+	if out, err := s.runAs(uidOf(t, securityUser), true, "incident", "exclude", id, legal[1].Email, "because", "a suspect"); err != nil {
+		t.Fatalf("exclude: got %q, %v", out, err)
+	}
+	for name, want := range map[string]string{responderUser: "is for administrators", "man": "is not linked to a person"} {
+		if out, err := s.runAs(uidOf(t, name), true, replace...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %q, %v, want it refused", name, out, err)
+		}
+	}
+	if out, err := s.runAs(uidOf(t, operator), true, replace...); err != nil {
+		t.Errorf("got %q, %v, want a replacement", out, err)
+	}
+	if out, err := s.runAs(uidOf(t, operator), true, "incident", "note", id, "x"); err == nil || !strings.Contains(err.Error(), "is not linked to a person") {
+		t.Errorf("note: got %q, %v, want it refused", out, err)
+	}
+	if out, err := s.runAs(uidOf(t, securityUser), true, "incident", "exclude", id, legal[0].Email, "because", "a suspect"); err != nil {
+		t.Errorf("exclude the last member of legal: got %q, %v, want it accepted after the replacement", out, err)
+	}
+}
+
 // TestReplayOut_AppliesRestriction exports as administrators who may read different
 // incidents. One delivery has two alerts, which opened two incidents.
 func TestReplayOut_AppliesRestriction(t *testing.T) {

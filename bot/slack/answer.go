@@ -89,11 +89,27 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 			p.line(exclusionText(e))
 		}
 	}
+	p.line(implicitAcknowledgement(cmd.Verb, r.Events))
 	if cmd.Verb == incident.VerbAcknowledge && cmd.Severity == "" && !r.Unchanged {
 		p.line("Set the severity:")
 		p.buttons(severities(r.Incident))
 	}
 	return p.build()
+}
+
+// implicitAcknowledgement tells a person that a command acknowledged the incident
+// too, and whether it made them commander.
+func implicitAcknowledgement(v incident.Verb, events []incident.Event) markup {
+	has := func(kind incident.EventKind, role incident.Role) bool {
+		return slices.ContainsFunc(events, func(e incident.Event) bool { return e.Kind == kind && (role == "" || e.Field("role") == string(role)) })
+	}
+	switch {
+	case v == incident.VerbAcknowledge || !has(incident.EventAcknowledged, ""):
+		return ""
+	case has(incident.EventRoleAssigned, incident.Commander):
+		return "You also acknowledged the incident and are its commander now. Nobody is paged."
+	}
+	return "You also acknowledged the incident. Nobody is paged."
 }
 
 // exclusionText tells legal or security what became of the excluded person's place

@@ -328,11 +328,11 @@ func isAllowed(inc incident.Incident, v incident.Verb) bool {
 }
 
 // controls returns the buttons of the card: the verbs that the status allows
-// and that are likely to be needed. An incident that needs a page has
-// Acknowledge as the first button.
+// and that are likely to be needed. An incident that nobody acknowledged has
+// Acknowledge as the first button, even if its severity pages no one.
 func (s renderer) controls() []slack.BlockElement {
 	var row []slack.BlockElement
-	if s.inc.NeedsPage() {
+	if isAllowed(s.inc, incident.VerbAcknowledge) && !s.inc.Paging.Acknowledged() {
 		row = append(row, s.ackButtons()...)
 	}
 	// Before containment, the record and action items are available only as

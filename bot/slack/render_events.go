@@ -306,7 +306,7 @@ func (s renderer) welcome() {
 		s.line(markupf("Reported by %s. The report paged no one. Raise the severity to page, or press *Acknowledge* to start the playbooks.", s.reporter()))
 	}
 	s.restrictedNotice(s.inc.Restricted)
-	if s.inc.NeedsPage() || s.inc.Reporter != nil {
+	if isAllowed(s.inc, incident.VerbAcknowledge) && !s.inc.Paging.Acknowledged() {
 		s.buttons(s.ackButtons()...)
 	}
 }

@@ -440,3 +440,46 @@ func TestEscape_WithinLimit(t *testing.T) {
 		}
 	})
 }
+
+// TestControls_AcknowledgeWithoutPage offers to acknowledge an incident whose
+// severity pages nobody, because the acknowledgement makes a commander.
+func TestControls_AcknowledgeWithoutPage(t *testing.T) {
+	inc := openedIncident()
+	inc.Severity, inc.Paging = incident.Sev4, incident.Paging{}
+	if text := blocksText(t, card(brief(inc))); !strings.Contains(text, `"action_id":"ack"`) {
+		t.Errorf("got card %s, want Acknowledge", text)
+	}
+	inc.Paging.AcknowledgedBy = "p1"
+	if text := blocksText(t, card(brief(inc))); strings.Contains(text, `"action_id":"ack"`) {
+		t.Errorf("got card %s, want no Acknowledge after the acknowledgement", text)
+	}
+}
+
+func TestResultMessage_ImplicitAcknowledgement(t *testing.T) {
+	acknowledged := incident.Event{Kind: incident.EventAcknowledged}
+	commander := incident.Event{Kind: incident.EventRoleAssigned, Fields: map[string]string{"role": string(incident.Commander)}}
+	for _, test := range []struct {
+		verb   incident.Verb
+		events []incident.Event
+		want   string
+	}{
+		{incident.VerbContain, []incident.Event{acknowledged, commander}, "You also acknowledged the incident and are its commander now."},
+		{incident.VerbResolve, []incident.Event{acknowledged}, "You also acknowledged the incident. Nobody is paged."},
+		{incident.VerbContain, nil, ""},
+		{incident.VerbAcknowledge, []incident.Event{acknowledged, commander}, ""},
+	} {
+		m := resultMessage(incident.Command{Verb: test.verb, Severity: incident.Sev2}, incident.Result{Incident: openedIncident(), Events: test.events})
+		if text := blocksText(t, m); strings.Contains(text, "You also acknowledged") != (test.want != "") || !strings.Contains(text, test.want) {
+			t.Errorf("%s: got %s, want %q", test.verb, text, test.want)
+		}
+	}
+}
+
+func blocksText(t *testing.T, m message) string {
+	t.Helper()
+	raw, err := json.Marshal(m.blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}

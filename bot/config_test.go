@@ -342,6 +342,20 @@ func TestLoad_EnvironmentOverridesFile(t *testing.T) {
 	}
 }
 
+// TestLoad_NamesTheCause suggests another file only if there is none.
+func TestLoad_NamesTheCause(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tocsin.yaml")
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "choose another file") {
+		t.Errorf("missing file: got %v, want a suggestion", err)
+	}
+	if err := os.WriteFile(path, []byte("listen: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || strings.Contains(err.Error(), "choose another file") || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("broken file: got %v, want only the place of the error", err)
+	}
+}
+
 // With a misspelt variable the value of the file would stay in effect unnoticed.
 func TestLoad_RejectsVariablesWithoutKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tocsin.yaml")

@@ -201,7 +201,8 @@ func NewClient(path string) *Client {
 
 // Do posts a request to an endpoint, such as "incident", "verify" or "rotate",
 // and decodes the reply into out. It returns an [*incident.Error] if the bot
-// rejects the request, and [ErrNotRunning] if no process listens on the socket.
+// rejects the request, [ErrNotRunning] if no process listens on the socket, and
+// [ErrSocketDenied] if the user may not connect.
 func (c *Client) Do(ctx context.Context, endpoint string, ask ControlRequest, out any) error {
 	res, err := c.post(ctx, endpoint, ask)
 	if err != nil {
@@ -226,6 +227,9 @@ func (c *Client) post(ctx context.Context, endpoint string, ask ControlRequest) 
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, ErrNotRunning
 	}
+	if errors.Is(err, os.ErrPermission) {
+		return nil, ErrSocketDenied
+	}
 	if err != nil {
 		return nil, fmt.Errorf("send request to the running bot: %w", err)
 	}
@@ -241,6 +245,9 @@ func (c *Client) post(ctx context.Context, endpoint string, ask ControlRequest) 
 	}
 	return nil, reply.Error
 }
+
+// ErrSocketDenied reports that the user may not connect to the control socket.
+var ErrSocketDenied = errors.New("you may not connect to this control socket, and nothing was sent. Ask an administrator to add you to the group control_socket_group, then log in again")
 
 // ErrNotRunning reports that no bot listens on the control socket.
 var ErrNotRunning = errors.New("no bot is running on this control socket. Start `tocsin serve` first")

@@ -3,6 +3,7 @@ package bot
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"reflect"
@@ -60,7 +61,10 @@ const envPrefix = "TOCSIN_"
 func Load(path string) (Config, error) {
 	k := koanf.New(".")
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-		return Config{}, fmt.Errorf("read configuration %s: %w (choose another file with --config, or create one with: tocsin config example)", path, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Config{}, fmt.Errorf("read configuration %s: %w (choose another file with --config, or create one with: tocsin config example)", path, err)
+		}
+		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
 	}
 	named := map[string]bool{} // variables that the file refers to
 	expandVars(k.Raw(), "", func(name string) (string, bool) { named[name] = true; return "", true }, &ConfigErrors{})

@@ -31,6 +31,7 @@ const (
 // operation is an operation of the control socket. Either do or stream is set.
 type operation struct {
 	access  access
+	command string // of tocsin, for administrators
 	maxBody int64
 	do      func(*control, context.Context, incident.Identity, ControlRequest) (any, error)
 	stream  func(*control, http.ResponseWriter, *http.Request, incident.Identity, ControlRequest)
@@ -40,15 +41,15 @@ type operation struct {
 // only these.
 var operations = map[string]operation{
 	"incident":      {access: accessEverybody, maxBody: maxCommandRequest, do: (*control).incident},
-	"verify":        {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).verify},
-	"rotate":        {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).rotate},
-	"retention":     {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).retention},
-	"reload":        {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).reloadConfig},
-	"reload-status": {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).reloadStatus},
-	"reprocess":     {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).reprocess},
-	"replay-as-new": {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).replayAsNew},
-	"deliver":       {access: accessAdministrators, maxBody: maxControlRequest, do: (*control).deliver},
-	"export":        {access: accessAdministrators, maxBody: maxCommandRequest, stream: (*control).export},
+	"verify":        {access: accessAdministrators, command: "verify", maxBody: maxCommandRequest, do: (*control).verify},
+	"rotate":        {access: accessAdministrators, command: "keys rotate", maxBody: maxCommandRequest, do: (*control).rotate},
+	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*control).retention},
+	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*control).reloadConfig},
+	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*control).reloadStatus},
+	"reprocess":     {access: accessAdministrators, command: "replay --since", maxBody: maxCommandRequest, do: (*control).reprocess},
+	"replay-as-new": {access: accessAdministrators, command: "replay --as-new", maxBody: maxCommandRequest, do: (*control).replayAsNew},
+	"deliver":       {access: accessAdministrators, command: "replay", maxBody: maxControlRequest, do: (*control).deliver},
+	"export":        {access: accessAdministrators, command: "replay --out", maxBody: maxCommandRequest, stream: (*control).export},
 }
 
 const (
@@ -123,7 +124,7 @@ func (c *control) authorize(ctx context.Context, name string, op operation, p pe
 	if who == "" {
 		who = fmt.Sprintf("user id %d", p.uid)
 	}
-	return incident.Forbidden("only administrators may use %s and %s is not one. Ask an administrator, or to be added under administrators", name, who)
+	return incident.Forbidden("only administrators may use tocsin %s, and %s is not one of them. Ask one of them, or ask to be added under administrators", op.command, who)
 }
 
 // writeControlError writes an error of an operation. key is the idempotency key

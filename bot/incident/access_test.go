@@ -2,6 +2,7 @@ package incident
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -63,7 +64,7 @@ func TestExclude_CommanderTakesLegalAndSecurity(t *testing.T) {
 	if x := w.inc.Exclusions[0]; x.Second != "sec1" || x.By != "leg1" || x.Reason != "a suspect" {
 		t.Errorf("got %+v, want both people and the first reason", x)
 	}
-	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng1", Text: "an error"})
+	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng1", Text: "an error"}) // legal reads while its exclusion is in force
 	w.mustFail("leg1", cmd, CodeUnknown)
 	w.must("eng2", Command{Verb: VerbAcknowledge})
 }
@@ -253,5 +254,17 @@ func TestExclude_HoldsAfterSplitAndMerge(t *testing.T) {
 	again, err := from.split(10, responderEnv(from), Command{Title: "x"}, alertRefs(1))
 	if err != nil || len(again.inc.Exclusions) != 1 {
 		t.Errorf("got %v, want one exclusion", err)
+	}
+}
+
+// TestRefused_NamesTheTypedCommand refuses public under its own name, although it
+// is a choice of restrict.
+func TestRefused_NamesTheTypedCommand(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("eng1", Command{Verb: VerbGrant, Person: "out1", Text: "x"})
+	for public, want := range map[bool]string{true: "public in", false: "restrict in"} {
+		if _, err := w.decideAs("out1", Command{Verb: VerbRestrict, Public: public}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
 	}
 }

@@ -95,6 +95,9 @@ func NoDelivery(id int64) error {
 // NotLinked returns the error for an account that belongs to no person of the
 // configuration.
 func NotLinked(by Identity) error {
+	if by.Provider == ProviderLocal && by.ID == "" {
+		return Forbidden("your user ID is shared between programs or has no name in this container, so it belongs to no person. Mount the control socket on the host and connect as yourself. To report an incident, use open")
+	}
 	return Forbidden("%s is not linked to a person. Ask an administrator to add it under people. To report an incident, use open", by)
 }
 
@@ -170,6 +173,9 @@ func (d *decider) authorize() error {
 // refused returns the error for a reader who is in none of the classes.
 func (d *decider) refused(who Authority) error {
 	name := d.cmd.Verb.CommandName()
+	if d.cmd.Verb == VerbRestrict && d.cmd.Public {
+		name = "public"
+	}
 	if who == DepartmentMembers && d.cmd.Verb != VerbWithdraw {
 		return Forbidden("%s is not a member or current deputy of %s. Ask one of them", d.env.Directory.Name(d.env.Actor), d.cmd.Department)
 	}

@@ -87,7 +87,7 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 // replyLost reports whether the command was sent to the bot but the reply was lost.
 func replyLost(err error) bool {
 	var refused *incident.Error
-	return err != nil && !errors.As(err, &refused) && !errors.Is(err, bot.ErrNotRunning)
+	return err != nil && !errors.As(err, &refused) && !errors.Is(err, bot.ErrNotRunning) && !errors.Is(err, bot.ErrSocketDenied)
 }
 
 // afterIncident returns the index after a leading incident such as INC-42.

@@ -15,7 +15,7 @@ var heldTexts = map[string]string{
 	incident.HeldObjection:  "the open objection %s",
 	incident.HeldProposal:   "a proposed %s, which no longer counts",
 	incident.HeldStep:       "the open step %s",
-	incident.HeldAction:     "the action item %s, which passed to the first recipient",
+	incident.HeldAction:     "the action item %s, which has a new owner",
 	incident.HeldReview:     "the review meeting on %s",
 }
 
@@ -48,7 +48,7 @@ func HandoverText(args map[string]string, dir incident.Directory) (heading strin
 }
 
 // HandoverAdvice follows the lines of [HandoverText].
-const HandoverAdvice = "Roles, access, delegations and proposals have ended. Assign the roles again and find people for the open steps, objections and meetings."
+const HandoverAdvice = "Roles, access, delegations and proposals have ended. Assign the roles again and find people for the open steps, objections and meetings. Tocsin did not remove the person from Slack channels: do it there if the account stays active."
 
 // HandoverMail returns the text of [HandoverText] as a mail.
 func HandoverMail(args map[string]string, dir incident.Directory) Message {

@@ -18,7 +18,7 @@ func TestHandoverText_OneLineForEachIncident(t *testing.T) {
 	if !strings.HasPrefix(heading, "Ada Okafor left the configuration") {
 		t.Errorf("got heading %q", heading)
 	}
-	want := []string{"INC-4: the role commander, the open step leaked-aws-credentials/rotate-key", "INC-7: the action item A2, which passed to the first recipient", "and 3 more"}
+	want := []string{"INC-4: the role commander, the open step leaked-aws-credentials/rotate-key", "INC-7: the action item A2, which has a new owner", "and 3 more"}
 	if !slices.Equal(lines, want) {
 		t.Errorf("got lines %q, want %q", lines, want)
 	}

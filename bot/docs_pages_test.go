@@ -49,7 +49,11 @@ func TestDocs_Statuses(t *testing.T) {
 	allowed := map[string][]incident.Status{}
 	for _, s := range incident.Statuses() {
 		for _, v := range incident.AllowedVerbs(s) {
-			allowed[v.CommandName()] = append(allowed[v.CommandName()], s)
+			name := v.CommandName()
+			if v == incident.VerbRestrict {
+				name = typedNames[v]
+			}
+			allowed[name] = append(allowed[name], s)
 		}
 	}
 	var b strings.Builder
@@ -72,6 +76,10 @@ func TestDocs_Statuses(t *testing.T) {
 	openPage(t, "docs/commands.md").generated("statuses", b.String())
 }
 
+// typedNames are the commands as people type them, for verbs that differ from their
+// command or share it.
+var typedNames = map[incident.Verb]string{incident.VerbPageAgain: "page", incident.VerbAddAction: "action add", incident.VerbFinishAction: "action done", incident.VerbRestrict: "restrict` or `public"}
+
 // TestDocs_Authority compares the table of who may give which command with the
 // lifecycle.
 func TestDocs_Authority(t *testing.T) {
@@ -91,7 +99,9 @@ func TestDocs_Authority(t *testing.T) {
 		if who == 0 {
 			continue
 		}
-		if len(verbs[name]) > 1 {
+		if typed := typedNames[line.Verb]; typed != "" {
+			name = typed
+		} else if len(verbs[name]) > 1 {
 			name = strings.ReplaceAll(string(line.Verb), "_", " ")
 		}
 		words := regexp.MustCompile(` \(.*\)`).ReplaceAllString(strings.Join(who.Words(), ", "), "")

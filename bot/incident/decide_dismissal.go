@@ -32,7 +32,7 @@ func (d *decider) dismiss() error {
 	}
 	if d.inc.OneMayDismiss() {
 		if !d.cmd.NoPersonalData {
-			return Invalid("no_personal_data", "dismissing %s alone needs the statement that no personal data is involved. Type dismiss no-personal-data because WHY", d.inc.ID)
+			return Invalid("no_personal_data", "dismissing %s alone needs the statement that no personal data is involved. Type dismiss no-personal-data because WHY, or fact personal_data suspected because WHY to dismiss it with a second person", d.inc.ID)
 		}
 		d.stateNoPersonalData(reason)
 		d.emit(EventDismissed, fields{"status": string(Dismissed), "personal_data": string(PersonalNo)}, texts{"reason": reason})

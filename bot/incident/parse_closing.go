@@ -44,7 +44,7 @@ func (p *argParser) recordField() (string, error) {
 	for _, f := range RecordFields() {
 		known = append(known, f.Name)
 		trimmed := strings.TrimLeftFunc(rest, isSpace)
-		for _, spelling := range []string{f.Name, strings.ReplaceAll(f.Name, "_", " "), strings.ReplaceAll(f.Name, "_", "-"), strings.ToLower(f.Label)} {
+		for _, spelling := range []string{f.Name, strings.ReplaceAll(f.Name, "_", " "), strings.ReplaceAll(f.Name, "_", "-"), strings.ToLower(f.Label), strings.ReplaceAll(strings.ToLower(f.Label), " ", "_")} {
 			after, ok := strings.CutPrefix(trimmed, spelling)
 			if ok && len(spelling) > size && (after == "" || strings.IndexFunc(after, func(r rune) bool { return isSpace(r) || r == ':' || r == '=' }) == 0) {
 				best, size = f.Name, len(spelling)

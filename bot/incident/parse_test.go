@@ -101,6 +101,7 @@ func TestParseCommandLine(t *testing.T) {
 		{"record submit inc-7", ParsedCommand{Command: Command{For: 7, Verb: VerbSubmit}}},
 		{"record submit", ParsedCommand{Command: Command{For: 42, Verb: VerbSubmit}}},
 		{"record set Root cause: a key in a log", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
+		{"record set future_detection a rule", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
 		{"record set what will detect it \"a rule\"", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
 		{"sign", ParsedCommand{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign}}},
 		{"sign legal", ParsedCommand{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign, Department: Legal}}},

@@ -21,6 +21,7 @@ type Exclusion struct {
 	Reason  string    `json:"reason"`
 	Second  PersonID  `json:"second,omitempty"`  // who confirmed it, if it took legal and security
 	Channel string    `json:"channel,omitempty"` // ChannelRemove, ChannelNew or "": still in the channel, if it was before
+	Left    string    `json:"left,omitempty"`    // with ChannelNew: the channel that the incident leaves
 }
 
 // Excludes reports whether a person is excluded from the incident. An excluded
@@ -302,10 +303,10 @@ func (i *Incident) addAccess(people ...PersonID) {
 // applyExcluded ends everything that the person has in the incident.
 func (i *Incident) applyExcluded(e Event, p PersonID) {
 	if n := slices.IndexFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p }); n >= 0 {
-		i.Exclusions[n].Channel = e.Field("channel")
+		i.Exclusions[n].Channel, i.Exclusions[n].Left = e.Field("channel"), i.leaves(e)
 		return
 	}
-	i.Exclusions = append(i.Exclusions, Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Second: PersonID(e.Field("second")), Channel: e.Field("channel")})
+	i.Exclusions = append(i.Exclusions, Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Second: PersonID(e.Field("second")), Channel: e.Field("channel"), Left: i.leaves(e)})
 	i.ExclusionProposed = nil
 	i.Access = slices.DeleteFunc(i.Access, func(have PersonID) bool { return have == p })
 	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
@@ -324,6 +325,20 @@ func (i *Incident) applyExcluded(e Event, p PersonID) {
 	if i.Review.WaivedBy == p && i.Review.EndorsedBy == "" {
 		i.Review.Waiver, i.Review.WaivedBy = "", ""
 	}
+}
+
+// leaves returns the channel that an exclusion makes the incident leave, or "".
+func (i Incident) leaves(e Event) string {
+	if e.Field("channel") == ChannelNew {
+		return i.Links[LinkChannel]
+	}
+	return ""
+}
+
+// ReplacesChannel reports whether the incident still has the channel that it leaves
+// because of an exclusion.
+func (i Incident) ReplacesChannel() bool {
+	return slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Left != "" && x.Left == i.Links[LinkChannel] })
 }
 
 // addDelegation adds a delegation. It replaces one of the same person and ends one

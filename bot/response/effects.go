@@ -142,9 +142,14 @@ func channelEffect(kind incident.EffectKind) effectFunc {
 }
 
 // refreshEffect builds an effect that shows the current state. It has one key for
-// each incident and kind, so it runs again instead of being queued twice.
+// each incident and kind, so it runs again instead of being queued twice. While the
+// channel is being replaced there is none: the old channel would show the excluded
+// person what ended, and the new one gets its card and topic when it is opened.
 func refreshEffect(kind incident.EffectKind) effectFunc {
 	return func(c effectBuilder) []incident.Effect {
+		if c.inc.ReplacesChannel() {
+			return nil
+		}
 		e := c.effect(kind, nil)
 		e.Key, e.Refresh = c.inc.ID.String()+"/"+string(kind), true
 		return []incident.Effect{e}

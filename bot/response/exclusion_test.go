@@ -105,3 +105,34 @@ func TestExclude_FailedRemovalStaysSecret(t *testing.T) {
 		t.Errorf("got audit log %+v, want the failed removal", fx.store.audit)
 	}
 }
+
+// TestExclude_NewChannelLeavesTheOldOne excludes the commander with a new channel.
+// Card and topic of the old channel must not show that the commander is gone.
+func TestExclude_NewChannelLeavesTheOldOne(t *testing.T) {
+	for _, channel := range []string{"", incident.ChannelNew} {
+		shown := 0
+		fx := newFixture(t, func(o *Options) {
+			for _, kind := range []incident.EffectKind{incident.EffectCard, incident.EffectTopic} {
+				o.Handlers[kind] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+					shown++
+					return incident.Command{}, nil
+				}
+			}
+		})
+		id := fx.open(t, incident.Sev2)
+		fx.runQueue(t)
+		fx.do(t, "p2", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+		fx.runQueue(t)
+		fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect", Channel: channel})
+		fx.runQueue(t)
+		shown = 0
+		fx.do(t, "p5", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2"})
+		fx.runQueue(t)
+		if got := shown > 0; got != (channel == "") {
+			t.Errorf("channel %q: got %d refreshes of the old channel", channel, shown)
+		}
+		if names := fx.store.effectNames(id); slices.Contains(names, string(incident.EffectReplaceChannel)) != (channel == incident.ChannelNew) {
+			t.Errorf("channel %q: got effects %v", channel, names)
+		}
+	}
+}

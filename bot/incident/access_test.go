@@ -81,7 +81,12 @@ func TestExclude_LastSignerNeedsAReplacement(t *testing.T) {
 	replace := Command{Verb: VerbReplacement, Department: Legal, Person: "out1", Text: "the only signer is a suspect"}
 	w.mustFail("sec1", replace, CodeForbidden)
 	w.must(administrator, replace)
-	w.must("sec1", cmd) // legal has two people now
+	w.must("sec1", cmd)
+	if w.inc.Excludes("leg1") {
+		t.Fatal("got an exclusion by security alone, want a proposal: the replacement stands in for legal")
+	}
+	w.mustFail("sec2", cmd, CodeConflict)
+	w.must("out1", cmd)
 	w.mustFail("leg1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest}, CodeUnknown)
 	w.must("out1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest})
 	w.mustFail(administrator, Command{Verb: VerbReplacement, Department: Security, Person: "out1", Text: "x"}, CodeConflict)

@@ -207,9 +207,18 @@ func (d *decider) completes(first PersonID) bool {
 }
 
 // exclusionTakesTwo reports whether legal and security must exclude a person
-// together: the commander, and the last signer of a department.
+// together: the commander, and the last signer of a department. A replacement does
+// not count, so that an administrator and one person do not take over a department.
 func (d *decider) exclusionTakesTwo(p PersonID) bool {
-	return d.inc.Commander == p || d.withoutSigner(p) != ""
+	if d.inc.Commander == p || d.withoutSigner(p) != "" {
+		return true
+	}
+	own := d.inc
+	own.Delegations = slices.DeleteFunc(slices.Clone(own.Delegations), func(g Delegation) bool { return g.Replacement })
+	return slices.ContainsFunc(RequiredDepartments(), func(team Department) bool {
+		who := own.Representatives(d.env.Directory, team, d.env.Now)
+		return len(who) == 1 && who[0] == p
+	})
 }
 
 // withoutSigner returns the required department that nobody but p represents, or "".
@@ -291,7 +300,7 @@ func (i *Incident) applyAccess(e Event) {
 			i.ExclusionProposed = nil
 		}
 	case EventReplacementNamed:
-		i.addDelegation(Delegation{Department: e.department(), From: e.By, To: p, Until: parseInstant(e.Field("until"))}, e.RecordedAt)
+		i.addDelegation(Delegation{Department: e.department(), From: e.By, To: p, Until: parseInstant(e.Field("until")), Replacement: true}, e.RecordedAt)
 	}
 }
 

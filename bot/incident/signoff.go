@@ -60,6 +60,8 @@ type Delegation struct {
 	From       PersonID   `json:"from"`
 	To         PersonID   `json:"to"`
 	Until      time.Time  `json:"until"`
+
+	Replacement bool `json:"replacement,omitempty"` // named by an administrator
 }
 
 // represents reports whether a person may sign, object or answer for a team at a

@@ -231,7 +231,9 @@ func TestControlSocket_AdministratorNamesReplacement(t *testing.T) {
 		t.Errorf("note: got %q, %v, want it refused", out, err)
 	}
 	if out, err := s.runAs(uidOf(t, securityUser), true, "incident", "exclude", id, legal[0].Email, "because", "a suspect"); err != nil {
-		t.Errorf("exclude the last member of legal: got %q, %v, want it accepted after the replacement", out, err)
+		t.Errorf("exclude the last member of legal: got %q, %v, want a proposal after the replacement", out, err)
+	} else if !strings.Contains(out, "proposed to exclude") {
+		t.Errorf("exclude the last member of legal: got %q, want a proposal for the replacement to confirm", out)
 	}
 }
 

@@ -72,6 +72,8 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 	}
 	number, format := markupf("*%s*", markup(id.String())), resultTexts[cmd.Verb]
 	switch {
+	case r.Unchanged && cmd.Verb == incident.VerbPageAgain:
+		p.line(markupf(":pager: No change: paging round %s of %s is running already. It goes on until somebody acknowledges.", formatNum(r.Incident.Paging.Round), number))
 	case r.Unchanged:
 		p.line(markupf(":white_check_mark: No change: the timeline of %s already has this. Its status is *%s*, its severity *%s*.", number, humanize(r.Incident.Status), humanize(r.Incident.Severity)))
 	case cmd.Verb == incident.VerbRestrict && cmd.Public:

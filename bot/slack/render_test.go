@@ -475,6 +475,15 @@ func TestResultMessage_ImplicitAcknowledgement(t *testing.T) {
 	}
 }
 
+func TestResultMessage_PageWhilePagingRuns(t *testing.T) {
+	inc := openedIncident()
+	inc.Paging = incident.Paging{Round: 3}
+	m := resultMessage(incident.Command{Verb: incident.VerbPageAgain}, incident.Result{Incident: inc, Unchanged: true})
+	if text := blocksText(t, m); !strings.Contains(text, "paging round 3 of") {
+		t.Errorf("got %s, want the round that runs", text)
+	}
+}
+
 func blocksText(t *testing.T, m message) string {
 	t.Helper()
 	raw, err := json.Marshal(m.blocks)

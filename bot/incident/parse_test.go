@@ -133,6 +133,8 @@ func TestParseCommandLine(t *testing.T) {
 		{"action add prevention “short keys” owner me due in 2 weeks", ParsedCommand{Command: Command{For: 42, Verb: VerbAddAction,
 			Action: &Action{Kind: ActionPrevention, Title: "short keys", Owner: "p-ada", Due: at("2026-12-04T00:00:00Z")}}}},
 		{"action done a1 the rule is live", ParsedCommand{Command: Command{For: 42, Verb: VerbFinishAction, Item: "A1", Text: "the rule is live"}}},
+		{"exclude --new-channel Ada Lovelace because x", ParsedCommand{Command: Command{For: 42, Verb: VerbExclude, Person: "p-ada", Channel: ChannelNew, Text: "x"}}},
+		{"exclude Ada Lovelace --remove because x", ParsedCommand{Command: Command{For: 42, Verb: VerbExclude, Person: "p-ada", Channel: ChannelRemove, Text: "x"}}},
 		{"grant Ada Lovelace because she runs it", ParsedCommand{Command: Command{For: 42, Verb: VerbGrant, Person: "p-ada", Text: "she runs it"}}},
 		{"public", ParsedCommand{Command: Command{For: 42, Verb: VerbRestrict, Public: true}}},
 		{"restrict INC-7", ParsedCommand{Command: Command{For: 7, Verb: VerbRestrict}}},

@@ -219,6 +219,9 @@ func TestControlSocket_AdministratorNamesReplacement(t *testing.T) {
 	if out, err := s.runAs(uidOf(t, securityUser), true, "incident", "exclude", id, legal[1].Email, "because", "a suspect"); err != nil {
 		t.Fatalf("exclude: got %q, %v", out, err)
 	}
+	if out, err := s.runAs(uidOf(t, securityUser), true, "incident", "exclude", id, legal[1].Email, "--new-channel", "because", "a suspect"); err != nil || !strings.Contains(out, "continues in a new channel") {
+		t.Errorf("exclude --new-channel: got %q, %v", out, err)
+	}
 	for name, want := range map[string]string{responderUser: "is for administrators", "man": "is not linked to a person"} {
 		if out, err := s.runAs(uidOf(t, name), true, replace...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %q, %v, want it refused", name, out, err)

@@ -37,7 +37,7 @@ func incidentCommand(g *globalFlags) *cobra.Command {
 
 func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 	var key, audience string
-	var public, noPersonalData bool
+	var public, noPersonalData, remove, newChannel bool
 	cmd := &cobra.Command{
 		Use: v.Name + " " + v.Usage, Aliases: v.Aliases, Short: v.Help, Example: "  tocsin incident " + strings.Join(v.Examples, "\n  tocsin incident "),
 		ValidArgs: v.Next,
@@ -55,6 +55,12 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 			}
 			if noPersonalData {
 				args = slices.Insert(args, afterIncident(args), "no-personal-data")
+			}
+			if remove {
+				args = slices.Insert(args, afterIncident(args), "--remove")
+			}
+			if newChannel {
+				args = slices.Insert(args, afterIncident(args), "--new-channel")
 			}
 			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
@@ -77,6 +83,11 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 	}
 	if strings.Contains(v.Usage, "no-personal-data") {
 		cmd.Flags().BoolVar(&noPersonalData, "no-personal-data", false, "state that no personal data is involved, to dismiss the incident alone")
+	}
+	if strings.Contains(v.Usage, "--new-channel") {
+		cmd.Flags().BoolVar(&remove, "remove", false, "remove the person from the Slack channel, which shows it to everybody in it")
+		cmd.Flags().BoolVar(&newChannel, "new-channel", false, "continue in a new Slack channel without the person")
+		cmd.MarkFlagsMutuallyExclusive("remove", "new-channel")
 	}
 	if strings.Contains(v.Usage, "--audience") {
 		cmd.Flags().StringVar(&audience, "audience", "", "`audience` of the note: all, responders or legal_and_security")

@@ -453,3 +453,12 @@ func TestOutput_OneWay(t *testing.T) {
 		})
 	}
 }
+
+// TestShowView_SeverityProposal shows when the proposal of an alert takes effect.
+func TestShowView_SeverityProposal(t *testing.T) {
+	var out bytes.Buffer
+	v := incident.View{Incident: incident.Incident{ID: 7, SeverityProposal: &incident.SeverityProposal{Severity: incident.Sev1, Until: time.Date(2026, 11, 30, 3, 19, 0, 0, time.UTC)}}}
+	if err := showView(&out, v, nil); err != nil || !strings.Contains(out.String(), "sev1 by an alert, raised at 03:19 UTC without an answer") {
+		t.Errorf("got %q, %v, want the proposal", out.String(), err)
+	}
+}

@@ -31,6 +31,14 @@ func (i Incident) Excludes(p PersonID) bool {
 	return p != "" && slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p })
 }
 
+// MayInvite reports whether a person may still be invited to the channel when an
+// invitation is carried out. The person may have been excluded since it was queued.
+// Revoked access does not come back with an invitation: the person must be able to
+// read the incident for another reason.
+func (i Incident) MayInvite(d Directory, p PersonID, now time.Time) bool {
+	return !i.Excludes(p) && (!slices.Contains(i.Revoked, p) || i.MayRead(d, p, now))
+}
+
 // Reachable returns the directory for whoever writes to people about the incident.
 // Excluded people keep their names and have neither accounts nor duties, so that
 // nothing can be sent to them.

@@ -159,7 +159,9 @@ func (d *decider) link() error {
 }
 
 func (d *decider) peopleInvited() error {
-	fresh := slices.DeleteFunc(slices.Clone(d.cmd.People), func(p PersonID) bool { return slices.Contains(d.inc.Access, p) })
+	fresh := slices.DeleteFunc(slices.Clone(d.cmd.People), func(p PersonID) bool {
+		return slices.Contains(d.inc.Access, p) || slices.Contains(d.inc.Revoked, p) // an invitation may be older than the revocation
+	})
 	if len(fresh) == 0 {
 		return nil
 	}

@@ -262,7 +262,7 @@ func ackLatePage(c effectBuilder) []incident.Effect {
 // invite builds the invitation of people to the channel.
 func (c effectBuilder) invite(people []incident.PersonID) []incident.Effect {
 	slices.Sort(people)
-	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" || c.inc.Excludes(p) })
+	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" || !c.inc.MayInvite(c.dir, p, c.now) })
 	if len(people) == 0 {
 		return nil
 	}
@@ -288,9 +288,13 @@ func inviteResponders(c effectBuilder) []incident.Effect {
 func inviteMerged(c effectBuilder) []incident.Effect { return c.invite(c.participants(c.other)) }
 
 // participants returns the people with access or a role, the opener, the
-// commander and the representatives of involved departments.
+// commander and the representatives of involved departments. Access of the opener that
+// was revoked does not come back.
 func (c effectBuilder) participants(inc incident.Incident) []incident.PersonID {
-	people := append(slices.Clone(inc.Access), inc.OpenedBy, inc.Commander)
+	people := append(slices.Clone(inc.Access), inc.Commander)
+	if inc.MayInvite(c.dir, inc.OpenedBy, c.now) {
+		people = append(people, inc.OpenedBy)
+	}
 	for _, p := range inc.Roles {
 		people = append(people, p)
 	}

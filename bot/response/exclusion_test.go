@@ -136,3 +136,55 @@ func TestExclude_NewChannelLeavesTheOldOne(t *testing.T) {
 		}
 	}
 }
+
+// TestRevoke_NothingGivesAccessBack revokes the access of the opener and of a person
+// whose invitation is still queued. Neither the invitation, a new channel, a merge nor
+// a split may give it back.
+func TestRevoke_NothingGivesAccessBack(t *testing.T) {
+	invites := map[incident.ID][]string{}
+	fx := newFixture(t, func(o *Options) {
+		o.Handlers[incident.EffectInvite] = func(_ context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+			cmd := incident.Command{Verb: incident.VerbInvited, For: e.Incident, By: incident.System, Via: incident.ViaSystem}
+			for _, p := range strings.Split(e.Args["people"], ",") {
+				cmd.People = append(cmd.People, incident.PersonID(p))
+			}
+			invites[e.Incident] = append(invites[e.Incident], strings.Split(e.Args["people"], ",")...)
+			return cmd, nil
+		}
+		o.Handlers[incident.EffectReplaceChannel] = func(_ context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+			return incident.Command{Verb: incident.VerbLink, For: e.Incident, By: incident.System, Via: incident.ViaSystem, Links: map[string]string{incident.LinkChannel: "C2"}}, nil
+		}
+		o.Handlers[incident.EffectRemove] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+			return incident.Command{}, nil
+		}
+	})
+	for n := range fx.store.directory.People {
+		if p := &fx.store.directory.People[n]; p.ID == "p5" || p.ID == "p6" {
+			p.Responder = false
+		}
+	}
+	id := fx.do(t, "p5", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
+	target := fx.open(t, incident.Sev2)
+	fx.runQueue(t)
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbGrant, Person: "p6", Text: "x"})
+	for _, p := range []incident.PersonID{"p5", "p6"} {
+		fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbRevoke, Person: p, Text: "x"})
+	}
+	clear(invites)
+	fx.runQueue(t) // the invitation of p6
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect", Channel: incident.ChannelNew})
+	fx.runQueue(t)
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbMerge, Target: target, Text: "the same key"})
+	fx.runQueue(t)
+	for _, i := range []incident.ID{id, target} {
+		v, err := fx.Show(context.Background(), slackIdentity("p1"), i, "on call")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []incident.PersonID{"p5", "p6"} {
+			if v.Incident.MayRead(v.Directory, p, fx.now) {
+				t.Errorf("%s: %s reads it again, invited %v", i, p, invites[i])
+			}
+		}
+	}
+}

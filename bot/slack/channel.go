@@ -160,7 +160,7 @@ func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect)
 	for _, id := range strings.FieldsFunc(e.Args["people"], func(r rune) bool { return r == ',' }) {
 		id := incident.PersonID(strings.TrimSpace(id))
 		switch user := slackID(b.Directory, id); {
-		case b.Incident.Excludes(id): // since the effect was queued
+		case !b.Incident.MayInvite(b.Directory, id, b.Now): // since the effect was queued
 		case user == "":
 			refused[id] = "no Slack user in the configuration"
 		case person[user] == "":

@@ -29,6 +29,9 @@ func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.Ale
 	case e.Query == incident.QueryExplain:
 		result, err = d.explain(ctx, who, e)
 	case e.Add != nil:
+		if e.Key != "" {
+			e.Key = who.String() + "/" + e.Key // as in authorKey
+		}
 		result, err = d.addMaintenanceWindow(ctx, person, *e.Add, e.Key)
 	case e.Confirm != 0:
 		result, err = d.confirmMaintenanceWindow(ctx, person, e.Confirm)

@@ -188,3 +188,43 @@ func TestRevoke_NothingGivesAccessBack(t *testing.T) {
 		}
 	}
 }
+
+// TestReplacement_AdministratorsReadNothing names a replacement as an administrator
+// who may not read the incident, and as one who is excluded from it.
+func TestReplacement_AdministratorsReadNothing(t *testing.T) {
+	fx := newFixture(t, func(o *Options) { o.Administrators = []string{"root", "p7"} })
+	for n := range fx.store.directory.Teams {
+		if team := &fx.store.directory.Teams[n]; team.Name == incident.Legal {
+			team.Members = team.Members[:1]
+		}
+	}
+	id := fx.open(t, incident.Sev2)
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p7", Text: "a suspect"})
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbNote, Text: "a secret"})
+	replace := incident.Command{For: id, Verb: incident.VerbReplacement, Department: incident.Legal, Person: "p1", Text: "x", Via: incident.ViaCLI}
+	replace.By = incident.Identity{Provider: incident.ProviderLocal, ID: "p7"}
+	if _, err := fx.Do(context.Background(), replace); err == nil || !strings.HasSuffix(err.Error(), incident.NoAccess(id).Error()) {
+		t.Errorf("got %v, want the refusal of an unknown incident for the excluded administrator", err)
+	}
+	replace.By.ID = "root"
+	for range 2 { // the second time nothing changes
+		result, err := fx.Do(context.Background(), replace)
+		if i := result.Incident; err != nil || i.ID != id || i.Title != "" || i.Commander != "" || i.OpenedBy != "" || len(i.Alerts)+len(i.Exclusions)+len(i.Access) > 0 {
+			t.Errorf("got %+v, %v, want nothing but the number, the status and the severity", i, err)
+		}
+	}
+}
+
+// TestDo_KeysBelongToTheirAuthor gives a command with the key that another person
+// used before.
+func TestDo_KeysBelongToTheirAuthor(t *testing.T) {
+	fx := newFixture(t, nil)
+	id := fx.open(t, incident.Sev2)
+	fx.do(t, "p2", incident.Command{For: id, Verb: incident.VerbNote, Text: "x", Key: "guessed"})
+	if r := fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge, Key: "guessed"}); r.Unchanged {
+		t.Error("got no change, want the acknowledgement in spite of the key of another person")
+	}
+	if r := fx.do(t, "p2", incident.Command{For: id, Verb: incident.VerbNote, Text: "x", Key: "guessed"}); !r.Unchanged {
+		t.Error("got a second note for one key, want no change")
+	}
+}

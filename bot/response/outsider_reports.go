@@ -53,7 +53,7 @@ func (s *session) report(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, fmt.Errorf("read quotas of reports: %w", err)
 	}
 	if cmd.Key != "" {
-		fresh, err := s.tx.RecordCommandKey(0, openingKey(cmd))
+		fresh, err := s.tx.RecordCommandKey(0, authorKey(cmd))
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}

@@ -100,7 +100,7 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, incident.NoAccess(cmd.For)
 	}
 	if cmd.Key != "" {
-		fresh, err := s.tx.RecordCommandKey(cmd.For, cmd.Key)
+		fresh, err := s.tx.RecordCommandKey(cmd.For, authorKey(cmd))
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}
@@ -212,13 +212,14 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 	return result
 }
 
-// openingKey returns the key of a command that opens an incident. It contains the
-// author: a key that another account used reveals nothing.
-func openingKey(cmd incident.Command) string { return cmd.By.String() + "/" + cmd.Key }
+// authorKey returns the key of a command as it is stored. It contains the author: a
+// key of one account cannot suppress the command of another, and a key that another
+// account used reveals nothing.
+func authorKey(cmd incident.Command) string { return cmd.By.String() + "/" + cmd.Key }
 
 // openKey returns the correlation key of an incident that a command opened. It
 // finds the incident if the command is repeated.
-func openKey(cmd incident.Command) string { return "command:" + openingKey(cmd) }
+func openKey(cmd incident.Command) string { return "command:" + authorKey(cmd) }
 
 // open opens an incident by command of a person.
 func (s *session) open(cmd incident.Command) (incident.Result, error) {
@@ -226,7 +227,7 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 		return s.report(cmd)
 	}
 	if cmd.Key != "" {
-		fresh, err := s.tx.RecordCommandKey(0, openingKey(cmd))
+		fresh, err := s.tx.RecordCommandKey(0, authorKey(cmd))
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}

@@ -21,7 +21,8 @@ func (i Incident) MayHavePrivileged() bool { return i.Privileged == nil || len(i
 //
 // The state is the fold of the timeline with these texts replaced. Every text in it
 // comes from an event, so it contains no text of a privileged one, whatever the event
-// recorded. The returned timeline has no event that is [EventKind.Secret].
+// recorded. The returned timeline has no event that is [EventKind.Secret], and the state does not
+// list one in Privileged.
 func WithholdPrivileged(id ID, timeline []Event) (inc Incident, events []Event, withheld int) {
 	all := make([]Event, len(timeline))
 	for n, e := range timeline {
@@ -33,7 +34,11 @@ func WithholdPrivileged(id ID, timeline []Event) (inc Incident, events []Event, 
 		}
 		all[n] = e
 	}
-	return Fold(id, all), WithoutSecret(all), withheld
+	inc = Fold(id, all)
+	inc.Privileged = slices.DeleteFunc(inc.Privileged, func(seq int) bool {
+		return slices.ContainsFunc(all, func(e Event) bool { return e.Seq == seq && e.Kind.Secret() })
+	})
+	return inc, WithoutSecret(all), withheld
 }
 
 // WithoutSecret returns a copy of a timeline without the events that only legal and

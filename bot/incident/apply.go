@@ -40,6 +40,13 @@ func Apply(inc Incident, e Event) Incident {
 	if e.IsPrivileged() && i.Privileged != nil {
 		i.Privileged = append(i.Privileged, e.Seq)
 	}
+	if e.By != "" && slices.Contains(writingEvents, e.Kind) {
+		i.Written = maps.Clone(i.Written)
+		if i.Written == nil {
+			i.Written = map[PersonID]int{}
+		}
+		i.Written[e.By] += len(e.Texts)
+	}
 	switch e.Kind {
 	case EventOpened:
 		i.applyOpened(e)

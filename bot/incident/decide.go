@@ -15,6 +15,23 @@ const (
 	MaxText  = 20000
 )
 
+// Maximum number of texts of one person in one incident, of [writingVerbs]. Reading
+// an incident reads every text of it, so that one account could otherwise slow down
+// every command for the incident and use up the memory. Commands that move the
+// incident have no limit, because nothing may stop responders.
+const (
+	MaxTexts       = 500 // of a participant
+	MaxReaderTexts = 100 // of a person who only reads along
+)
+
+// writingVerbs are the verbs that a person can repeat without moving the incident.
+var writingVerbs = []Verb{VerbNote, VerbUpdate, VerbEvidence, VerbEditRecord, VerbSetFact, VerbAddAction, VerbAnswer, VerbObject,
+	VerbGrant, VerbRevoke, VerbDelegate, VerbRestrict, VerbScheduleReview}
+
+// writingEvents are the events of writingVerbs.
+var writingEvents = []EventKind{EventNoted, EventUpdated, EventEvidence, EventRecordEdited, EventFactSet, EventActionAdded, EventAnswered, EventObjected,
+	EventAccessGranted, EventAccessRevoked, EventDelegated, EventRestricted, EventReviewScheduled}
+
 // Decide checks one command and returns the events that it leads to. It returns
 // no events and no error if the command changes nothing. If the command is not
 // allowed or malformed, it returns an [*Error] for the person who gave it.
@@ -134,7 +151,25 @@ func (d *decider) check() error {
 	if err := d.authorize(); err != nil {
 		return err
 	}
+	if err := d.checkWritten(); err != nil {
+		return err
+	}
 	return d.checkArguments()
+}
+
+// checkWritten returns an error if the actor has written too many texts.
+func (d *decider) checkWritten() error {
+	if d.env.System || !slices.Contains(writingVerbs, d.cmd.Verb) {
+		return nil
+	}
+	limit := MaxReaderTexts
+	if d.isA(Participants) {
+		limit = MaxTexts
+	}
+	if d.inc.Written[d.env.Actor] < limit {
+		return nil
+	}
+	return Conflict("%s has written %d texts in %s, which is the maximum. Write into a file and ask a responder to add it as evidence", d.env.Directory.Name(d.env.Actor), limit, d.inc.ID)
 }
 
 // checkArguments makes the checks that apply to every verb: whether texts and dates

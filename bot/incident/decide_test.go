@@ -171,3 +171,32 @@ func TestPaging_EdgeCases(t *testing.T) {
 		t.Error("AckTimeout 0: got a timeout, want none")
 	}
 }
+
+// TestNote_OnePersonCannotFillTheTimeline writes notes as a person who was granted
+// access, and as a responder, until they are refused.
+func TestNote_OnePersonCannotFillTheTimeline(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("eng1", Command{Verb: VerbGrant, Person: "out1", Text: "x"})
+	for p, limit := range map[PersonID]int{"out1": MaxReaderTexts, "eng2": MaxTexts} {
+		for range limit {
+			w.must(p, Command{Verb: VerbNote, Text: "x"})
+		}
+		w.mustFail(p, Command{Verb: VerbNote, Text: "x"}, CodeConflict)
+	}
+	w.must("eng1", Command{Verb: VerbNote, Text: "another person"})
+	w.must("eng2", Command{Verb: VerbSetSeverity, Severity: Sev1, Text: "x"})
+	w.must("eng2", Command{Verb: VerbContain, Text: "x"})
+	w.must("eng2", Command{Verb: VerbResolve, Text: "x", Reason: "y"})
+	requireEqual(t, w.inc, Fold(w.inc.ID, w.events))
+}
+
+// TestDelegate_OnePersonCannotFillTheTimeline repeats the commands about access, which
+// may also carry a long reason.
+func TestDelegate_OnePersonCannotFillTheTimeline(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	for n := range MaxTexts {
+		w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "leg2", Until: w.now.Add(time.Hour + time.Duration(n)*time.Minute), Text: "x"})
+	}
+	w.mustFail("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "leg2", Until: w.now.Add(time.Hour), Text: "x"}, CodeConflict)
+	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest})
+}

@@ -94,6 +94,10 @@ type Incident struct {
 	// nil if an earlier version stored the state.
 	Privileged []int `json:"privileged"`
 
+	// Written counts the texts of each person that do not move the incident, such as
+	// notes. See [MaxTexts].
+	Written map[PersonID]int `json:"written,omitempty"`
+
 	Head Head `json:"head"` // of the timeline
 }
 

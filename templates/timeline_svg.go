@@ -97,7 +97,7 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventPageFailed: laneCommunication, incident.EventPageUnanswered: laneCommunication, incident.EventDepartmentsInvolved: laneCommunication,
 	incident.EventUpdated: laneCommunication, incident.EventConsulted: laneCommunication, incident.EventAnswered: laneCommunication,
 	incident.EventAccessRevoked: laneCommunication, incident.EventExclusionProposed: laneCommunication, incident.EventExcluded: laneCommunication,
-	incident.EventReadmitted: laneCommunication, incident.EventChannelReplaced: laneCommunication, incident.EventReplacementNamed: laneSignOff,
+	incident.EventReadmitted: laneCommunication, incident.EventReadmissionProposed: laneCommunication, incident.EventChannelReplaced: laneCommunication, incident.EventReplacementNamed: laneSignOff,
 	incident.EventChannelOpened: laneCommunication, incident.EventInvited: laneCommunication, incident.EventAccessGranted: laneCommunication,
 	incident.EventRestricted: laneCommunication, incident.EventPostmortemShared: laneCommunication, incident.EventReviewScheduled: laneCommunication,
 

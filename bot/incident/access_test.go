@@ -64,6 +64,7 @@ func TestExclude_CommanderTakesLegalAndSecurity(t *testing.T) {
 	if x := w.inc.Exclusions[0]; x.Second != "sec1" || x.By != "leg1" || x.Reason != "a suspect" {
 		t.Errorf("got %+v, want both people and the first reason", x)
 	}
+	w.must("sec1", Command{Verb: VerbReadmit, Person: "eng1", Text: "an error"})
 	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng1", Text: "an error"}) // legal reads while its exclusion is in force
 	w.mustFail("leg1", cmd, CodeUnknown)
 	w.must("eng2", Command{Verb: VerbAcknowledge})
@@ -108,6 +109,40 @@ func TestExclude_AdministratorsToo(t *testing.T) {
 		t.Errorf("got %v, want the refusal of an unknown incident", err)
 	}
 	w.must(administrator, replace)
+}
+
+// TestReadmit_TakesAsManyAsTheExclusion ends an exclusion that took legal and security.
+func TestReadmit_TakesAsManyAsTheExclusion(t *testing.T) {
+	w := fixtureIn(t, Active) // eng1 is commander
+	w.inc.InvolvedDepartments = []Department{Legal}
+	cmd := Command{Verb: VerbExclude, Person: "eng1", Text: "a suspect"}
+	w.must("sec1", cmd)
+	w.must("leg1", cmd)
+	back := Command{Verb: VerbReadmit, Person: "eng1", Text: "cleared"}
+	w.must("sec1", back)
+	if !w.inc.Excludes("eng1") {
+		t.Fatal("got the person readmitted by security alone, want a proposal")
+	}
+	w.mustFail("sec2", back, CodeConflict)
+	w.must("leg2", back)
+	if w.inc.Excludes("eng1") {
+		t.Error("got the person excluded after legal and security readmitted, want no exclusion")
+	}
+}
+
+// TestExclude_OnlySignerOfTwoDepartments asks for a replacement in legal although the
+// suspect is the only engineer, too.
+func TestExclude_OnlySignerOfTwoDepartments(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	for n := range w.dir.Teams {
+		if name := w.dir.Teams[n].Name; name == Legal || name == Engineering {
+			w.dir.Teams[n].Members = []Membership{{Person: "eng4"}}
+		}
+	}
+	_, err := w.decideAs("sec1", Command{Verb: VerbExclude, Person: "eng4", Text: "a suspect"})
+	if CodeOf(err) != CodeConflict || !strings.Contains(err.Error(), "replacement INC-7 legal") {
+		t.Errorf("got %v, want the replacement in legal", err)
+	}
 }
 
 func TestExclude_ChannelIsAChoice(t *testing.T) {

@@ -22,6 +22,8 @@ type Exclusion struct {
 	Second  PersonID  `json:"second,omitempty"`  // who confirmed it, if it took legal and security
 	Channel string    `json:"channel,omitempty"` // ChannelRemove, ChannelNew or "": still in the channel, if it was before
 	Left    string    `json:"left,omitempty"`    // with ChannelNew: the channel that the incident leaves
+	// Readmitter proposed to end an exclusion that took legal and security.
+	Readmitter PersonID `json:"readmitter,omitempty"`
 }
 
 // Excludes reports whether a person is excluded from the incident. An excluded
@@ -70,7 +72,7 @@ func (i Incident) WithoutExclusions() Incident {
 
 // Secret reports whether only legal and security may know that the event exists.
 func (k EventKind) Secret() bool {
-	return k == EventExclusionProposed || k == EventExcluded || k == EventReadmitted
+	return k == EventExclusionProposed || k == EventExcluded || k == EventReadmissionProposed || k == EventReadmitted
 }
 
 // grant gives a person read access, with a reason.
@@ -152,7 +154,10 @@ func (d *decider) exclude() error {
 	}
 	f, t := fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": d.cmd.Text}
 	if d.exclusionTakesTwo(p) {
-		if without := d.withoutSigner(p); without != "" && slices.Contains([]Department{Legal, Security}, without) {
+		for _, without := range d.withoutSigner(p) {
+			if without != Legal && without != Security {
+				continue
+			}
 			return Conflict("%s is the only one who acts for %s in %s. An administrator must name a replacement first: tocsin incident replacement %[3]s %[2]s PERSON because REASON", d.env.Directory.Name(p), without, d.inc.ID)
 		}
 		if proposed == nil {
@@ -218,7 +223,7 @@ func (d *decider) completes(first PersonID) bool {
 // together: the commander, and the last signer of a department. A replacement does
 // not count, so that an administrator and one person do not take over a department.
 func (d *decider) exclusionTakesTwo(p PersonID) bool {
-	if d.inc.Commander == p || d.withoutSigner(p) != "" {
+	if d.inc.Commander == p || len(d.withoutSigner(p)) > 0 {
 		return true
 	}
 	own := d.inc
@@ -229,18 +234,16 @@ func (d *decider) exclusionTakesTwo(p PersonID) bool {
 	})
 }
 
-// withoutSigner returns the required department that nobody but p represents, or "".
-func (d *decider) withoutSigner(p PersonID) Department {
-	for _, team := range RequiredDepartments() {
-		if who := d.inc.Representatives(d.env.Directory, team, d.env.Now); len(who) == 1 && who[0] == p {
-			return team
-		}
-	}
-	return ""
+// withoutSigner returns the required departments that nobody but p represents.
+func (d *decider) withoutSigner(p PersonID) []Department {
+	return slices.DeleteFunc(RequiredDepartments(), func(team Department) bool {
+		who := d.inc.Representatives(d.env.Directory, team, d.env.Now)
+		return len(who) != 1 || who[0] != p
+	})
 }
 
-// readmit ends the exclusion of a person, or a proposal of it. Grants and roles do
-// not come back.
+// readmit ends the exclusion of a person, or a proposal of it. An exclusion by legal
+// and security takes both of them again. Grants and roles do not come back.
 func (d *decider) readmit() error {
 	p := d.cmd.Person
 	proposed := d.inc.ExclusionProposed != nil && d.inc.ExclusionProposed.Person == p
@@ -249,6 +252,16 @@ func (d *decider) readmit() error {
 	}
 	if err := d.requireText("text", d.cmd.Text, "readmitting a person needs a reason. Type readmit PERSON because REASON"); err != nil {
 		return err
+	}
+	for _, x := range d.inc.Exclusions {
+		switch {
+		case x.Person != p || x.Second == "":
+		case x.Readmitter == "":
+			d.emitSecret(EventReadmissionProposed, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
+			return nil
+		case !d.completes(x.Readmitter):
+			return Conflict("legal and security must readmit %s together. Ask the other department to type the same command", d.env.Directory.Name(p))
+		}
 	}
 	d.emitSecret(EventReadmitted, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
 	return nil
@@ -302,6 +315,12 @@ func (i *Incident) applyAccess(e Event) {
 		i.ExclusionProposed = &Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Channel: e.Field("channel")}
 	case EventExcluded:
 		i.applyExcluded(e, p)
+	case EventReadmissionProposed:
+		for n := range i.Exclusions {
+			if i.Exclusions[n].Person == p {
+				i.Exclusions[n].Readmitter = e.By
+			}
+		}
 	case EventReadmitted:
 		i.Exclusions = slices.DeleteFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p })
 		if i.ExclusionProposed != nil && i.ExclusionProposed.Person == p {

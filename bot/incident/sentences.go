@@ -194,6 +194,9 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s proposed to exclude %s. The other one of legal and security must type the same command", e.By, e.person("person")), "reason"
 	},
 	EventExcluded: sayExcluded,
+	EventReadmissionProposed: func(e Event) (Sentence, string) {
+		return Say("%s proposed to readmit %s. The other one of legal and security must type the same command", e.By, e.person("person")), "reason"
+	},
 	EventReadmitted: func(e Event) (Sentence, string) {
 		return Say("%s readmitted %s", e.By, e.person("person")), "reason"
 	},

@@ -73,6 +73,12 @@ func (i Incident) represents(d Directory, p PersonID, team Department, at time.T
 	}))
 }
 
+// Represents reports whether a person acts for a team in this incident at a time: as a
+// member, a deputy, a delegate or a replacement who is not excluded.
+func (i Incident) Represents(d Directory, p PersonID, team Department, at time.Time) bool {
+	return i.represents(d, p, team, at)
+}
+
 // Representatives returns the people who may sign for a department in this incident
 // at a time.
 func (i Incident) Representatives(d Directory, team Department, at time.Time) []PersonID {

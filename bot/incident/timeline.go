@@ -84,6 +84,7 @@ const (
 	EventAccessRevoked       EventKind = "access_revoked"
 	EventExclusionProposed   EventKind = "exclusion_proposed" // for legal and security only, with the next two
 	EventExcluded            EventKind = "excluded"
+	EventReadmissionProposed EventKind = "readmission_proposed"
 	EventReadmitted          EventKind = "readmitted"
 	EventReplacementNamed    EventKind = "replacement_named" // by an administrator
 	EventChannelReplaced     EventKind = "channel_replaced"  // the incident continues in another channel

@@ -55,7 +55,7 @@ func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, 
 		return "", fmt.Errorf("read directory: %w", err)
 	}
 	person, known := dir.Resolve(who)
-	allowed := person.Responder || known && mayReadPrivileged(who, person.ID, dir, d.Now()) || who.Provider == incident.ProviderSystem
+	allowed := person.Responder || known && mayReadPrivileged(who, person.ID, incident.Incident{}, dir, d.Now()) || who.Provider == incident.ProviderSystem
 	err = d.Store.Tx(ctx, func(tx Tx) error {
 		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: action, Allowed: allowed})
 	})

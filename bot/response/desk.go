@@ -200,9 +200,10 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		return answer(d, cmd.By, result, nil) // without an incident
 	}
 	if env := last.env(cmd); !env.System && !result.Incident.MayRead(last.dir, env.Actor, last.now) { // an administrator
-		result.Incident = publicView(result.Incident)
+		result.Incident, result.Events = publicView(result.Incident), incident.WithoutSecret(result.Events)
+		return answer(d, cmd.By, result, nil)
 	}
-	if person, _ := last.dir.Resolve(cmd.By); !mayReadPrivileged(cmd.By, person.ID, last.dir, last.now) {
+	if person, _ := last.dir.Resolve(cmd.By); !mayReadPrivileged(cmd.By, person.ID, result.Incident, last.dir, last.now) {
 		if result.Incident.MayHavePrivileged() {
 			if result.Incident, err = d.withheldState(ctx, result.Incident); err != nil {
 				return answer(d, cmd.By, incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, recordedError{err}))

@@ -44,6 +44,7 @@ var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventAccessRevoked:       {removePerson, post},
 	incident.EventExclusionProposed:   {},
 	incident.EventExcluded:            {excludeFromChannel, card, topic},
+	incident.EventReadmissionProposed: {},
 	incident.EventReadmitted:          {},
 	incident.EventReplacementNamed:    {invitePerson, post},
 

@@ -50,6 +50,26 @@ func TestExclude_OnlyLegalAndSecuritySeeIt(t *testing.T) {
 	}
 }
 
+// TestShow_ReplacementsAndDelegatesReadPrivileged shows a proposed exclusion to the
+// person who must confirm it as a replacement for legal.
+func TestShow_ReplacementsAndDelegatesReadPrivileged(t *testing.T) {
+	fx := newFixture(t, nil)
+	id := fx.open(t, incident.Sev2)
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbInvolve, Department: incident.Legal})
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbNote, Text: "counsel only", Audience: incident.AudienceLegalSecurity})
+	reads := func(p string) bool {
+		v, err := fx.Show(context.Background(), incident.Identity{Provider: incident.ProviderLocal, ID: p}, id, "on call")
+		return err == nil && slices.ContainsFunc(v.Timeline, func(e incident.Event) bool { return e.Text("text") == "counsel only" })
+	}
+	if reads("p1") {
+		t.Fatal("a responder reads the note for legal and security")
+	}
+	fx.do(t, "p5", incident.Command{For: id, Verb: incident.VerbDelegate, Department: incident.Legal, Person: "p1", Until: fx.now.AddDate(0, 0, 3)})
+	if !reads("p1") {
+		t.Error("a delegate of legal cannot read the note that legal reads")
+	}
+}
+
 // TestExclude_NothingIsSentToThePerson looks at the brief of every effect after an
 // exclusion: no handler can address the person.
 func TestExclude_NothingIsSentToThePerson(t *testing.T) {

@@ -29,7 +29,7 @@ func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.
 	if err != nil {
 		return answer(d, who, incident.Document{}, err)
 	}
-	privileged := !inc.MayHavePrivileged() || mayReadPrivileged(who, reader, dir, d.Now())
+	privileged := !inc.MayHavePrivileged() || mayReadPrivileged(who, reader, inc, dir, d.Now())
 	if insideProviders[who.Provider] && privileged {
 		return answer(d, who, doc, nil)
 	}

@@ -23,7 +23,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 	if err != nil {
 		return answer(d, who, incident.View{}, err)
 	}
-	if !mayReadPrivileged(who, person, v.Directory, d.Now()) {
+	if !mayReadPrivileged(who, person, v.Incident, v.Directory, d.Now()) {
 		if v.Incident.MayHavePrivileged() {
 			v.Incident, v.Timeline, v.Withheld = incident.WithholdPrivileged(id, v.Timeline)
 		}
@@ -79,8 +79,8 @@ func (d *Desk) read(ctx context.Context, a Access, more func(Reader, incident.In
 
 // mayReadPrivileged reports whether the reader may see notes for legal and
 // security only.
-func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir incident.Directory, now time.Time) bool {
-	return who.Provider == incident.ProviderSystem || dir.Represents(reader, incident.Legal, now) || dir.Represents(reader, incident.Security, now)
+func mayReadPrivileged(who incident.Identity, reader incident.PersonID, inc incident.Incident, dir incident.Directory, now time.Time) bool {
+	return who.Provider == incident.ProviderSystem || inc.Represents(dir, reader, incident.Legal, now) || inc.Represents(dir, reader, incident.Security, now)
 }
 
 // alertRefs returns references to stored alerts, with their occurrence counts.

@@ -37,7 +37,8 @@ var unredactedEventFields = func() map[string]bool {
 	m := map[string]bool{}
 	for _, name := range strings.Fields(`action alert alerts at audience blocking capacity contained_at count department departments deputy digest document due
 		effect escalation_step events evidence fact file fingerprint from head how language level name next notified_at objection owner peak_severity people
-		person refs restricted revision role round run schema severity sha256 signatures source status step submitter target time_zone until value when`) {
+		person refs restricted revision role round run schema severity sha256 signatures source status step submitter target time_zone until value when
+		successor second named lowered_by lowered_from peak_personal_data started_at open_steps proposed channel in_channel`) {
 		m[name] = true
 	}
 	return m

@@ -147,7 +147,7 @@ var resultTexts = map[incident.Verb]string{
 	incident.VerbPageAgain:        ":pager: A new paging round of %s starts. It goes on until somebody acknowledges.",
 	incident.VerbRevoke:           ":white_check_mark: The person can no longer read %s.",
 	incident.VerbExclude:          ":lock: Recorded for %s. Only legal and security see this.",
-	incident.VerbReadmit:          ":white_check_mark: The person is no longer excluded from %s. Grants and roles do not come back by themselves.",
+	incident.VerbReadmit:          ":lock: Recorded for %s. Only legal and security see this.",
 	incident.VerbAssignRole:       ":white_check_mark: The role in %s is assigned.",
 	incident.VerbConsult:          ":white_check_mark: Tocsin is requesting an answer from the team in %s.",
 	incident.VerbMerge:            ":white_check_mark: %s is merged. Continue in the other incident.",
@@ -160,15 +160,17 @@ var resultTexts = map[incident.Verb]string{
 
 // eventTexts explain events that a person may not expect of a command.
 var eventTexts = map[incident.EventKind]markup{
-	incident.EventApproved:          "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
-	incident.EventDismissProposed:   "A second, independent person must confirm the dismissal. One of the two must be from security.",
-	incident.EventDismissed:         "The incident is dismissed as a false alarm.",
-	incident.EventExclusionProposed: "Excluding this person takes legal and security together. Ask the other department, in a direct message, to type the same command.",
-	incident.EventExcluded:          "The person is excluded: no reading, signing or acting in this incident.",
-	incident.EventErasureProposed:   "Legal and security erase together: the other department must now erase the same texts.",
-	incident.EventWaiverProposed:    "A member of security must now endorse the waiver.",
-	incident.EventSignaturesVoided:  "The record changed, so its signatures are void.",
-	incident.EventClosed:            "The incident is closed.",
+	incident.EventApproved:            "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
+	incident.EventDismissProposed:     "A second, independent person must confirm the dismissal. One of the two must be from security.",
+	incident.EventDismissed:           "The incident is dismissed as a false alarm.",
+	incident.EventExclusionProposed:   "Excluding this person takes legal and security together. Ask the other department, in a direct message, to type the same command.",
+	incident.EventReadmissionProposed: "The exclusion took legal and security, so both must end it. Ask the other department, in a direct message, to type the same command.",
+	incident.EventReadmitted:          "The person is no longer excluded. Grants and roles do not come back by themselves.",
+	incident.EventExcluded:            "The person is excluded: no reading, signing or acting in this incident.",
+	incident.EventErasureProposed:     "Legal and security erase together: the other department must now erase the same texts.",
+	incident.EventWaiverProposed:      "A member of security must now endorse the waiver.",
+	incident.EventSignaturesVoided:    "The record changed, so its signatures are void.",
+	incident.EventClosed:              "The incident is closed.",
 }
 
 // commonVerbs are the verbs that the help explains in full, in the order of

@@ -76,6 +76,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventAccessRevoked:       {"key", nil},
 	incident.EventExclusionProposed:   silent, // only legal and security may know
 	incident.EventExcluded:            silent,
+	incident.EventReadmissionProposed: silent,
 	incident.EventReadmitted:          silent,
 	incident.EventReplacementNamed:    {"handshake", nil},
 	incident.EventChannelReplaced:     {"wave", renderer.welcome},

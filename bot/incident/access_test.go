@@ -72,11 +72,7 @@ func TestExclude_CommanderTakesLegalAndSecurity(t *testing.T) {
 
 func TestExclude_LastSignerNeedsAReplacement(t *testing.T) {
 	w := fixtureIn(t, InReview)
-	for n := range w.dir.Teams {
-		if w.dir.Teams[n].Name == Legal {
-			w.dir.Teams[n].Members = w.dir.Teams[n].Members[:1]
-		}
-	}
+	w.withOneSigner(Legal)
 	cmd := Command{Verb: VerbExclude, Person: "leg1", Text: "a suspect"}
 	w.mustFail("sec1", cmd, CodeConflict)
 	replace := Command{Verb: VerbReplacement, Department: Legal, Person: "out1", Text: "the only signer is a suspect"}
@@ -224,6 +220,185 @@ func TestRevoke(t *testing.T) {
 	}
 	w.mustFail("eng1", Command{Verb: VerbRevoke, Person: "eng2", Text: "x"}, CodeConflict)
 	w.mustFail("eng1", Command{Verb: VerbRevoke, Person: "eve", Text: "x"}, CodeUnknown)
+}
+
+// withOneSigner leaves one member in a team.
+func (w *fixture) withOneSigner(team Department) {
+	for n := range w.dir.Teams {
+		if w.dir.Teams[n].Name == team {
+			w.dir.Teams[n].Members = w.dir.Teams[n].Members[:1]
+		}
+	}
+}
+
+// mustIgnore gives a command that changes nothing.
+func (w *fixture) mustIgnore(p PersonID, cmd Command) {
+	w.t.Helper()
+	if events, err := w.decideAs(p, cmd); err != nil || len(events) != 0 {
+		w.t.Fatalf("%s by %q in %s: got %+v, %v, want no events", cmd.Verb, p, w.inc.Status, events, err)
+	}
+}
+
+func TestExclusion_EventsAreSecret(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.inc.InvolvedDepartments = []Department{Legal}
+	suspect := Command{Verb: VerbExclude, Person: "eng1", Text: "a suspect"}
+	w.must("sec1", suspect)
+	w.must("leg1", suspect)
+	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng1", Text: "cleared"})
+	var secret []EventKind
+	for _, e := range w.events {
+		if e.Kind.Secret() != (e.Audience == AudienceLegalSecurity) {
+			t.Errorf("%s for %q: want an event for legal and security only if it is about an exclusion", e.Kind, e.Audience)
+		}
+		if e.Kind.Secret() {
+			secret = append(secret, e.Kind)
+		}
+	}
+	if want := []EventKind{EventExclusionProposed, EventExcluded, EventReadmitted}; !slices.Equal(secret, want) {
+		t.Errorf("got %v, want %v", secret, want)
+	}
+	if _, events, withheld := WithholdPrivileged(w.inc.ID, w.events); withheld != 0 || slices.ContainsFunc(events, func(e Event) bool { return e.Kind.Secret() }) {
+		t.Errorf("got %d texts withheld in %+v, want no trace of an exclusion", withheld, events)
+	}
+	for _, e := range WithoutSecret(w.events) {
+		if e.Kind.Secret() {
+			t.Errorf("got %s in a timeline without secret events", e.Kind)
+		}
+	}
+}
+
+func TestExclude_RepeatChoosesTheChannelOnce(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.mustFail("sec1", Command{Verb: VerbExclude, Person: "eve", Text: "x"}, CodeUnknown)
+	w.must("sec1", excludeEng3)
+	if events := w.events[len(w.events)-1:]; events[0].Field("in_channel") != "" {
+		t.Errorf("got %+v, want no warning about a channel, because there is none", events)
+	}
+	w.mustIgnore("sec1", excludeEng3)
+	remove := excludeEng3
+	remove.Channel = ChannelRemove
+	w.must("sec1", remove)
+	remove.Channel = ChannelNew
+	w.mustIgnore("sec1", remove)
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
+	w.must("sec1", Command{Verb: VerbExclude, Person: "eng4", Text: "another suspect"})
+	if events := w.events[len(w.events)-1:]; events[0].Field("in_channel") != "" {
+		t.Errorf("got %+v, want no warning, because the person is not in the channel", events)
+	}
+	if len(w.inc.Exclusions) != 2 || w.inc.Exclusions[0].Channel != ChannelRemove {
+		t.Errorf("got %+v, want two exclusions and the first choice", w.inc.Exclusions)
+	}
+}
+
+// TestExclude_KeepsSignaturesOfOthers excludes one of two signers.
+func TestExclude_KeepsSignaturesOfOthers(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	digest := w.inc.Submission.Digest
+	w.must("eng3", Command{Verb: VerbSign, Department: Engineering, Expect: digest})
+	w.must("com1", Command{Verb: VerbSign, Department: Communications, Expect: digest})
+	w.must("sec1", excludeEng3)
+	if w.inc.SignedBy(Engineering) != nil || w.inc.SignedBy(Communications) == nil {
+		t.Errorf("got %+v, want the signature of communications only", w.inc.Signatures)
+	}
+	w = fixtureIn(t, Approved)
+	signed := len(w.inc.Signatures)
+	signer := w.inc.SignedBy(Engineering).By
+	w.must("sec1", Command{Verb: VerbExclude, Person: signer, Text: "a suspect"})
+	if w.inc.ExclusionProposed != nil {
+		w.must("leg1", Command{Verb: VerbExclude, Person: signer})
+	}
+	if !w.inc.Excludes(signer) || len(w.inc.Signatures) != signed {
+		t.Errorf("got signatures %+v, want those of the approved record", w.inc.Signatures)
+	}
+}
+
+// TestExclude_PagesAgain excludes the person who acknowledged and the commander,
+// who are two people, while the incident is responded to and afterwards.
+func TestExclude_PagesAgain(t *testing.T) {
+	for _, c := range []struct {
+		in      Status
+		suspect PersonID
+		rounds  int
+	}{{Active, "eng3", 1}, {Active, "eng1", 1}, {Active, "eng4", 0}, {Resolved, "eng3", 0}, {Resolved, "eng1", 0}} {
+		w := fixtureIn(t, c.in)
+		w.inc.Commander, w.inc.Paging.AcknowledgedBy = "eng1", "eng3"
+		w.inc.InvolvedDepartments = []Department{Legal}
+		round := w.inc.Paging.Round
+		cmd := Command{Verb: VerbExclude, Person: c.suspect, Text: "a suspect"}
+		w.must("sec1", cmd)
+		if c.suspect == "eng1" {
+			w.must("leg1", cmd)
+		}
+		if got := w.inc.Paging.Round - round; !w.inc.Excludes(c.suspect) || got != c.rounds {
+			t.Errorf("%s in %s: got %d new paging rounds, want %d", c.suspect, c.in, got, c.rounds)
+		}
+	}
+}
+
+func TestExclude_SecondPersonIsIndependent(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	suspect := Command{Verb: VerbExclude, Person: w.inc.Commander, Text: "a suspect"}
+	w.must("sec1", Command{Verb: VerbDelegate, Department: Security, Person: "leg2", Until: w.now.AddDate(0, 0, 3)})
+	w.must("sec1", suspect)
+	w.mustFail("leg2", suspect, CodeConflict)
+	w.must("leg1", suspect)
+}
+
+// TestExclude_ProposalIsForOnePerson proposes to exclude the commander and then the
+// only signer of communications.
+func TestExclude_ProposalIsForOnePerson(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	w.withOneSigner(Communications)
+	commander := w.inc.Commander
+	w.must("sec1", excludeEng3) // is neither, so one person is enough
+	if !w.inc.Excludes("eng3") {
+		t.Error("got a proposal to exclude a person who is not the last signer, want an exclusion")
+	}
+	w.must("sec1", Command{Verb: VerbExclude, Person: commander, Text: "a suspect"})
+	w.mustFail("leg1", Command{Verb: VerbExclude, Person: "com1"}, CodeInvalid)
+	w.must("leg1", Command{Verb: VerbExclude, Person: "com1", Text: "another suspect"})
+	if w.inc.Excludes("com1") || w.inc.ExclusionProposed == nil || w.inc.ExclusionProposed.Person != "com1" {
+		t.Fatalf("got %+v, want a proposal to exclude com1", w.inc.ExclusionProposed)
+	}
+	w.mustFail("leg1", Command{Verb: VerbReadmit, Person: "eng4", Text: "x"}, CodeUnknown)
+	w.mustFail("leg1", Command{Verb: VerbReadmit, Person: "com1"}, CodeInvalid)
+	w.must("leg1", Command{Verb: VerbReadmit, Person: "com1", Text: "cleared"})
+	if w.inc.ExclusionProposed != nil {
+		t.Errorf("got %+v, want no proposal", w.inc.ExclusionProposed)
+	}
+}
+
+func TestNameReplacement_Errors(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	w.withOneSigner(Legal)
+	replace := Command{Verb: VerbReplacement, Department: Legal, Person: "out1", Text: "the only signer is away"}
+	for field, change := range map[string]func(*Command){
+		"department": func(c *Command) { c.Department = "gardening" },
+		"person":     func(c *Command) { c.Person = "eve" },
+		"text":       func(c *Command) { c.Text = "" },
+	} {
+		cmd := replace
+		change(&cmd)
+		if events, err := w.decideAs(administrator, cmd); err == nil || len(events) > 0 {
+			t.Errorf("wrong %s: got %d events, %v, want an error", field, len(events), err)
+		}
+	}
+	w.must(administrator, replace)
+	w.mustIgnore(administrator, replace)
+}
+
+func TestRevoke_ChangesNothingWithoutAccess(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.inc.OpenedBy = "out1"
+	revoke := func(p PersonID) Command { return Command{Verb: VerbRevoke, Person: p, Text: "changed teams"} }
+	w.mustIgnore("eng1", revoke("pay1"))
+	w.must("eng1", revoke("out1"))
+	w.mustIgnore("eng1", revoke("out1"))
+	w.inc.Restricted = false
+	w.must("eng1", Command{Verb: VerbGrant, Person: "pay1", Text: "owns the table"})
+	w.must("eng1", revoke("pay1")) // a public incident stays readable
+	w.mustIgnore("eng1", revoke("eng2"))
 }
 
 // TestExclude_NothingLetsThePersonIn gives random commands after an exclusion. No

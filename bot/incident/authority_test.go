@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,6 +118,15 @@ func matrixCommand(v Verb, w *fixture) Command {
 		cmd.Role = OperationLead
 	case VerbExclude, VerbReadmit:
 		w.inc.Commander = "lead"
+	}
+	// Every command names a step of the holder and an item of the owner, which must
+	// give no authority to a verb that is not about them.
+	if cmd.Step == "" {
+		cmd.Step = w.inc.Runs[0].Plan[0].ID
+	}
+	if cmd.Item == "" {
+		w.inc.Actions = append(w.inc.Actions, Action{ID: "A99", Owner: "owner"})
+		cmd.Item = "A99"
 	}
 	w.inc.Restricted = true
 	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
@@ -266,6 +276,48 @@ func TestStepHolders_DepartmentOfAnUnassignedRole(t *testing.T) {
 	w.must("holder", step)
 }
 
+// TestStepHolders_OnlyOfTheNamedStep requires that a step without a role, or a step
+// that does not exist, belongs to no holder.
+func TestStepHolders_OnlyOfTheNamedStep(t *testing.T) {
+	w := actorFixture(t, Active)
+	plan := w.inc.Runs[0].Plan
+	plan[0].Role, plan[1].Role = Communicator, ""
+	w.inc.InvolvedDepartments = append(w.inc.InvolvedDepartments, Communications)
+	for _, p := range []PersonID{"reader", "consulted", "holder", "com1"} {
+		w.mustFail(p, Command{Verb: VerbStepDone, Step: plan[1].ID}, CodeForbidden)
+		w.mustFail(p, Command{Verb: VerbStepDone, Step: "nonsense"}, CodeForbidden)
+	}
+	w.mustFail("consulted", Command{Verb: VerbStepDone, Step: plan[0].ID}, CodeForbidden)
+	w.must("com1", Command{Verb: VerbStepDone, Step: plan[0].ID}) // nobody is communicator
+}
+
+func TestItemOwners_OnlyOfTheNamedItem(t *testing.T) {
+	w := actorFixture(t, Active)
+	w.inc.Actions = []Action{{ID: "A1", Owner: "owner"}, {ID: "A2", Owner: "reader"}}
+	w.mustFail("owner", Command{Verb: VerbFinishAction, Item: "A2", Text: "done"}, CodeForbidden)
+	w.must("owner", Command{Verb: VerbFinishAction, Item: "a1", Text: "done"})
+}
+
+// TestDelegate_OnlyForTheOwnDepartment names a department that has no part in the
+// sign-off, and one that has.
+func TestDelegate_OnlyForTheOwnDepartment(t *testing.T) {
+	w := actorFixture(t, Active)
+	w.inc.Access = append(w.inc.Access, "guard", "legal")
+	for _, team := range []Department{"payments", Communications} {
+		for _, p := range []PersonID{"responder", "lead", "consulted", "guard", "legal"} {
+			w.mustFail(p, Command{Verb: VerbDelegate, Department: team, Person: "out1", Until: w.now.AddDate(0, 0, 3)}, CodeForbidden)
+		}
+	}
+}
+
+// TestInvolve_MembersOfTheDepartmentDoNotInvolveIt gives the command as a reader who
+// is a member of the department.
+func TestInvolve_MembersOfTheDepartmentDoNotInvolveIt(t *testing.T) {
+	w := actorFixture(t, Active)
+	w.inc.Access = append(w.inc.Access, "pay1")
+	w.mustFail("pay1", Command{Verb: VerbInvolve, Department: "payments"}, CodeForbidden)
+}
+
 func TestResolve_OpenStepsNeedAReason(t *testing.T) {
 	w := fixtureIn(t, Active)
 	w.must("", Command{Verb: VerbStartStep, Step: "rotate"})
@@ -291,5 +343,82 @@ func TestResolve_OpenStepsNeedAReason(t *testing.T) {
 	w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
 	if w.inc.Unfinished != nil {
 		t.Error("got open steps of the first resolution after a reopening, want none")
+	}
+}
+
+func TestIsDenied(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{Forbidden("no"), true},
+		{NotLinked(Identity{ProviderSlack, "U1"}), true},
+		{NoAccess(7), true},
+		{NoAlert(7), true},
+		{NoDelivery(7), true},
+		{fmt.Errorf("read alert: %w", NoAlert(7)), true},
+		{Unknown("person", "unknown person %q", "eve"), false},
+		{Invalid("incident", "not a number"), false},
+		{Conflict("too late"), false},
+		{errors.New("disk full"), false},
+		{nil, false},
+	} {
+		if got := IsDenied(c.err); got != c.want {
+			t.Errorf("%v: got %t, want %t", c.err, got, c.want)
+		}
+	}
+}
+
+// TestAdmit_BeforeReading requires the checks that need no incident, for callers
+// that read more than Decide does.
+func TestAdmit_BeforeReading(t *testing.T) {
+	for name, c := range map[string]struct {
+		verb Verb
+		env  Env
+		want bool
+	}{
+		"the bot with a verb of people":          {VerbSign, Env{System: true}, false},
+		"the bot with its verb":                  {VerbPage, Env{System: true}, true},
+		"a person with a verb of the bot":        {VerbPage, Env{Actor: "eng1"}, false},
+		"a person":                               {VerbSign, Env{Actor: "eng1"}, true},
+		"an account without a person":            {VerbNote, Env{}, false},
+		"an account without a person reports":    {VerbOpen, Env{}, true},
+		"an administrator without a person":      {VerbReplacement, Env{Administrator: true}, true},
+		"an administrator with a verb of others": {VerbNote, Env{Administrator: true}, false},
+		"a person who is no administrator":       {VerbReplacement, Env{}, false},
+	} {
+		if err := Admit(Command{Verb: c.verb}, c.env); (err == nil) != c.want || err != nil && CodeOf(err) != CodeForbidden {
+			t.Errorf("%s: got %v, want admitted %t", name, err, c.want)
+		}
+	}
+}
+
+// TestMayAddress_AndAuthorize requires the answers for callers that read more than
+// the incident: which of them may name it, and which may use the verb.
+func TestMayAddress_AndAuthorize(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.inc.Restricted = true
+	w.inc.Access = append(w.inc.Access, "pay1")
+	for name, c := range map[string]struct {
+		verb       Verb
+		env        Env
+		names, use bool
+	}{
+		"the bot":                                {VerbPage, Env{System: true}, true, true},
+		"a responder":                            {VerbSplit, Env{Actor: "eng2"}, true, true},
+		"a reader":                               {VerbSplit, Env{Actor: "pay1"}, true, false},
+		"an outsider":                            {VerbSplit, Env{Actor: "out1"}, false, false},
+		"an administrator":                       {VerbReplacement, Env{Administrator: true}, true, true},
+		"an administrator with a verb of others": {VerbSplit, Env{Actor: "out1", Administrator: true}, false, false},
+		"an outsider with their verb":            {VerbReplacement, Env{Actor: "out1"}, false, false},
+	} {
+		c.env.Now, c.env.Directory, c.env.Policy = w.now, w.dir, w.policy
+		cmd := Command{Verb: c.verb, For: w.inc.ID, Department: Legal}
+		if got := MayAddress(cmd, w.inc, c.env); got != c.names {
+			t.Errorf("%s: got %t, want to name the incident: %t", name, got, c.names)
+		}
+		if err := Authorize(cmd, w.inc, c.env); (err == nil) != c.use || err != nil && !IsDenied(err) {
+			t.Errorf("%s: got %v, want to use %s: %t", name, err, c.verb, c.use)
+		}
 	}
 }

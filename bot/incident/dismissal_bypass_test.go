@@ -288,3 +288,76 @@ func TestRestrict_ReadersCannotPublish(t *testing.T) {
 		w.must(p, Command{Verb: VerbRestrict})
 	}
 }
+
+// TestApplyPersonalData_PeakAndLowering covers states stored before
+// PeakPersonalData existed.
+func TestApplyPersonalData_PeakAndLowering(t *testing.T) {
+	for _, c := range []struct {
+		was, now      PersonalData
+		lowers, alone bool
+	}{
+		{PersonalUnknown, PersonalNo, false, true},
+		{PersonalUnknown, PersonalSuspected, false, false},
+		{PersonalSuspected, PersonalConfirmed, false, false},
+		{PersonalSuspected, PersonalNo, true, false},
+		{PersonalConfirmed, PersonalSuspected, true, false},
+		{PersonalConfirmed, PersonalNo, true, false},
+	} {
+		inc := Incident{Severity: Sev4, PeakSeverity: Sev4, Facts: Facts{PersonalData: c.was}}
+		if suspect := c.was == PersonalSuspected || c.was == PersonalConfirmed; inc.OneMayDismiss() == suspect {
+			t.Errorf("%s: got one may dismiss %t", c.was, suspect)
+		}
+		inc.applyPersonalData(c.now, "eng1")
+		if lowered := len(inc.LoweredBy) > 0; lowered != c.lowers || inc.OneMayDismiss() != c.alone {
+			t.Errorf("%s to %s: got lowered %t and one may dismiss %t, want %t and %t", c.was, c.now, lowered, inc.OneMayDismiss(), c.lowers, c.alone)
+		}
+	}
+}
+
+// TestDismiss_StatementOfTwo gives the statement about personal data in a dismissal
+// by two people.
+func TestDismiss_StatementOfTwo(t *testing.T) {
+	statements := func(w *fixture) (n int) {
+		for _, e := range w.events {
+			if e.Kind == EventFactSet {
+				n++
+			}
+		}
+		return n
+	}
+	w := fixtureWithSeverities(t, Sev2)
+	w.must("eng2", Command{Verb: VerbDismiss, Text: "a drill"})
+	if statements(w) != 0 || w.inc.Facts.PersonalData == PersonalNo {
+		t.Errorf("got personal data %s, want it unchanged without the statement", w.inc.Facts.PersonalData)
+	}
+	w.must("sec1", dismissCommand)
+	if statements(w) != 1 || w.inc.Facts.PersonalData != PersonalNo {
+		t.Errorf("got personal data %s, want no as stated", w.inc.Facts.PersonalData)
+	}
+	w = fixtureWithSeverities(t, Sev2)
+	w.must("eng2", dismissCommand)
+	if w.must("sec1", dismissCommand); statements(w) != 1 {
+		t.Errorf("got %d statements, want one", statements(w))
+	}
+	for _, suspicion := range []string{"suspected", "confirmed"} {
+		w = fixtureWithSeverities(t, Sev2)
+		w.must("eng1", factCommand(FactPersonalData, suspicion))
+		w.mustFail("eng2", dismissCommand, CodeConflict)
+		w.must("eng2", Command{Verb: VerbDismiss, Text: "a drill"})
+	}
+}
+
+// TestInheritOrigin_NeverLowers merges an origin that was less severe.
+func TestInheritOrigin_NeverLowers(t *testing.T) {
+	inc := Incident{Severity: Sev3, PeakSeverity: Sev1, PeakPersonalData: PersonalConfirmed, LoweredFrom: Sev1, Delegations: []Delegation{{From: "eng3", To: "eng4"}}}
+	origin := Event{RecordedAt: start, Fields: map[string]string{"peak_severity": "sev3", "peak_personal_data": "suspected", "lowered_from": "sev2", "named": "eng1>eng2"}}
+	inc.inheritOrigin(origin)
+	inc.inheritOrigin(origin)
+	if inc.PeakSeverity != Sev1 || inc.PeakPersonalData != PersonalConfirmed || inc.LoweredFrom != Sev1 || len(inc.Delegations) != 2 {
+		t.Errorf("got %+v, want what was more severe, and each deputy once", inc)
+	}
+	inc = Incident{Severity: Sev1}
+	if inc.inheritOrigin(origin); inc.LoweredFrom != "" {
+		t.Errorf("got lowered from %s, want nothing for an incident that is more severe", inc.LoweredFrom)
+	}
+}

@@ -41,7 +41,9 @@ func TestSameHuman(t *testing.T) {
 		"the same name":                       {person("Zoë Li", slack("U1")), person("LI, Zoe", mail("zoe@x.example")), true},
 		"unlisted, other Slack account":       {person("Ada", slack("U1")), person("U2", slack("U2")), false},
 		"unlisted, no Slack account":          {person("Ada", mail("ada@x.example")), person("U2", slack("U2")), true},
+		"unlisted, one provider of several":   {person("Ada", slack("U1"), mail("ada@x.example")), person("U2", slack("U2")), false},
 		"no names":                            {person("", slack("U1")), person("", slack("U2")), false},
+		"no names, two providers":             {person("", slack("U1")), person("", mail("ada@x.example")), true},
 	} {
 		c.a.ID, c.b.ID = "a", "b"
 		d := Directory{People: []Person{c.a, c.b}}
@@ -55,6 +57,12 @@ func TestSameHuman(t *testing.T) {
 	d := testDirectory()
 	if Independent(d, nil, "eng1", "eng1") || Independent(d, nil, "", "eng1") || Independent(d, nil, "eng1", "") || !d.SameHuman("gone", "gone") {
 		t.Error("one person or nobody: got independent, want not")
+	}
+	if d.SameHuman("eng1", "gone") || d.SameHuman("gone", "eng1") || d.SameHuman("gone", "left") {
+		t.Error("a person who is not in the directory: got the same human, want not")
+	}
+	if named := []Delegation{{From: "eng3", To: "eng2"}, {From: "eng1", To: "eng3"}}; !Independent(d, named, "eng1", "eng2") || Independent(d, named, "eng2", "eng3") {
+		t.Error("want a deputy to depend only on the person who named them")
 	}
 }
 

@@ -295,3 +295,76 @@ func TestParse_Dismiss(t *testing.T) {
 		}
 	}
 }
+
+func TestPagingCovers(t *testing.T) {
+	for _, c := range []struct {
+		by   PersonID
+		at   Severity
+		to   Severity
+		want bool
+	}{{"eng1", Sev2, Sev2, true}, {"eng1", Sev2, Sev3, true}, {"eng1", Sev2, Sev1, false}, {"", Sev2, Sev2, false}} {
+		if got := (Paging{AcknowledgedBy: c.by, AcknowledgedSeverity: c.at}).covers(c.to); got != c.want {
+			t.Errorf("acknowledged by %q at %s: got %s covered %t, want %t", c.by, c.at, c.to, got, c.want)
+		}
+	}
+}
+
+// TestRaiseByAlert_OnlyAlertsPropose raises the severity that a person lowered.
+func TestRaiseByAlert_OnlyAlertsPropose(t *testing.T) {
+	for verb, want := range map[Verb]EventKind{VerbAttach: EventSeverityProposed, VerbPromote: EventSeveritySet, VerbMerge: EventSeveritySet} {
+		d := newDecider(Command{Verb: verb, Severity: Sev2}, Incident{Status: Active, Severity: Sev4, LoweredFrom: Sev2}, Env{Now: start})
+		if err := d.raiseByAlert(AlertRef{Alert: 1, Kind: "root.login"}); err != nil || len(d.events) == 0 || d.events[0].Kind != want {
+			t.Errorf("%s: got %+v, %v, want %s", verb, d.events, err, want)
+		}
+	}
+}
+
+// TestSeverityProposal_KeepsTheEarlierDeadline requires that neither proposal gets
+// more time, and that a merge proposes nothing less severe.
+func TestSeverityProposal_KeepsTheEarlierDeadline(t *testing.T) {
+	for _, c := range []struct{ present, next, want time.Duration }{{time.Minute, time.Hour, time.Minute}, {time.Hour, time.Minute, time.Minute}} {
+		d := newDecider(Command{Verb: VerbAttach}, Incident{Severity: Sev4, SeverityProposal: &SeverityProposal{Severity: Sev3, Until: start.Add(c.present)}}, Env{Now: start})
+		d.proposeSeverity(SeverityProposal{Severity: Sev1, Until: start.Add(c.next)})
+		if len(d.events) != 1 || d.events[0].Field("until") != instant(start.Add(c.want)) {
+			t.Errorf("%v then %v: got %+v, want the deadline after %v", c.present, c.next, d.events, c.want)
+		}
+	}
+	alerts := []AlertRef{{Alert: 5}}
+	for target, want := range map[Severity]int{Sev1: 0, Sev2: 0, Sev3: 1} {
+		d := newDecider(Command{Verb: VerbMerge}, Incident{Severity: target, Alerts: alerts}, Env{Now: start})
+		if d.inheritProposal(Incident{SeverityProposal: &SeverityProposal{Severity: Sev2, Alert: 5}}); len(d.events) != want {
+			t.Errorf("merged into %s: got %d proposals of sev2, want %d", target, len(d.events), want)
+		}
+	}
+}
+
+func TestApplySeverity_PeaksAndAcknowledgement(t *testing.T) {
+	for _, c := range []struct {
+		by     PersonID
+		at, to Severity
+		want   Severity
+	}{{"eng1", Sev3, Sev2, Sev2}, {"eng1", Sev2, Sev3, Sev2}, {"eng1", "", Sev2, ""}, {"", Sev3, Sev2, Sev3}} {
+		inc := Incident{Severity: Sev3, Paging: Paging{AcknowledgedBy: c.by, AcknowledgedSeverity: c.at}}
+		if inc.applySeverity(c.to); inc.Paging.AcknowledgedSeverity != c.want {
+			t.Errorf("by %q at %q, set to %s: got acknowledged at %q, want %q", c.by, c.at, c.to, inc.Paging.AcknowledgedSeverity, c.want)
+		}
+	}
+	set := func(by PersonID, s Severity) Event {
+		return Event{By: by, Fields: map[string]string{"severity": string(s)}}
+	}
+	inc := Incident{Severity: Sev1, PeakSeverity: Sev1}
+	inc.applySeveritySet(set("eng1", Sev3))
+	if inc.applySeveritySet(set("eng1", Sev4)); inc.LoweredFrom != Sev1 {
+		t.Errorf("lowered twice: got lowered from %q, want sev1", inc.LoweredFrom)
+	}
+	proposal := Event{Fields: map[string]string{"severity": "sev2", "alert": "1", "until": instant(start)}}
+	if inc.applySeverityProposed(proposal); inc.PeakSeverity != Sev1 || inc.SeverityProposal == nil {
+		t.Errorf("got peak %s, want sev1 after a proposal of sev2", inc.PeakSeverity)
+	}
+	if inc.applySeveritySet(set("eng1", Sev2)); inc.SeverityProposal != nil {
+		t.Error("got a proposal of sev2 in an incident of sev2, want none")
+	}
+	if inc.applySeveritySet(set("", Sev2)); inc.LoweredFrom != "" {
+		t.Errorf("raised by the bot: got lowered from %q, want nothing", inc.LoweredFrom)
+	}
+}

@@ -87,3 +87,30 @@ func TestSourceNote_AboutAPageIsNotOlderThanTheIncident(t *testing.T) {
 		t.Errorf("note about an alert: %v", err)
 	}
 }
+
+func TestEarliestAck(t *testing.T) {
+	opened, paged := start, start.Add(time.Hour)
+	early, late := start.Add(-time.Hour), start.Add(2*time.Hour)
+	for name, c := range map[string]struct {
+		round, current int
+		startedAt      time.Time
+		alerts         []time.Time
+		want           time.Time
+	}{
+		"raised in the pager":            {0, 1, paged, []time.Time{late, early}, early},
+		"raised in the pager, no page":   {0, 0, time.Time{}, []time.Time{early}, early},
+		"the first round":                {1, 1, paged, []time.Time{early}, paged},
+		"a later round":                  {0, 2, paged, []time.Time{early}, paged},
+		"a later alert":                  {0, 1, paged, []time.Time{late}, paged},
+		"an alert without a time":        {0, 1, paged, []time.Time{{}}, paged},
+		"an old round without its start": {2, 2, time.Time{}, []time.Time{early}, opened},
+	} {
+		inc := Incident{OpenedAt: opened, Paging: Paging{Round: c.current, StartedAt: c.startedAt}}
+		for _, at := range c.alerts {
+			inc.Alerts = append(inc.Alerts, AlertRef{At: at})
+		}
+		if got := inc.earliestAck(c.round); !got.Equal(c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}

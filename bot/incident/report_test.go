@@ -146,3 +146,52 @@ func TestDecide_OutsiderLearnsNothingInAnyStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestOpen_ReportWithoutName requires the account in place of the name that a
+// provider does not give, and bounds the texts that a reporter chooses.
+func TestOpen_ReportWithoutName(t *testing.T) {
+	w := newFixture(t)
+	if _, err := w.decideAsOutsider(Command{Verb: VerbOpen, Title: "a key leaked", Text: "in a build log"}); err != nil {
+		t.Fatal(err)
+	}
+	opened := w.events[0]
+	if opened.Text("title") != "a key leaked" || opened.Text("text") != "in a build log" || opened.Text("reporter_user") != "T0OUT/U0EVE" || opened.Field("asked_severity") != "" {
+		t.Errorf("got %+v, want the title, the text and the account", opened)
+	}
+	sentence, _ := opened.Sentence()
+	if want := "“T0OUT/U0EVE” (account T0OUT/U0EVE, unknown to Tocsin, name not verified) reported this restricted incident at sev4 (requested: none), “a key leaked”"; sentence.String() != want {
+		t.Errorf("got %q, want %q", sentence, want)
+	}
+	for _, r := range []struct {
+		Reporter
+		want string
+	}{
+		{Reporter{User: "U1"}, "“U1” (account U1, unknown to Tocsin, name not verified)"},
+		{Reporter{User: "U1", Team: "T1", Name: "Eve"}, "“Eve” of team T1 (account U1, unknown to Tocsin, name not verified)"},
+	} {
+		if got := strings.ReplaceAll(r.Sentence().String(), "“T1”", "T1"); got != r.want {
+			t.Errorf("got %q, want %q", got, r.want)
+		}
+	}
+	for in, want := range map[string]string{
+		" Eve \t of\n  Mars ": "Eve of Mars", strings.Repeat("é", maxReporterText): strings.Repeat("é", maxReporterText),
+		strings.Repeat("é", maxReporterText+1): strings.Repeat("é", maxReporterText-1) + "…", "\xff": "\uFFFD",
+	} {
+		if got := cleanName(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSourceNote_NamesTheReporter(t *testing.T) {
+	for want, texts := range map[string]map[string]Text{
+		"“Eve” of team T1 (account U1, unknown to Tocsin, name not verified) reported again": {"reporter_user": {Value: "U1"}, "reporter_team": {Value: "T1"}, "reporter_name": {Value: "Eve"}},
+		"“U1” (account U1, unknown to Tocsin, name not verified) reported again":             {"reporter_user": {Value: "U1"}},
+		"sentry sent an update": {},
+	} {
+		sentence, _ := saySourceNoted(Event{Kind: EventSourceNoted, Fields: map[string]string{"source": "sentry"}, Texts: texts})
+		if sentence.String() != want {
+			t.Errorf("got %q, want %q", sentence, want)
+		}
+	}
+}

@@ -3,12 +3,14 @@ package bot
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,6 +98,109 @@ func TestOperations_UndeclaredIsRefused(t *testing.T) {
 	}
 }
 
+// TestOperations_AreRefusedWithoutAudit closes the store. An operation that cannot
+// be written to the audit log must not run, and neither must a refusal look final.
+func TestOperations_AreRefusedWithoutAudit(t *testing.T) {
+	c := newTestControl(t, Config{Administrators: []string{"ada"}})
+	ran := 0
+	op := operation{access: accessAdministrators, maxBody: 1000, do: func(*control, context.Context, incident.Identity, ControlRequest) (any, error) {
+		ran++
+		return "done", nil
+	}}
+	serve := func(p peer, body string) int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/new", strings.NewReader(body))
+		c.serve("new", op)(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, p)))
+		return w.Code
+	}
+	if code := serve(localPeer("ada", 1000), "{}"); code != http.StatusOK || ran != 1 {
+		t.Fatalf("got %d and %d runs, want the operation to run", code, ran)
+	}
+	if code := serve(localPeer("ada", 1000), strings.Repeat(" ", 1000)+"{}"); code != http.StatusBadRequest || ran != 1 {
+		t.Errorf("a body above the maximum: got %d and %d runs, want it refused", code, ran)
+	}
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []peer{localPeer("ada", 1000), localPeer("ben", 1001)} {
+		if code := serve(p, "{}"); code != http.StatusServiceUnavailable || ran != 1 {
+			t.Errorf("%s without a database: got %d and %d runs, want it refused as unavailable", p.identity.ID, code, ran)
+		}
+	}
+}
+
+// TestReadPeer reads the user of a connection from the kernel.
+func TestReadPeer(t *testing.T) {
+	l, err := listenPrivate(filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := new(net.Dialer).DialContext(t.Context(), "unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got, want := readPeer(conn), localPeer(localUser(os.Geteuid()), os.Geteuid()); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	pipe, other := net.Pipe()
+	defer pipe.Close()
+	defer other.Close()
+	for _, got := range []peer{readPeer(pipe), peerOf(t.Context())} {
+		if got != localPeer("", -1) {
+			t.Errorf("without a socket: got %+v, want nobody", got)
+		}
+	}
+}
+
+func TestAdministrators_Default(t *testing.T) {
+	if got := (Config{Administrators: []string{"ada"}}).administrators(); !slices.Equal(got, []string{"ada"}) {
+		t.Errorf("got %q, want those of the configuration", got)
+	}
+	var want []string
+	if name := localUser(os.Geteuid()); name != "" {
+		want = []string{name}
+	}
+	if got := (Config{}).administrators(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want the user that runs the bot, %q", got, want)
+	}
+}
+
+func TestValidateLocal(t *testing.T) {
+	for name, want := range map[string]int{"ada": 0, "1000": 0, "": 1, " ada": 1, "ada ": 1, "65534": 1, "65532": 1, "-5": 1} {
+		var errs ConfigErrors
+		if validateLocal("administrators", name, &errs); len(errs) != want {
+			t.Errorf("%q: got %v, want %d errors", name, errs, want)
+		}
+	}
+}
+
+func TestOpenToGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	group := strconv.Itoa(os.Getegid())
+	if err := openToGroup(path, group); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("got %v, %v, want the mode 0660", info.Mode(), err)
+	}
+	if err := openToGroup(path+"-missing", group); err == nil {
+		t.Error("a missing socket: got no error, want one")
+	}
+	if gid, err := socketGroup("root"); err != nil || gid != 0 {
+		t.Errorf("got %d, %v, want the group root by its name", gid, err)
+	}
+}
+
 // TestOperations_AreDocumented compares the table in docs/security.md.
 func TestOperations_AreDocumented(t *testing.T) {
 	raw, err := os.ReadFile("../docs/security.md")
@@ -162,7 +267,7 @@ func TestAdministers(t *testing.T) {
 }
 
 func TestLocalUser_SharedIDsAreNobody(t *testing.T) {
-	for uid, want := range map[int]string{0: "root", -1: "", 65532: "", 65533: "", 65534: "", 65535: "", int(^uint32(0)): "", 54321: "54321"} {
+	for uid, want := range map[int]string{0: "root", -1: "", 65532: "", 65533: "", 65534: "", 65535: "", int(^uint32(0)): "", 54321: "54321", 70001: "70001"} {
 		if got := localUser(uid); got != want {
 			t.Errorf("user id %d: got %q, want %q", uid, got, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func TestParseRetryAfter(t *testing.T) {
 			t.Errorf("ParseRetryAfter(%q): got %v, %v, want %v", in, got, ok, want)
 		}
 	}
-	for _, in := range []string{"", "soon", "5m", "NaN", "Inf", "-Inf", "0x10", "1_000", "５", strings.Repeat("9", 401), "Mon, 31 Feb 2026 00:00:00 GMT"} {
+	for _, in := range []string{"", "soon", "5m", "NaN", "Inf", "-Inf", "0x10", "1_000", "５", "1-2", strings.Repeat("9", 401), "Mon, 31 Feb 2026 00:00:00 GMT"} {
 		if got, ok := outbound.ParseRetryAfter(in, now); ok {
 			t.Errorf("ParseRetryAfter(%q): got %v, want it rejected", in, got)
 		}
@@ -79,6 +80,7 @@ func TestTransport_BoundsHeaders(t *testing.T) {
 		{"Retry-After", "-3", "0"},
 		{"Retry-After", "tomorrow", ""},
 		{"Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT", "300"},
+		{"Retry-After", now.Add(time.Minute).Format(http.TimeFormat), "60"},
 		{"X-Amz-Retry-After", "99999999999999999", "300000"},
 		{"X-Amz-Retry-After", "1500", "1500"},
 		{"X-Amz-Retry-After", "x", ""},
@@ -93,6 +95,11 @@ func TestTransport_BoundsHeaders(t *testing.T) {
 		if got := res.Header.Get(c.name); got != c.want || err != nil {
 			t.Errorf("%s: %s: got %q, %v, want %q", c.name, c.value, got, err, c.want)
 		}
+		for name, values := range res.Header {
+			if slices.Contains(values, "") {
+				t.Errorf("%s: %s: got an empty %s, want it removed", c.name, c.value, name)
+			}
+		}
 	}
 }
 
@@ -104,6 +111,43 @@ func TestTransport_BoundsBody(t *testing.T) {
 		if errors.Is(err, outbound.ErrTooLarge) != wantErr || len(body) != min(size, 100) {
 			t.Errorf("%d bytes: got %d, %v, want ErrTooLarge to be %v", size, len(body), err, wantErr)
 		}
+	}
+}
+
+// TestTransport_BodyStaysTooLarge reads again after the error.
+func TestTransport_BodyStaysTooLarge(t *testing.T) {
+	res := &http.Response{Header: http.Header{}, Body: io.NopCloser(strings.NewReader("0123456789"))}
+	outbound.NewTransport(outbound.Limits{MaxResponse: 4}).Bound(res)
+	p := make([]byte, 8)
+	for _, want := range []int{4, 0, 0} {
+		if n, err := res.Body.Read(p); n != want || !errors.Is(err, outbound.ErrTooLarge) {
+			t.Errorf("got %d, %v, want %d bytes and ErrTooLarge", n, err, want)
+		}
+	}
+}
+
+// failingTransport returns an error instead of a response.
+type failingTransport struct{ err error }
+
+func (f failingTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
+
+func TestTransport_ReturnsErrors(t *testing.T) {
+	want := errors.New("connection refused")
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	res, err := outbound.NewTransport(outbound.Limits{Base: failingTransport{want}}).RoundTrip(req) //nolint:bodyclose // there is no response
+	if res != nil || !errors.Is(err, want) {
+		t.Errorf("got %v, %v, want %v", res, err, want)
+	}
+}
+
+// TestTransport_UpgradedConnection requires the original body of a response to an
+// upgrade, because callers also write to it.
+func TestTransport_UpgradedConnection(t *testing.T) {
+	body := io.NopCloser(strings.NewReader(""))
+	res := &http.Response{StatusCode: http.StatusSwitchingProtocols, Header: http.Header{}, Body: body}
+	outbound.NewTransport(outbound.Limits{}).Bound(res)
+	if res.Body != body {
+		t.Error("got another body, want the connection")
 	}
 }
 

@@ -175,7 +175,7 @@ func TestComparisons(t *testing.T) {
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	for _, source := range []string{`title ==`, nest("(@ ?: sample)", "sample", 60), strings.Repeat(" ", 5000)} {
+	for _, source := range []string{`title ==`, nest("(@ ?: sample)", "sample", 60), strings.Repeat(" ", 5000), `title == "a"` + strings.Repeat(" ", 5000)} {
 		if got := Comparisons(source); got != nil {
 			t.Errorf("got %v, want nil", got)
 		}

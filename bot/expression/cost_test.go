@@ -84,6 +84,120 @@ func TestCost_GrowsWithValues(t *testing.T) {
 	}
 }
 
+// TestCost_FollowsResults checks the minimum cost of an operation on a result, which
+// is free if the estimator loses the size of the result.
+func TestCost_FollowsResults(t *testing.T) {
+	const size = 100_000
+	x := strings.Repeat("x", size)
+	a := testAlert{Title: x, Detail: x, Kinds: []string{"a", x}, Tags: map[string]string{"k": x}}
+	for source, want := range map[string]int{
+		`trimSuffix(detail, title)`:              size,
+		`hasPrefix(detail, title)`:               size,
+		`detail <= title`:                        size / 4,
+		`detail > title`:                         size / 4,
+		`detail >= title`:                        size / 4,
+		`not (detail contains "x")`:              2 * size,
+		`(detail contains "x") ? 1 : 2`:          2 * size,
+		`[detail + "x"][0] contains "y"`:         3 * size,
+		`kinds[1] contains "x"`:                  2 * size,
+		`kinds[-1] contains "x"`:                 2 * size,
+		`(detail ?? "x") contains "y"`:           2 * size,
+		`((detail + "x") ?? "y") contains "z"`:   3 * size,
+		`detail in [detail + "a", detail + "b"]`: 5 * size / 2,
+		`[detail] in [[title], [title]]`:         50 * size,
+		`find(kinds, # != "x") contains "y"`:     2 * size,
+		`findLast(kinds, # != "x") contains "y"`: 2 * size,
+		`first([detail + "x"]) contains "z"`:     3 * size,
+		`lower(first([detail + "x"]))`:           17 * size,
+		`last(kinds) contains "x"`:               2 * size,
+		`get(kinds, 1) contains "x"`:             2 * size,
+		`lower(get(tags, "k"))`:                  16 * size,
+		`string(take(kinds, 2))`:                 25 * size,
+		`lower(take(kinds, 2)[1])`:               16 * size,
+		`lower(join(values(tags), ""))`:          18 * size,
+		`lower(join(keys({"k": detail}), ""))`:   18 * size, // keys counts the values too
+		`(sample ? kinds : nil) == kinds`:        25 * size,
+		`any(kinds, # contains "x")`:             2 * size,
+	} {
+		if got := costOf(t, source, a); got < want {
+			t.Errorf("%s: got a cost of %d, want at least %d", source, got, want)
+		}
+	}
+	for source, limit := range map[string]int{
+		`kinds[0] contains "x"`: size, `first(kinds) contains "x"`: size, `get(kinds, 0) contains "x"`: size, // exact elements
+		`kinds[5] == ""`: size, `kinds[-5] == ""`: size, `get(kinds, 9) == ""`: size, // no such element
+	} {
+		if got := costOf(t, source, a); got > limit {
+			t.Errorf("%s: got a cost of %d, want at most %d", source, got, limit)
+		}
+	}
+}
+
+// TestCost_DecodedBody checks values of a decoded JSON document, which are lists and
+// maps of any values.
+func TestCost_DecodedBody(t *testing.T) {
+	const size = 100_000
+	x := strings.Repeat("x", size)
+	env := testBody{Body: map[string]any{"list": []any{"a", x, map[string]any{"deep": x, x: "a"}}}}
+	for source, want := range map[string]int{
+		`body.list[1] contains "x"`:        2 * size,
+		`body.list[-1].deep contains "x"`:  2 * size,
+		`any(body.list, string(#) == "x")`: 75 * size, // a text, a text and a key
+		`toJSON(body)`:                     3 * 500 * size,
+		`body.list[9] == ""`:               0,
+		`body.list[-9] == ""`:              0,
+	} {
+		program, err := Compile(source, testBody{}, Text)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		e := program.estimator(env, maxSize)
+		if e.visit(program.node); e.steps < want {
+			t.Errorf("%s: got a cost of %d, want at least %d", source, e.steps, want)
+		}
+	}
+}
+
+// TestCost_Saturates requires sizes that neither overflow nor become smaller.
+func TestCost_Saturates(t *testing.T) {
+	for _, c := range [][3]int{{0, maxSize, 0}, {maxSize, 0, 0}, {maxSize, maxSize, maxSize}, {maxSize, 2, maxSize}, {3, 4, 12}, {1 << 31, 1 << 31, maxSize}, {1 << 33, 1 << 31, maxSize}} {
+		if got := product(c[0], c[1]); got != c[2] {
+			t.Errorf("%d times %d: got %d, want %d", c[0], c[1], got, c[2])
+		}
+	}
+	e := &estimator{limit: maxSize}
+	for range 3 {
+		if e.charge(maxSize); e.steps != maxSize {
+			t.Errorf("got %d steps, want the maximum", e.steps)
+		}
+	}
+	if e.charge(-5); e.steps != maxSize {
+		t.Errorf("got %d steps after a negative charge, want no change", e.steps)
+	}
+}
+
+// TestEstimator_StopsAboveItsLimit bounds the work of the estimator itself on large
+// values.
+func TestEstimator_StopsAboveItsLimit(t *testing.T) {
+	const limit = 10_000
+	a := testAlert{Kinds: make([]string, 100_000)}
+	list := make([]any, 100_000)
+	for source, env := range map[string]any{
+		`string(kinds)`: a, `kinds == kinds`: a, `any(kinds, # == "x")`: a, `len(map(kinds, #)) > 1`: a,
+		`any(body, # == "x")`: testBody{Body: list}, `string(body)`: testBody{Body: list},
+		strings.Repeat("sample or ", 240) + "sample": a,
+	} {
+		program, err := Compile(source, env, Text)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		e := program.estimator(env, limit)
+		if e.visit(program.node); e.work > 2*limit {
+			t.Errorf("%s: got %d steps of work, want at most %d", source, e.work, 2*limit)
+		}
+	}
+}
+
 // TestRun_CountsEachNode checks the steps of small expressions.
 func TestRun_CountsEachNode(t *testing.T) {
 	a := testAlert{Title: "abcdefgh", Kinds: []string{"a"}, Tags: map[string]string{"key": "b", "other": "c"}}
@@ -117,6 +231,9 @@ func TestBudget_IsShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, runs := NewBudget(MappingSteps), 0
+	if b.Exhausted() {
+		t.Error("got a new budget exhausted, want it usable")
+	}
 	a := testAlert{Detail: strings.Repeat("x", 100_000)}
 	for ; ; runs++ {
 		if _, err := program.Run(a, b); err != nil {

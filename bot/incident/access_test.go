@@ -1,9 +1,11 @@
 package incident
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -481,5 +483,85 @@ func TestRefused_NamesTheTypedCommand(t *testing.T) {
 		if _, err := w.decideAs("out1", Command{Verb: VerbRestrict, Public: public}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	d := testDirectory()
+	d.Former = []FormerPerson{{ID: "gone", Name: "Gone"}}
+	for n := range d.Teams {
+		if len(d.Teams[n].Members) > 0 {
+			d.Teams[n].Head = d.Teams[n].Members[0].Person
+		}
+	}
+	if got := (Incident{}).Reachable(d); !reflect.DeepEqual(got, d) {
+		t.Errorf("nobody excluded: got %+v, want the directory", got)
+	}
+	got := Incident{Exclusions: []Exclusion{{Person: "eng1"}}}.Reachable(d)
+	for n, p := range got.People {
+		if p.Name != d.People[n].Name || (len(p.Identities) > 0 && p.Responder == d.People[n].Responder) == (p.ID == "eng1") {
+			t.Errorf("got %+v, want only eng1 without accounts and duties", p)
+		}
+	}
+	for n, team := range got.Teams {
+		without := slices.DeleteFunc(slices.Clone(d.Teams[n].Members), func(m Membership) bool { return m.Person == "eng1" })
+		head := d.Teams[n].Head
+		if head == "eng1" {
+			head = ""
+		}
+		if !slices.Equal(team.Members, without) || team.Head != head {
+			t.Errorf("got %+v, want the team without eng1", team)
+		}
+	}
+	if !reflect.DeepEqual(d.Teams[0].Members[0].Person, PersonID("eng1")) || len(got.Former) != 1 {
+		t.Error("want the original directory unchanged, and former people kept")
+	}
+}
+
+// TestApplyExcluded_EndsOnlyWhatThePersonHas applies the exclusion of one of two
+// people who have the same things.
+func TestApplyExcluded_EndsOnlyWhatThePersonHas(t *testing.T) {
+	with := func(p PersonID) Incident {
+		return Incident{Status: Active, Access: []PersonID{"x", "y"}, Delegations: []Delegation{{From: "x", To: "a"}, {From: "a", To: "x"}, {From: "a", To: "b"}},
+			Paging: Paging{AcknowledgedBy: p}, Dismissal: &Dismissal{By: p}, Erasure: &Erasure{By: p}, Review: Review{Waiver: "none", WaivedBy: p},
+			ExclusionProposed: &Exclusion{Person: "x"}}
+	}
+	excluded := Event{Kind: EventExcluded, By: "sec1", Fields: map[string]string{"person": "x"}}
+	for _, p := range []PersonID{"x", "y"} {
+		inc := with(p)
+		inc.applyAccess(excluded)
+		ends := p == "x"
+		if (inc.Paging.AcknowledgedBy == "") != ends || (inc.Dismissal == nil) != ends || (inc.Erasure == nil) != ends || (inc.Review.WaivedBy == "" && inc.Review.Waiver == "") != ends {
+			t.Errorf("held by %s: got %+v, want it ended: %t", p, inc, ends)
+		}
+		if !slices.Equal(inc.Access, []PersonID{"y"}) || len(inc.Delegations) != 1 || inc.ExclusionProposed != nil || !inc.Excludes("x") || inc.Excludes("y") {
+			t.Errorf("held by %s: got %+v, want only x excluded", p, inc)
+		}
+	}
+	inc := with("x")
+	inc.Status, inc.Review.EndorsedBy = Dismissed, "sec1"
+	if inc.applyAccess(excluded); inc.Dismissal == nil || inc.Review.WaivedBy == "" {
+		t.Errorf("got %+v, want what two people decided", inc)
+	}
+	inc.ExclusionProposed = &Exclusion{Person: "y"}
+	if inc.applyAccess(Event{Kind: EventReadmitted, Fields: map[string]string{"person": "x"}}); inc.Excludes("x") || inc.ExclusionProposed == nil {
+		t.Errorf("got %+v, want x readmitted and the proposal about y", inc)
+	}
+	inc.Revoked = []PersonID{"x", "y"}
+	if inc.applyAccess(Event{Kind: EventAccessGranted, Fields: map[string]string{"person": "x"}}); !slices.Equal(inc.Revoked, []PersonID{"y"}) {
+		t.Errorf("got revoked %v, want y only", inc.Revoked)
+	}
+}
+
+// TestAddDelegation_KeepsWhoNamedTheDeputy requires that a replaced delegation ends
+// and stays, because the deputy is not independent of either person.
+func TestAddDelegation_KeepsWhoNamedTheDeputy(t *testing.T) {
+	past, later := start.Add(-time.Hour), start.Add(time.Hour)
+	inc := Incident{Delegations: []Delegation{{Legal, "leg1", "x", later}, {Legal, "leg2", "x", past}, {Legal, "leg2", "y", later}, {Security, "leg2", "x", later}}}
+	inc.addDelegation(Delegation{Legal, "leg1", "x", later}, start)
+	inc.addDelegation(Delegation{Legal, "com1", "x", later}, start)
+	want := []Delegation{{Legal, "leg2", "x", past}, {Legal, "leg2", "y", later}, {Security, "leg2", "x", later}, {Legal, "leg1", "x", start}, {Legal, "com1", "x", later}}
+	if !slices.Equal(inc.Delegations, want) {
+		t.Errorf("got %v, want %v", inc.Delegations, want)
 	}
 }

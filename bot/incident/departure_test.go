@@ -2,6 +2,7 @@ package incident
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -228,4 +229,85 @@ func TestPersonLeft_ExcludedTakesNothingOver(t *testing.T) {
 	if raw := events[1].Fields; raw["proposals"] != "" {
 		t.Errorf("got fields %v, want no trace of the exclusion", raw)
 	}
+}
+
+// TestHeldBy_EachConditionCounts gives two people the same things, and x also
+// things that ended.
+func TestHeldBy_EachConditionCounts(t *testing.T) {
+	now, past, later := start, start.Add(-time.Hour), start.AddDate(0, 0, 1)
+	inc := func(s Status) Incident {
+		i := Incident{ID: 7, Status: s, Roles: map[Role]PersonID{Scribe: "x"}, Access: []PersonID{"y", "x"},
+			Delegations: []Delegation{{Legal, "x", "a", later}, {Security, "a", "x", later}, {Legal, "a", "x", past}, {Legal, "a", "b", later}},
+			Signatures:  []Signature{{Department: Legal, By: "x"}, {Department: Security, By: "y"}},
+			Objections:  []Objection{{ID: "O1", By: "x"}, {ID: "O2", By: "x", Closed: past}, {ID: "O3", By: "y"}},
+			Dismissal:   &Dismissal{By: "x"}, Erasure: &Erasure{By: "x"}, Review: Review{At: later, WaivedBy: "x"},
+			Actions: []Action{{ID: "A1", Owner: "x"}, {ID: "A2", Owner: "x", Done: past}, {ID: "A3", Owner: "y"}}}
+		i.Runs = []Run{{Playbook: "p", Plan: []Step{{ID: "open", Role: Scribe, Started: past}, {ID: "done", Role: Scribe, Started: past, Status: StepDone},
+			{ID: "waits", Role: Scribe}, {ID: "other", Role: Commander, Started: past}, {ID: "bot", Role: Scribe, Started: past, Action: "page"}}}}
+		return i
+	}
+	day := Day(later).String()
+	for status, want := range map[Status]string{
+		Active:   "role:scribe access: delegation:legal delegation:security proposal:dismissal proposal:erasure proposal:waiver step:p/open action:A1 review:" + day,
+		InReview: "role:scribe access: delegation:legal delegation:security signature:legal objection:O1 proposal:erasure proposal:waiver step:p/open action:A1 review:" + day,
+		Closed:   "access: delegation:legal delegation:security proposal:erasure action:A1",
+	} {
+		var got []string
+		for _, h := range inc(status).HeldBy("x", now) {
+			got = append(got, h.Kind+":"+h.Ref)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: got %v, want %s", status, got, want)
+		}
+	}
+	ended := inc(Active)
+	ended.Dismissal.Second, ended.Review.EndorsedBy, ended.Review.Concluded = "sec1", "sec1", past
+	if held := ended.HeldBy("x", now); slices.ContainsFunc(held, func(h Held) bool { return h.Kind == HeldReview || h.Kind == HeldProposal && h.Ref != "erasure" }) {
+		t.Errorf("got %+v, want no decided proposal and no past review", held)
+	}
+	ended.Review = Review{At: past}
+	if held := ended.HeldBy("y", now); len(held) != 2 || held[0].Kind != HeldAccess || held[1].Ref != "A3" {
+		t.Errorf("got %+v, want what y holds only", held)
+	}
+}
+
+// TestApplyPersonLeft_EndsOnlyWhatThePersonHas applies the departure of x.
+func TestApplyPersonLeft_EndsOnlyWhatThePersonHas(t *testing.T) {
+	inc := Incident{Status: InReview, Access: []PersonID{"x", "y"}, Delegations: []Delegation{{From: "x", To: "a"}, {From: "a", To: "x"}, {From: "a", To: "b"}},
+		Signatures: []Signature{{Department: Legal, By: "x"}, {Department: Legal, By: "y"}, {Department: Security, By: "x"}},
+		Dismissal:  &Dismissal{By: "x"}, Erasure: &Erasure{By: "x"}, Review: Review{Waiver: "none", WaivedBy: "x"},
+		Actions: []Action{{ID: "A1", Owner: "x"}, {ID: "A2", Owner: "x", Done: start}, {ID: "A3", Owner: "y"}}, Paging: Paging{AcknowledgedBy: "x"}}
+	left := func(fields map[string]string) Incident {
+		i := inc.clone()
+		fields["person"] = "x"
+		i.applyPersonLeft(Event{Kind: EventPersonLeft, Fields: fields})
+		return i
+	}
+	got := left(map[string]string{"signatures": "legal", "successor": "z", "proposals": "dismissal,waiver", "acknowledgement": "ended"})
+	if !slices.Equal(got.Access, []PersonID{"y"}) || len(got.Delegations) != 1 || len(got.Signatures) != 2 || got.Signatures[0].By != "y" || got.Signatures[1].Department != Security {
+		t.Errorf("got %+v, want only what x has ended", got)
+	}
+	if got.Dismissal != nil || got.Erasure == nil || got.Review.Waiver+string(got.Review.WaivedBy) != "" || got.Paging.AcknowledgedBy != "" {
+		t.Errorf("got %+v, want the named proposals and the acknowledgement ended", got)
+	}
+	if got.Actions[0].Owner != "z" || got.Actions[1].Owner != "x" || got.Actions[2].Owner != "y" {
+		t.Errorf("got %+v, want only the open item passed on", got.Actions)
+	}
+	got = left(map[string]string{"proposals": "erasure"})
+	if got.Dismissal == nil || got.Erasure != nil || got.Review.Waiver == "" || got.Actions[0].Owner != "x" || got.Paging.AcknowledgedBy != "x" {
+		t.Errorf("got %+v, want only the erasure ended", got)
+	}
+}
+
+func TestAddHeld_BoundsTheList(t *testing.T) {
+	var p FormerPerson
+	p.AddHeld(make([]Held, MaxHeld-1)...)
+	p.AddHeld(make([]Held, 3)...)
+	if p.AddHeld(Held{}); len(p.Held) != MaxHeld || p.More != 3 {
+		t.Errorf("got %d entries and %d more, want %d and 3", len(p.Held), p.More, MaxHeld)
+	}
+}
+
+func TestPersonLeft_NeedsAPerson(t *testing.T) {
+	fixtureIn(t, Active).mustFail("", Command{Verb: VerbPersonLeft}, CodeInvalid)
 }

@@ -36,7 +36,7 @@ func Text(s string) string {
 // JSON returns a JSON document with every unsafe character escaped as \uXXXX. The
 // result decodes to equal values.
 func JSON(doc []byte) []byte {
-	if !bytes.ContainsFunc(doc, func(r rune) bool { return !isSafe(r) && r != '\n' && r != '\t' && r != '\r' }) {
+	if utf8.Valid(doc) && !bytes.ContainsFunc(doc, func(r rune) bool { return !isSafe(r) && r != '\n' && r != '\t' && r != '\r' }) {
 		return doc
 	}
 	out := make([]byte, 0, len(doc)+64)

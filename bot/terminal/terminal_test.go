@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"unicode"
@@ -71,6 +72,46 @@ func TestWriter_FlushWritesIncompleteCharacter(t *testing.T) {
 	fmt.Fprint(w, "end\xf0\x9f")
 	if err := w.Flush(); err != nil || out.String() != `end\xf0\x9f` {
 		t.Errorf("got %q, %v, want the bytes escaped", out.String(), err)
+	}
+}
+
+// TestJSON_EscapesInvalidBytes escapes bytes that are not UTF-8, because some
+// terminals read them as controls. White space remains.
+func TestJSON_EscapesInvalidBytes(t *testing.T) {
+	for in, want := range map[string]string{
+		"{\n\t\"a\": \"\u202e\xff\x9b31m\",\r\n\"b\": \"\ufffd\U000e0041\"}": "{\n\t\"a\": \"\\u202e\\ufffd\\ufffd31m\",\r\n\"b\": \"\ufffd\\udb40\\udc41\"}",
+		"\"\x9b31m\"":             "\"\\ufffd31m\"",
+		"[\n\t\"Zoë\",\r\n\"€\"]": "[\n\t\"Zoë\",\r\n\"€\"]",
+	} {
+		if got := string(terminal.JSON([]byte(in))); got != want {
+			t.Errorf("JSON(%q): got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// failingWriter fails every write.
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestWriter_ReturnsErrors(t *testing.T) {
+	w := terminal.NewWriter(failingWriter{})
+	if err := w.Flush(); err != nil {
+		t.Errorf("nothing to flush: got %v, want no error", err)
+	}
+	if n, err := w.Write([]byte("x")); n != 0 || err != io.ErrClosedPipe {
+		t.Errorf("got %d, %v, want the error of the writer", n, err)
+	}
+}
+
+func TestWriter_FlushesOnce(t *testing.T) {
+	var out bytes.Buffer
+	w := terminal.NewWriter(&out)
+	fmt.Fprint(w, "\xf0")
+	for range 2 {
+		if err := w.Flush(); err != nil || out.String() != `\xf0` {
+			t.Errorf("got %q, %v, want the byte once", out.String(), err)
+		}
 	}
 }
 

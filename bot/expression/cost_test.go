@@ -117,6 +117,12 @@ func TestCost_FollowsResults(t *testing.T) {
 		`lower(join(values(tags), ""))`:          18 * size,
 		`lower(join(keys({"k": detail}), ""))`:   18 * size, // keys counts the values too
 		`(sample ? kinds : nil) == kinds`:        25 * size,
+		`kinds[1:][0] contains "x"`:              2 * size,
+		`lower({"k": detail + "x"}["k"])`:        17 * size,
+		`lower([detail + "x", "y"][0])`:          17 * size,
+		`lower(toBase64(detail))`:                38 * size,
+		`lower(fromJSON(detail))`:                248 * size,
+		`lower(string(kinds))`:                   89 * size,
 		`any(kinds, # contains "x")`:             2 * size,
 	} {
 		if got := costOf(t, source, a); got < want {

@@ -53,17 +53,18 @@ func TestExport_LeavesOutWhatThePersonMayNotRead(t *testing.T) {
 	batch := []ExportedDelivery{
 		{Handled: true, Outcome: DeliveryOutcome{Incident: restricted}},
 		{Handled: true, Outcome: DeliveryOutcome{Alert: 1}},
-		{Handled: true, Alerts: []incident.Alert{alert("b"), alert("a")}},
 		{Handled: true, Alerts: []incident.Alert{alert("b")}},
+		{Handled: true, Alerts: []incident.Alert{alert("b"), alert("a")}},
 		{Handled: true, Outcome: DeliveryOutcome{Incident: public}},
 		{Handled: true, Outcome: DeliveryOutcome{Incident: -1, Alert: 3}},
 		{Handled: false},
+		{Handled: false, Alerts: []incident.Alert{alert("b")}},
 	}
 	for person, want := range map[string]string{
-		"p1":      "[true true true true true true true]",     // a responder
-		"p5":      "[false false false true true true true]",  // legal, which reads all alerts
-		"p7":      "[false false false true true true false]", // communications
-		"mallory": "[false false false true true true false]", // an administrator who is not under people
+		"p1":      "[true true true true true true true true]",      // a responder
+		"p5":      "[false false true false true true true true]",   // legal, which reads all alerts
+		"p7":      "[false false true false true true false false]", // communications
+		"mallory": "[false false true false true true false false]", // an administrator who is not under people
 	} {
 		fx.store.audit = nil
 		who := incident.Identity{Provider: incident.ProviderLocal, ID: person}

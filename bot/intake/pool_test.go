@@ -206,3 +206,34 @@ func BenchmarkPool_Full(b *testing.B) {
 		m.p.take(m.now, poolAddr(200), 1, func() {})
 	}
 }
+
+func TestPool_EvictedLeaseGetsNothing(t *testing.T) {
+	m := newPoolModel(t, 10, 0, 0)
+	old := m.take(poolAddr(1), 10)
+	m.now = m.now.Add(time.Hour) // stalls it
+	m.take(poolAddr(2), 10)
+	if old.alive() || old.grow(m.now, 0) || old.progress(m.now, 1) || old.hold(true) {
+		t.Error("got an evicted lease that grows or is held, want it refused")
+	}
+	if old.release(); m.p.used != 10 {
+		t.Errorf("got %d units in use after the release of an evicted lease, want 10", m.p.used)
+	}
+	fresh := m.live[1]
+	if !fresh.hold(true) || fresh.grow(m.now, 1) {
+		t.Error("got room above the limit, or a live lease that is not held")
+	}
+}
+
+func TestPool_ExemptAddressHasNoCap(t *testing.T) {
+	m := newPoolModel(t, 10, 2, 0)
+	m.p.exempt = func(a netip.Addr) bool { return a == poolAddr(1) }
+	for range 3 {
+		if m.take(poolAddr(1), 1) == nil {
+			t.Error("got no room for an exempt address, want some")
+		}
+	}
+	m.take(poolAddr(2), 2)
+	if m.take(poolAddr(2), 1) != nil {
+		t.Error("got room above the cap of an address, want none")
+	}
+}

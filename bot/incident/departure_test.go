@@ -311,3 +311,58 @@ func TestAddHeld_BoundsTheList(t *testing.T) {
 func TestPersonLeft_NeedsAPerson(t *testing.T) {
 	fixtureIn(t, Active).mustFail("", Command{Verb: VerbPersonLeft}, CodeInvalid)
 }
+
+// TestPersonLeft_PagesOnlyIfNobodyIsResponsible removes the commander, or the person
+// who acknowledged, with and without somebody else who is responsible.
+func TestPersonLeft_PagesOnlyIfNobodyIsResponsible(t *testing.T) {
+	for name, c := range map[string]struct {
+		in               Status
+		commander, acked PersonID
+		excluded         PersonID
+		rounds           int
+	}{
+		"both":                                           {Active, "eng3", "eng3", "", 1},
+		"acknowledged, another commander":                {Active, "eng1", "eng3", "", 0},
+		"commander, acknowledged by another":             {Active, "eng3", "eng1", "", 0},
+		"commander, acknowledged by one who left before": {Active, "eng3", "gone", "", 1},
+		"commander, acknowledged by one excluded":        {Active, "eng3", "eng4", "eng4", 1},
+		"acknowledged, commander left before":            {Active, "gone", "eng3", "", 1},
+		"after the response":                             {Resolved, "eng3", "eng3", "", 0},
+		"neither":                                        {Active, "eng1", "eng1", "", 0},
+	} {
+		w := fixtureIn(t, c.in)
+		w.inc.setRole(Commander, c.commander)
+		w.inc.Paging.AcknowledgedBy = c.acked
+		w.inc.Access = append(w.inc.Access, "eng3")
+		if c.excluded != "" {
+			w.inc.Exclusions = []Exclusion{{Person: c.excluded}}
+		}
+		round := w.inc.Paging.Round
+		w.must("", Command{Verb: VerbPersonLeft, Person: "eng3", People: []PersonID{"eng2"}})
+		if got := w.inc.Paging.Round - round; got != c.rounds {
+			t.Errorf("%s: got %d new paging rounds, want %d", name, got, c.rounds)
+		}
+	}
+}
+
+func TestSuccessors(t *testing.T) {
+	d := testDirectory()
+	d.Teams[0].Head, d.Teams[1].Head = "eng1", "sec1"
+	first, second := d.Teams[0].Name, d.Teams[1].Name
+	for name, c := range map[string]struct {
+		left FormerPerson
+		want []PersonID
+	}{
+		"heads, each once":     {FormerPerson{ID: "x", Teams: []Department{first, second, first}}, []PersonID{"eng1", "sec1"}},
+		"the head of security": {FormerPerson{ID: "x", Teams: []Department{"payments"}}, []PersonID{"sec1"}},
+		"not the person":       {FormerPerson{ID: "eng1", Teams: []Department{first}}, []PersonID{"sec1"}},
+	} {
+		if got := d.Successors(c.left, start); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+	want := []PersonID{"sec1", "sec2"}
+	if got := testDirectory().Successors(FormerPerson{ID: "x", Teams: []Department{first}}, start); !slices.Equal(got, want) {
+		t.Errorf("without heads: got %v, want the members of security", got)
+	}
+}

@@ -265,7 +265,13 @@ func TestHeldBy_EachConditionCounts(t *testing.T) {
 	if held := ended.HeldBy("x", now); slices.ContainsFunc(held, func(h Held) bool { return h.Kind == HeldReview || h.Kind == HeldProposal && h.Ref != "erasure" }) {
 		t.Errorf("got %+v, want no decided proposal and no past review", held)
 	}
+	if held := inc(Active).HeldBy("y", now); slices.ContainsFunc(held, func(h Held) bool { return h.Kind == HeldProposal }) {
+		t.Errorf("got %+v, want no proposal of another person", held)
+	}
 	ended.Review = Review{At: past}
+	if held := ended.HeldBy("x", now); slices.ContainsFunc(held, func(h Held) bool { return h.Kind == HeldReview }) {
+		t.Errorf("got %+v, want no review of the past", held)
+	}
 	if held := ended.HeldBy("y", now); len(held) != 2 || held[0].Kind != HeldAccess || held[1].Ref != "A3" {
 		t.Errorf("got %+v, want what y holds only", held)
 	}
@@ -341,6 +347,17 @@ func TestPersonLeft_PagesOnlyIfNobodyIsResponsible(t *testing.T) {
 		w.must("", Command{Verb: VerbPersonLeft, Person: "eng3", People: []PersonID{"eng2"}})
 		if got := w.inc.Paging.Round - round; got != c.rounds {
 			t.Errorf("%s: got %d new paging rounds, want %d", name, got, c.rounds)
+		}
+	}
+}
+
+func TestPersonLeft_KeepsAnExclusionThatAnotherProposed(t *testing.T) {
+	for by, ends := range map[PersonID]bool{"sec1": false, "eng3": true} {
+		w := fixtureIn(t, Active)
+		w.inc.ExclusionProposed = &Exclusion{Person: "eng1", By: by}
+		w.inc.Access = append(w.inc.Access, "eng3")
+		if w.must("", Command{Verb: VerbPersonLeft, Person: "eng3"}); (w.inc.ExclusionProposed == nil) != ends {
+			t.Errorf("proposed by %s: got %+v, want it ended: %t", by, w.inc.ExclusionProposed, ends)
 		}
 	}
 }

@@ -194,3 +194,16 @@ func TestRedactSentence_AsStrongAsTheWholeText(t *testing.T) {
 		t.Errorf("got format %q, want the catalogue key", s.Format)
 	}
 }
+
+// TestRedactedCopy_KeysOfEventsOnly requires that the names of event fields excuse no
+// other map, and that the keys of event fields stay.
+func TestRedactedCopy_KeysOfEventsOnly(t *testing.T) {
+	type other struct{ Notes map[string]string }
+	if got := redactedCopy(Redactor(redactEverything{}), other{map[string]string{"source": "a secret"}}); got.Notes["[gone]"] != "[gone]" {
+		t.Errorf("got %v, want the key and the value redacted", got.Notes)
+	}
+	got := redactedCopy(Redactor(redactEverything{}), incident.Event{Fields: map[string]string{"source": "sentry", "anything": "a secret"}})
+	if got.Fields["source"] != "sentry" || got.Fields["anything"] != "[gone]" {
+		t.Errorf("got %v, want the fields that contain no text unchanged", got.Fields)
+	}
+}

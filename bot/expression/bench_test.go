@@ -20,6 +20,11 @@ type testAlert struct {
 	Tags   map[string]string `expr:"tags"`
 }
 
+// testBody has the values of a mapping.
+type testBody struct {
+	Body any `expr:"body"`
+}
+
 // worst returns expensive expressions. The values of each repeat its unit.
 func worst() map[string]struct{ source, unit string } {
 	alternatives := []string{}

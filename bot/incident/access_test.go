@@ -248,6 +248,7 @@ func TestExclusion_EventsAreSecret(t *testing.T) {
 	w.must("sec1", suspect)
 	w.must("leg1", suspect)
 	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng1", Text: "cleared"})
+	w.must("sec1", Command{Verb: VerbReadmit, Person: "eng1", Text: "cleared"})
 	var secret []EventKind
 	for _, e := range w.events {
 		if e.Kind.Secret() != (e.Audience == AudienceLegalSecurity) {
@@ -257,7 +258,7 @@ func TestExclusion_EventsAreSecret(t *testing.T) {
 			secret = append(secret, e.Kind)
 		}
 	}
-	if want := []EventKind{EventExclusionProposed, EventExcluded, EventReadmitted}; !slices.Equal(secret, want) {
+	if want := []EventKind{EventExclusionProposed, EventExcluded, EventReadmissionProposed, EventReadmitted}; !slices.Equal(secret, want) {
 		t.Errorf("got %v, want %v", secret, want)
 	}
 	if _, events, withheld := WithholdPrivileged(w.inc.ID, w.events); withheld != 0 || slices.ContainsFunc(events, func(e Event) bool { return e.Kind.Secret() }) {
@@ -281,15 +282,19 @@ func TestExclude_RepeatChoosesTheChannelOnce(t *testing.T) {
 	remove := excludeEng3
 	remove.Channel = ChannelRemove
 	w.must("sec1", remove)
-	remove.Channel = ChannelNew
+	w.mustIgnore("sec1", remove)
+	next := excludeEng3
+	next.Channel = ChannelNew
+	w.must("sec1", next)
+	w.mustIgnore("sec1", next)
 	w.mustIgnore("sec1", remove)
 	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
 	w.must("sec1", Command{Verb: VerbExclude, Person: "eng4", Text: "another suspect"})
-	if events := w.events[len(w.events)-1:]; events[0].Field("in_channel") != "" {
-		t.Errorf("got %+v, want no warning, because the person is not in the channel", events)
+	if events := w.events[len(w.events)-1:]; events[0].Field("in_channel") != "true" {
+		t.Errorf("got %+v, want a warning, because anyone can be in the channel", events)
 	}
-	if len(w.inc.Exclusions) != 2 || w.inc.Exclusions[0].Channel != ChannelRemove {
-		t.Errorf("got %+v, want two exclusions and the first choice", w.inc.Exclusions)
+	if len(w.inc.Exclusions) != 2 || w.inc.Exclusions[0].Channel != ChannelNew {
+		t.Errorf("got %+v, want two exclusions and the last choice", w.inc.Exclusions)
 	}
 }
 
@@ -557,10 +562,10 @@ func TestApplyExcluded_EndsOnlyWhatThePersonHas(t *testing.T) {
 // and stays, because the deputy is not independent of either person.
 func TestAddDelegation_KeepsWhoNamedTheDeputy(t *testing.T) {
 	past, later := start.Add(-time.Hour), start.Add(time.Hour)
-	inc := Incident{Delegations: []Delegation{{Legal, "leg1", "x", later}, {Legal, "leg2", "x", past}, {Legal, "leg2", "y", later}, {Security, "leg2", "x", later}}}
-	inc.addDelegation(Delegation{Legal, "leg1", "x", later}, start)
-	inc.addDelegation(Delegation{Legal, "com1", "x", later}, start)
-	want := []Delegation{{Legal, "leg2", "x", past}, {Legal, "leg2", "y", later}, {Security, "leg2", "x", later}, {Legal, "leg1", "x", start}, {Legal, "com1", "x", later}}
+	inc := Incident{Delegations: []Delegation{{Department: Legal, From: "leg1", To: "x", Until: later}, {Department: Legal, From: "leg2", To: "x", Until: past}, {Department: Legal, From: "leg2", To: "y", Until: later}, {Department: Security, From: "leg2", To: "x", Until: later}}}
+	inc.addDelegation(Delegation{Department: Legal, From: "leg1", To: "x", Until: later}, start)
+	inc.addDelegation(Delegation{Department: Legal, From: "com1", To: "x", Until: later}, start)
+	want := []Delegation{{Department: Legal, From: "leg2", To: "x", Until: past}, {Department: Legal, From: "leg2", To: "y", Until: later}, {Department: Security, From: "leg2", To: "x", Until: later}, {Department: Legal, From: "leg1", To: "x", Until: start}, {Department: Legal, From: "com1", To: "x", Until: later}}
 	if !slices.Equal(inc.Delegations, want) {
 		t.Errorf("got %v, want %v", inc.Delegations, want)
 	}

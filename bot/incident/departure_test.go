@@ -237,7 +237,7 @@ func TestHeldBy_EachConditionCounts(t *testing.T) {
 	now, past, later := start, start.Add(-time.Hour), start.AddDate(0, 0, 1)
 	inc := func(s Status) Incident {
 		i := Incident{ID: 7, Status: s, Roles: map[Role]PersonID{Scribe: "x"}, Access: []PersonID{"y", "x"},
-			Delegations: []Delegation{{Legal, "x", "a", later}, {Security, "a", "x", later}, {Legal, "a", "x", past}, {Legal, "a", "b", later}},
+			Delegations: []Delegation{{Department: Legal, From: "x", To: "a", Until: later}, {Department: Security, From: "a", To: "x", Until: later}, {Department: Legal, From: "a", To: "x", Until: past}, {Department: Legal, From: "a", To: "b", Until: later}},
 			Signatures:  []Signature{{Department: Legal, By: "x"}, {Department: Security, By: "y"}},
 			Objections:  []Objection{{ID: "O1", By: "x"}, {ID: "O2", By: "x", Closed: past}, {ID: "O3", By: "y"}},
 			Dismissal:   &Dismissal{By: "x"}, Erasure: &Erasure{By: "x"}, Review: Review{At: later, WaivedBy: "x"},

@@ -125,26 +125,6 @@ func (d *decider) resolve() error {
 	return nil
 }
 
-// Text returns the steps and the reason as one text for readers of the record.
-func (u *Unfinished) Text() string {
-	if u == nil {
-		return ""
-	}
-	return strings.Join(u.Steps, ", ") + ": " + u.Reason
-}
-
-// OpenSteps returns the steps that people started and did not finish.
-func (i Incident) OpenSteps() (out []string) {
-	for _, r := range i.Runs {
-		for _, s := range r.Plan {
-			if s.Action == "" && !s.Started.IsZero() && !s.Finished() {
-				out = append(out, s.ID)
-			}
-		}
-	}
-	return out
-}
-
 func (d *decider) reopen() error {
 	if err := d.requireText("text", d.cmd.Text, "the reason for reopening %s is missing. Type reopen WHY", d.inc.ID); err != nil {
 		return err

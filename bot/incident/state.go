@@ -234,14 +234,6 @@ type Step struct {
 // Finished reports whether the step is done or skipped.
 func (s Step) Finished() bool { return s.Status == StepDone || s.Status == StepSkipped }
 
-// Unfinished lists the steps that were open when the incident was resolved.
-type Unfinished struct {
-	Steps  []string  `json:"steps"`
-	By     PersonID  `json:"by"`
-	At     time.Time `json:"at"`
-	Reason string    `json:"reason"`
-}
-
 // Run returns the run of a playbook, or nil. The result points into i.
 func (i *Incident) Run(playbook string) *Run {
 	for n := range i.Runs {

@@ -134,7 +134,7 @@ func (f failingTransport) RoundTrip(*http.Request) (*http.Response, error) { ret
 func TestTransport_ReturnsErrors(t *testing.T) {
 	want := errors.New("connection refused")
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	res, err := outbound.NewTransport(outbound.Limits{Base: failingTransport{want}}).RoundTrip(req) //nolint:bodyclose // there is no response
+	res, err := outbound.NewTransport(outbound.Limits{Base: failingTransport{want}}).RoundTrip(req)
 	if res != nil || !errors.Is(err, want) {
 		t.Errorf("got %v, %v, want %v", res, err, want)
 	}

@@ -3,6 +3,7 @@ package terminal_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -99,7 +100,7 @@ func TestWriter_ReturnsErrors(t *testing.T) {
 	if err := w.Flush(); err != nil {
 		t.Errorf("nothing to flush: got %v, want no error", err)
 	}
-	if n, err := w.Write([]byte("x")); n != 0 || err != io.ErrClosedPipe {
+	if n, err := w.Write([]byte("x")); n != 0 || !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %d, %v, want the error of the writer", n, err)
 	}
 }

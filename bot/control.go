@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,6 +72,10 @@ func listenControl(path, group string) (net.Listener, error) {
 	return l, nil
 }
 
+// umask protects the mode mask of the process. Two bots of one process that changed it
+// together would leave the stricter one behind.
+var umask sync.Mutex
+
 // listenPrivate opens a socket that only its owner can use.
 func listenPrivate(path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
@@ -91,6 +96,8 @@ func listenPrivate(path string) (net.Listener, error) {
 			return nil, fmt.Errorf("replace control socket: %w", err)
 		}
 	}
+	umask.Lock()
+	defer umask.Unlock()
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	l, err := net.Listen("unix", path)

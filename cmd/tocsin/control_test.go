@@ -86,6 +86,9 @@ func startSharedSocket(t *testing.T, url string, changes ...configChange) *share
 		s.binary = filepath.Join(dir, "tocsin")
 		err = os.WriteFile(s.binary, binary, 0o755)
 	}
+	if err == nil {
+		err = os.Chmod(s.binary, 0o755) // whatever the mode mask of the process is
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

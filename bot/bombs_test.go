@@ -75,6 +75,9 @@ func peakMemory(t testing.TB, reset bool) int64 {
 	}
 	raw, err := os.ReadFile("/proc/self/status")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	for line := range strings.Lines(string(raw)) {

@@ -332,59 +332,6 @@ func readAction(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// readPersonVerb returns the parser of a verb with a person and a reason.
-func readPersonVerb(verb Verb) func(*argParser, *ParsedCommand) error {
-	return func(p *argParser, w *ParsedCommand) error {
-		w.Command.Verb = verb
-		if err := p.exclusionFlag(w); err != nil { // the command line passes it first
-			return err
-		}
-		person, err := p.person("person")
-		if err != nil {
-			return err
-		}
-		if err := p.exclusionFlag(w); err != nil {
-			return err
-		}
-		w.Command.Person, w.Command.Text = person, p.reason()
-		return nil
-	}
-}
-
-// exclusionFlag consumes --remove or --new-channel, if the command is exclude.
-func (p *argParser) exclusionFlag(w *ParsedCommand) error {
-	if w.Command.Verb != VerbExclude {
-		return nil
-	}
-	switch {
-	case p.take("--remove", "-remove", "—remove", "–remove"):
-		w.Command.Channel = ChannelRemove
-	case p.take("--new-channel", "-new-channel", "—new-channel", "–new-channel"):
-		w.Command.Channel = ChannelNew
-	}
-	for _, flag := range []string{"--remove", "--new-channel"} {
-		if err := p.noFlag(flag); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readReplacement parses "DEPARTMENT PERSON because REASON" after the incident.
-func readReplacement(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbReplacement
-	team, err := p.department()
-	if err != nil {
-		return err
-	}
-	person, err := p.person("person")
-	if err != nil {
-		return err
-	}
-	w.Command.Department, w.Command.Person, w.Command.Text = team, person, p.reason()
-	return nil
-}
-
 // readErase parses "17/text, 18/text because REASON".
 func readErase(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbErase

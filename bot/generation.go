@@ -117,16 +117,16 @@ func (s liveSource) Name() string { return s.name }
 
 func (s liveSource) Headers() []string { return s.source().Headers() }
 
-func (s liveSource) Verify(h http.Header, body []byte, now time.Time) (string, error) {
-	return s.source().Verify(h, body, now)
+func (s liveSource) Verify(ctx context.Context, h http.Header, body []byte, now time.Time) (string, error) {
+	return s.source().Verify(ctx, h, body, now)
 }
 
 // VerifyFrom is [intake.SenderVerifier], for the sources that implement it.
-func (s liveSource) VerifyFrom(from netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
+func (s liveSource) VerifyFrom(ctx context.Context, from netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
 	if source, ok := s.source().(intake.SenderVerifier); ok {
-		return source.VerifyFrom(from, h, body, now)
+		return source.VerifyFrom(ctx, from, h, body, now)
 	}
-	return s.source().Verify(h, body, now)
+	return s.source().Verify(ctx, h, body, now)
 }
 
 // SignsTimes is [intake.Dated], for the sources that implement it.

@@ -2,6 +2,7 @@ package alertmanager
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -32,7 +33,7 @@ const dedupWindow = time.Hour
 
 // Verify checks the credentials in the Authorization header. It returns the
 // delivery ID, or an empty ID if the body cannot be decoded.
-func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
+func (s *Source) Verify(_ context.Context, h http.Header, body []byte, now time.Time) (string, error) {
 	genuine, configured := s.checkCredentials(h)
 	switch {
 	case !configured:

@@ -52,7 +52,7 @@ func TestVerify(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			id, err := source.Verify(http.Header{"Authorization": {tt.authorization}}, firing(t), time.Time{})
+			id, err := source.Verify(t.Context(), http.Header{"Authorization": {tt.authorization}}, firing(t), time.Time{})
 			if tt.ok && (err != nil || len(id) != 64) {
 				t.Errorf("got id %q, error %v; want an id of 64 characters", id, err)
 			}
@@ -65,7 +65,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerify_NoSecretConfigured(t *testing.T) {
 	for _, c := range []alertmanager.Config{{}, {Tokens: []secret.String{{}}}, {Basic: []alertmanager.Basic{{Username: "am"}}}} {
-		if _, err := alertmanager.New(c).Verify(bearer(""), nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
+		if _, err := alertmanager.New(c).Verify(t.Context(), bearer(""), nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
 			t.Errorf("got error %v, want an error without a domain code", err)
 		}
 	}
@@ -74,7 +74,7 @@ func TestVerify_NoSecretConfigured(t *testing.T) {
 func TestVerify_DeliveryID(t *testing.T) {
 	id := func(change ...string) string {
 		body := strings.NewReplacer(change...).Replace(string(firing(t)))
-		id, err := source.Verify(bearer("new"), []byte(body), time.Time{})
+		id, err := source.Verify(t.Context(), bearer("new"), []byte(body), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestVerify_DeliveryID(t *testing.T) {
 		}
 	}
 	at := func(now time.Time) string {
-		id, err := source.Verify(bearer("new"), firing(t), now)
+		id, err := source.Verify(t.Context(), bearer("new"), firing(t), now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestVerify_DeliveryID(t *testing.T) {
 	if at(ten) != at(ten.Add(10*time.Minute)) || at(ten) == at(ten.Add(4*time.Hour)) {
 		t.Error("want equal ids for a retry after 10 minutes, and another id for a reminder after 4 hours")
 	}
-	if id, err := source.Verify(bearer("new"), []byte(`{"text":"custom"}`), time.Time{}); id != "" || err != nil {
+	if id, err := source.Verify(t.Context(), bearer("new"), []byte(`{"text":"custom"}`), time.Time{}); id != "" || err != nil {
 		t.Errorf("custom payload: got id %q, error %v; want an empty id and no error", id, err)
 	}
 }
@@ -251,7 +251,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":"4","groupKey":"g","truncatedAlerts":3,"status":"resolved","alerts":[{"status":"resolved","endsAt":"0001-01-01T00:00:00Z"},{"status":"firing"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, decodeErr := intaketest.Decode(t, source, nil, body)
-		if id, err := source.Verify(bearer("new"), body, time.Time{}); err != nil || (id == "") != (decodeErr != nil) {
+		if id, err := source.Verify(t.Context(), bearer("new"), body, time.Time{}); err != nil || (id == "") != (decodeErr != nil) {
 			t.Fatalf("got id %q, verify error %v, decode error %v", id, err, decodeErr)
 		}
 		for _, s := range got {

@@ -21,6 +21,7 @@
 package cloudtrail
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ var errNoKey = errors.New("cloudtrail: no API key is configured")
 // Verify compares the header with every configured key, because EventBridge does not
 // sign its requests. It returns a delivery ID made of the IDs in the body, or "" if
 // the body has none, for example if it is an array.
-func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Time) (string, error) {
 	genuine, known := secret.EqualAny(s.keys, h.Get(s.header))
 	switch {
 	case !known:

@@ -51,17 +51,17 @@ func decodeAlert(t *testing.T, body []byte) incident.Alert {
 
 func TestVerify(t *testing.T) {
 	for key, ok := range map[string]bool{"old key": true, "new key": true, "": false, "new key ": false, "NEW KEY": false} {
-		_, err := source.Verify(http.Header{"X-Api-Key": {key}}, []byte(`{}`), time.Time{})
+		_, err := source.Verify(t.Context(), http.Header{"X-Api-Key": {key}}, []byte(`{}`), time.Time{})
 		if ok && err != nil || !ok && incident.CodeOf(err) != incident.CodeForbidden {
 			t.Errorf("key %q: got error %v, want accepted %v", key, err, ok)
 		}
 	}
 	other := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}, HeaderName: "X-Tocsin"})
-	if _, err := other.Verify(http.Header{"X-Tocsin": {"k"}}, nil, time.Time{}); err != nil {
+	if _, err := other.Verify(t.Context(), http.Header{"X-Tocsin": {"k"}}, nil, time.Time{}); err != nil {
 		t.Errorf("HeaderName: got error %v, want none", err)
 	}
 	for _, s := range []*cloudtrail.Source{cloudtrail.New(cloudtrail.Config{}), cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{{}}})} {
-		if _, err := s.Verify(http.Header{"X-Api-Key": {""}}, nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
+		if _, err := s.Verify(t.Context(), http.Header{"X-Api-Key": {""}}, nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
 			t.Errorf("no key: got error %v, want a temporary one", err)
 		}
 	}
@@ -80,7 +80,7 @@ func TestDeliveryID(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			id, err := source.Verify(http.Header{"X-Api-Key": {"new key"}}, []byte(tt.body), time.Time{})
+			id, err := source.Verify(t.Context(), http.Header{"X-Api-Key": {"new key"}}, []byte(tt.body), time.Time{})
 			if err != nil || id != tt.want {
 				t.Errorf("got ID %q, error %v, want %q", id, err, tt.want)
 			}
@@ -304,7 +304,7 @@ func FuzzDecode(f *testing.F) {
 		if _, err := intaketest.Decode(t, source, nil, body); err == nil && !json.Valid(body) {
 			t.Fatalf("Decode accepted a body that is not JSON: %q", body)
 		}
-		if _, err := source.Verify(http.Header{"X-Api-Key": {string(body)}}, body, time.Time{}); err == nil && string(body) != "new key" && string(body) != "old key" {
+		if _, err := source.Verify(t.Context(), http.Header{"X-Api-Key": {string(body)}}, body, time.Time{}); err == nil && string(body) != "new key" && string(body) != "old key" {
 			t.Fatalf("Verify accepted the key %q", body)
 		}
 	})

@@ -2,6 +2,7 @@ package generic
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -31,7 +32,7 @@ var errNoSecret = errors.New("generic: no secret is configured")
 // signature covers the body but not the headers, so the body of a signed delivery
 // identifies it within [dedupWindow], and never Config.DeliveryHeader. A token covers
 // the whole request.
-func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
+func (s *Source) Verify(_ context.Context, h http.Header, body []byte, now time.Time) (string, error) {
 	check := s.verifyToken
 	if len(s.cfg.HMAC.Secrets) > 0 {
 		check = s.verifySignature

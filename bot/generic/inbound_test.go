@@ -49,7 +49,7 @@ func simple(title string) generic.Config {
 func TestVerifyToken(t *testing.T) {
 	s := source(t, monitor)
 	for authorization, ok := range map[string]bool{"Bearer old": true, "bearer  new": true, "Bearer": false, "Basic new": false, "new": false, "": false, "Bearer third": false} {
-		_, err := s.Verify(http.Header{"Authorization": {authorization}}, nil, now)
+		_, err := s.Verify(t.Context(), http.Header{"Authorization": {authorization}}, nil, now)
 		if ok != (err == nil) || !ok && incident.CodeOf(err) != incident.CodeForbidden {
 			t.Errorf("%q: got error %v, want accepted %v", authorization, err, ok)
 		}
@@ -81,14 +81,14 @@ func TestVerifySignature(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := s.Verify(http.Header{"X-Hub-Signature-256": {tt.signature}}, body, now)
+			_, err := s.Verify(t.Context(), http.Header{"X-Hub-Signature-256": {tt.signature}}, body, now)
 			if tt.ok != (err == nil) || !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
 				t.Errorf("got error %v, want accepted %v", err, tt.ok)
 			}
 		})
 	}
 	c.HMAC.Secrets = []secret.String{{}}
-	if _, err := source(t, c).Verify(http.Header{}, body, now); err == nil || incident.CodeOf(err) != "" {
+	if _, err := source(t, c).Verify(t.Context(), http.Header{}, body, now); err == nil || incident.CodeOf(err) != "" {
 		t.Errorf("no secret configured: got error %v, want an error without a domain code", err)
 	}
 }
@@ -98,7 +98,7 @@ func TestVerify_DeliveryID(t *testing.T) {
 	id := func(delivery, body string, at time.Time) string {
 		h := http.Header{"Authorization": {"Bearer new"}}
 		h.Set("X-Delivery", delivery)
-		id, err := s.Verify(h, []byte(body), at)
+		id, err := s.Verify(t.Context(), h, []byte(body), at)
 		if err != nil {
 			t.Fatal(err)
 		}

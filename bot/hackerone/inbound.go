@@ -2,6 +2,7 @@ package hackerone
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,7 @@ var errNoSecret = errors.New("hackerone: no webhook secret is configured")
 // signature does not cover the headers, so an attacker could replay a genuine body
 // with another X-H1-Delivery. Verify therefore returns an empty ID, and the edge
 // identifies the delivery by its body, which contains the ID of its activity.
-func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Time) (string, error) {
 	sum, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(headerSignature)), "sha256=")
 	got, err := hex.DecodeString(sum)
 	genuine, configured := secret.VerifyAny(s.secrets, body, got)

@@ -60,7 +60,7 @@ func TestVerify(t *testing.T) {
 			h := http.Header{}
 			h.Set("X-H1-Signature", tt.signature)
 			h.Set("X-H1-Delivery", "anything")
-			id, err := source.Verify(h, body, time.Time{})
+			id, err := source.Verify(t.Context(), h, body, time.Time{})
 			if tt.ok && (err != nil || id != "") {
 				t.Errorf("got id %q, error %v; want an empty id", id, err)
 			}
@@ -69,7 +69,7 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	if _, err := hackerone.New(hackerone.Config{}).Verify(http.Header{}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
+	if _, err := hackerone.New(hackerone.Config{}).Verify(t.Context(), http.Header{}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
 		t.Errorf("no secret configured: got error %v, want an error without a domain code", err)
 	}
 }

@@ -252,9 +252,9 @@ func (e *Edge) verify(ep *endpoint, r *http.Request, v *Delivery, b *body) *repl
 	var id string
 	var err error
 	if source, ok := ep.Source.(SenderVerifier); ok {
-		id, err = source.VerifyFrom(groupAddr(e.admission.Sender(r)), r.Header, v.Body, v.Received)
+		id, err = source.VerifyFrom(r.Context(), groupAddr(e.admission.Sender(r)), r.Header, v.Body, v.Received)
 	} else {
-		id, err = ep.Verify(r.Header, v.Body, v.Received)
+		id, err = ep.Verify(r.Context(), r.Header, v.Body, v.Received)
 	}
 	if err != nil {
 		rejected := e.verifyError(ep, err)

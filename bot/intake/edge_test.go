@@ -49,6 +49,35 @@ func TestEdge_StoresBodyUnchanged(t *testing.T) {
 	}
 }
 
+// slowSource is a source whose verification, in either form, takes until its context
+// ends.
+type slowSource struct{ signed }
+
+func (slowSource) Verify(ctx context.Context, _ http.Header, _ []byte, _ time.Time) (string, error) {
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+type slowSenderVerifier struct{ slowSource }
+
+func (s slowSenderVerifier) VerifyFrom(ctx context.Context, _ netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
+	return s.Verify(ctx, h, body, now)
+}
+
+func TestEdge_VerificationEndsWithRequest(t *testing.T) {
+	for _, source := range []intake.Source{slowSource{}, slowSenderVerifier{}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{source} })
+			ctx, hangUp := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, hangUp)
+			if w := r.do(post("d-1", []byte(`{}`)).WithContext(ctx)); w.Code != http.StatusServiceUnavailable {
+				t.Errorf("%T: got status %d, want 503", source, w.Code)
+			}
+			_ = r.Close()
+		})
+	}
+}
+
 func TestEdge_StoresDuplicateOnce(t *testing.T) {
 	r := newTestEdge(t, nil)
 	for range 3 {

@@ -97,7 +97,7 @@ func sign(body []byte) string {
 func (signed) Name() string      { return "signed" }
 func (signed) Headers() []string { return []string{"X-Kind"} }
 
-func (signed) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+func (signed) Verify(_ context.Context, h http.Header, body []byte, _ time.Time) (string, error) {
 	switch {
 	case h.Get("X-Broken") != "":
 		return "", errors.New("no secret is configured")

@@ -20,8 +20,8 @@ type Source interface {
 	// Verify authenticates the raw body and returns the delivery's ID, or "" if
 	// the sender gave none. It returns an *incident.Error with CodeForbidden (401)
 	// or CodeInvalid (400) to reject the delivery. Any other error is answered
-	// with 503, and the sender retries.
-	Verify(header http.Header, body []byte, now time.Time) (delivery string, err error)
+	// with 503, and the sender retries. ctx ends when the sender hangs up.
+	Verify(ctx context.Context, header http.Header, body []byte, now time.Time) (delivery string, err error)
 	// Decode converts a verified body into signals. It returns no signal and no
 	// error if the body needs no action. It returns an error if the body has an
 	// unknown shape. The delivery then stays stored, and an alert reports it.
@@ -40,7 +40,7 @@ type Dated interface {
 // to other systems. The edge calls VerifyFrom instead of Verify, so the source can
 // limit the requests of each sender.
 type SenderVerifier interface {
-	VerifyFrom(from netip.Addr, header http.Header, body []byte, now time.Time) (delivery string, err error)
+	VerifyFrom(ctx context.Context, from netip.Addr, header http.Header, body []byte, now time.Time) (delivery string, err error)
 }
 
 // Delivery is one verified webhook request, or one mail or record that an

@@ -1,6 +1,7 @@
 package pagerduty
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -46,7 +47,7 @@ var errNoSecret = errors.New("pagerduty: no webhook secret is configured")
 //
 // Verify accepts an event of any age, because PagerDuty disables a subscription after
 // three rejections.
-func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Time) (string, error) {
 	var signatures [][]byte
 	for _, value := range h.Values("X-Pagerduty-Signature") {
 		for part := range strings.SplitSeq(value, ",") {

@@ -70,7 +70,7 @@ func TestVerify(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{"X-Pagerduty-Signature": {tt.header}, "X-Webhook-Id": {"W1"}}
-			id, err := source.Verify(h, body, time.Time{})
+			id, err := source.Verify(t.Context(), h, body, time.Time{})
 			if tt.ok && (err != nil || id != "E1") {
 				t.Errorf("got id %q, error %v; want id E1", id, err)
 			}
@@ -80,20 +80,20 @@ func TestVerify(t *testing.T) {
 		})
 	}
 	t.Run("two headers", func(t *testing.T) {
-		if _, err := source.Verify(http.Header{"X-Pagerduty-Signature": {bad, good}}, body, time.Time{}); err != nil {
+		if _, err := source.Verify(t.Context(), http.Header{"X-Pagerduty-Signature": {bad, good}}, body, time.Time{}); err != nil {
 			t.Errorf("got error %v, want none", err)
 		}
 	})
 	t.Run("no event id", func(t *testing.T) {
 		body := []byte(`{"event":{}}`)
 		h := http.Header{"X-Pagerduty-Signature": {pager.Sign(body, "new")}, "X-Webhook-Id": {"W1"}}
-		if id, err := source.Verify(h, body, time.Time{}); id != "" || err != nil {
+		if id, err := source.Verify(t.Context(), h, body, time.Time{}); id != "" || err != nil {
 			t.Errorf("got id %q, error %v; want an empty id", id, err)
 		}
 	})
 	t.Run("no secret configured", func(t *testing.T) {
 		for _, s := range []*pagerduty.Source{pagerduty.NewSource(nil), pagerduty.NewSource([]secret.String{{}})} {
-			if _, err := s.Verify(http.Header{"X-Pagerduty-Signature": {pager.Sign(body, "")}}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
+			if _, err := s.Verify(t.Context(), http.Header{"X-Pagerduty-Signature": {pager.Sign(body, "")}}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
 				t.Errorf("got error %v, want an error without a domain code", err)
 			}
 		}
@@ -133,7 +133,7 @@ func TestVerify_SignaturesComputedElsewhere(t *testing.T) {
 			if c.Body != nil {
 				b = []byte(*c.Body)
 			}
-			if _, err := s.Verify(h, b, time.Time{}); (err == nil) != (c.Expect == "accept") {
+			if _, err := s.Verify(t.Context(), h, b, time.Time{}); (err == nil) != (c.Expect == "accept") {
 				t.Errorf("%s: got error %v, want %s", c.Name, err, c.Expect)
 			}
 		}
@@ -276,7 +276,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatal("acknowledgement without a user id")
 			}
 		}
-		if _, err := source.Verify(http.Header{"X-Pagerduty-Signature": {string(body)}}, body, time.Time{}); err == nil {
+		if _, err := source.Verify(t.Context(), http.Header{"X-Pagerduty-Signature": {string(body)}}, body, time.Time{}); err == nil {
 			t.Fatal("forged signature: got no error, want one")
 		}
 	})

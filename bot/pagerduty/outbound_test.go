@@ -267,7 +267,7 @@ func TestPageAndWebhooks(t *testing.T) {
 		t.Helper()
 		select {
 		case h := <-hooks:
-			if _, err := source.Verify(h.header, h.body, time.Now()); err != nil {
+			if _, err := source.Verify(t.Context(), h.header, h.body, time.Now()); err != nil {
 				t.Fatalf("%s: got error %v", label, err)
 			}
 			got, err := source.Decode(h.header, h.body)

@@ -12,6 +12,7 @@
 package sentry
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -60,7 +61,7 @@ var errNoSecret = errors.New("sentry: no client secret is configured")
 // signature covers neither Request-ID nor Sentry-Hook-Timestamp, so an attacker could
 // replay a body with other values. The event ID does not identify a delivery, because
 // two alert rules may fire on one event.
-func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Time) (string, error) {
 	got, err := hex.DecodeString(strings.TrimSpace(h.Get(headerSignature)))
 	if err != nil || len(got) != sha256.Size {
 		return "", incident.Forbidden("%s must be the hex HMAC-SHA256 of the body", headerSignature)

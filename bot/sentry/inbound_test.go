@@ -82,7 +82,7 @@ func TestVerify(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{"Sentry-Hook-Signature": {tt.signature}, "Request-Id": {"r-1"}}
-			id, err := source.Verify(h, body, time.Time{})
+			id, err := source.Verify(t.Context(), h, body, time.Time{})
 			if tt.ok && (err != nil || id != "") {
 				t.Errorf("got id %q, error %v; want an empty id", id, err)
 			}
@@ -95,7 +95,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerify_NoSecretConfigured(t *testing.T) {
 	for _, s := range []*sentry.Source{sentry.New(sentry.Config{}), sentry.New(sentry.Config{ClientSecrets: []secret.String{{}}})} {
-		_, err := s.Verify(http.Header{"Sentry-Hook-Signature": {sign("", nil)}}, nil, time.Time{})
+		_, err := s.Verify(t.Context(), http.Header{"Sentry-Hook-Signature": {sign("", nil)}}, nil, time.Time{})
 		if err == nil || incident.CodeOf(err) != "" {
 			t.Errorf("got error %v, want an error without a domain code", err)
 		}

@@ -101,7 +101,7 @@ func TestVerify_RejectsForgedMessages(t *testing.T) {
 			if code == "" {
 				code = incident.CodeForbidden
 			}
-			if id, err := s.Verify(h, body, now); incident.CodeOf(err) != code || id != "" {
+			if id, err := s.Verify(t.Context(), h, body, now); incident.CodeOf(err) != code || id != "" {
 				t.Errorf("got ID %q, error %v, want code %s", id, err, code)
 			}
 			for _, url := range s.web.requests {
@@ -148,7 +148,7 @@ func TestVerify_RejectsForgedCertificateURLs(t *testing.T) {
 			s.web.set(bad, page{status: 200, body: theAuthority().leafPEM})
 			m := notice("Notification")
 			m["SigningCertURL"] = bad
-			if _, err := s.Verify(header("Notification"), sign(t, m), now); incident.CodeOf(err) != incident.CodeForbidden {
+			if _, err := s.Verify(t.Context(), header("Notification"), sign(t, m), now); incident.CodeOf(err) != incident.CodeForbidden {
 				t.Errorf("got error %v, want code %s", err, incident.CodeForbidden)
 			}
 			if len(s.web.requests) > 0 {
@@ -162,7 +162,7 @@ func TestVerify_RejectsForgedCertificateURLs(t *testing.T) {
 		m := notice("Notification")
 		delete(m, "SigningCertURL")
 		m["SigningCertUrl"] = good // the second spelling of the key
-		if _, err := s.Verify(header("Notification"), sign(t, m), now); err != nil {
+		if _, err := s.Verify(t.Context(), header("Notification"), sign(t, m), now); err != nil {
 			t.Errorf("%s: got error %v, want none", good, err)
 		}
 	}
@@ -209,7 +209,7 @@ func TestVerify_RejectsInvalidCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSource(t, nil)
 			s.web.set(certURL, page{status: 200, body: body})
-			_, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now)
+			_, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now)
 			if incident.CodeOf(err) != incident.CodeForbidden {
 				t.Errorf("got error %v, want code %s", err, incident.CodeForbidden)
 			}
@@ -222,7 +222,7 @@ func TestVerify_RejectsInvalidCertificates(t *testing.T) {
 				return // a valid certificate is cached
 			}
 			s.web.set(certURL, page{status: 200, body: a.leafPEM})
-			if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
+			if _, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); err != nil {
 				t.Errorf("got error %v after the certificate was replaced, want none", err)
 			}
 		})
@@ -238,7 +238,7 @@ func TestVerify_RejectsInvalidCertificates(t *testing.T) {
 			s.web.set("https://evil.example/x.pem", page{status: 200, body: theAuthority().leafPEM})
 			s.web.set("https://sns.eu-west-1.amazonaws.com/x.pem", page{status: 200, body: theAuthority().leafPEM})
 			s.web.set(certURL, p)
-			if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); incident.CodeOf(err) != incident.CodeForbidden {
+			if _, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); incident.CodeOf(err) != incident.CodeForbidden {
 				t.Errorf("got error %v, want code %s", err, incident.CodeForbidden)
 			}
 			if len(s.web.requests) != 1 {
@@ -248,18 +248,18 @@ func TestVerify_RejectsInvalidCertificates(t *testing.T) {
 	}
 	s := newSource(t, nil)
 	s.web.set(confirm, page{status: 302, location: "https://evil.example/"})
-	if _, err := s.Verify(header("SubscriptionConfirmation"), sign(t, notice("SubscriptionConfirmation")), now); incident.CodeOf(err) != incident.CodeForbidden {
+	if _, err := s.Verify(t.Context(), header("SubscriptionConfirmation"), sign(t, notice("SubscriptionConfirmation")), now); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("redirected confirmation: got error %v, want code %s", err, incident.CodeForbidden)
 	}
 	withChain := newSource(t, nil)
 	withChain.web.set(certURL, page{status: 200, body: a.leafPEM + encode(a.issuer)})
-	if _, err := withChain.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil || withChain.web.count(issuerURL) != 0 {
+	if _, err := withChain.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); err != nil || withChain.web.count(issuerURL) != 0 {
 		t.Errorf("issuer in the file: got error %v and requests %v, want none to %s", err, withChain.web.requests, issuerURL)
 	}
 	v1 := newSource(t, func(c *sns.Config) { c.AllowV1 = true })
 	m := notice("Notification")
 	m["SignatureVersion"], m["Subject"] = "1", "x"
-	if _, err := v1.Verify(header("Notification"), sign(t, m), now); err != nil {
+	if _, err := v1.Verify(t.Context(), header("Notification"), sign(t, m), now); err != nil {
 		t.Errorf("AllowV1: got error %v, want none", err)
 	}
 }
@@ -274,11 +274,11 @@ func TestVerify_RejectsManyMembers(t *testing.T) {
 	}
 	body := []byte(strings.TrimSuffix(b.String(), ",") + "}")
 	s := newSource(t, nil)
-	_, err := s.Verify(http.Header{}, body, time.Time{})
+	_, err := s.Verify(t.Context(), http.Header{}, body, time.Time{})
 	if incident.CodeOf(err) != incident.CodeInvalid || !strings.Contains(err.Error(), "more than 64 members") {
 		t.Fatalf("got error %v, want a message about the members", err)
 	}
-	if allocs := testing.AllocsPerRun(1, func() { _, _ = s.Verify(http.Header{}, body, time.Time{}) }); allocs > 2000 {
+	if allocs := testing.AllocsPerRun(1, func() { _, _ = s.Verify(t.Context(), http.Header{}, body, time.Time{}) }); allocs > 2000 {
 		t.Errorf("got %v allocations, want at most 2000", allocs)
 	}
 }

@@ -138,7 +138,9 @@ func invalidCertificate(err error) error {
 }
 
 // chain returns the cached chain of u, or fetches it. Concurrent callers share one
-// fetch.
+// fetch. If it fails, each of them fetches, because the limits of one sender must not
+// fail the message of another. The package singleflight would return the error to all
+// callers, and a panic in its goroutine ends the process.
 func (c *certificates) chain(ctx context.Context, u *url.URL, now time.Time) ([]*x509.Certificate, error) {
 	key := u.String()
 	for {
@@ -163,27 +165,34 @@ func (c *certificates) chain(ctx context.Context, u *url.URL, now time.Time) ([]
 }
 
 // fetchAndCache fetches and checks the chain of u and caches it if it is valid. In
-// any case, it removes the entry of u in c.fetching and closes done.
-func (c *certificates) fetchAndCache(ctx context.Context, u *url.URL, now time.Time, done chan struct{}) ([]*x509.Certificate, error) {
-	chain, err := c.fetch(ctx, u, now)
+// any case, it removes the entry of u in c.fetching and closes done. Other callers
+// wait for the fetch, so it continues for up to verifyTimeout after ctx ends.
+func (c *certificates) fetchAndCache(ctx context.Context, u *url.URL, now time.Time, done chan struct{}) (chain []*x509.Certificate, err error) {
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if chain != nil {
+			if len(c.cached) >= maxCached {
+				clear(c.cached) // not expected, because Amazon has two or three certificates per region
+			}
+			c.cached[u.String()] = chain
+		}
+		delete(c.fetching, u.String())
+		close(done)
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), verifyTimeout)
+	defer cancel()
+	fetched, err := c.fetch(ctx, u, now)
 	if err == nil {
-		if problem := c.check(chain, u.Hostname(), now); problem != nil {
+		if problem := c.check(fetched, u.Hostname(), now); problem != nil {
 			err = invalidCertificate(problem)
 		}
 	}
 	c.observer.Certificate(err)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.fetching, u.String())
-	close(done)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.cached) >= maxCached {
-		clear(c.cached) // not expected, because Amazon has two or three certificates per region
-	}
-	c.cached[u.String()] = chain
-	return chain, nil
+	return fetched, nil
 }
 
 // senderKey is the context key of the address that sent a message.

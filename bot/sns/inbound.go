@@ -125,14 +125,14 @@ var errNoTopic = errors.New("sns: no topic is configured")
 
 // Verify checks the topic, age and signature of a message, and confirms a
 // subscription. It returns the message's ID, which SNS repeats in a retry. It can
-// block for up to verifyTimeout while it calls Amazon.
-func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
-	return s.VerifyFrom(netip.Addr{}, h, body, now)
+// block for up to verifyTimeout while it calls Amazon, even if ctx ends before.
+func (s *Source) Verify(ctx context.Context, h http.Header, body []byte, now time.Time) (string, error) {
+	return s.VerifyFrom(ctx, netip.Addr{}, h, body, now)
 }
 
 // VerifyFrom is Verify for a message from an address. It limits the certificates
 // that an address can make it fetch.
-func (s *Source) VerifyFrom(from netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
+func (s *Source) VerifyFrom(ctx context.Context, from netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
 	if strings.EqualFold(h.Get("X-Amz-Sns-Rawdelivery"), "true") {
 		return "", incident.Forbidden("raw message delivery has no signature. Disable it for this subscription")
 	}
@@ -143,7 +143,7 @@ func (s *Source) VerifyFrom(from netip.Addr, h http.Header, body []byte, now tim
 	if err := s.checkEnvelope(h, env, now); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), senderKey{}, from), verifyTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, senderKey{}, from), verifyTimeout)
 	defer cancel()
 	if err := s.verifySignature(ctx, env, now); err != nil {
 		return "", err

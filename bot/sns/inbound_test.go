@@ -1,6 +1,7 @@
 package sns_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tocsin/bot/cloudtrail"
@@ -49,13 +51,21 @@ type page struct {
 	body     string
 	location string
 	err      error
+	release  chan struct{} // if set, the response waits until release is closed
 }
 
 func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.requests = append(w.requests, r.URL.String())
 	p, ok := w.pages[r.URL.String()]
+	w.mu.Unlock()
+	if p.release != nil {
+		select {
+		case <-p.release:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
 	if !ok {
 		p.status = http.StatusNotFound
 	}
@@ -260,7 +270,7 @@ func TestVerify_MessagesSignedElsewhere(t *testing.T) {
 		}
 		for _, p := range messages {
 			s, m, at := signedElsewhere(t, certificate, p.Body)
-			id, err := s.Verify(header("Notification"), p.Body, at.Add(time.Second))
+			id, err := s.Verify(t.Context(), header("Notification"), p.Body, at.Add(time.Second))
 			if err != nil || id != m["MessageId"] {
 				t.Errorf("%s: got id %q, %v, want %q", p.Name, id, err, m["MessageId"])
 			}
@@ -275,7 +285,7 @@ func TestVerify_MessagesSignedElsewhere(t *testing.T) {
 					t.Fatal(err)
 				}
 				m[field] = text
-				if _, err := s.Verify(header("Notification"), changed, at); incident.CodeOf(err) != incident.CodeForbidden {
+				if _, err := s.Verify(t.Context(), header("Notification"), changed, at); incident.CodeOf(err) != incident.CodeForbidden {
 					t.Errorf("%s, %s changed: got %v, want forbidden", p.Name, field, err)
 				}
 			}
@@ -289,7 +299,7 @@ func TestVerify_SignedWhileCertificateIsNotValid(t *testing.T) {
 	certificate := intaketest.Fixtures(t, "testdata/signed/certificate.pem")[0].Body
 	for _, p := range intaketest.Fixtures(t, "testdata/signed/early-*.json", "testdata/signed/late-*.json") {
 		s, _, at := signedElsewhere(t, certificate, p.Body)
-		if _, err := s.Verify(header("Notification"), p.Body, at.Add(time.Second)); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired or is not yet valid") {
+		if _, err := s.Verify(t.Context(), header("Notification"), p.Body, at.Add(time.Second)); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired or is not yet valid") {
 			t.Errorf("%s: got %v, want forbidden because of the date", p.Name, err)
 		}
 	}
@@ -325,7 +335,7 @@ func TestVerify_CachesCertificate(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if id, err := s.Verify(header("Notification"), body, now); err != nil || id != "m-1" {
+			if id, err := s.Verify(t.Context(), header("Notification"), body, now); err != nil || id != "m-1" {
 				t.Errorf("got ID %q, error %v, want m-1", id, err)
 			}
 		})
@@ -337,7 +347,7 @@ func TestVerify_CachesCertificate(t *testing.T) {
 	later := now.AddDate(0, 2, 0) // the cached certificate has expired
 	m := notice("Notification")
 	m["Timestamp"] = later.Format(time.RFC3339)
-	if _, err := s.Verify(header("Notification"), sign(t, m), later); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired") {
+	if _, err := s.Verify(t.Context(), header("Notification"), sign(t, m), later); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("got error %v, want an expired certificate", err)
 	}
 }
@@ -349,37 +359,37 @@ func TestVerify_OutageIsTemporary(t *testing.T) {
 			good := s.web.pages[at]
 			s.web.set(at, p)
 			body := sign(t, notice("Notification"))
-			if _, err := s.Verify(header("Notification"), body, now); err == nil || incident.CodeOf(err) != "" {
+			if _, err := s.Verify(t.Context(), header("Notification"), body, now); err == nil || incident.CodeOf(err) != "" {
 				t.Errorf("%s of %s: got error %v, want a temporary one", name, at, err)
 			}
 			s.web.set(at, good)
-			if _, err := s.Verify(header("Notification"), body, now); err != nil {
+			if _, err := s.Verify(t.Context(), header("Notification"), body, now); err != nil {
 				t.Errorf("%s of %s: got error %v after the outage, want none", name, at, err)
 			}
 		}
 	}
 	s := newSource(t, func(c *sns.Config) { c.Topics = nil })
-	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err == nil || incident.CodeOf(err) != "" {
+	if _, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); err == nil || incident.CodeOf(err) != "" {
 		t.Errorf("no topics: got error %v, want a temporary one", err)
 	}
 }
 
 func TestVerify_FloodOfCertificateURLs(t *testing.T) {
 	s := newSource(t, nil)
-	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
+	if _, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 500 {
 		m := notice("Notification")
 		m["SigningCertURL"] = "https://sns.eu-west-1.amazonaws.com/" + strings.Repeat("x", n+1) + ".pem"
-		if _, err := s.Verify(header("Notification"), sign(t, m), now); err == nil {
+		if _, err := s.Verify(t.Context(), header("Notification"), sign(t, m), now); err == nil {
 			t.Fatal("got no error for an unknown certificate")
 		}
 	}
 	if n := len(s.web.requests); n > 50 {
 		t.Errorf("got %d requests to Amazon, want at most 50", n)
 	}
-	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
+	if _, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); err != nil {
 		t.Errorf("got error %v for the cached certificate, want none", err)
 	}
 }
@@ -392,22 +402,88 @@ func TestVerifyFrom_FloodDoesNotDelayGenuineSender(t *testing.T) {
 	for n := range 100 {
 		m := notice("Notification")
 		m["SigningCertURL"] = "https://sns.eu-west-3.amazonaws.com/" + strings.Repeat("x", n+1) + ".pem"
-		if _, err := s.VerifyFrom(stranger, header("Notification"), sign(t, m), now); err == nil {
+		if _, err := s.VerifyFrom(t.Context(), stranger, header("Notification"), sign(t, m), now); err == nil {
 			t.Fatal("got no error for a made-up certificate URL")
 		}
 	}
 	if n := len(s.web.requests); n > 20 {
 		t.Errorf("got %d requests for one stranger, want at most 20", n)
 	}
-	if _, err := s.VerifyFrom(genuine, header("Notification"), sign(t, notice("Notification")), now); err != nil {
+	if _, err := s.VerifyFrom(t.Context(), genuine, header("Notification"), sign(t, notice("Notification")), now); err != nil {
 		t.Errorf("got error %v for the genuine sender, want none", err)
+	}
+}
+
+// The sender whose message starts a fetch can hang up while others wait for it.
+func TestVerify_SenderHangsUpDuringSharedFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, nil)
+		release := make(chan struct{})
+		s.web.set(certURL, page{status: 200, body: theAuthority().leafPEM, release: release})
+		body := sign(t, notice("Notification"))
+		verify := func() (result chan error, hangUp context.CancelFunc) {
+			ctx, cancel := context.WithCancel(t.Context())
+			result = make(chan error, 1)
+			go func() {
+				_, err := s.Verify(ctx, header("Notification"), body, now)
+				result <- err
+			}()
+			synctest.Wait()
+			return result, cancel
+		}
+		first, hangUpFirst := verify()
+		second, hangUpSecond := verify()
+		third, hangUpThird := verify()
+		defer hangUpThird()
+		hangUpFirst()
+		hangUpSecond()
+		synctest.Wait()
+		select {
+		case err := <-second:
+			if !errors.Is(err, context.Canceled) || incident.CodeOf(err) != "" {
+				t.Errorf("got error %v for a sender that hung up while it waited, want %v", err, context.Canceled)
+			}
+		default:
+			t.Error("a sender that hung up still waits for the fetch of another")
+		}
+		close(release)
+		if err := <-third; err != nil {
+			t.Errorf("got error %v for a sender that waited, want none", err)
+		}
+		if err := <-first; err != nil {
+			t.Errorf("got error %v for the fetch itself, want none", err)
+		}
+		if n := s.web.count(certURL); n != 1 {
+			t.Errorf("got %d requests for the certificate, want 1", n)
+		}
+	})
+}
+
+func TestVerify_BoundsHangingAmazon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, nil)
+		s.web.set(certURL, page{release: make(chan struct{})})
+		if _, err := s.Verify(t.Context(), header("Notification"), sign(t, notice("Notification")), now); !errors.Is(err, context.DeadlineExceeded) || incident.CodeOf(err) != "" {
+			t.Errorf("got error %v, want a temporary one", err)
+		}
+	})
+}
+
+// A sender that is gone must not confirm a subscription.
+func TestVerify_SenderHangsUpBeforeConfirmation(t *testing.T) {
+	s := newSource(t, nil)
+	s.web.set(confirm, page{status: 200, release: make(chan struct{})})
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	if _, err := s.Verify(ctx, header("SubscriptionConfirmation"), sign(t, notice("SubscriptionConfirmation")), now); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestVerify_ConfirmsSubscription(t *testing.T) {
 	s := newSource(t, nil)
 	body := sign(t, notice("SubscriptionConfirmation"))
-	if id, err := s.Verify(header("SubscriptionConfirmation"), body, now); err != nil || id != "m-1" {
+	if id, err := s.Verify(t.Context(), header("SubscriptionConfirmation"), body, now); err != nil || id != "m-1" {
 		t.Fatalf("got ID %q, error %v, want m-1", id, err)
 	}
 	if s.web.count(confirm) != 1 || len(s.observed.subscriptions) != 1 || s.observed.subscriptions[0] != nil {
@@ -419,7 +495,7 @@ func TestVerify_ConfirmsSubscription(t *testing.T) {
 	for name, p := range map[string]page{"outage": {status: 500}, "network": {err: errors.New("no route")}} {
 		s := newSource(t, nil)
 		s.web.set(confirm, p)
-		_, err := s.Verify(header("SubscriptionConfirmation"), body, now)
+		_, err := s.Verify(t.Context(), header("SubscriptionConfirmation"), body, now)
 		if err == nil || incident.CodeOf(err) != "" || strings.Contains(err.Error(), "the-token") {
 			t.Errorf("%s: got error %v, want a temporary one without the token", name, err)
 		}

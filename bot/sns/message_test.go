@@ -86,7 +86,7 @@ func TestDecode_AlarmOKIsNote(t *testing.T) {
 func TestDecode_UnsubscribeIsAlert(t *testing.T) {
 	s := newSource(t, nil)
 	body := sign(t, notice("UnsubscribeConfirmation"))
-	if _, err := s.Verify(header("UnsubscribeConfirmation"), body, now); err != nil {
+	if _, err := s.Verify(t.Context(), header("UnsubscribeConfirmation"), body, now); err != nil {
 		t.Fatal(err)
 	}
 	if s.web.count(confirm) != 0 {
@@ -136,7 +136,7 @@ func FuzzMessage(f *testing.F) {
 		genuine[m["Signature"]] = true
 	}
 	f.Fuzz(func(t *testing.T, body []byte, kind string) {
-		if _, err := s.Verify(header(kind), body, now); err == nil {
+		if _, err := s.Verify(t.Context(), header(kind), body, now); err == nil {
 			var m map[string]any
 			if json.Unmarshal(body, &m) != nil || !genuine[m["Signature"].(string)] {
 				t.Errorf("Verify accepted an unsigned body: %s", body)

@@ -2,6 +2,7 @@ package trail
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -56,7 +57,7 @@ func (*Source) Name() string { return sourceName }
 func (*Source) Headers() []string { return nil }
 
 // Verify rejects every request, because this source has no webhook.
-func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {
+func (*Source) Verify(context.Context, http.Header, []byte, time.Time) (string, error) {
 	return "", incident.Forbidden("the source trail accepts no webhooks. Send the notifications of the bucket to its SQS queue")
 }
 

@@ -195,7 +195,7 @@ func TestRun_ExportedFindings(t *testing.T) {
 			t.Fatalf("got %d findings and counts %v, want 5 findings, 6 stored and 1 bad", len(got), w.count.n)
 		}
 		for _, d := range got {
-			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
+			want, err := source.Verify(t.Context(), map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
 			if err != nil || want != "" && d.ID != want {
 				t.Errorf("got ID %q, error %v, want %q as at the webhook", d.ID, err, want)
 			}
@@ -220,7 +220,7 @@ func TestRun_RecordIDsMatchWebhook(t *testing.T) {
 			t.Fatalf("got %d deliveries, want %d: %v", len(got), len(rs), got)
 		}
 		for _, d := range got {
-			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
+			want, err := source.Verify(t.Context(), map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
 			if err != nil || d.ID != want {
 				t.Errorf("got ID %q, error %v, want %q as at the webhook", d.ID, err, want)
 			}
@@ -301,7 +301,7 @@ func TestNew_NamesInvalidField(t *testing.T) {
 	if err != nil || s.Region != "eu-west-1" {
 		t.Errorf("got %+v, error %v, want region eu-west-1", s, err)
 	}
-	if _, err := s.Verify(nil, nil, time.Time{}); incident.CodeOf(err) != incident.CodeForbidden {
+	if _, err := s.Verify(t.Context(), nil, nil, time.Time{}); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("Verify: got error %v, want code %s", err, incident.CodeForbidden)
 	}
 }

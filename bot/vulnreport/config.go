@@ -126,7 +126,7 @@ func (*Source) Name() string { return sourceName }
 func (*Source) Headers() []string { return []string{headerVia, headerFullSize, headerAt} }
 
 // Verify rejects every webhook, because reports arrive only by form and by mail.
-func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {
+func (*Source) Verify(context.Context, http.Header, []byte, time.Time) (string, error) {
 	return "", incident.Forbidden("this endpoint does not accept reports: use the form at /report or a contact in /.well-known/security.txt")
 }
 

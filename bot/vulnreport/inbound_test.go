@@ -175,7 +175,7 @@ func TestDecode_TruncatedMail(t *testing.T) {
 
 func TestVerify_RejectsWebhooks(t *testing.T) {
 	s := source(t, vulnreport.Config{})
-	if _, err := s.Verify(http.Header{}, []byte("{}"), now); incident.CodeOf(err) != incident.CodeForbidden {
+	if _, err := s.Verify(t.Context(), http.Header{}, []byte("{}"), now); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("got error %v, want forbidden", err)
 	}
 	for via, body := range map[string]string{"": "{}", "fax": "{}", "form": "[]"} {

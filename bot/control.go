@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/store"
@@ -122,7 +123,7 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 	}
 	person, _ := dir.Resolve(who)
 	administrator := desk.Administers(who)
-	words, err := incident.ParseCommandLine(ask.Command, incident.ParseContext{Who: person.ID, By: who, Administrator: administrator, Directory: dir, Now: c.now(), Zone: c.zone})
+	words, err := command.Parse(ask.Command, command.Context{Who: person.ID, By: who, Administrator: administrator, Directory: dir, Now: c.now(), Zone: c.zone})
 	if err != nil {
 		return nil, err
 	}
@@ -131,9 +132,9 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 		reply.Names = dir.Names()
 	}
 	switch {
-	case words.Query == incident.QueryHelp:
+	case words.Query == command.QueryHelp:
 		reply.Help = helpText(words.Topic)
-	case words.Query == incident.QueryList:
+	case words.Query == command.QueryList:
 		list, err := desk.List(ctx, who, words.Filter)
 		reply.List = &list
 		return reply, err
@@ -162,7 +163,7 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 // if topic is empty.
 func helpText(topic string) string {
 	var b strings.Builder
-	for _, v := range incident.VerbSpecs() {
+	for _, v := range command.Specs() {
 		switch {
 		case topic == "":
 			fmt.Fprintf(&b, "%-10s %-44s %s\n", v.Name, v.Usage, v.Help)

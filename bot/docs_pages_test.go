@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"tocsin/bot/command"
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/playbooks"
@@ -29,7 +30,7 @@ func TestDocs_Verbs(t *testing.T) {
 	p := openPage(t, "docs/commands.md")
 	var b strings.Builder
 	b.WriteString("| Command | Help | Example |\n|---|---|---|\n")
-	for _, v := range incident.VerbSpecs() {
+	for _, v := range command.Specs() {
 		name := "`" + strings.TrimSpace(v.Name+" "+v.Usage) + "`"
 		if len(v.Aliases) > 0 {
 			name += ", short: `" + strings.Join(v.Aliases, "`, `") + "`"
@@ -124,7 +125,7 @@ func TestDocs_IncidentExamples(t *testing.T) {
 		for _, f := range p.fences("text") {
 			for _, m := range incidentLine.FindAllStringSubmatch(f.text, -1) {
 				text := strings.ReplaceAll(m[1], "@ada", "Ada")
-				if _, err := incident.ParseCommandLine(text, incident.ParseContext{Incident: 42, Who: "p-ada", Directory: dir, Now: at}); err != nil {
+				if _, err := command.Parse(text, command.Context{Incident: 42, Who: "p-ada", Directory: dir, Now: at}); err != nil {
 					t.Errorf("%s:%d: got %v, want a valid command: /incident %s", p.path, f.line, err, m[1])
 				}
 			}

@@ -17,9 +17,10 @@ import (
 var allowedImports = map[string][]string{
 	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {},
 
-	"playbooks":  {"bot/expression", "bot/incident"},
-	"templates":  {"bot/incident"},
-	"bot/detect": {"bot/incident"},
+	"playbooks":   {"bot/expression", "bot/incident"},
+	"templates":   {"bot/incident"},
+	"bot/detect":  {"bot/incident"},
+	"bot/command": {"bot/incident"},
 
 	"bot/intake":            {"bot/incident", "bot/bounds"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
@@ -36,13 +37,13 @@ var allowedImports = map[string][]string{
 	"bot/sns":          {"bot/incident", "bot/secret", "bot/bounds", "bot/outbound"},
 	"bot/trail":        {"bot/incident", "bot/secret", "bot/outbound"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
-	"bot/slack":        {"bot/incident", "playbooks", "templates", "bot/secret", "bot/outbound"},
+	"bot/slack":        {"bot/incident", "bot/command", "playbooks", "templates", "bot/secret", "bot/outbound"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
-	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
+	"bot": {"bot/incident", "bot/command", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
 		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/outbound", "bot/terminal"},
-	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret", "bot/outbound", "bot/terminal"},
+	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
 }
 
 // libraryOwners lists the only packages that may import a library.

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
@@ -215,7 +216,7 @@ func TestSlackOutsider_SameAnswerWhetherItExists(t *testing.T) {
 		slack.ActObject: "|legal|sha256:00", slack.ActWithdraw: "|O1", slack.ActAnswer: "|legal", slack.ActRecord: "", slack.ActSubmit: "", slack.ActAmend: "", slack.ActContain: "",
 		slack.ActResolve: "", slack.ActDismiss: "", slack.ActNote: "", slack.ActFact: "", slack.ActAction: "", slack.ActReviewSchedule: "", slack.ActReviewConclude: "", slack.ActStatus: ""}
 	for _, user := range []string{"U0BEN", "U0EVE"} {
-		for _, v := range incident.VerbSpecs() {
+		for _, v := range command.Specs() {
 			if v.Name == "open" || v.Name == "help" {
 				continue
 			}

@@ -1,8 +1,12 @@
-package incident
+package command
+
+import (
+	"tocsin/bot/incident"
+)
 
 // readPersonVerb returns the parser of a verb with a person and a reason.
-func readPersonVerb(verb Verb) func(*argParser, *ParsedCommand) error {
-	return func(p *argParser, w *ParsedCommand) error {
+func readPersonVerb(verb incident.Verb) func(*argParser, *Parsed) error {
+	return func(p *argParser, w *Parsed) error {
 		w.Command.Verb = verb
 		if err := p.exclusionFlag(w); err != nil { // the command line passes it first
 			return err
@@ -20,15 +24,15 @@ func readPersonVerb(verb Verb) func(*argParser, *ParsedCommand) error {
 }
 
 // exclusionFlag consumes --remove or --new-channel, if the command is exclude.
-func (p *argParser) exclusionFlag(w *ParsedCommand) error {
-	if w.Command.Verb != VerbExclude {
+func (p *argParser) exclusionFlag(w *Parsed) error {
+	if w.Command.Verb != incident.VerbExclude {
 		return nil
 	}
 	switch {
 	case p.take("--remove", "-remove", "—remove", "–remove"):
-		w.Command.Channel = ChannelRemove
+		w.Command.Channel = incident.ChannelRemove
 	case p.take("--new-channel", "-new-channel", "—new-channel", "–new-channel"):
-		w.Command.Channel = ChannelNew
+		w.Command.Channel = incident.ChannelNew
 	}
 	for _, flag := range []string{"--remove", "--new-channel"} {
 		if err := p.noFlag(flag); err != nil {
@@ -39,8 +43,8 @@ func (p *argParser) exclusionFlag(w *ParsedCommand) error {
 }
 
 // readReplacement parses "DEPARTMENT PERSON because REASON" after the incident.
-func readReplacement(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbReplacement
+func readReplacement(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbReplacement
 	team, err := p.department()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package incident
+package command
 
 import (
 	"regexp"
@@ -6,20 +6,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// The values of [ParsedCommand.Query] about alerts.
-const (
-	QueryAlerts      = "alerts"
-	QueryExplain     = "explain"
-	QueryMaintenance = "maintenance"
+	"tocsin/bot/incident"
 )
 
 // alertVerbs returns the verbs about alerts, maintenance windows and legal holds.
-func alertVerbs() []VerbSpec {
-	return []VerbSpec{
+func alertVerbs() []Spec {
+	return []Spec{
 		{Name: "alerts", Usage: "[watched | dropped | maintenance] | promote A17 [sev1…sev4] [into INC-42]", Help: "list suppressed alerts, or promote one to an incident",
-			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(Dispositions()), "promote"), read: readAlerts},
+			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(incident.Dispositions()), "promote"), read: readAlerts},
 		{Name: "explain", Usage: "A17 | D2041", Help: "explain how an alert or delivery was routed: every rule evaluated, with the values compared",
 			Examples: []string{"explain A17", "explain D2041"}, read: readExplain},
 		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | confirm ID | end ID]", Help: "list, add, confirm or end maintenance windows, which suppress alerts for at most 7 days (at sev1 and sev2 only after a second person from security confirmed)",
@@ -32,19 +27,19 @@ func alertVerbs() []VerbSpec {
 	}
 }
 
-func readAlerts(p *argParser, w *ParsedCommand) error {
+func readAlerts(p *argParser, w *Parsed) error {
 	if p.take("promote") {
 		return readPromote(p, w)
 	}
 	p.take("list")
-	w.Query, w.AlertRequest = QueryAlerts, &AlertRequest{Query: QueryAlerts, Disposition: DispositionWatched}
+	w.Query, w.AlertRequest = incident.QueryAlerts, &incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched}
 	word, ok := p.next()
 	if !ok {
 		return nil
 	}
-	disposition := Disposition(strings.ToLower(word.text))
-	if !slices.Contains(Dispositions(), disposition) {
-		return unknownWord(Invalid, "disposition", word.text, append(names(Dispositions()), "promote"),
+	disposition := incident.Disposition(strings.ToLower(word.text))
+	if !slices.Contains(incident.Dispositions(), disposition) {
+		return unknownWord(incident.Invalid, "disposition", word.text, append(names(incident.Dispositions()), "promote"),
 			"unknown list of alerts %q. Did you mean %q?", "unknown list of alerts %q. Use one of: %s")
 	}
 	w.AlertRequest.Disposition = disposition
@@ -52,14 +47,14 @@ func readAlerts(p *argParser, w *ParsedCommand) error {
 }
 
 // readPromote parses "A17 [sev2] [into INC-42]".
-func readPromote(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb, w.Command.For = VerbPromote, 0
+func readPromote(p *argParser, w *Parsed) error {
+	w.Command.Verb, w.Command.For = incident.VerbPromote, 0
 	ids, err := p.alerts()
 	if err != nil {
 		return err
 	}
 	if len(ids) != 1 {
-		return Invalid("alerts", "too many alerts. Promote one, the others with its correlation key are attached with it")
+		return incident.Invalid("alerts", "too many alerts. Promote one, the others with its correlation key are attached with it")
 	}
 	w.Command.Alerts = ids
 	for {
@@ -72,7 +67,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		case p.take("into", "in", "to"):
 			id, ok := p.incident()
 			if !ok {
-				return Invalid("incident", "no incident given. Type alerts promote A17 into INC-42")
+				return incident.Invalid("incident", "no incident given. Type alerts promote A17 into INC-42")
 			}
 			w.Command.For = id
 			continue
@@ -80,7 +75,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		break
 	}
 	if word, ok := p.peek(); ok {
-		return Invalid("severity", "unexpected word %q. Type alerts promote A17 sev2", truncate(word.text))
+		return incident.Invalid("severity", "unexpected word %q. Type alerts promote A17 sev2", truncate(word.text))
 	}
 	return nil
 }
@@ -120,13 +115,13 @@ func (p *argParser) alerts() ([]int64, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, Invalid("alerts", "no alert given. Type its number, such as A17, or type alerts for a list")
+		return nil, incident.Invalid("alerts", "no alert given. Type its number, such as A17, or type alerts for a list")
 	}
 	return out, nil
 }
 
-func readExplain(p *argParser, w *ParsedCommand) error {
-	w.Query, w.AlertRequest = QueryExplain, &AlertRequest{Query: QueryExplain}
+func readExplain(p *argParser, w *Parsed) error {
+	w.Query, w.AlertRequest = incident.QueryExplain, &incident.AlertRequest{Query: incident.QueryExplain}
 	word, ok := p.next()
 	if !ok {
 		return p.missing("alert", "%s needs an alert or a delivery. Type %s")
@@ -139,13 +134,13 @@ func readExplain(p *argParser, w *ParsedCommand) error {
 		w.AlertRequest.Alert, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
-	return Invalid("alert", "%q is not an alert or a delivery. Type a number such as A17 or D2041", truncate(word.text))
+	return incident.Invalid("alert", "%q is not an alert or a delivery. Type a number such as A17 or D2041", truncate(word.text))
 }
 
 var deliveryWord = regexp.MustCompile(`(?i)^d(\d{1,18})$`)
 
-func readMaintenance(p *argParser, w *ParsedCommand) error {
-	w.Query, w.AlertRequest = QueryMaintenance, &AlertRequest{Query: QueryMaintenance}
+func readMaintenance(p *argParser, w *Parsed) error {
+	w.Query, w.AlertRequest = incident.QueryMaintenance, &incident.AlertRequest{Query: incident.QueryMaintenance}
 	switch {
 	case p.take("add"):
 		window, err := p.maintenanceWindow()
@@ -158,7 +153,7 @@ func readMaintenance(p *argParser, w *ParsedCommand) error {
 	}
 	p.take("list")
 	if word, ok := p.peek(); ok {
-		return unknownWord(Invalid, "maintenance", word.text, []string{"add", "list", "confirm", "end"},
+		return unknownWord(incident.Invalid, "maintenance", word.text, []string{"add", "list", "confirm", "end"},
 			"unknown word %q after maintenance. Did you mean %q?", "unknown word %q after maintenance. Use one of: %s")
 	}
 	return nil
@@ -171,19 +166,19 @@ func (p *argParser) windowID(command string, id *int64) error {
 	word, _ := p.next()
 	m := windowWord.FindStringSubmatch(word.text)
 	if m == nil {
-		return Invalid("id", "no maintenance window given. Type its number, such as maintenance %s M3, or type maintenance for a list", command)
+		return incident.Invalid("id", "no maintenance window given. Type its number, such as maintenance %s M3, or type maintenance for a list", command)
 	}
 	*id, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 	if *id == 0 {
-		return Invalid("id", "there is no maintenance window M0. Type maintenance for a list")
+		return incident.Invalid("id", "there is no maintenance window M0. Type maintenance for a list")
 	}
 	return nil
 }
 
 // maintenanceWindow parses "WHEN CONDITION because REASON". WHEN is "2h", "until
 // 18:00" or "22:00 to 23:30".
-func (p *argParser) maintenanceWindow() (*MaintenanceWindow, error) {
-	m := &MaintenanceWindow{From: p.Now, Owner: p.Who}
+func (p *argParser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
+	m := &incident.MaintenanceWindow{From: p.Now, Owner: p.Who}
 	at := p.pos
 	p.take("for")
 	if span, ok := p.length(); ok {
@@ -208,7 +203,7 @@ func (p *argParser) maintenanceWindow() (*MaintenanceWindow, error) {
 	p.take("when", ":", "-")
 	condition, ok := p.cut("because")
 	if !ok {
-		return nil, Invalid("reason", "the reason is missing. Type %s", p.verb.Examples[1])
+		return nil, incident.Invalid("reason", "the reason is missing. Type %s", p.verb.Examples[1])
 	}
 	m.When, m.Reason = straightenQuotes(condition), p.freeText()
 	return m, nil
@@ -228,8 +223,8 @@ func straightenQuotes(s string) string {
 }
 
 // readSplit parses "alerts A3,A4 [sev2] TITLE [because REASON]".
-func readSplit(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbSplit
+func readSplit(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbSplit
 	p.take("alerts", "alert")
 	ids, err := p.alerts()
 	if err != nil {
@@ -248,15 +243,15 @@ func readSplit(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	if w.Command.Title == "" {
-		return Invalid("title", "the title of the new incident is missing. Type split alerts A3,A4 TITLE")
+		return incident.Invalid("title", "the title of the new incident is missing. Type split alerts A3,A4 TITLE")
 	}
 	return nil
 }
 
-func readLegalHold(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbSetLegalHold
+func readLegalHold(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbSetLegalHold
 	if p.take("release", "off", "end") {
-		w.Command.Verb = VerbReleaseLegalHold
+		w.Command.Verb = incident.VerbReleaseLegalHold
 	}
 	p.take("legal-hold")
 	w.Command.Text = p.reason()

@@ -1,15 +1,17 @@
-package incident
+package command
 
 import (
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"tocsin/bot/incident"
 )
 
 // readOpen parses "[sev2] [--public] TITLE".
-func readOpen(p *argParser, w *ParsedCommand) error {
-	w.Command = Command{Verb: VerbOpen}
+func readOpen(p *argParser, w *Parsed) error {
+	w.Command = incident.Command{Verb: incident.VerbOpen}
 	for {
 		switch {
 		case p.take("--public", "-public", "—public", "–public"):
@@ -29,7 +31,7 @@ func readOpen(p *argParser, w *ParsedCommand) error {
 	}
 	title, err := p.title(&w.Command)
 	if w.Command.Title = title; title == "" {
-		w.Form = VerbOpen
+		w.Form = incident.VerbOpen
 	}
 	return err
 }
@@ -37,35 +39,35 @@ func readOpen(p *argParser, w *ParsedCommand) error {
 // noFlag returns an error if the next word is a misspelt flag. Parsed as text, it
 // would silently publish or restrict the wrong way.
 func (p *argParser) noFlag(flag string) error {
-	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && Nearest(word.text, []string{flag}) != "" {
-		return Invalid("flag", "unknown flag %q. Did you mean %q?", truncate(word.text), flag)
+	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && incident.Nearest(word.text, []string{flag}) != "" {
+		return incident.Invalid("flag", "unknown flag %q. Did you mean %q?", truncate(word.text), flag)
 	}
 	return nil
 }
 
-func readList(p *argParser, w *ParsedCommand) error {
+func readList(p *argParser, w *Parsed) error {
 	w.Query = QueryList
 	for {
 		word, ok := p.next()
 		if !ok {
 			return nil
 		}
-		name := Status(strings.ReplaceAll(strings.ToLower(strings.Trim(word.text, ",")), "-", "_"))
+		name := incident.Status(strings.ReplaceAll(strings.ToLower(strings.Trim(word.text, ",")), "-", "_"))
 		switch {
 		case name == "all" || name == "--all":
 			w.Filter.All = true
-		case slices.Contains(Statuses(), name):
+		case slices.Contains(incident.Statuses(), name):
 			w.Filter.Statuses = append(w.Filter.Statuses, name)
 		default:
-			return unknownWord(Invalid, "status", word.text, append(names(Statuses()), "all"), "unknown status %q. Did you mean %q?", "unknown status %q. Use one of: %s")
+			return unknownWord(incident.Invalid, "status", word.text, append(names(incident.Statuses()), "all"), "unknown status %q. Did you mean %q?", "unknown status %q. Use one of: %s")
 		}
 	}
 }
 
-func readStatus(p *argParser, w *ParsedCommand) error {
+func readStatus(p *argParser, w *Parsed) error {
 	w.Query = QueryStatus
 	if rest := p.rest(); rest != "" {
-		id, err := ParseID(rest)
+		id, err := incident.ParseID(rest)
 		if err != nil {
 			return err
 		}
@@ -74,7 +76,7 @@ func readStatus(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-func readHelp(p *argParser, w *ParsedCommand) error {
+func readHelp(p *argParser, w *Parsed) error {
 	w.Query = QueryHelp
 	if topic, ok := p.next(); ok {
 		name := strings.ToLower(topic.text)
@@ -87,46 +89,46 @@ func readHelp(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-func readPage(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb, w.Command.Text = VerbPageAgain, p.reason()
+func readPage(p *argParser, w *Parsed) error {
+	w.Command.Verb, w.Command.Text = incident.VerbPageAgain, p.reason()
 	return nil
 }
 
-func readRole(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbAssignRole
+func readRole(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbAssignRole
 	word, ok := p.next()
 	if !ok {
-		w.Form = VerbAssignRole
+		w.Form = incident.VerbAssignRole
 		return nil
 	}
-	w.Command.Role = Role(strings.ToLower(strings.Trim(word.text, ":=")))
+	w.Command.Role = incident.Role(strings.ToLower(strings.Trim(word.text, ":=")))
 	p.take("to", "is", "=")
 	person, err := p.person("person")
 	if err != nil {
 		return err
 	}
 	if next, ok := p.peek(); ok && !p.take("because") {
-		return Invalid("person", "unexpected word %q. Type role %s PERSON because REASON", truncate(next.text), w.Command.Role)
+		return incident.Invalid("person", "unexpected word %q. Type role %s PERSON because REASON", truncate(next.text), w.Command.Role)
 	}
 	w.Command.Person, w.Command.Text = person, p.freeText()
 	return nil
 }
 
-func readStep(p *argParser, w *ParsedCommand) error {
+func readStep(p *argParser, w *Parsed) error {
 	switch {
 	case p.take("done", "finish", "finished"):
-		w.Command.Verb = VerbStepDone
+		w.Command.Verb = incident.VerbStepDone
 	case p.take("skip", "skipped"):
-		w.Command.Verb = VerbStepSkip
+		w.Command.Verb = incident.VerbStepSkip
 	default:
 		word, ok := p.next()
 		if !ok {
 			return p.missing("step", "%s needs done or skip. Type %s")
 		}
-		if near := Nearest(word.text, []string{"done", "skip"}); near != "" {
-			return Invalid("step", "unknown word %q after step. Did you mean %q?", truncate(word.text), near)
+		if near := incident.Nearest(word.text, []string{"done", "skip"}); near != "" {
+			return incident.Invalid("step", "unknown word %q after step. Did you mean %q?", truncate(word.text), near)
 		}
-		return Invalid("step", "unknown word %q after step. Type step done STEP or step skip STEP", truncate(word.text))
+		return incident.Invalid("step", "unknown word %q after step. Type step done STEP or step skip STEP", truncate(word.text))
 	}
 	p.trailingIncident(w)
 	word, ok := p.next()
@@ -134,14 +136,14 @@ func readStep(p *argParser, w *ParsedCommand) error {
 		return p.missing("step", "%s needs the name of a step. Type %s")
 	}
 	w.Command.Step, w.Command.Text = word.text, p.reason()
-	if w.Command.Verb == VerbStepSkip && w.Command.Text == "" {
-		w.Form = VerbStepSkip
+	if w.Command.Verb == incident.VerbStepSkip && w.Command.Text == "" {
+		w.Form = incident.VerbStepSkip
 	}
 	return nil
 }
 
-func readNote(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbNote
+func readNote(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbNote
 	if err := p.happenedAt(&w.Command); err != nil {
 		return err
 	}
@@ -160,16 +162,16 @@ func readNote(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	if w.Command.Text = p.freeText(); w.Command.Text == "" {
-		w.Form = VerbNote
+		w.Form = incident.VerbNote
 	}
 	return nil
 }
 
-func parseAudience(s string) (Audience, error) {
-	a := Audience(strings.ReplaceAll(strings.ToLower(s), "-", "_"))
-	known := []Audience{AudienceAll, AudienceResponders, AudienceLegalSecurity}
+func parseAudience(s string) (incident.Audience, error) {
+	a := incident.Audience(strings.ReplaceAll(strings.ToLower(s), "-", "_"))
+	known := []incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity}
 	if !slices.Contains(known, a) {
-		return "", unknownWord(Invalid, "audience", s, names(known), "unknown audience %q. Did you mean %q?", "unknown audience %q. Use one of: %s")
+		return "", unknownWord(incident.Invalid, "audience", s, names(known), "unknown audience %q. Did you mean %q?", "unknown audience %q. Use one of: %s")
 	}
 	return a, nil
 }
@@ -179,7 +181,7 @@ var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
 
 // happenedAt consumes "at TIME", if present. If the word after "at" does not look
 // like a time, it consumes nothing.
-func (p *argParser) happenedAt(c *Command) error {
+func (p *argParser) happenedAt(c *incident.Command) error {
 	at := p.pos
 	if !p.take("at", "@") {
 		return nil
@@ -187,13 +189,13 @@ func (p *argParser) happenedAt(c *Command) error {
 	v, ok := p.when(past)
 	if !ok {
 		if word, _ := p.peek(); timeLike.MatchString(word.text) {
-			return Invalid("happened_at", "%q is not a date or time. Type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
+			return incident.Invalid("happened_at", "%q is not a date or time. Type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
 		}
 		p.pos = at
 		return nil
 	}
 	if v.After(p.Now.Add(time.Minute)) {
-		return Invalid("happened_at", "%s is in the future. Give a time that has passed", v.Format("2006-01-02 15:04 MST"))
+		return incident.Invalid("happened_at", "%s is in the future. Give a time that has passed", v.Format("2006-01-02 15:04 MST"))
 	}
 	p.take("-", "–", "—", ":")
 	c.HappenedAt = v
@@ -201,8 +203,8 @@ func (p *argParser) happenedAt(c *Command) error {
 }
 
 // readText returns the parser of a verb with a free text and an optional time.
-func readText(verb Verb) func(*argParser, *ParsedCommand) error {
-	return func(p *argParser, w *ParsedCommand) error {
+func readText(verb incident.Verb) func(*argParser, *Parsed) error {
+	return func(p *argParser, w *Parsed) error {
 		w.Command.Verb = verb
 		if err := p.happenedAt(&w.Command); err != nil {
 			return err
@@ -210,7 +212,7 @@ func readText(verb Verb) func(*argParser, *ParsedCommand) error {
 		if w.Command.Text = p.reason(); w.Command.Text == "" {
 			w.Form = verb
 		}
-		if how, why, ok := cutLast(w.Command.Text, " because "); ok && verb == VerbResolve {
+		if how, why, ok := cutLast(w.Command.Text, " because "); ok && verb == incident.VerbResolve {
 			w.Command.Text, w.Command.Reason = how, why
 		}
 		return nil
@@ -229,12 +231,12 @@ func cutLast(s, sep string) (before, after string, found bool) {
 var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)
 
 // readEvidence parses "NAME [in PLACE] [sha256:HEX]".
-func readEvidence(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbEvidence
+func readEvidence(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbEvidence
 	if err := p.happenedAt(&w.Command); err != nil {
 		return err
 	}
-	e := &Evidence{}
+	e := &incident.Evidence{}
 	var name, where []string
 	into := &name
 	for {
@@ -254,30 +256,14 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 			continue
 		}
 		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
-			return Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(word.text))
+			return incident.Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(word.text))
 		}
 		*into = append(*into, p.readable(word.text))
 	}
 	e.Name, e.Where = strings.Join(name, " "), strings.Join(where, " ")
 	w.Command.Evidence = e
 	if e.Name == "" {
-		w.Form = VerbEvidence
+		w.Form = incident.VerbEvidence
 	}
 	return nil
-}
-
-// commandNames maps verbs to the commands that people type, if they differ.
-var commandNames = map[Verb]string{
-	VerbAcknowledge: "ack", VerbKeepSeverity: "severity keep", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
-	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbPageAgain: "page", VerbRevoke: "revoke", VerbReplacement: "replacement",
-	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
-	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
-}
-
-// CommandName returns the command that people type for the verb.
-func (v Verb) CommandName() string {
-	if word, ok := commandNames[v]; ok {
-		return word
-	}
-	return string(v)
 }

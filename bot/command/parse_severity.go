@@ -1,8 +1,10 @@
-package incident
+package command
 
 import (
 	"regexp"
 	"strings"
+
+	"tocsin/bot/incident"
 )
 
 // severityWord matches a word that is meant as a severity, valid or not, such as
@@ -19,7 +21,7 @@ var severityNumber = regexp.MustCompile(`^[-–—−#]?\p{Nd}+[])}*,;:.!]*$`)
 // severity consumes a severity, such as "sev2" or "severity 2", and reports whether
 // there is one. A word that is meant as a severity and is none is an error, because
 // as part of a text it would silently give the incident another severity.
-func (p *argParser) severity(c *Command) (bool, error) {
+func (p *argParser) severity(c *incident.Command) (bool, error) {
 	at := p.pos
 	word, ok := p.next()
 	if ok && !word.quoted && severityName.MatchString(word.text) {
@@ -40,28 +42,28 @@ func (p *argParser) severity(c *Command) (bool, error) {
 }
 
 // parseSeverityWord parses a severity with the punctuation that people type.
-func parseSeverityWord(word string) (Severity, error) {
+func parseSeverityWord(word string) (incident.Severity, error) {
 	t := strings.Trim(word, "([{*])},;:.!")
-	s, err := ParseSeverity(strings.Map(func(r rune) rune {
+	s, err := incident.ParseSeverity(strings.Map(func(r rune) rune {
 		if strings.ContainsRune("–—−_#=:.", r) {
 			return '-'
 		}
 		return r
 	}, t))
 	if err != nil {
-		return "", Invalid("severity", "unknown severity %q. Use sev1 (most severe), sev2, sev3 or sev4", truncate(word))
+		return "", incident.Invalid("severity", "unknown severity %q. Use sev1 (most severe), sev2, sev3 or sev4", truncate(word))
 	}
 	return s, nil
 }
 
 // title consumes the remaining text as a title. Quotes around the whole title hide
 // a severity at its beginning from the scanner, so title consumes the severity.
-func (p *argParser) title(c *Command) (string, error) {
+func (p *argParser) title(c *incident.Command) (string, error) {
 	title := p.freeText()
 	if c.Severity != "" {
 		return title, nil
 	}
-	inner := &argParser{scanner: scanner{text: title}, ParseContext: p.ParseContext, verb: p.verb}
+	inner := &argParser{scanner: scanner{text: title}, Context: p.Context, verb: p.verb}
 	found, err := inner.severity(c)
 	if err != nil || !found {
 		return title, err
@@ -69,8 +71,8 @@ func (p *argParser) title(c *Command) (string, error) {
 	return inner.rest(), nil
 }
 
-func readAck(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbAcknowledge
+func readAck(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbAcknowledge
 	if _, err := p.severity(&w.Command); err != nil {
 		return err
 	}
@@ -83,10 +85,10 @@ func readAck(p *argParser, w *ParsedCommand) error {
 }
 
 // readSeverity parses "sev2 [because REASON]" and "keep [because REASON]".
-func readSeverity(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbSetSeverity
+func readSeverity(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbSetSeverity
 	if p.take("keep", "kept", "stay", "leave", "unchanged") {
-		w.Command.Verb, w.Command.Text = VerbKeepSeverity, p.reason()
+		w.Command.Verb, w.Command.Text = incident.VerbKeepSeverity, p.reason()
 		return nil
 	}
 	p.take("to", "is", "=")
@@ -97,7 +99,7 @@ func readSeverity(p *argParser, w *ParsedCommand) error {
 	if !found {
 		word, ok := p.next()
 		if !ok {
-			w.Form = VerbSetSeverity
+			w.Form = incident.VerbSetSeverity
 			return nil
 		}
 		if w.Command.Severity, err = parseSeverityWord(word.text); err != nil {
@@ -118,8 +120,8 @@ var spacedStatement = regexp.MustCompile(`(?i)^(?:no|without)\s+personal[\s-]+da
 
 // readDismiss parses "[no-personal-data] because WHY". The statement may also be the
 // last word.
-func readDismiss(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbDismiss
+func readDismiss(p *argParser, w *Parsed) error {
+	w.Command.Verb = incident.VerbDismiss
 	if err := p.happenedAt(&w.Command); err != nil {
 		return err
 	}
@@ -133,8 +135,8 @@ func readDismiss(p *argParser, w *ParsedCommand) error {
 	if n := strings.LastIndexFunc(text, isSpace); n >= 0 && statement.MatchString(strings.TrimSpace(text[n:])) {
 		w.Command.NoPersonalData, text = true, strings.TrimRight(strings.TrimSpace(text[:n]), ",;:")
 	}
-	if w.Command.Text = (&argParser{scanner: scanner{text: text}, ParseContext: p.ParseContext}).reason(); w.Command.Text == "" {
-		w.Form = VerbDismiss
+	if w.Command.Text = (&argParser{scanner: scanner{text: text}, Context: p.Context}).reason(); w.Command.Text == "" {
+		w.Form = incident.VerbDismiss
 	}
 	return nil
 }

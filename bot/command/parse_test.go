@@ -1,24 +1,26 @@
-package incident_test
+package command_test
 
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	. "tocsin/bot/command"
 	. "tocsin/bot/incident"
 )
 
 // testContext returns the context of the channel of INC-42 on a Friday morning in
 // Paris.
-func testContext(t testing.TB) ParseContext {
+func testContext(t testing.TB) Context {
 	t.Helper()
 	paris, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ParseContext{
+	return Context{
 		Incident: 42, Who: "p-ada", Zone: paris, Now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), // 09:00 in Paris
 		Directory: Directory{
 			People: []Person{
@@ -31,7 +33,7 @@ func testContext(t testing.TB) ParseContext {
 	}
 }
 
-func TestParseCommandLine(t *testing.T) {
+func TestParse(t *testing.T) {
 	at := func(s string) time.Time {
 		v, err := time.Parse(time.RFC3339, s)
 		if err != nil {
@@ -42,107 +44,107 @@ func TestParseCommandLine(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	tests := []struct {
 		text string
-		want ParsedCommand
+		want Parsed
 	}{
-		{"", ParsedCommand{Query: QueryHelp}},
-		{"help sev", ParsedCommand{Query: QueryHelp, Topic: "severity", Command: Command{For: 42}}},
-		{"list approved, closed", ParsedCommand{Query: QueryList, Filter: Filter{Statuses: []Status{Approved, Closed}}, Command: Command{For: 42}}},
-		{"list all", ParsedCommand{Query: QueryList, Filter: Filter{All: true}, Command: Command{For: 42}}},
-		{"status", ParsedCommand{Query: QueryStatus, Command: Command{For: 42}}},
-		{"status #7", ParsedCommand{Query: QueryStatus, Command: Command{For: 7}}},
-		{"status 7", ParsedCommand{Query: QueryStatus, Command: Command{For: 7}}},
-		{"open", ParsedCommand{Form: VerbOpen, Command: Command{Verb: VerbOpen}}},
-		{"open SEV-2 --public Leaked AWS key", ParsedCommand{Command: Command{Verb: VerbOpen, Severity: Sev2, Public: true, Title: "Leaked AWS key"}}},
-		{"open “Leaked AWS key”", ParsedCommand{Command: Command{Verb: VerbOpen, Title: "Leaked AWS key"}}},
-		{"open INC-7 happens again", ParsedCommand{Command: Command{Verb: VerbOpen, Title: "INC-7 happens again"}}},
-		{"note #1 on the list", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Text: "#1 on the list"}}},
-		{"open\u00a0sev1\u00a0Keys gone", ParsedCommand{Command: Command{Verb: VerbOpen, Severity: Sev1, Title: "Keys gone"}}},
-		{"ack", ParsedCommand{Command: Command{For: 42, Verb: VerbAcknowledge}}},
-		{"ACK inc-7 sev2", ParsedCommand{Command: Command{For: 7, Verb: VerbAcknowledge, Severity: Sev2}}},
-		{"severity sev1 because customers are locked out", ParsedCommand{Command: Command{For: 42, Verb: VerbSetSeverity, Severity: Sev1, Text: "customers are locked out"}}},
-		{"role scribe <@U01|ada>", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
-		{"role commander me", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Commander, Person: "p-ada"}}},
-		{"role Scribe Ben van der Berg", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben"}}},
-		{"role scribe @ada", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
-		{"role scribe <mailto:OKRI@example.com|OKRI@example.com>", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben2"}}},
-		{"fact occurred yesterday 23:10 because the log shows it", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "the log shows it",
+		{"", Parsed{Query: QueryHelp}},
+		{"help sev", Parsed{Query: QueryHelp, Topic: "severity", Command: Command{For: 42}}},
+		{"list approved, closed", Parsed{Query: QueryList, Filter: Filter{Statuses: []Status{Approved, Closed}}, Command: Command{For: 42}}},
+		{"list all", Parsed{Query: QueryList, Filter: Filter{All: true}, Command: Command{For: 42}}},
+		{"status", Parsed{Query: QueryStatus, Command: Command{For: 42}}},
+		{"status #7", Parsed{Query: QueryStatus, Command: Command{For: 7}}},
+		{"status 7", Parsed{Query: QueryStatus, Command: Command{For: 7}}},
+		{"open", Parsed{Form: VerbOpen, Command: Command{Verb: VerbOpen}}},
+		{"open SEV-2 --public Leaked AWS key", Parsed{Command: Command{Verb: VerbOpen, Severity: Sev2, Public: true, Title: "Leaked AWS key"}}},
+		{"open “Leaked AWS key”", Parsed{Command: Command{Verb: VerbOpen, Title: "Leaked AWS key"}}},
+		{"open INC-7 happens again", Parsed{Command: Command{Verb: VerbOpen, Title: "INC-7 happens again"}}},
+		{"note #1 on the list", Parsed{Command: Command{For: 42, Verb: VerbNote, Text: "#1 on the list"}}},
+		{"open\u00a0sev1\u00a0Keys gone", Parsed{Command: Command{Verb: VerbOpen, Severity: Sev1, Title: "Keys gone"}}},
+		{"ack", Parsed{Command: Command{For: 42, Verb: VerbAcknowledge}}},
+		{"ACK inc-7 sev2", Parsed{Command: Command{For: 7, Verb: VerbAcknowledge, Severity: Sev2}}},
+		{"severity sev1 because customers are locked out", Parsed{Command: Command{For: 42, Verb: VerbSetSeverity, Severity: Sev1, Text: "customers are locked out"}}},
+		{"role scribe <@U01|ada>", Parsed{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
+		{"role commander me", Parsed{Command: Command{For: 42, Verb: VerbAssignRole, Role: Commander, Person: "p-ada"}}},
+		{"role Scribe Ben van der Berg", Parsed{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben"}}},
+		{"role scribe @ada", Parsed{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
+		{"role scribe <mailto:OKRI@example.com|OKRI@example.com>", Parsed{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben2"}}},
+		{"fact occurred yesterday 23:10 because the log shows it", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "the log shows it",
 			Fact: &FactChange{Name: FactOccurred, Value: "2026-11-19T22:10:00Z"}}}},
-		{"fact aware GDPR 02:31 because of a call from legal", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "of a call from legal",
+		{"fact aware GDPR 02:31 because of a call from legal", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "of a call from legal",
 			Fact: &FactChange{Name: FactAware, Regime: "gdpr", Value: "2026-11-20T01:31:00Z"}}}},
-		{"fact detected 2026-11-20T01:31:00+01:00", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
-		{"fact personal data suspected because the dump held names", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
+		{"fact detected 2026-11-20T01:31:00+01:00", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
+		{"fact personal data suspected because the dump held names", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
 			Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}}},
-		{"fact time-zone Europe/Paris", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
-		{`fact affected "Example SA" processor 1,200 notified 2026-11-20 08:00 because of the list`, ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "of the list",
+		{"fact time-zone Europe/Paris", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
+		{`fact affected "Example SA" processor 1,200 notified 2026-11-20 08:00 because of the list`, Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "of the list",
 			Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "Example SA", Capacity: Processor, Count: 1200, NotifiedAt: at("2026-11-20T07:00:00Z")}}}}},
-		{"step done rotate-key the old one is gone", ParsedCommand{Command: Command{For: 42, Verb: VerbStepDone, Step: "rotate-key", Text: "the old one is gone"}}},
-		{"step skip leaked-aws-credentials/ask-aws because no contract", ParsedCommand{Command: Command{For: 42, Verb: VerbStepSkip, Step: "leaked-aws-credentials/ask-aws", Text: "no contract"}}},
-		{"step skip ask-aws", ParsedCommand{Form: VerbStepSkip, Command: Command{For: 42, Verb: VerbStepSkip, Step: "ask-aws"}}},
-		{"note at 02:31 disabled the key\nand rotated it", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T01:31:00Z"), Text: "disabled the key\nand rotated it"}}},
-		{"note at 23:10 disabled the key", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
-		{"note at 02:31 UTC disabled the key", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Text: "disabled the key"}}},
-		{"note at least two keys are out", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Text: "at least two keys are out"}}},
+		{"step done rotate-key the old one is gone", Parsed{Command: Command{For: 42, Verb: VerbStepDone, Step: "rotate-key", Text: "the old one is gone"}}},
+		{"step skip leaked-aws-credentials/ask-aws because no contract", Parsed{Command: Command{For: 42, Verb: VerbStepSkip, Step: "leaked-aws-credentials/ask-aws", Text: "no contract"}}},
+		{"step skip ask-aws", Parsed{Form: VerbStepSkip, Command: Command{For: 42, Verb: VerbStepSkip, Step: "ask-aws"}}},
+		{"note at 02:31 disabled the key\nand rotated it", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T01:31:00Z"), Text: "disabled the key\nand rotated it"}}},
+		{"note at 23:10 disabled the key", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
+		{"note at 02:31 UTC disabled the key", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Text: "disabled the key"}}},
+		{"note at least two keys are out", Parsed{Command: Command{For: 42, Verb: VerbNote, Text: "at least two keys are out"}}},
 		{"note --audience legal-and-security the insurer <@U01> called <!subteam^S07|@payroll> <#C1|ops> <https://x.example/a|here>",
-			ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Audience: AudienceLegalSecurity, Text: "the insurer @Ada Lovelace called @payroll #ops https://x.example/a"}}},
-		{`evidence "disk image" in s3://evidence/web-1 ` + digest, ParsedCommand{Command: Command{For: 42, Verb: VerbEvidence,
+			Parsed{Command: Command{For: 42, Verb: VerbNote, Audience: AudienceLegalSecurity, Text: "the insurer @Ada Lovelace called @payroll #ops https://x.example/a"}}},
+		{`evidence "disk image" in s3://evidence/web-1 ` + digest, Parsed{Command: Command{For: 42, Verb: VerbEvidence,
 			Evidence: &Evidence{Name: "disk image", Where: "s3://evidence/web-1", SHA256: strings.Repeat("ab", 32)}}}},
-		{"contain at yesterday 23:10: disabled the key", ParsedCommand{Command: Command{For: 42, Verb: VerbContain, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
-		{"contain 5 of 6 hosts isolated", ParsedCommand{Command: Command{For: 42, Verb: VerbContain, Text: "5 of 6 hosts isolated"}}},
-		{"resolve", ParsedCommand{Form: VerbResolve, Command: Command{For: 42, Verb: VerbResolve}}},
-		{"update at 10m ago logins were back", ParsedCommand{Command: Command{For: 42, Verb: VerbUpdate, HappenedAt: at("2026-11-20T07:50:00Z"), Text: "logins were back"}}},
-		{"record", ParsedCommand{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
-		{"record show", ParsedCommand{Query: QueryRecord, Command: Command{For: 42}}},
-		{"record show INC-7", ParsedCommand{Query: QueryRecord, Command: Command{For: 7}}},
-		{"record set INC-7 impact none", ParsedCommand{Command: Command{For: 7, Verb: VerbEditRecord, Record: map[string]string{"impact": "none"}}}},
-		{"step done INC-7 rotate-key gone", ParsedCommand{Command: Command{For: 7, Verb: VerbStepDone, Step: "rotate-key", Text: "gone"}}},
-		{"action done INC-7 a1", ParsedCommand{Command: Command{For: 7, Verb: VerbFinishAction, Item: "A1"}}},
-		{"review conclude INC-7", ParsedCommand{Form: VerbConclude, Command: Command{For: 7, Verb: VerbConclude}}},
-		{"note at 10.0.0.7 the log ends", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Text: "at 10.0.0.7 the log ends"}}},
-		{"record submit inc-7", ParsedCommand{Command: Command{For: 7, Verb: VerbSubmit}}},
-		{"record submit", ParsedCommand{Command: Command{For: 42, Verb: VerbSubmit}}},
-		{"record set Root cause: a key in a log", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
-		{"record set future_detection a rule", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
-		{"record set what will detect it \"a rule\"", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
-		{"sign", ParsedCommand{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign}}},
-		{"sign legal", ParsedCommand{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign, Department: Legal}}},
-		{"sign Legal " + digest, ParsedCommand{Command: Command{For: 42, Verb: VerbSign, Department: Legal, Expect: digest}}},
-		{"object comms " + digest + " because it is wrong", ParsedCommand{Command: Command{For: 42, Verb: VerbObject, Department: Communications, Expect: digest, Text: "it is wrong"}}},
-		{"object legal it is wrong", ParsedCommand{Form: VerbObject, Command: Command{For: 42, Verb: VerbObject, Department: Legal, Text: "it is wrong"}}},
-		{"withdraw o1", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Item: "O1"}}},
-		{"withdraw because I misread it", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Text: "I misread it"}}},
-		{"revise the report is in", ParsedCommand{Form: VerbRevise, Command: Command{For: 42, Verb: VerbRevise, Text: "the report is in"}}},
-		{`revise set impact "none at all" set root_cause a guessed key because the report is in`, ParsedCommand{Command: Command{For: 42, Verb: VerbRevise,
+		{"contain at yesterday 23:10: disabled the key", Parsed{Command: Command{For: 42, Verb: VerbContain, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
+		{"contain 5 of 6 hosts isolated", Parsed{Command: Command{For: 42, Verb: VerbContain, Text: "5 of 6 hosts isolated"}}},
+		{"resolve", Parsed{Form: VerbResolve, Command: Command{For: 42, Verb: VerbResolve}}},
+		{"update at 10m ago logins were back", Parsed{Command: Command{For: 42, Verb: VerbUpdate, HappenedAt: at("2026-11-20T07:50:00Z"), Text: "logins were back"}}},
+		{"record", Parsed{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
+		{"record show", Parsed{Query: QueryRecord, Command: Command{For: 42}}},
+		{"record show INC-7", Parsed{Query: QueryRecord, Command: Command{For: 7}}},
+		{"record set INC-7 impact none", Parsed{Command: Command{For: 7, Verb: VerbEditRecord, Record: map[string]string{"impact": "none"}}}},
+		{"step done INC-7 rotate-key gone", Parsed{Command: Command{For: 7, Verb: VerbStepDone, Step: "rotate-key", Text: "gone"}}},
+		{"action done INC-7 a1", Parsed{Command: Command{For: 7, Verb: VerbFinishAction, Item: "A1"}}},
+		{"review conclude INC-7", Parsed{Form: VerbConclude, Command: Command{For: 7, Verb: VerbConclude}}},
+		{"note at 10.0.0.7 the log ends", Parsed{Command: Command{For: 42, Verb: VerbNote, Text: "at 10.0.0.7 the log ends"}}},
+		{"record submit inc-7", Parsed{Command: Command{For: 7, Verb: VerbSubmit}}},
+		{"record submit", Parsed{Command: Command{For: 42, Verb: VerbSubmit}}},
+		{"record set Root cause: a key in a log", Parsed{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
+		{"record set future_detection a rule", Parsed{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
+		{"record set what will detect it \"a rule\"", Parsed{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
+		{"sign", Parsed{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign}}},
+		{"sign legal", Parsed{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign, Department: Legal}}},
+		{"sign Legal " + digest, Parsed{Command: Command{For: 42, Verb: VerbSign, Department: Legal, Expect: digest}}},
+		{"object comms " + digest + " because it is wrong", Parsed{Command: Command{For: 42, Verb: VerbObject, Department: Communications, Expect: digest, Text: "it is wrong"}}},
+		{"object legal it is wrong", Parsed{Form: VerbObject, Command: Command{For: 42, Verb: VerbObject, Department: Legal, Text: "it is wrong"}}},
+		{"withdraw o1", Parsed{Command: Command{For: 42, Verb: VerbWithdraw, Item: "O1"}}},
+		{"withdraw because I misread it", Parsed{Command: Command{For: 42, Verb: VerbWithdraw, Text: "I misread it"}}},
+		{"revise the report is in", Parsed{Form: VerbRevise, Command: Command{For: 42, Verb: VerbRevise, Text: "the report is in"}}},
+		{`revise set impact "none at all" set root_cause a guessed key because the report is in`, Parsed{Command: Command{For: 42, Verb: VerbRevise,
 			Text: "the report is in", Record: map[string]string{"impact": "none at all", "root_cause": "a guessed key"}}}},
-		{"withdraw legal", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
-		{"delegate legal to Ada Lovelace until 2026-12-01", ParsedCommand{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
-		{"consult <!subteam^S07|payroll> blocking", ParsedCommand{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
-		{"involve legal because of the regulator", ParsedCommand{Command: Command{For: 42, Verb: VerbInvolve, Department: Legal, Text: "of the regulator"}}},
-		{"answer payroll no run was affected", ParsedCommand{Command: Command{For: 42, Verb: VerbAnswer, Department: "payroll", Text: "no run was affected"}}},
-		{"merge into INC-41 same key", ParsedCommand{Command: Command{For: 42, Verb: VerbMerge, Target: 41, Text: "same key"}}},
-		{"merge INC-41", ParsedCommand{Command: Command{For: 42, Verb: VerbMerge, Target: 41}}},
-		{"merge INC-40 into INC-41", ParsedCommand{Command: Command{For: 40, Verb: VerbMerge, Target: 41}}},
-		{"review 2026-11-24 10:00", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-24T10:00:00+01:00")}}},
-		{"review tomorrow at 10h30", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T10:30:00+01:00")}}},
-		{"review monday 10:00", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-23T10:00:00+01:00")}}},
-		{"review 08:30", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T08:30:00+01:00")}}},
-		{"review conclude", ParsedCommand{Form: VerbConclude, Command: Command{For: 42, Verb: VerbConclude}}},
-		{"review conclude with @ada, Ben Okri: rotate quarterly", ParsedCommand{Command: Command{For: 42, Verb: VerbConclude, Attendance: []PersonID{"p-ada", "p-ben2"}, Text: "rotate quarterly"}}},
-		{"review waive because nothing can detect it", ParsedCommand{Command: Command{For: 42, Verb: VerbWaiveActions, Text: "nothing can detect it"}}},
-		{"action add detection alert on owner changes owner <@U01> due 2026-12-24", ParsedCommand{Command: Command{For: 42, Verb: VerbAddAction,
+		{"withdraw legal", Parsed{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
+		{"delegate legal to Ada Lovelace until 2026-12-01", Parsed{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
+		{"consult <!subteam^S07|payroll> blocking", Parsed{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
+		{"involve legal because of the regulator", Parsed{Command: Command{For: 42, Verb: VerbInvolve, Department: Legal, Text: "of the regulator"}}},
+		{"answer payroll no run was affected", Parsed{Command: Command{For: 42, Verb: VerbAnswer, Department: "payroll", Text: "no run was affected"}}},
+		{"merge into INC-41 same key", Parsed{Command: Command{For: 42, Verb: VerbMerge, Target: 41, Text: "same key"}}},
+		{"merge INC-41", Parsed{Command: Command{For: 42, Verb: VerbMerge, Target: 41}}},
+		{"merge INC-40 into INC-41", Parsed{Command: Command{For: 40, Verb: VerbMerge, Target: 41}}},
+		{"review 2026-11-24 10:00", Parsed{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-24T10:00:00+01:00")}}},
+		{"review tomorrow at 10h30", Parsed{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T10:30:00+01:00")}}},
+		{"review monday 10:00", Parsed{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-23T10:00:00+01:00")}}},
+		{"review 08:30", Parsed{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T08:30:00+01:00")}}},
+		{"review conclude", Parsed{Form: VerbConclude, Command: Command{For: 42, Verb: VerbConclude}}},
+		{"review conclude with @ada, Ben Okri: rotate quarterly", Parsed{Command: Command{For: 42, Verb: VerbConclude, Attendance: []PersonID{"p-ada", "p-ben2"}, Text: "rotate quarterly"}}},
+		{"review waive because nothing can detect it", Parsed{Command: Command{For: 42, Verb: VerbWaiveActions, Text: "nothing can detect it"}}},
+		{"action add detection alert on owner changes owner <@U01> due 2026-12-24", Parsed{Command: Command{For: 42, Verb: VerbAddAction,
 			Action: &Action{Kind: ActionDetection, Title: "alert on owner changes", Owner: "p-ada", Due: at("2026-12-24T00:00:00Z")}}}},
-		{"action add prevention “short keys” owner me due in 2 weeks", ParsedCommand{Command: Command{For: 42, Verb: VerbAddAction,
+		{"action add prevention “short keys” owner me due in 2 weeks", Parsed{Command: Command{For: 42, Verb: VerbAddAction,
 			Action: &Action{Kind: ActionPrevention, Title: "short keys", Owner: "p-ada", Due: at("2026-12-04T00:00:00Z")}}}},
-		{"action done a1 the rule is live", ParsedCommand{Command: Command{For: 42, Verb: VerbFinishAction, Item: "A1", Text: "the rule is live"}}},
-		{"exclude --new-channel Ada Lovelace because x", ParsedCommand{Command: Command{For: 42, Verb: VerbExclude, Person: "p-ada", Channel: ChannelNew, Text: "x"}}},
-		{"exclude Ada Lovelace --remove because x", ParsedCommand{Command: Command{For: 42, Verb: VerbExclude, Person: "p-ada", Channel: ChannelRemove, Text: "x"}}},
-		{"grant Ada Lovelace because she runs it", ParsedCommand{Command: Command{For: 42, Verb: VerbGrant, Person: "p-ada", Text: "she runs it"}}},
-		{"public", ParsedCommand{Command: Command{For: 42, Verb: VerbRestrict, Public: true}}},
-		{"restrict INC-7", ParsedCommand{Command: Command{For: 7, Verb: VerbRestrict}}},
-		{"erase 17/text, 18/reason because a card number", ParsedCommand{Command: Command{For: 42, Verb: VerbErase, Erase: []TextRef{{17, "text"}, {18, "reason"}}, Text: "a card number"}}},
+		{"action done a1 the rule is live", Parsed{Command: Command{For: 42, Verb: VerbFinishAction, Item: "A1", Text: "the rule is live"}}},
+		{"exclude --new-channel Ada Lovelace because x", Parsed{Command: Command{For: 42, Verb: VerbExclude, Person: "p-ada", Channel: ChannelNew, Text: "x"}}},
+		{"exclude Ada Lovelace --remove because x", Parsed{Command: Command{For: 42, Verb: VerbExclude, Person: "p-ada", Channel: ChannelRemove, Text: "x"}}},
+		{"grant Ada Lovelace because she runs it", Parsed{Command: Command{For: 42, Verb: VerbGrant, Person: "p-ada", Text: "she runs it"}}},
+		{"public", Parsed{Command: Command{For: 42, Verb: VerbRestrict, Public: true}}},
+		{"restrict INC-7", Parsed{Command: Command{For: 7, Verb: VerbRestrict}}},
+		{"erase 17/text, 18/reason because a card number", Parsed{Command: Command{For: 42, Verb: VerbErase, Erase: []TextRef{{Seq: 17, Name: "text"}, {Seq: 18, Name: "reason"}}, Text: "a card number"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
-			got, err := ParseCommandLine(test.text, testContext(t))
+			got, err := Parse(test.text, testContext(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +168,7 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
-func TestParseCommandLine_Errors(t *testing.T) {
+func TestParse_Errors(t *testing.T) {
 	tests := []struct{ text, field, want string }{
 		{"akc", "verb", `Did you mean "ack"?`},
 		{"sevrity sev1", "verb", `Did you mean "severity"?`},
@@ -207,7 +209,7 @@ func TestParseCommandLine_Errors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
-			w, err := ParseCommandLine(test.text, testContext(t))
+			w, err := Parse(test.text, testContext(t))
 			var e *Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %+v, %v, want an Error", w, err)
@@ -219,25 +221,53 @@ func TestParseCommandLine_Errors(t *testing.T) {
 	}
 }
 
-func TestParseCommandLine_NeedsIncident(t *testing.T) {
+func TestParse_NeedsIncident(t *testing.T) {
 	c := testContext(t)
 	c.Incident = 0
-	_, err := ParseCommandLine("contain disabled the key", c)
+	_, err := Parse("contain disabled the key", c)
 	var e *Error
 	if !errors.As(err, &e) || e.Field != "incident" {
 		t.Fatalf("outside a channel: got %v, want an error in field incident", err)
 	}
-	if w, err := ParseCommandLine("contain INC-7 disabled the key", c); err != nil || w.Command.For != 7 {
+	if w, err := Parse("contain INC-7 disabled the key", c); err != nil || w.Command.For != 7 {
 		t.Fatalf("with a number: got %+v, %v", w.Command, err)
 	}
-	if _, err := ParseCommandLine("list", c); err != nil {
+	if _, err := Parse("list", c); err != nil {
 		t.Fatalf("list without an incident: got %v, want no error", err)
 	}
 }
 
-func TestVerbSpecs_ExamplesParse(t *testing.T) {
+func TestParse_OutsiderOnlyOpensAndReadsHelp(t *testing.T) {
+	eve := Identity{Provider: ProviderSlack, ID: "U0EVE"}
+	for _, verb := range Specs() {
+		for _, line := range append(verb.Examples, verb.Name+" @Nmae", verb.Name) {
+			_, err := Parse(line, Context{By: eve, Directory: testContext(t).Directory, Incident: 7})
+			if verb.Name == "open" || verb.Name == "help" {
+				if CodeOf(err) == CodeForbidden {
+					t.Errorf("%s: got %v", line, err)
+				}
+			} else if err == nil || err.Error() != NotLinked(eve).Error() {
+				t.Errorf("%s: got %v, want that the account has no person", line, err)
+			}
+		}
+	}
+}
+
+func TestAllowedVerbs_CanBeTyped(t *testing.T) {
+	for _, s := range Statuses() {
+		for _, v := range AllowedVerbs(s) {
+			word, more, _ := strings.Cut(v.CommandName(), " ")
+			n := slices.IndexFunc(Specs(), func(spec Spec) bool { return spec.Name == word })
+			if n < 0 || more != "" && !slices.Contains(Specs()[n].Next, more) {
+				t.Errorf("%s: %q cannot be typed", v, v.CommandName())
+			}
+		}
+	}
+}
+
+func TestSpecs_ExamplesParse(t *testing.T) {
 	seen := map[string]bool{}
-	for _, v := range VerbSpecs() {
+	for _, v := range Specs() {
 		for _, name := range append([]string{v.Name}, v.Aliases...) {
 			if seen[name] {
 				t.Errorf("%q: two verbs with this name", name)
@@ -249,7 +279,7 @@ func TestVerbSpecs_ExamplesParse(t *testing.T) {
 		}
 		for _, example := range v.Examples {
 			text := strings.ReplaceAll(example, "sha256:…", "sha256:"+strings.Repeat("0", 64))
-			if _, err := ParseCommandLine(text, testContext(t)); err != nil {
+			if _, err := Parse(text, testContext(t)); err != nil {
 				t.Errorf("%s: %v", example, err)
 			}
 		}
@@ -275,10 +305,10 @@ func TestJoinArgs(t *testing.T) {
 	}
 }
 
-// FuzzParseCommandLine checks that any text yields a query, a command or an [Error],
+// FuzzParse checks that any text yields a query, a command or an [Error],
 // and that a title is not longer than the text plus expanded mentions.
-func FuzzParseCommandLine(f *testing.F) {
-	for _, v := range VerbSpecs() {
+func FuzzParse(f *testing.F) {
+	for _, v := range Specs() {
 		for _, example := range v.Examples {
 			f.Add(example)
 		}
@@ -287,7 +317,7 @@ func FuzzParseCommandLine(f *testing.F) {
 	f.Add("fact affected \xff\xfe processor 99999999999999999999")
 	f.Add("contain at 99999999999h ago x")
 	f.Fuzz(func(t *testing.T, text string) {
-		w, err := ParseCommandLine(text, testContext(t))
+		w, err := Parse(text, testContext(t))
 		var e *Error
 		switch {
 		case err != nil && !errors.As(err, &e):

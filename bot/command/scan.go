@@ -1,11 +1,14 @@
-package incident
+package command
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"tocsin/bot/incident"
 )
 
 // scanner splits a text into words. A quoted phrase is one word, also in typographic
@@ -117,14 +120,14 @@ func (s *scanner) cut(keywords ...string) (before string, ok bool) {
 // argParser parses the arguments of one verb.
 type argParser struct {
 	scanner
-	ParseContext
-	verb VerbSpec
+	Context
+	verb Spec
 }
 
 // missing returns the error for a missing argument. format takes the verb and its
 // usage.
-func (p *argParser) missing(field, format string) *Error {
-	return Invalid(field, format, p.verb.Name, strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
+func (p *argParser) missing(field, format string) *incident.Error {
+	return incident.Invalid(field, format, p.verb.Name, strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
 }
 
 // freeText consumes the remaining text as prose. It removes one pair of quotes
@@ -149,8 +152,8 @@ func (p *argParser) reason() string {
 
 // Readable replaces the references that Slack wraps in angle brackets by readable
 // names and URLs.
-func Readable(text string, d Directory) string {
-	return (&argParser{ParseContext: ParseContext{Directory: d}}).readable(text)
+func Readable(text string, d incident.Directory) string {
+	return (&argParser{Context: Context{Directory: d}}).readable(text)
 }
 
 var wrapped = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
@@ -162,14 +165,14 @@ func (p *argParser) readable(text string) string {
 		kind, ref, label := part[1], part[2], part[3]
 		switch {
 		case kind == "@":
-			if person, ok := p.Directory.Resolve(Identity{ProviderSlack, ref}); ok {
+			if person, ok := p.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: ref}); ok {
 				return "@" + person.Name
 			}
-			return "@" + firstOf(strings.TrimPrefix(label, "@"), ref)
+			return "@" + cmp.Or(strings.TrimPrefix(label, "@"), ref)
 		case kind == "#":
-			return "#" + firstOf(strings.TrimPrefix(label, "#"), ref)
+			return "#" + cmp.Or(strings.TrimPrefix(label, "#"), ref)
 		case kind == "!":
-			return "@" + firstOf(strings.TrimPrefix(label, "@"), strings.TrimPrefix(ref, "subteam^"))
+			return "@" + cmp.Or(strings.TrimPrefix(label, "@"), strings.TrimPrefix(ref, "subteam^"))
 		case strings.Contains(ref, "://"):
 			return ref
 		case strings.HasPrefix(ref, "mailto:"):
@@ -182,8 +185,8 @@ func (p *argParser) readable(text string) string {
 // unknownWord returns the error for a word that is not in known. The format nearest
 // takes the word and the most similar known one, the format list the word and all
 // known ones. newError is [Invalid] or [Unknown].
-func unknownWord(newError func(field, format string, args ...any) *Error, field, got string, known []string, nearest, list string) *Error {
-	if best := Nearest(got, known); best != "" {
+func unknownWord(newError func(field, format string, args ...any) *incident.Error, field, got string, known []string, nearest, list string) *incident.Error {
+	if best := incident.Nearest(got, known); best != "" {
 		return newError(field, nearest, truncate(got), best)
 	}
 	return newError(field, list, truncate(got), strings.Join(known, ", "))

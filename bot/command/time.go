@@ -1,4 +1,4 @@
-package incident
+package command
 
 import (
 	"strconv"
@@ -28,11 +28,11 @@ func (p *argParser) when(t tense) (time.Time, bool) {
 
 // ParseWhen parses a time in the past as people type it. field names the argument
 // in the error, which is an [*Error].
-func ParseWhen(text, field string, c ParseContext) (time.Time, error) {
+func ParseWhen(text, field string, c Context) (time.Time, error) {
 	if c.Zone == nil {
 		c.Zone = time.UTC
 	}
-	p := &argParser{scanner: scanner{text: text}, ParseContext: c}
+	p := &argParser{scanner: scanner{text: text}, Context: c}
 	p.take("at")
 	v, ok := p.when(past)
 	if !ok || p.rest() != "" {
@@ -48,7 +48,7 @@ func (p *argParser) instant(t tense) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	if w.quoted {
-		inner := &argParser{scanner: scanner{text: w.text}, ParseContext: p.ParseContext}
+		inner := &argParser{scanner: scanner{text: w.text}, Context: p.Context}
 		v, ok := inner.when(t)
 		return v, ok && inner.rest() == ""
 	}

@@ -17,6 +17,13 @@ func Dispositions() []Disposition {
 	return []Disposition{DispositionWatched, DispositionDropped, DispositionMaintenance}
 }
 
+// The values of [AlertRequest.Query].
+const (
+	QueryAlerts      = "alerts"
+	QueryExplain     = "explain"
+	QueryMaintenance = "maintenance"
+)
+
 // AlertRequest is a request to the Desk that concerns no single incident: list
 // suppressed alerts, explain an alert, or manage maintenance windows.
 type AlertRequest struct {

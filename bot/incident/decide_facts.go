@@ -118,9 +118,9 @@ func joinFacts() string {
 	return strings.Join(names, ", ")
 }
 
-// maxAffected is the maximum of [Affected.Count]. It exceeds the world population
+// MaxAffected is the maximum of [Affected.Count]. It exceeds the world population
 // and is exact in any JSON number.
-const maxAffected = 100_000_000_000
+const MaxAffected = 100_000_000_000
 
 func (d *decider) affected(a *Affected) (fields, texts, error) {
 	if a == nil || strings.TrimSpace(a.Who) == "" {
@@ -129,8 +129,8 @@ func (d *decider) affected(a *Affected) (fields, texts, error) {
 	if a.Capacity != Controller && a.Capacity != Processor {
 		return nil, nil, Invalid("capacity", "the capacity of the company is missing. Use controller or processor of the personal data")
 	}
-	if a.Count < 0 || a.Count > maxAffected {
-		return nil, nil, Invalid("count", "%d is not a number of people. Use 0 to %d", a.Count, int64(maxAffected))
+	if a.Count < 0 || a.Count > MaxAffected {
+		return nil, nil, Invalid("count", "%d is not a number of people. Use 0 to %d", a.Count, int64(MaxAffected))
 	}
 	if a.NotifiedAt.After(d.env.Now.Add(time.Minute)) {
 		return nil, nil, Invalid("notified_at", "%s is in the future. Give a time that has passed", instant(a.NotifiedAt))

@@ -169,7 +169,10 @@ func (d *decider) assignRole() error {
 // roles returns the names of the built-in roles, the assigned roles and the roles in
 // playbooks of the incident.
 func (i *Incident) roles() []string {
-	out := roleNames()
+	var out []string
+	for _, r := range Roles() {
+		out = append(out, string(r))
+	}
 	for r := range i.Roles {
 		out = append(out, string(r))
 	}

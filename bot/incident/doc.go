@@ -15,6 +15,6 @@
 //
 // These functions are pure. Time, ids, salts and the [Directory] of people are
 // parameters, and the package never reads a database, a chat or a clock.
-// [Transitions] holds the complete lifecycle, and [ParseCommandLine] reads the
-// commands that people type.
+// [Transitions] holds the complete lifecycle. Package command reads the commands
+// that people type.
 package incident

@@ -255,3 +255,19 @@ func AllowedVerbs(s Status) []Verb {
 	}
 	return out
 }
+
+// commandNames maps verbs to the commands that people type, if they differ.
+var commandNames = map[Verb]string{
+	VerbAcknowledge: "ack", VerbKeepSeverity: "severity keep", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
+	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbPageAgain: "page", VerbRevoke: "revoke", VerbReplacement: "replacement",
+	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
+	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
+}
+
+// CommandName returns the command that people type for the verb.
+func (v Verb) CommandName() string {
+	if word, ok := commandNames[v]; ok {
+		return word
+	}
+	return string(v)
+}

@@ -93,22 +93,6 @@ func TestAdmit_OutsiderOnlyOpens(t *testing.T) {
 	}
 }
 
-func TestParseCommandLine_OutsiderOnlyOpensAndReadsHelp(t *testing.T) {
-	eve := Identity{ProviderSlack, "U0EVE"}
-	for _, verb := range VerbSpecs() {
-		for _, line := range append(verb.Examples, verb.Name+" @Nmae", verb.Name) {
-			_, err := ParseCommandLine(line, ParseContext{By: eve, Directory: testDirectory(), Incident: 7})
-			if verb.Name == "open" || verb.Name == "help" {
-				if CodeOf(err) == CodeForbidden {
-					t.Errorf("%s: got %v", line, err)
-				}
-			} else if err == nil || err.Error() != NotLinked(eve).Error() {
-				t.Errorf("%s: got %v, want that the account has no person", line, err)
-			}
-		}
-	}
-}
-
 func TestMerge_TargetRevealsNothing(t *testing.T) {
 	w, missing := fixtureIn(t, Active), New(9)
 	w.inc.Restricted = false

@@ -298,18 +298,6 @@ func TestContain_BackdatedAcknowledgesNow(t *testing.T) {
 	}
 }
 
-func TestAllowedVerbs_CanBeTyped(t *testing.T) {
-	for _, s := range Statuses() {
-		for _, v := range AllowedVerbs(s) {
-			word, more, _ := strings.Cut(v.CommandName(), " ")
-			verb, ok := findVerb(word)
-			if !ok || more != "" && !slices.Contains(verb.Next, more) {
-				t.Errorf("%s: %q cannot be typed", v, v.CommandName())
-			}
-		}
-	}
-}
-
 func TestDecide_PicksTheNamedItem(t *testing.T) {
 	w := newFixture(t)
 	w.open()

@@ -122,6 +122,11 @@ const (
 	DPO           Role = "dpo" // data protection officer
 )
 
+// Roles returns the roles of the built-in playbooks in display order.
+func Roles() []Role {
+	return []Role{Commander, Scribe, Communicator, OperationLead, SecurityLead, LegalLead, DPO}
+}
+
 // Paging is the paging state of an incident and its acknowledgement.
 type Paging struct {
 	Round            int       `json:"round"`                       // one pass through the escalation policy, with its own deduplication key

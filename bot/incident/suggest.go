@@ -45,3 +45,11 @@ func distance(a, b string) int {
 	}
 	return last[len(y)]
 }
+
+// truncate shortens a quotation for an error message to 60 runes.
+func truncate(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:60]) + "…"
+	}
+	return s
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -143,7 +144,7 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 	if pc.Incident == 0 {
 		return incident.Invalid("incident", "this channel does not belong to an incident. Use the shortcut in the channel of an incident")
 	}
-	text := incident.Readable(unescape(in.Message.Text), pc.Directory)
+	text := command.Readable(unescape(in.Message.Text), pc.Directory)
 	prefill := incident.Command{For: pc.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}
 	if in.CallbackID == ShortcutAddNote {
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))

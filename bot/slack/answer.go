@@ -10,6 +10,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/templates"
 )
@@ -181,8 +182,8 @@ var commonVerbs = []string{"open", "list", "status", "ack", "severity", "role", 
 // verb.
 func (s *Slack) help(topic string) *ephemeral {
 	p := &messageBuilder{}
-	verbs := incident.VerbSpecs()
-	if n := slices.IndexFunc(verbs, func(v incident.VerbSpec) bool { return v.Name == topic }); n >= 0 {
+	verbs := command.Specs()
+	if n := slices.IndexFunc(verbs, func(v command.Spec) bool { return v.Name == topic }); n >= 0 {
 		v := verbs[n]
 		p.line(markupf("%s\n%s", s.usage(v), escape(v.Help, 300)))
 		for _, example := range v.Examples {
@@ -207,7 +208,7 @@ func (s *Slack) help(topic string) *ephemeral {
 	return newEphemeral(p.build())
 }
 
-func (s *Slack) usage(v incident.VerbSpec) markup {
+func (s *Slack) usage(v command.Spec) markup {
 	return markupf("`%s`", escape(strings.TrimSpace(s.cfg.CommandName+" "+v.Name+" "+v.Usage), 200))
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -21,15 +22,15 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	}
 	cmd, who := parsed.Command, s.identityOf(c.account())
 	switch {
-	case parsed.Query == incident.QueryHelp:
+	case parsed.Query == command.QueryHelp:
 		return s.help(parsed.Topic)
-	case parsed.Query == incident.QueryList:
+	case parsed.Query == command.QueryList:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, who, parsed.Filter) })
 		return s.replyOrError(ctx, m, err)
-	case parsed.Query == incident.QueryStatus:
+	case parsed.Query == command.QueryStatus:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, who, cmd.For) })
 		return s.replyOrError(ctx, m, err)
-	case parsed.Query == incident.QueryRecord:
+	case parsed.Query == command.QueryRecord:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, who, cmd.For) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.AlertRequest != nil:
@@ -76,18 +77,18 @@ func withDeadline[T any](ctx context.Context, s *Slack, read func() (T, error)) 
 }
 
 // parseCommand parses the text of a slash command.
-func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (incident.ParsedCommand, error) {
+func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (command.Parsed, error) {
 	pc, err := s.parseContext(ctx, s.identityOf(c.account()), c.Channel)
 	if err != nil {
-		return incident.ParsedCommand{}, err
+		return command.Parsed{}, err
 	}
-	return incident.ParseCommandLine(unescape(c.Text), pc)
+	return command.Parse(unescape(c.Text), pc)
 }
 
 // parseContext returns the context for parsing the input of a user in a
 // channel.
-func (s *Slack) parseContext(ctx context.Context, who incident.Identity, channel string) (incident.ParseContext, error) {
-	return withDeadline(ctx, s, func() (none incident.ParseContext, err error) {
+func (s *Slack) parseContext(ctx context.Context, who incident.Identity, channel string) (command.Context, error) {
+	return withDeadline(ctx, s, func() (none command.Context, err error) {
 		d, err := s.desk.Directory(ctx)
 		if err != nil {
 			return none, fmt.Errorf("read directory: %w", err)
@@ -97,7 +98,7 @@ func (s *Slack) parseContext(ctx context.Context, who incident.Identity, channel
 			return none, err
 		}
 		person, _ := d.Resolve(who)
-		return incident.ParseContext{Incident: id, Who: person.ID, By: who, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
+		return command.Context{Incident: id, Who: person.ID, By: who, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/sandbox/chat"
@@ -367,7 +368,7 @@ func FuzzDecodeInteraction(f *testing.F) {
 		if json.Unmarshal([]byte(in.View.PrivateMetadata), &m) != nil {
 			return
 		}
-		sub := submission{meta: m, fields: map[string]formElement{}, context: incident.ParseContext{Now: noon}}
+		sub := submission{meta: m, fields: map[string]formElement{}, context: command.Context{Now: noon}}
 		for name, elements := range in.View.State.Values {
 			if e, ok := elements[name]; ok {
 				sub.fields[name] = e

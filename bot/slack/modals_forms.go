@@ -58,7 +58,7 @@ func severityBlocks(f *formBuilder) []slack.Block {
 }
 
 func roleBlocks(f *formBuilder) []slack.Block {
-	roles := toStrings([]incident.Role{incident.Commander, incident.Scribe, incident.Communicator, incident.OperationLead, incident.SecurityLead, incident.LegalLead, incident.DPO})
+	roles := toStrings(incident.Roles())
 	if r := string(f.prefill.Role); r != "" && !slices.Contains(roles, r) {
 		roles = append(roles, r)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -84,7 +85,7 @@ func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
 // submission is the content of a submitted form.
 type submission struct {
 	meta    formMeta
-	context incident.ParseContext
+	context command.Context
 	fields  map[string]formElement // by name of the argument
 }
 
@@ -141,7 +142,7 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 		cmd.Department = incident.Department(d)
 	}
 	if when := sub.text("happened_at"); when != "" {
-		at, err := incident.ParseWhen(when, "happened_at", sub.context)
+		at, err := command.ParseWhen(when, "happened_at", sub.context)
 		if err != nil {
 			return cmd, err
 		}
@@ -199,7 +200,7 @@ func (sub submission) record() map[string]string {
 
 // fact parses the value like the typed command "fact".
 func (sub submission) fact(cmd incident.Command) (incident.Command, error) {
-	parsed, err := incident.ParseCommandLine("fact "+sub.selected("fact")+" "+sub.text("value"), sub.context)
+	parsed, err := command.Parse("fact "+sub.selected("fact")+" "+sub.text("value"), sub.context)
 	if err != nil {
 		return cmd, err
 	}

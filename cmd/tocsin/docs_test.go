@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -144,7 +145,7 @@ func checkExample(line string) error {
 	}
 	if cmd.Parent() != nil && cmd.Parent().Name() == "incident" {
 		dir := incident.Directory{People: []incident.Person{{ID: "p-ada", Name: "Ada"}}}
-		_, err := incident.ParseCommandLine(cmd.Name()+" "+incident.JoinArgs(rest), incident.ParseContext{Who: "p-ada", Directory: dir})
+		_, err := command.Parse(cmd.Name()+" "+command.JoinArgs(rest), command.Context{Who: "p-ada", Directory: dir})
 		return err
 	}
 	return cmd.ValidateArgs(rest)

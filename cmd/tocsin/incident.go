@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/templates"
 )
@@ -29,13 +30,13 @@ func incidentCommand(g *globalFlags) *cobra.Command {
 		Long: "Run any command of Slack's /incident over the control socket of the running bot. You act as the person whose `local`\n" +
 			"name in the configuration is your user name on this machine.",
 		Example: "  tocsin incident list\n  tocsin incident open sev2 customer data in a public bucket\n  tocsin incident status INC-42"})
-	for _, v := range incident.VerbSpecs() {
+	for _, v := range command.Specs() {
 		cmd.AddCommand(verbCommand(g, v))
 	}
 	return cmd
 }
 
-func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
+func verbCommand(g *globalFlags, v command.Spec) *cobra.Command {
 	var key, audience string
 	var public, noPersonalData, remove, newChannel bool
 	cmd := &cobra.Command{
@@ -62,7 +63,7 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 			if newChannel {
 				args = slices.Insert(args, afterIncident(args), "--new-channel")
 			}
-			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {
 				return fmt.Errorf("%w (the command may have been recorded: run it again with --key %s, which records it only once)", err, request.Key)

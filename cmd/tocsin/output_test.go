@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/terminal"
 	"tocsin/store"
@@ -301,7 +302,7 @@ func TestOutput_Escaped(t *testing.T) {
 	p := planter{fields: eventFields(t), kind: "opened"}
 	tested := map[string]bool{}
 	for _, asJSON := range [][]string{nil, {"--json"}} {
-		for _, v := range incident.VerbSpecs() {
+		for _, v := range command.Specs() {
 			tested["tocsin incident "+v.Name] = true
 			o.check(replies["result"], p, append([]string{"incident", v.Name, "INC-1"}, asJSON...)...)
 		}

@@ -15,6 +15,7 @@ import (
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
+	"tocsin/bot/telemetry"
 	"tocsin/bot/trail"
 	"tocsin/bot/vulnreport"
 	"tocsin/store"
@@ -22,16 +23,14 @@ import (
 
 // Bot is the assembled program.
 type Bot struct {
-	start       Config // the configuration at the start, for the keys that a reload cannot change
-	load        func() (Config, error)
-	hangup      <-chan os.Signal
-	current     atomic.Pointer[generation]
-	clock       func() time.Time
-	zone        *time.Location
-	log         *slog.Logger
-	reportError errorReporter
-	flushSentry func()
-	closeLog    func()
+	start     Config // the configuration at the start, for the keys that a reload cannot change
+	load      func() (Config, error)
+	hangup    <-chan os.Signal
+	current   atomic.Pointer[generation]
+	clock     func() time.Time
+	zone      *time.Location
+	log       *slog.Logger
+	telemetry *telemetry.Log
 
 	store        *store.Store
 	slack        *slack.Slack
@@ -43,8 +42,8 @@ type Bot struct {
 	mailbox      *vulnreport.Mailbox      // nil without sources.report.mailbox
 	reportSource *vulnreport.Source       // nil without a form and a mailbox
 	trail        *trail.Source            // nil without sources.trail
-	metrics      *metrics
-	readiness    *readiness
+	metrics      *telemetry.Metrics
+	readiness    *telemetry.Readiness
 
 	server          *http.Server
 	listener        net.Listener
@@ -121,7 +120,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { b.watchHangup(ctx) })
 	wg.Go(func() { b.endDepartures(ctx) }) // of people who left while the process was down
-	run("readiness", func() error { b.readiness.watch(ctx); return nil })
+	run("readiness", func() error { b.readiness.Watch(ctx); return nil })
 	if err := b.remind(ctx, b.clock()); err != nil { // the process may have been down at the scheduled time
 		b.log.Warn("send reminders failed", "component", "bot", "retry_in", time.Hour, "err", err)
 	}
@@ -172,8 +171,7 @@ func (b *Bot) Close() {
 		if b.store != nil {
 			_ = b.store.Close()
 		}
-		b.flushSentry()
-		b.closeLog()
+		b.telemetry.Close()
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tocsin/bot/secret"
+	"tocsin/bot/telemetry"
 )
 
 // Config is the configuration. `tocsin config example` prints one with every
@@ -171,12 +172,7 @@ type Review struct {
 }
 
 // Telemetry configures the bot's own logs and error reports.
-type Telemetry struct {
-	SentryDSN   secret.String `koanf:"sentry_dsn"`
-	LogFormat   string        `koanf:"log_format"`
-	LogLevel    string        `koanf:"log_level"`
-	Environment string        `koanf:"environment"`
-}
+type Telemetry = telemetry.Config
 
 // Defaults returns the configuration that [Load] starts from. The routing rules
 // apply only if the file has no key routing.

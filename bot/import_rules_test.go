@@ -41,8 +41,10 @@ var allowedImports = map[string][]string{
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
+	"bot/telemetry": {"bot/intake", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal"},
+
 	"bot": {"bot/incident", "bot/command", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/outbound", "bot/terminal"},
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/telemetry", "bot/terminal"},
 	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
 }
 
@@ -55,8 +57,8 @@ var libraryOwners = map[string][]string{
 	"github.com/PagerDuty/":            {"bot/pagerduty"},
 	"github.com/tink-crypto/":          {"store"},
 	"github.com/wneessen/go-mail":      {"bot/mail"},
-	"github.com/getsentry/sentry-go":   {"bot"},
-	"github.com/prometheus/":           {"bot"},
+	"github.com/getsentry/sentry-go":   {"bot/telemetry"},
+	"github.com/prometheus/":           {"bot/telemetry"},
 	"github.com/spf13/cobra":           {"cmd/tocsin"},
 	"github.com/bradleyjkemp/sigma-go": {"bot/detect"},
 }

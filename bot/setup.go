@@ -16,6 +16,7 @@ import (
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
+	"tocsin/bot/telemetry"
 	"tocsin/store"
 	"tocsin/templates"
 )
@@ -41,7 +42,7 @@ type Options struct {
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flushSentry: func() {}, closeLog: func() {}, metrics: newMetrics(), fixedSources: map[string]intake.Source{}}
+	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics(), fixedSources: map[string]intake.Source{}}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -54,11 +55,11 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		if o.LogOutput == nil {
 			o.LogOutput = os.Stderr
 		}
-		var lines io.Writer
-		lines, b.closeLog = openLog(c.Telemetry, o.LogOutput, b.metrics.countDroppedLines)
-		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, lines, b.liveRedactor()); err != nil {
+		log, err := telemetry.OpenLog(c.Telemetry, o.LogOutput, b.liveRedactor(), b.metrics)
+		if err != nil {
 			return nil, fmt.Errorf("telemetry.sentry_dsn: %w", err)
 		}
+		b.telemetry, b.log = log, log.Logger
 	}
 	if b.zone, err = time.LoadLocation(c.TimeZone); err != nil {
 		return nil, fmt.Errorf("time_zone: %w", err)
@@ -92,7 +93,7 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 		}
 	}
 	b.store, err = store.Open(ctx, store.Config{URL: b.start.Database, Keyset: keys, ReplicaID: b.start.ReplicaID,
-		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.reportError(f.Kind, f.Err) }})
+		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.telemetry.ReportError(f.Kind, f.Err) }})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -105,7 +106,7 @@ func (b *Bot) openSlack() (err error) {
 	c := b.start.Slack
 	b.slack, err = slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
 		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone, Redact: b.liveRedactor().Text,
-		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.countSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
+		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
 	return err
 }
 
@@ -201,8 +202,7 @@ func forEachPager(pagers []*pagerduty.Client, do func(*pagerduty.Client, context
 const maxHeaderBytes = 16 << 10
 
 func (b *Bot) listen(ctx context.Context) (err error) {
-	b.readiness = &readiness{metrics: b.metrics, log: b.log.With("component", "readiness"), failing: map[string]bool{},
-		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, degradedWatch: b.degradedWatch()}
+	b.readiness = b.newReadiness()
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
 	b.registerPublic(mux)
@@ -211,7 +211,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", b.readiness)
-	mux.Handle("GET /metrics", b.metrics.handler())
+	mux.Handle("GET /metrics", b.metrics.Handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 	})

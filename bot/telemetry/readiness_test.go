@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 func TestReadiness_HungPartIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang, calls := make(chan struct{}), atomic.Int32{}
-		r := &readiness{metrics: newMetrics(), log: slog.New(slog.DiscardHandler), failing: map[string]bool{}, parts: map[string]func(context.Context) error{
+		r := &Readiness{metrics: NewMetrics(), log: slog.New(slog.DiscardHandler), failing: map[string]bool{}, parts: map[string]func(context.Context) error{
 			"database": func(context.Context) error { calls.Add(1); <-hang; return nil },
 			"queue":    func(context.Context) error { return nil },
 		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { r.watch(ctx); close(done) }()
+		go func() { r.Watch(ctx); close(done) }()
 		get := func() *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
 			r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))

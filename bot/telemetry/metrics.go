@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"net/http"
@@ -15,9 +15,9 @@ import (
 	"tocsin/bot/trail"
 )
 
-// metrics holds the Prometheus metrics. It implements the Observer interfaces of
+// Metrics holds the Prometheus metrics. It implements the Observer interfaces of
 // packages intake, response, sns and trail, and is safe for concurrent use.
-type metrics struct {
+type Metrics struct {
 	registry           *prometheus.Registry
 	deliveries         *prometheus.CounterVec
 	requestTime        *prometheus.HistogramVec
@@ -38,8 +38,9 @@ type metrics struct {
 	droppedLines       prometheus.Counter
 }
 
-func newMetrics() *metrics {
-	m := &metrics{
+// NewMetrics returns metrics of the process and of the bot, all zero.
+func NewMetrics() *Metrics {
+	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_deliveries_total",
 			Help: "Total number of webhook requests, by source and outcome."}, []string{"source", "outcome"}),
@@ -81,11 +82,15 @@ func newMetrics() *metrics {
 	return m
 }
 
-func (m *metrics) countSlackRejection(status int) {
+// CountSlackRejection counts an inbound request of Slack that was rejected, by HTTP status.
+func (m *Metrics) CountSlackRejection(status int) {
 	m.slackRejected.WithLabelValues(strconv.Itoa(status)).Inc()
 }
 
-func (m *metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
+// SetSecurityTxtExpires sets when security.txt expires.
+func (m *Metrics) SetSecurityTxtExpires(at time.Time) { m.securityTxtExpires.Set(float64(at.Unix())) }
+
+func (m *Metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
 
 const (
 	// gatherTTL is how long collected values are served again. Anyone can request
@@ -94,7 +99,8 @@ const (
 	scrapeTimeout = 10 * time.Second // for a scraper that does not read
 )
 
-func (m *metrics) handler() http.Handler {
+// Handler returns the handler of /metrics.
+func (m *Metrics) Handler() http.Handler {
 	var mu sync.Mutex
 	var families []*dto.MetricFamily
 	var expires time.Time
@@ -114,18 +120,20 @@ func (m *metrics) handler() http.Handler {
 	})
 }
 
-func (m *metrics) Delivery(source string, outcome intake.Outcome, took time.Duration) {
+// Delivery implements [intake.Observer].
+func (m *Metrics) Delivery(source string, outcome intake.Outcome, took time.Duration) {
 	m.deliveries.WithLabelValues(source, string(outcome)).Inc()
 	m.requestTime.WithLabelValues(source).Observe(took.Seconds())
 }
 
 // Evicted implements [intake.AdmissionObserver].
-func (m *metrics) Evicted(r intake.Resource) { m.evictions.WithLabelValues(string(r)).Inc() }
+func (m *Metrics) Evicted(r intake.Resource) { m.evictions.WithLabelValues(string(r)).Inc() }
 
 // Refused implements [intake.AdmissionObserver].
-func (m *metrics) Refused(r intake.Resource) { m.refusals.WithLabelValues(string(r)).Inc() }
+func (m *Metrics) Refused(r intake.Resource) { m.refusals.WithLabelValues(string(r)).Inc() }
 
-func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
+// Commit implements [intake.Observer].
+func (m *Metrics) Commit(deliveries int, _ time.Duration, err error) {
 	if err != nil {
 		m.commits.WithLabelValues("failed").Inc()
 		return
@@ -134,7 +142,8 @@ func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
 	m.commitSize.Observe(float64(deliveries))
 }
 
-func (m *metrics) Decoded(source string, _ int, failed bool) {
+// Decoded implements [intake.Observer].
+func (m *Metrics) Decoded(source string, _ int, failed bool) {
 	outcome := "ok"
 	if failed {
 		outcome = "undecodable"
@@ -142,47 +151,49 @@ func (m *metrics) Decoded(source string, _ int, failed bool) {
 	m.decoded.WithLabelValues(source, outcome).Inc()
 }
 
-func (m *metrics) EffectDone(kind, outcome string, took time.Duration) {
+// EffectDone counts an attempt of an effect and its time.
+func (m *Metrics) EffectDone(kind, outcome string, took time.Duration) {
 	m.effects.WithLabelValues(kind, outcome).Inc()
 	m.effectTime.WithLabelValues(kind).Observe(took.Seconds())
 }
 
-func (m *metrics) Ingested(outcome string, n int) {
+// Ingested counts decoded deliveries by outcome.
+func (m *Metrics) Ingested(outcome string, n int) {
 	m.ingested.WithLabelValues(outcome).Add(float64(n))
 }
 
 // ConditionFailed counts conditions that could not be evaluated.
-func (m *metrics) ConditionFailed(of string) {
+func (m *Metrics) ConditionFailed(of string) {
 	m.conditionFailures.WithLabelValues(of).Inc()
 }
 
 // Certificate counts fetched and checked SNS signing certificates.
-func (m *metrics) Certificate(err error) {
+func (m *Metrics) Certificate(err error) {
 	m.operations.WithLabelValues("sns", "certificate", outcomeLabel(err)).Inc()
 }
 
 // Subscription counts attempts to confirm an SNS subscription.
-func (m *metrics) Subscription(_ string, err error) {
+func (m *Metrics) Subscription(_ string, err error) {
 	m.operations.WithLabelValues("sns", "subscription", outcomeLabel(err)).Inc()
 }
 
 // Polled counts receive requests to the trail queue.
-func (m *metrics) Polled(_ int, err error) {
+func (m *Metrics) Polled(_ int, err error) {
 	m.operations.WithLabelValues("trail", "poll", outcomeLabel(err)).Inc()
 }
 
 // Message counts messages of the trail queue.
-func (m *metrics) Message(o trail.MessageOutcome) {
+func (m *Metrics) Message(o trail.MessageOutcome) {
 	m.operations.WithLabelValues("trail", "message", string(o)).Inc()
 }
 
 // Object counts the log files that the messages announce.
-func (m *metrics) Object(o trail.ObjectOutcome, _ time.Duration) {
+func (m *Metrics) Object(o trail.ObjectOutcome, _ time.Duration) {
 	m.operations.WithLabelValues("trail", "object", string(o)).Inc()
 }
 
 // Records counts the records in the log files.
-func (m *metrics) Records(stored, skipped, malformed int) {
+func (m *Metrics) Records(stored, skipped, malformed int) {
 	for outcome, n := range map[string]int{"stored": stored, "skipped": skipped, "malformed": malformed} {
 		m.operations.WithLabelValues("trail", "record", outcome).Add(float64(n))
 	}

@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"context"
@@ -20,22 +20,22 @@ func TestDegradedWatch_NotifiesAfterDelayAndDaily(t *testing.T) {
 	sent := map[string]map[string]string{}
 	var keys []string
 	newWatch := func() *degradedWatch {
-		return &degradedWatch{clock: func() time.Time { return now }, withoutNotice: map[string]bool{"security.txt": true}, parts: map[string]func(time.Time) error{
+		return &degradedWatch{clock: func() time.Time { return now }, withoutNotice: []string{"security.txt"}, parts: map[string]func(time.Time) error{
 			"vulnerability mailbox": func(time.Time) error { return mailboxErr },
 			"security.txt":          func(time.Time) error { return errors.New("expires soon") },
-		}, send: func(_ context.Context, key string, args map[string]string) error {
+		}, send: func(_ context.Context, key, part string, since time.Time) error {
 			if notifyErr != nil {
 				return notifyErr
 			}
 			if sent[key] == nil {
 				keys = append(keys, key)
 			}
-			sent[key] = args
+			sent[key] = map[string]string{"part": part, "since": since.UTC().Format(time.RFC3339)}
 			return nil
 		}}
 	}
-	m := newMetrics()
-	r := &readiness{metrics: m, log: slog.New(slog.DiscardHandler), failing: map[string]bool{}, degradedWatch: newWatch()}
+	m := NewMetrics()
+	r := &Readiness{metrics: m, log: slog.New(slog.DiscardHandler), failing: map[string]bool{}, degradedWatch: newWatch()}
 	check := func() string {
 		r.check(t.Context())
 		w := httptest.NewRecorder()
@@ -53,7 +53,7 @@ func TestDegradedWatch_NotifiesAfterDelayAndDaily(t *testing.T) {
 		t.Errorf("got /readyz %s", got)
 	}
 	w := httptest.NewRecorder()
-	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if !strings.Contains(w.Body.String(), `tocsin_degraded{part="vulnerability mailbox"} 1`) {
 		t.Error("the gauge tocsin_degraded is not 1")
 	}

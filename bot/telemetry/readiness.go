@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// readiness checks the required parts of the bot and serves /readyz. It is safe
+// Readiness checks the required parts of the bot and serves /readyz. It is safe
 // for concurrent use.
-type readiness struct {
+type Readiness struct {
 	parts         map[string]func(context.Context) error
 	degradedWatch *degradedWatch // nil if there are no optional parts
-	metrics       *metrics
+	metrics       *Metrics
 	log           *slog.Logger
 
 	mu       sync.Mutex
@@ -30,8 +30,8 @@ const (
 	checkTimeout  = 2 * time.Second
 )
 
-// watch runs check every checkInterval until ctx ends.
-func (r *readiness) watch(ctx context.Context) {
+// Watch runs the checks every checkInterval until ctx ends.
+func (r *Readiness) Watch(ctx context.Context) {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
 	for {
@@ -47,7 +47,7 @@ func (r *readiness) watch(ctx context.Context) {
 // check runs the checks of all parts and waits up to checkTimeout. A check that
 // ignores its context and does not return in time counts as failed, and does not
 // start again before it returns.
-func (r *readiness) check(ctx context.Context) {
+func (r *Readiness) check(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -76,7 +76,7 @@ func (r *readiness) check(ctx context.Context) {
 	r.mu.Unlock()
 }
 
-func (r *readiness) startCheck(ctx context.Context, part string) chan error {
+func (r *Readiness) startCheck(ctx context.Context, part string) chan error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.inFlight == nil {
@@ -90,13 +90,13 @@ func (r *readiness) startCheck(ctx context.Context, part string) chan error {
 	return r.inFlight[part]
 }
 
-func (r *readiness) finishCheck(part string) {
+func (r *Readiness) finishCheck(part string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.inFlight, part)
 }
 
-func (r *readiness) set(ctx context.Context, part string, err error) {
+func (r *Readiness) set(ctx context.Context, part string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -120,7 +120,7 @@ func (r *readiness) set(ctx context.Context, part string, err error) {
 
 // ServeHTTP serves /readyz. It responds 200 with the names of impaired optional
 // parts, or 503 with the names of failed required parts.
-func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"bytes"
@@ -227,8 +227,8 @@ func TestOpenLog_ReportFormat(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g, dropped := newGate(), new(counter)
-			lines, closeLog := openLog(Telemetry{LogFormat: format, LogLevel: "error"}, g, dropped.drop)
-			log, _, _, err := newLogger(Telemetry{LogFormat: format, LogLevel: "info"}, lines, redact.New(redact.Options{}))
+			lines, closeLog := openLines(Config{LogFormat: format, LogLevel: "error"}, g, dropped.drop)
+			log, _, _, err := newLogger(Config{LogFormat: format, LogLevel: "info"}, lines, redact.New(redact.Options{}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"bytes"
@@ -168,9 +168,9 @@ func (w *logWriter) close() {
 	w.signal()
 }
 
-// openLog returns a writer for the lines of a logger that writes to out. onDrop
+// openLines returns a writer for the lines of a logger that writes to out. onDrop
 // counts the lines that a reader did not take. The caller must call close.
-func openLog(c Telemetry, out io.Writer, onDrop func(lines int)) (lines io.Writer, closeLog func()) {
+func openLines(c Config, out io.Writer, onDrop func(lines int)) (lines io.Writer, closeLog func()) {
 	var report bytes.Buffer // only the goroutine of the writer uses it
 	var h slog.Handler = slog.NewTextHandler(&report, nil)
 	if c.LogFormat == "json" {

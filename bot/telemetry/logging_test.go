@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 // TestLogger_BoundsSentryResponses covers Retry-After, which sentry-go obeys without
 // a limit.
 func TestLogger_BoundsSentryResponses(t *testing.T) {
-	log, _, _, err := newLogger(Telemetry{SentryDSN: secret.New("http://key@127.0.0.1:1/1")}, io.Discard, redact.New(redact.Options{}))
+	log, _, _, err := newLogger(Config{SentryDSN: secret.New("http://key@127.0.0.1:1/1")}, io.Discard, redact.New(redact.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestLogger_SendsRedactedErrorsToSentry(t *testing.T) {
 	defer server.Close()
 	var written bytes.Buffer
 	dsn := strings.Replace(server.URL, "http://", "http://canary@", 1) + "/1"
-	log, report, flush, err := newLogger(Telemetry{SentryDSN: secret.New(dsn), Environment: "test", LogFormat: "json", LogLevel: "info"}, &written, redact.New(redact.Options{}))
+	log, report, flush, err := newLogger(Config{SentryDSN: secret.New(dsn), Environment: "test", LogFormat: "json", LogLevel: "info"}, &written, redact.New(redact.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package bot
+package telemetry
 
 import (
 	"context"
@@ -10,10 +10,62 @@ import (
 	"github.com/getsentry/sentry-go"
 
 	"tocsin/bot/outbound"
+	"tocsin/bot/secret"
 )
 
-// textRedactor removes personal data and secrets from a text.
-type textRedactor interface{ Text(string) string }
+// Config configures the logs and error reports of the bot.
+type Config struct {
+	SentryDSN   secret.String `koanf:"sentry_dsn"`
+	LogFormat   string        `koanf:"log_format"`
+	LogLevel    string        `koanf:"log_level"`
+	Environment string        `koanf:"environment"`
+}
+
+// Redactor removes personal data and secrets from a text. It must be safe for
+// concurrent use.
+type Redactor interface{ Text(string) string }
+
+// Log is the log of the bot, with its reports to Sentry. A Log with only a Logger
+// reports nothing.
+type Log struct {
+	*slog.Logger
+	report errorReporter // nil without Sentry
+	flush  func()        // nil without Sentry
+	close  func()
+}
+
+// OpenLog returns a Log that writes redacted lines to out. If out blocks or fails,
+// lines are dropped and counted, and the bot continues. The caller must call
+// [Log.Close].
+func OpenLog(c Config, out io.Writer, red Redactor, m *Metrics) (l *Log, err error) {
+	l = &Log{}
+	var lines io.Writer
+	lines, l.close = openLines(c, out, m.countDroppedLines)
+	if l.Logger, l.report, l.flush, err = newLogger(c, lines, red); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// ReportError sends an error to Sentry, redacted. It is for errors that do not belong
+// in the log because they may quote responses of external systems.
+func (l *Log) ReportError(component string, err error) {
+	if l.report != nil {
+		l.report(component, err)
+	}
+}
+
+// Close waits up to 2 seconds for pending reports and up to 2 seconds for the reader
+// of the log. Later lines are dropped.
+func (l *Log) Close() {
+	if l.flush != nil {
+		l.flush()
+	}
+	if l.close != nil {
+		l.close()
+	}
+}
 
 // sentryHandler is a [slog.Handler] that also sends records of level error to
 // Sentry. The client redacts every report, see redactReport.
@@ -26,7 +78,7 @@ type sentryHandler struct {
 // redactReport redacts every text of a report, just before it is sent. It keeps only
 // the parts that it knows: a new part of a report, such as a breadcrumb of an
 // integration, does not leave.
-func redactReport(e *sentry.Event, red textRedactor) *sentry.Event {
+func redactReport(e *sentry.Event, red Redactor) *sentry.Event {
 	out := sentry.NewEvent()
 	out.EventID, out.Timestamp, out.Level, out.Platform, out.Sdk = e.EventID, e.Timestamp, e.Level, e.Platform, e.Sdk
 	out.Environment, out.Release, out.ServerName = e.Environment, e.Release, e.ServerName
@@ -52,7 +104,7 @@ func redactReport(e *sentry.Event, red textRedactor) *sentry.Event {
 
 // redactValue returns numbers and booleans unchanged, and every other value as redacted
 // text.
-func redactValue(value any, red textRedactor) any {
+func redactValue(value any, red Redactor) any {
 	switch value.(type) {
 	case bool, int, int64, float64:
 		return value
@@ -60,8 +112,7 @@ func redactValue(value any, red textRedactor) any {
 	return red.Text(fmt.Sprint(value))
 }
 
-// errorReporter sends an error to Sentry, redacted. It is for errors that do
-// not belong in the log because they may quote responses of external systems.
+// errorReporter sends an error to Sentry, redacted.
 type errorReporter func(component string, err error)
 
 // maxSentryResponse is the maximum size of a response of Sentry, in bytes.
@@ -70,7 +121,7 @@ const maxSentryResponse = 1 << 20
 // newLogger returns a logger that writes redacted records to out. With a DSN it
 // also sends records of level error to Sentry. flush waits up to 2 seconds for
 // pending reports.
-func newLogger(c Telemetry, out io.Writer, red textRedactor) (log *slog.Logger, report errorReporter, flush func(), err error) {
+func newLogger(c Config, out io.Writer, red Redactor) (log *slog.Logger, report errorReporter, flush func(), err error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // Validate checks the level. The zero value is info.
 	options := &slog.HandlerOptions{Level: level}
@@ -80,7 +131,7 @@ func newLogger(c Telemetry, out io.Writer, red textRedactor) (log *slog.Logger, 
 	}
 	h = &redactingHandler{Handler: h, redact: red}
 	if c.SentryDSN.IsZero() {
-		return slog.New(h), func(string, error) {}, func() {}, nil
+		return slog.New(h), nil, nil, nil
 	}
 	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
 		AttachStacktrace: true, HTTPTransport: outbound.NewTransport(outbound.Limits{MaxResponse: maxSentryResponse}),
@@ -141,7 +192,7 @@ func (r *sentryHandler) WithGroup(name string) slog.Handler {
 // people.
 type redactingHandler struct {
 	slog.Handler
-	redact textRedactor
+	redact Redactor
 }
 
 // Handle redacts the message and the attributes of the record.

@@ -103,7 +103,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		})
 	}
 	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.admission.Listener(b.listener))) })
-	controls := b.control().server()
+	controls := b.control().HTTP()
 	controls.ErrorLog = b.server.ErrorLog
 	if b.controlListener != nil {
 		run("control socket", func() error { return ignoreServerClosed(controls.Serve(b.controlListener)) })

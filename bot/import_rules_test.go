@@ -41,11 +41,12 @@ var allowedImports = map[string][]string{
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
-	"bot/telemetry": {"bot/intake", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal"},
+	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "store"},
+	"bot/telemetry": {"bot/incident", "bot/intake", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal"},
 
-	"bot": {"bot/incident", "bot/command", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/telemetry", "bot/terminal"},
-	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
+	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/control", "bot/telemetry"},
+	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
 }
 
 // libraryOwners lists the only packages that may import a library.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"tocsin/bot/command"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
@@ -327,10 +328,10 @@ func TestSlackOutsider_OtherWorkspace(t *testing.T) {
 // contain no names.
 func TestControlOutsider(t *testing.T) {
 	e := newSlackOutsiders(t)
-	c := &control{current: func() *generation { return &generation{desk: e.desk} }, store: e.store, zone: time.UTC, now: time.Now}
+	c := control.NewServer(control.Options{Desk: func() control.Desk { return e.desk }, Store: e.store, Zone: time.UTC, Clock: time.Now})
 	mallory := incident.Identity{Provider: incident.ProviderLocal, ID: "mallory"}
 	ask := func(command string) (string, error) {
-		reply, err := c.incident(t.Context(), mallory, ControlRequest{Command: command, Key: "cli/" + command})
+		reply, err := c.Incident(t.Context(), mallory, control.Request{Command: command, Key: "cli/" + command})
 		out, _ := json.Marshal(reply)
 		return string(out), err
 	}
@@ -360,12 +361,10 @@ func TestControlAdministrator_NamesAReplacement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &control{current: func() *generation { return &generation{desk: desk} }, store: e.store, zone: time.UTC, now: time.Now}
+	c := control.NewServer(control.Options{Desk: func() control.Desk { return desk }, Store: e.store, Zone: time.UTC, Clock: time.Now})
 	root := incident.Identity{Provider: incident.ProviderLocal, ID: "root"}
-	ask := func(command string) (ControlReply, error) {
-		reply, err := c.incident(t.Context(), root, ControlRequest{Command: command, Key: "cli/" + command})
-		out, _ := reply.(ControlReply)
-		return out, err
+	ask := func(command string) (control.Reply, error) {
+		return c.Incident(t.Context(), root, control.Request{Command: command, Key: "cli/" + command})
 	}
 	reply, err := ask("replacement INC-1 legal ada because the only signer is a suspect")
 	if err != nil || len(reply.Result.Events) != 1 || reply.Names["ada"] == "" {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
 )
@@ -44,36 +45,6 @@ func (r *reloads) Err() error {
 	return r.err
 }
 
-// ReloadReport is the state of the configuration of a running process.
-type ReloadReport struct {
-	LoadedAt time.Time `json:"loaded_at"` // when the configuration in force was loaded
-	// Changed are the keys that the last reload changed.
-	Changed []string `json:"changed,omitempty"`
-	// Error is why the last reload was refused, and FailedAt when the first of
-	// the refused reloads was. Empty if the file is in force.
-	Error    string    `json:"error,omitempty"`
-	FailedAt time.Time `json:"failed_at,omitzero"`
-	// Left are the people who left the configuration, with everything they held:
-	// after a reload those whom it removed, in a status all of them.
-	Left []incident.FormerPerson `json:"left,omitempty"`
-}
-
-func (b *Bot) control() *control {
-	return &control{current: b.current.Load, store: b.store, edge: b.edge, zone: b.zone, now: b.clock, reload: b.reload, status: b.reloadStatus}
-}
-
-func (c *control) reloadConfig(ctx context.Context, by incident.Identity, _ ControlRequest) (any, error) {
-	report, err := c.reload(context.WithoutCancel(ctx), by) // a client that hangs up does not stop it halfway
-	if err != nil {
-		return nil, incident.Invalid("configuration", "the old configuration stays in force. %s", err)
-	}
-	return report, nil
-}
-
-func (c *control) reloadStatus(ctx context.Context, _ incident.Identity, _ ControlRequest) (any, error) {
-	return c.status(ctx)
-}
-
 // watchHangup reloads the configuration at each hangup until ctx ends.
 func (b *Bot) watchHangup(ctx context.Context) {
 	for {
@@ -94,7 +65,7 @@ func (b *Bot) Reload(ctx context.Context) error {
 	return err
 }
 
-func (b *Bot) reload(ctx context.Context, by incident.Identity) (ReloadReport, error) {
+func (b *Bot) reload(ctx context.Context, by incident.Identity) (control.ReloadReport, error) {
 	changed, err := b.replaceGeneration(ctx)
 	b.reloads.set(b.clock(), err)
 	reason := "changed: " + strings.Join(changed, ", ")
@@ -108,9 +79,9 @@ func (b *Bot) reload(ctx context.Context, by incident.Identity) (ReloadReport, e
 		b.log.Error("audit reload failed", "component", "bot", "err", auditErr)
 	}
 	if err != nil {
-		return ReloadReport{}, err
+		return control.ReloadReport{}, err
 	}
-	report := ReloadReport{Changed: changed, Left: b.endDepartures(ctx)}
+	report := control.ReloadReport{Changed: changed, Left: b.endDepartures(ctx)}
 	b.reloads.mu.Lock()
 	report.LoadedAt = b.reloads.loadedAt
 	b.reloads.mu.Unlock()
@@ -149,14 +120,14 @@ func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, err erro
 }
 
 // reloadStatus returns the state of the configuration and all former people.
-func (b *Bot) reloadStatus(ctx context.Context) (ReloadReport, error) {
+func (b *Bot) reloadStatus(ctx context.Context) (control.ReloadReport, error) {
 	dir, err := b.Desk().Directory(ctx)
 	if err != nil {
-		return ReloadReport{}, fmt.Errorf("read directory: %w", err)
+		return control.ReloadReport{}, fmt.Errorf("read directory: %w", err)
 	}
 	b.reloads.mu.Lock()
 	defer b.reloads.mu.Unlock()
-	report := ReloadReport{LoadedAt: b.reloads.loadedAt, FailedAt: b.reloads.failedAt, Left: dir.Former}
+	report := control.ReloadReport{LoadedAt: b.reloads.loadedAt, FailedAt: b.reloads.failedAt, Left: dir.Former}
 	if b.reloads.err != nil {
 		report.Error = b.reloads.err.Error()
 	}

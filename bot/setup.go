@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
@@ -125,7 +126,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	if err != nil {
 		return err
 	}
-	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: c.administrators(),
+	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Administrators),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
@@ -213,7 +214,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	mux.Handle("GET /readyz", b.readiness)
 	mux.Handle("GET /metrics", b.metrics.Handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
+		intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 	})
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
@@ -222,7 +223,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if path := b.start.ControlPath(); path != "" {
-		if b.controlListener, err = listenControl(path, b.start.ControlGroup); err != nil {
+		if b.controlListener, err = control.Listen(path, b.start.ControlGroup); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
 	"tocsin/playbooks"
@@ -105,6 +106,13 @@ func (c Config) validateAdapters(f *ConfigErrors) {
 		f.add("mail.tls", "unknown mode. Write mandatory, implicit, opportunistic or none")
 	}
 	validateAddresses("mail.postmortems", m.Postmortems, f)
+}
+
+// validateLocal adds an error for a local user that does not identify one person.
+func validateLocal(key, name string, f *ConfigErrors) {
+	if err := control.CheckUser(name); err != nil {
+		f.add(key, "%v", err)
+	}
 }
 
 func (c Config) countMailSteps() (n int) {

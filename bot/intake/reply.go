@@ -23,8 +23,15 @@ type reply struct {
 	retryAfter time.Duration // only for status 429, because status 503 always has 5 s
 }
 
-func (r reply) write(w http.ResponseWriter) {
+// WriteError writes an error as JSON: {"error": {"code", "message"}}, with the field if
+// the error has one.
+func WriteError(w http.ResponseWriter, status int, e *incident.Error) {
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]*incident.Error{"error": e}) // fails only if the client disconnected
+}
+
+func (r reply) write(w http.ResponseWriter) {
 	switch r.status {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
@@ -35,19 +42,13 @@ func (r reply) write(w http.ResponseWriter) {
 	case http.StatusRequestEntityTooLarge:
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 	}
-	w.WriteHeader(r.status)
 	if r.status == http.StatusAccepted {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(r.status)
 		_, _ = io.WriteString(w, "{\"status\":\"accepted\"}\n") // fails only if the sender disconnected
 		return
 	}
-	var body struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	body.Error.Code, body.Error.Message = r.code, r.message
-	_ = json.NewEncoder(w).Encode(body) // fails only if the sender disconnected
+	WriteError(w, r.status, &incident.Error{Code: incident.Code(r.code), Sentence: incident.Say("%s", r.message)})
 }
 
 // verifyError turns an error of [Source.Verify] into a reply. Errors that the

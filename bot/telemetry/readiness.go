@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 )
 
 // Readiness checks the required parts of the bot and serves /readyz. It is safe
@@ -123,8 +126,8 @@ func (r *Readiness) set(ctx context.Context, part string, err error) {
 func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
 	if len(r.failing) == 0 {
+		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(struct {
 			Status   string   `json:"status"`
 			Degraded []string `json:"degraded,omitempty"`
@@ -138,6 +141,5 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		}
 		message += "the " + part + " does not respond"
 	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": "not_ready", "message": message}})
+	intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "not_ready", Sentence: incident.Say("%s", message)})
 }

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/sandbox/feed"
@@ -284,7 +284,7 @@ func TestReplayOut_AppliesRestriction(t *testing.T) {
 				t.Fatal(err)
 			}
 			for line := range strings.Lines(string(raw)) {
-				var d bot.Recorded
+				var d control.Recorded
 				if err := json.Unmarshal([]byte(line), &d); err != nil || d.Check() != nil || d.Source != "cloudtrail" {
 					t.Errorf("got line %.200s, %v", line, err)
 				}

@@ -27,7 +27,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
@@ -376,11 +376,11 @@ func (s *botProcess) mustRun(args ...string) string {
 }
 
 // sendCommand sends a command over the control socket, as the command line does.
-func (s *botProcess) sendCommand(command string) (bot.ControlReply, error) {
+func (s *botProcess) sendCommand(command string) (control.Reply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	var reply bot.ControlReply
-	err := bot.NewClient(s.socket).Do(ctx, "incident", bot.ControlRequest{Command: command}, &reply)
+	var reply control.Reply
+	err := control.NewClient(s.socket).Do(ctx, "incident", control.Request{Command: command}, &reply)
 	return reply, err
 }
 

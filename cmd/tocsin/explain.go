@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 )
 
 // explainCommand is `tocsin incident explain` at the top level, because an alert or
@@ -31,8 +31,8 @@ func explainCommand(g *globalFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var reply bot.ControlReply
-			if err := client.Do(cmd.Context(), "incident", bot.ControlRequest{Command: "explain " + args[0]}, &reply); err != nil {
+			var reply control.Reply
+			if err := client.Do(cmd.Context(), "incident", control.Request{Command: "explain " + args[0]}, &reply); err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if g.json {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 )
 
 // FuzzRecording reads arbitrary files as `tocsin replay` does. Every delivery must
@@ -19,7 +19,7 @@ import (
 func FuzzRecording(f *testing.F) {
 	line := func(body string) string {
 		sum := sha256.Sum256([]byte(body))
-		b, err := json.Marshal(bot.Recorded{Source: "sentry", ID: "d", Body: []byte(body), SHA256: hex.EncodeToString(sum[:])})
+		b, err := json.Marshal(control.Recorded{Source: "sentry", ID: "d", Body: []byte(body), SHA256: hex.EncodeToString(sum[:])})
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -34,8 +34,8 @@ func FuzzRecording(f *testing.F) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		read := func() (out []bot.Recorded, message string) {
-			err := readRecording(file, source, func(d bot.Recorded) error {
+		read := func() (out []control.Recorded, message string) {
+			err := readRecording(file, source, func(d control.Recorded) error {
 				d.Received = d.Received.UTC()
 				out = append(out, d)
 				return nil

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot"
 	"tocsin/bot/command"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/templates"
 )
@@ -47,7 +47,7 @@ func verbCommand(g *globalFlags, v command.Spec) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var reply bot.ControlReply
+			var reply control.Reply
 			if public {
 				args = slices.Insert(args, 0, "--public")
 			}
@@ -63,7 +63,7 @@ func verbCommand(g *globalFlags, v command.Spec) *cobra.Command {
 			if newChannel {
 				args = slices.Insert(args, afterIncident(args), "--new-channel")
 			}
-			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			request := control.Request{Command: strings.TrimSpace(v.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {
 				return fmt.Errorf("%w (the command may have been recorded: run it again with --key %s, which records it only once)", err, request.Key)
@@ -99,7 +99,7 @@ func verbCommand(g *globalFlags, v command.Spec) *cobra.Command {
 // replyLost reports whether the command was sent to the bot but the reply was lost.
 func replyLost(err error) bool {
 	var refused *incident.Error
-	return err != nil && !errors.As(err, &refused) && !errors.Is(err, bot.ErrNotRunning) && !errors.Is(err, bot.ErrSocketDenied)
+	return err != nil && !errors.As(err, &refused) && !errors.Is(err, control.ErrNotRunning) && !errors.Is(err, control.ErrDenied)
 }
 
 // afterIncident returns the index after a leading incident such as INC-42.
@@ -121,7 +121,7 @@ func (g *globalFlags) replyError(w io.Writer, err error) error {
 }
 
 // show prints a reply as text.
-func show(w io.Writer, r bot.ControlReply) error {
+func show(w io.Writer, r control.Reply) error {
 	switch {
 	case r.Help != "":
 		return writeText(w, r.Help)

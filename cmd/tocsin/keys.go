@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/outbound"
 	"tocsin/bot/terminal"
 	"tocsin/store"
@@ -29,8 +30,8 @@ func keysCommand(g *globalFlags) *cobra.Command {
 			if prune {
 				words = "prune"
 			}
-			var done bot.Rotated
-			err := g.callOrOpen(cmd.Context(), "rotate", bot.ControlRequest{Command: words}, &done, func(ctx context.Context, s *store.Store) (err error) {
+			var done control.Rotated
+			err := g.callOrOpen(cmd.Context(), "rotate", control.Request{Command: words}, &done, func(ctx context.Context, s *store.Store) (err error) {
 				done.Resealed, err = s.Rotate(ctx, prune)
 				return err
 			})
@@ -64,7 +65,7 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 			"decrypt. The exit status is 1 if a check fails.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v store.Verification
-			err := g.callOrOpen(cmd.Context(), "verify", bot.ControlRequest{}, &v, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.callOrOpen(cmd.Context(), "verify", control.Request{}, &v, func(ctx context.Context, s *store.Store) (err error) {
 				v, err = s.Verify(ctx)
 				return err
 			})
@@ -86,16 +87,16 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 
 // callOrOpen sends a request to the running bot and decodes the reply into out. If
 // no bot is running, it opens the database and calls offline instead.
-func (g *globalFlags) callOrOpen(ctx context.Context, name string, request bot.ControlRequest, out any, offline func(context.Context, *store.Store) error) error {
+func (g *globalFlags) callOrOpen(ctx context.Context, name string, request control.Request, out any, offline func(context.Context, *store.Store) error) error {
 	if g.socket != "" {
-		return bot.NewClient(g.socket).Do(ctx, name, request, out)
+		return control.NewClient(g.socket).Do(ctx, name, request, out)
 	}
 	c, err := bot.Load(g.config)
 	if err != nil {
 		return err
 	}
-	err = bot.NewClient(c.ControlPath()).Do(ctx, name, request, out)
-	if !errors.Is(err, bot.ErrNotRunning) {
+	err = control.NewClient(c.ControlPath()).Do(ctx, name, request, out)
+	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
 	keys, err := store.LoadKeyset(c.KeysetFile)

@@ -23,6 +23,7 @@ import (
 
 	"tocsin/bot"
 	"tocsin/bot/command"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/terminal"
 	"tocsin/store"
@@ -255,31 +256,31 @@ func planted[T any](p planter) any {
 // replies are the possible replies to `tocsin incident`.
 var replies = map[string]func(planter) any{
 	"list": func(p planter) any {
-		return bot.ControlReply{List: planted[[]incident.Summary](p).(*[]incident.Summary), Names: plantedNames(p)}
+		return control.Reply{List: planted[[]incident.Summary](p).(*[]incident.Summary), Names: plantedNames(p)}
 	},
 	"view": func(p planter) any {
-		return bot.ControlReply{View: planted[incident.View](p).(*incident.View), Names: plantedNames(p)}
+		return control.Reply{View: planted[incident.View](p).(*incident.View), Names: plantedNames(p)}
 	},
 	"result": func(p planter) any {
-		return bot.ControlReply{Result: planted[incident.Result](p).(*incident.Result), Names: plantedNames(p)}
+		return control.Reply{Result: planted[incident.Result](p).(*incident.Result), Names: plantedNames(p)}
 	},
 	"no change": func(p planter) any {
 		r := planted[incident.Result](p).(*incident.Result)
 		r.Events = nil
-		return bot.ControlReply{Result: r, Names: plantedNames(p)}
+		return control.Reply{Result: r, Names: plantedNames(p)}
 	},
 	"explanation": func(p planter) any {
-		return bot.ControlReply{Alerts: planted[incident.AlertResult](p).(*incident.AlertResult), Names: plantedNames(p)}
+		return control.Reply{Alerts: planted[incident.AlertResult](p).(*incident.AlertResult), Names: plantedNames(p)}
 	},
 	"suppressed": func(p planter) any {
 		a := planted[incident.AlertResult](p).(*incident.AlertResult)
 		a.Explanation = nil
-		return bot.ControlReply{Alerts: a, Names: plantedNames(p)}
+		return control.Reply{Alerts: a, Names: plantedNames(p)}
 	},
 	"windows": func(p planter) any {
 		a := planted[incident.AlertResult](p).(*incident.AlertResult)
 		a.Explanation, a.Disposition = nil, ""
-		return bot.ControlReply{Alerts: a, Names: plantedNames(p)}
+		return control.Reply{Alerts: a, Names: plantedNames(p)}
 	},
 }
 
@@ -316,9 +317,9 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(replies["explanation"], p, append([]string{"explain", "A1"}, asJSON...)...)
 		o.check(planted[store.Verification], p, append([]string{"verify"}, asJSON...)...)
 		o.check(planted[[]store.Tombstone], p, append([]string{"retention"}, asJSON...)...)
-		o.check(planted[bot.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
-		o.check(planted[bot.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
-		o.check(planted[bot.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
+		o.check(planted[control.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
+		o.check(planted[control.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
+		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 	}
 	refused := func(p planter) any {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}

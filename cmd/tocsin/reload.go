@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/terminal"
 )
@@ -27,7 +28,7 @@ func reloadCommand(g *globalFlags) *cobra.Command {
 			var invalid bot.ConfigErrors
 			if errors.As(err, &invalid) { // the bot reports the errors, and this command needs only the socket
 				c, _ := bot.Load(g.config)
-				client, err = bot.NewClient(c.ControlPath()), nil
+				client, err = control.NewClient(c.ControlPath()), nil
 			}
 			if err != nil {
 				return err
@@ -36,8 +37,8 @@ func reloadCommand(g *globalFlags) *cobra.Command {
 			if status {
 				name = "reload-status"
 			}
-			var report bot.ReloadReport
-			if err := client.Do(cmd.Context(), name, bot.ControlRequest{}, &report); err != nil {
+			var report control.ReloadReport
+			if err := client.Do(cmd.Context(), name, control.Request{}, &report); err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if err := g.print(cmd.OutOrStdout(), report, reloadText(report, status)); err != nil || report.Error == "" {
@@ -50,7 +51,7 @@ func reloadCommand(g *globalFlags) *cobra.Command {
 	return cmd
 }
 
-func reloadText(r bot.ReloadReport, status bool) string {
+func reloadText(r control.ReloadReport, status bool) string {
 	lines := []string{"configuration loaded at " + r.LoadedAt.UTC().Format(time.RFC3339)}
 	switch {
 	case status && r.Error != "":

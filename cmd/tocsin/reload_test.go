@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/sandbox/feed"
 	"tocsin/store/storetest"
@@ -25,7 +25,7 @@ func (s *botProcess) hangup() {
 
 // reloadStatus returns what `tocsin reload --status` prints. It exits with 1 after
 // a refused reload.
-func (s *botProcess) reloadStatus() (report bot.ReloadReport) {
+func (s *botProcess) reloadStatus() (report control.ReloadReport) {
 	s.t.Helper()
 	out, _ := s.run("reload", "--status", "--json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil {

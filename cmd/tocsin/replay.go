@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/store"
 )
 
@@ -77,12 +78,12 @@ func replayCommand(g *globalFlags) *cobra.Command {
 
 // run replays stored deliveries or files, to the running bot, to a file or to
 // another instance. It returns how many deliveries were replayed.
-func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, error) {
+func (r *replayOptions) run(ctx context.Context, files []string) (control.Replayed, error) {
 	if (r.since == "") == (len(files) == 0) {
-		return bot.Replayed{}, errors.New("name either files or, for stored deliveries, --since")
+		return control.Replayed{}, errors.New("name either files or, for stored deliveries, --since")
 	}
 	if r.out != "" && len(files) > 0 {
-		return bot.Replayed{}, errors.New("--out requires --since, because it writes stored deliveries")
+		return control.Replayed{}, errors.New("--out requires --since, because it writes stored deliveries")
 	}
 	var c bot.Config
 	client, err := r.client()
@@ -90,17 +91,17 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 		c, err = bot.Load(r.config)
 	}
 	if err != nil {
-		return bot.Replayed{}, err
+		return control.Replayed{}, err
 	}
 	if r.since != "" && r.out == "" && r.to == "" {
 		return r.reprocess(ctx, client)
 	}
 	sink, err := r.sink(ctx, client, c.Sources)
 	if err != nil {
-		return bot.Replayed{}, err
+		return control.Replayed{}, err
 	}
 	n, leftOut := 0, 0
-	each := func(d bot.Recorded) error {
+	each := func(d control.Recorded) error {
 		if err := sink.write(d); err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 		}
 	}
 	err = errors.Join(err, sink.close(err == nil))
-	return bot.Replayed{Deliveries: n, LeftOut: leftOut}, err
+	return control.Replayed{Deliveries: n, LeftOut: leftOut}, err
 }
 
 func countDeliveries(n int) string {
@@ -130,8 +131,8 @@ func countDeliveries(n int) string {
 }
 
 // reprocess makes the running bot process its stored deliveries again.
-func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.Replayed, error) {
-	var done bot.Replayed
+func (r *replayOptions) reprocess(ctx context.Context, client *control.Client) (control.Replayed, error) {
+	var done control.Replayed
 	span, err := r.filter(time.Now())
 	if err != nil {
 		return done, err
@@ -140,7 +141,7 @@ func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.
 	if r.asNew {
 		name = "replay-as-new"
 	}
-	return done, client.Do(ctx, name, bot.ControlRequest{Filter: &span, Reason: r.reason}, &done)
+	return done, client.Do(ctx, name, control.Request{Filter: &span, Reason: r.reason}, &done)
 }
 
 func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
@@ -174,11 +175,11 @@ func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 // sink is a destination of deliveries. complete reports whether all deliveries were
 // written. If not, close discards an unfinished file.
 type sink struct {
-	write func(bot.Recorded) error
+	write func(control.Recorded) error
 	close func(complete bool) error
 }
 
-func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bot.Sources) (sink, error) {
+func (r *replayOptions) sink(ctx context.Context, client *control.Client, sources bot.Sources) (sink, error) {
 	path, socket := strings.CutPrefix(r.to, "unix:")
 	switch {
 	case r.out != "":
@@ -186,25 +187,25 @@ func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bo
 	case socket && len(r.secrets) > 0:
 		return sink{}, errors.New("--secret is only for a URL, because the operating system identifies you on a control socket")
 	case socket:
-		client = bot.NewClient(path)
+		client = control.NewClient(path)
 	case r.to != "":
 		return newInstanceSink(ctx, r.to, r.secrets, sources, r.asNew)
 	}
-	var batch []bot.Recorded
+	var batch []control.Recorded
 	size := 0
 	send := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		var done bot.Replayed
-		err := client.Do(ctx, "deliver", bot.ControlRequest{Recorded: batch, AsNew: r.asNew, Reason: r.reason}, &done)
+		var done control.Replayed
+		err := client.Do(ctx, "deliver", control.Request{Recorded: batch, AsNew: r.asNew, Reason: r.reason}, &done)
 		batch, size = nil, 0
 		if err != nil && socket {
 			err = fmt.Errorf("--to %s: %w", r.to, err)
 		}
 		return err
 	}
-	return sink{close: func(bool) error { return send() }, write: func(d bot.Recorded) error {
+	return sink{close: func(bool) error { return send() }, write: func(d control.Recorded) error {
 		batch, size = append(batch, d), size+len(d.Body)
 		if size < 4<<20 && len(batch) < 500 {
 			return nil
@@ -223,7 +224,7 @@ func newFileSink(name string) (sink, error) {
 	w := bufio.NewWriter(f)
 	encoder := json.NewEncoder(w)
 	return sink{
-		write: func(d bot.Recorded) error { return encoder.Encode(d) },
+		write: func(d control.Recorded) error { return encoder.Encode(d) },
 		close: func(complete bool) error {
 			if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil || !complete {
 				return errors.Join(err, os.Remove(name+".part"))
@@ -236,7 +237,7 @@ func newFileSink(name string) (sink, error) {
 // readRecording calls each for every delivery in a recording. If source is set, it
 // skips deliveries of other sources. A file that is not a recording is read as one
 // bare body of source.
-func readRecording(name, source string, each func(bot.Recorded) error) error {
+func readRecording(name, source string, each func(control.Recorded) error) error {
 	raw, err := os.Open(name)
 	if err != nil {
 		return err
@@ -244,7 +245,7 @@ func readRecording(name, source string, each func(bot.Recorded) error) error {
 	defer func() { _ = raw.Close() }()
 	in := json.NewDecoder(raw)
 	for n := 1; ; n++ {
-		var d bot.Recorded
+		var d control.Recorded
 		switch err := in.Decode(&d); {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -266,7 +267,7 @@ func readRecording(name, source string, each func(bot.Recorded) error) error {
 
 // readBody calls each with a delivery made of a bare body. It sets the headers that
 // a bare body lacks and the source's decoder needs.
-func readBody(name, source string, each func(bot.Recorded) error) error {
+func readBody(name, source string, each func(control.Recorded) error) error {
 	if source == "" {
 		return fmt.Errorf("%s is not a recording (to replay a bare body, name its source with --source)", name)
 	}
@@ -278,7 +279,7 @@ func readBody(name, source string, each func(bot.Recorded) error) error {
 	if !isJSON && source != "report" {
 		return fmt.Errorf("%s is not a JSON document", name)
 	}
-	d := bot.Recorded{Source: source, Body: body, Received: time.Now()}
+	d := control.Recorded{Source: source, Body: body, Received: time.Now()}
 	sum := sha256.Sum256(body)
 	d.SHA256 = hex.EncodeToString(sum[:])
 	switch {

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
@@ -242,7 +242,7 @@ func (s *botProcess) writeFile(name, text string) string {
 // sender.
 func recordedLine(t *testing.T, source, body string) string {
 	t.Helper()
-	line, err := json.Marshal(bot.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
+	line, err := json.Marshal(control.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
 	if err != nil {
 		t.Fatal(err)
 	}

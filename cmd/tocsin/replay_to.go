@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/outbound"
 )
 
@@ -124,7 +125,7 @@ func newInstanceSink(ctx context.Context, to string, given []string, sources bot
 		}
 		i.secrets[source] = secret
 	}
-	return sink{close: func(bool) error { return nil }, write: func(d bot.Recorded) error { return i.send(ctx, d) }}, nil
+	return sink{close: func(bool) error { return nil }, write: func(d control.Recorded) error { return i.send(ctx, d) }}, nil
 }
 
 // isLoopback reports whether traffic to host stays on this machine.
@@ -145,7 +146,7 @@ func (i *remoteInstance) checkSource(source string) error {
 	return nil
 }
 
-func (i *remoteInstance) send(ctx context.Context, d bot.Recorded) error {
+func (i *remoteInstance) send(ctx context.Context, d control.Recorded) error {
 	if err := i.checkSource(d.Source); err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (i *remoteInstance) send(ctx context.Context, d bot.Recorded) error {
 
 // post sends one delivery. If a retry makes sense, wait is the time until then, and
 // otherwise 0.
-func (i *remoteInstance) post(ctx context.Context, secret, id string, d bot.Recorded) (wait time.Duration, err error) {
+func (i *remoteInstance) post(ctx context.Context, secret, id string, d control.Recorded) (wait time.Duration, err error) {
 	target := i.hooks.JoinPath(d.Source).String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(d.Body))
 	if err != nil {

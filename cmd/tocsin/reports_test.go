@@ -17,7 +17,7 @@ import (
 	"github.com/emersion/go-imap/client"
 	"github.com/emersion/go-imap/server"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
@@ -272,7 +272,7 @@ func TestReplay_ReportNotAcknowledged(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		at := time.Now().UTC().Format(time.RFC3339)
 		var recording strings.Builder
-		for _, r := range []bot.Recorded{
+		for _, r := range []control.Recorded{
 			{Source: "report", ID: "mail:1", Header: map[string]string{"X-Report-Via": "mail", "X-Report-At": at}, Body: []byte(strings.Join(annReport, "\r\n"))},
 			{Source: "report", ID: "form:1", Header: map[string]string{"X-Report-Via": "form", "X-Report-At": at},
 				Body: []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"cora@example.org","description":"It is open."}`)},

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot"
+	"tocsin/bot/control"
 	"tocsin/store"
 )
 
@@ -22,7 +22,7 @@ func retentionCommand(g *globalFlags) *cobra.Command {
 			"retention period is never deleted.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []store.Tombstone
-			err := g.callOrOpen(cmd.Context(), "retention", bot.ControlRequest{}, &list, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.callOrOpen(cmd.Context(), "retention", control.Request{}, &list, func(ctx context.Context, s *store.Store) (err error) {
 				list, err = s.Tombstones(ctx, maxTombstones)
 				return err
 			})

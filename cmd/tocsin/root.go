@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/control"
 )
 
 // globalFlags are the flags of every subcommand.
@@ -21,15 +22,15 @@ type globalFlags struct {
 
 // client returns a client of the control socket. With --socket it needs no
 // configuration, which only the user of the bot may be able to read.
-func (g *globalFlags) client() (*bot.Client, error) {
+func (g *globalFlags) client() (*control.Client, error) {
 	if g.socket != "" {
-		return bot.NewClient(g.socket), nil
+		return control.NewClient(g.socket), nil
 	}
 	c, err := bot.Load(g.config)
 	if err != nil {
 		return nil, err
 	}
-	return bot.NewClient(c.ControlPath()), nil
+	return control.NewClient(c.ControlPath()), nil
 }
 
 func rootCommand() *cobra.Command {

@@ -1,4 +1,4 @@
-package bot
+package control
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 )
 
 // access is who may use an operation of the control socket. The zero value lets
@@ -33,23 +34,28 @@ type operation struct {
 	access  access
 	command string // of tocsin, for administrators
 	maxBody int64
-	do      func(*control, context.Context, incident.Identity, ControlRequest) (any, error)
-	stream  func(*control, http.ResponseWriter, *http.Request, incident.Identity, ControlRequest)
+	do      func(*Server, context.Context, incident.Identity, Request) (any, error)
+	stream  func(*Server, http.ResponseWriter, *http.Request, incident.Identity, Request)
 }
 
 // operations are all operations of the control socket by name. The server serves
 // only these.
 var operations = map[string]operation{
-	"incident":      {access: accessEverybody, maxBody: maxCommandRequest, do: (*control).incident},
-	"verify":        {access: accessAdministrators, command: "verify", maxBody: maxCommandRequest, do: (*control).verify},
-	"rotate":        {access: accessAdministrators, command: "keys rotate", maxBody: maxCommandRequest, do: (*control).rotate},
-	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*control).retention},
-	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*control).reloadConfig},
-	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*control).reloadStatus},
-	"reprocess":     {access: accessAdministrators, command: "replay --since", maxBody: maxCommandRequest, do: (*control).reprocess},
-	"replay-as-new": {access: accessAdministrators, command: "replay --as-new", maxBody: maxCommandRequest, do: (*control).replayAsNew},
-	"deliver":       {access: accessAdministrators, command: "replay", maxBody: maxControlRequest, do: (*control).deliver},
-	"export":        {access: accessAdministrators, command: "replay --out", maxBody: maxCommandRequest, stream: (*control).export},
+	"incident":      {access: accessEverybody, maxBody: maxCommandRequest, do: (*Server).incident},
+	"verify":        {access: accessAdministrators, command: "verify", maxBody: maxCommandRequest, do: (*Server).verify},
+	"rotate":        {access: accessAdministrators, command: "keys rotate", maxBody: maxCommandRequest, do: (*Server).rotate},
+	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*Server).retention},
+	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
+	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*Server).reloadStatus},
+	"reprocess":     {access: accessAdministrators, command: "replay --since", maxBody: maxCommandRequest, do: (*Server).reprocess},
+	"replay-as-new": {access: accessAdministrators, command: "replay --as-new", maxBody: maxCommandRequest, do: (*Server).replayAsNew},
+	"deliver":       {access: accessAdministrators, command: "replay", maxBody: maxControlRequest, do: (*Server).deliver},
+	"export":        {access: accessAdministrators, command: "replay --out", maxBody: maxCommandRequest, stream: (*Server).export},
+}
+
+// incident is the operation of [Server.Incident].
+func (c *Server) incident(ctx context.Context, who incident.Identity, ask Request) (any, error) {
+	return c.Incident(ctx, who, ask)
 }
 
 const (
@@ -60,13 +66,14 @@ const (
 	maxCommandRequest = 1 << 20
 )
 
-func (c *control) server() *http.Server {
+// HTTP returns the server of the socket.
+func (c *Server) HTTP() *http.Server {
 	mux := http.NewServeMux()
 	for name, op := range operations {
 		mux.HandleFunc("POST /"+name, c.serve(name, op))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, incident.Unknown("operation", "unknown operation %s. Use the tocsin command of the same version", strings.TrimPrefix(r.URL.Path, "/")))
+		intake.WriteError(w, http.StatusNotFound, incident.Unknown("operation", "unknown operation %s. Use the tocsin command of the same version", strings.TrimPrefix(r.URL.Path, "/")))
 	})
 	return &http.Server{Handler: withDeadlines(mux, controlReadTimeout, controlWriteTimeout), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: controlReadTimeout, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, readPeer(conn))
@@ -75,21 +82,21 @@ func (c *control) server() *http.Server {
 
 // serve returns the handler of an operation. It checks the user before it reads
 // the request.
-func (c *control) serve(name string, op operation) http.HandlerFunc {
+func (c *Server) serve(name string, op operation) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p := peerOf(r.Context())
 		if err := c.authorize(r.Context(), name, op, p); err != nil {
 			writeControlError(w, err, "")
 			return
 		}
-		var ask ControlRequest
+		var ask Request
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, op.maxBody)).Decode(&ask); err != nil {
-			writeError(w, http.StatusBadRequest, incident.Invalid("body", "the request is not a JSON object with a command. Use the tocsin command of the same version"))
+			intake.WriteError(w, http.StatusBadRequest, incident.Invalid("body", "the request is not a JSON object with a command. Use the tocsin command of the same version"))
 			return
 		}
 		ask.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
 		if op.access == accessAdministrators {
-			if err := c.current().desk.AuditOperation(r.Context(), p.identity, name, ask.Reason, true); err != nil {
+			if err := c.Desk().AuditOperation(r.Context(), p.identity, name, ask.Reason, true); err != nil {
 				writeControlError(w, err, ask.Key)
 				return
 			}
@@ -110,14 +117,14 @@ func (c *control) serve(name string, op operation) http.HandlerFunc {
 
 // authorize returns an error unless a peer may use an operation. It writes the
 // refusal to the audit log.
-func (c *control) authorize(ctx context.Context, name string, op operation, p peer) error {
+func (c *Server) authorize(ctx context.Context, name string, op operation, p peer) error {
 	switch {
 	case op.access == accessEverybody:
 		return nil
-	case op.access == accessAdministrators && c.current().config.administers(p):
+	case op.access == accessAdministrators && administers(c.Administrators(), p):
 		return nil
 	}
-	if err := c.current().desk.AuditOperation(ctx, p.identity, name, fmt.Sprintf("refused to user id %d", p.uid), false); err != nil {
+	if err := c.Desk().AuditOperation(ctx, p.identity, name, fmt.Sprintf("refused to user id %d", p.uid), false); err != nil {
 		return err
 	}
 	who := p.identity.ID
@@ -134,11 +141,11 @@ func writeControlError(w http.ResponseWriter, err error, key string) {
 	var unknown interface{ OutcomeUnknown() bool }
 	switch {
 	case errors.As(err, &rejected):
-		writeError(w, http.StatusConflict, rejected)
+		intake.WriteError(w, http.StatusConflict, rejected)
 	case errors.As(err, &unknown) && unknown.OutcomeUnknown() && key != "":
-		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
+		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
 			Sentence: incident.Say("Tocsin does not know whether the command was saved. Run it again with --key %s (a repeat is recorded only once)", key)})
 	default:
-		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s. Run the command again", err)})
+		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s. Run the command again", err)})
 	}
 }

@@ -1,4 +1,4 @@
-package bot
+package control
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func TestListenControl_ReplacesOnlyAbandonedSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listenControl(path, ""); err == nil {
+	if _, err := Listen(path, ""); err == nil {
 		t.Error("a regular file was replaced by a socket")
 	}
 	if content, err := os.ReadFile(path); err != nil || string(content) != "mine" {
@@ -29,19 +29,19 @@ func TestListenControl_ReplacesOnlyAbandonedSocket(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	first, err := listenControl(path, "")
+	first, err := Listen(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("other users can access the socket: %v, %v", info.Mode(), err)
 	}
-	if _, err := listenControl(path, ""); err == nil {
+	if _, err := Listen(path, ""); err == nil {
 		t.Error("the socket of a running process was replaced")
 	}
 	first.(*net.UnixListener).SetUnlinkOnClose(false) // a killed process leaves its socket
 	_ = first.Close()
-	second, err := listenControl(path, "")
+	second, err := Listen(path, "")
 	if err != nil {
 		t.Fatalf("listen on an abandoned socket: %v", err)
 	}
@@ -66,7 +66,7 @@ func TestControl_ReportsOutcome(t *testing.T) {
 		{"unknown", fmt.Errorf("do: %w", unknownOutcome{errors.New("the connection broke")}), http.StatusServiceUnavailable, "--key k1 "},
 	} {
 		w := httptest.NewRecorder()
-		serve := (&control{}).serve("incident", operation{access: accessEverybody, maxBody: 1000, do: func(*control, context.Context, incident.Identity, ControlRequest) (any, error) {
+		serve := (&Server{}).serve("incident", operation{access: accessEverybody, maxBody: 1000, do: func(*Server, context.Context, incident.Identity, Request) (any, error) {
 			return nil, test.err
 		}})
 		serve(w, httptest.NewRequest(http.MethodPost, "/incident", strings.NewReader(`{"command":"note x","key":"k1"}`)))

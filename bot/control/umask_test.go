@@ -1,4 +1,4 @@
-package bot
+package control
 
 import (
 	"path/filepath"

@@ -1,7 +1,8 @@
-package bot
+package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -90,10 +91,11 @@ var numberPattern = regexp.MustCompile(`^[0-9]+$`)
 
 func isNumber(s string) bool { return numberPattern.MatchString(s) }
 
-// administrators returns the local users who may operate the instance.
-func (c Config) administrators() []string {
-	if len(c.Administrators) > 0 {
-		return c.Administrators
+// Administrators returns the local users who may operate the instance: the
+// configured ones, or the user that runs the bot.
+func Administrators(configured []string) []string {
+	if len(configured) > 0 {
+		return configured
 	}
 	if name := localUser(os.Geteuid()); name != "" {
 		return []string{name}
@@ -103,21 +105,22 @@ func (c Config) administrators() []string {
 
 // administers reports whether a peer may operate the instance. Without a
 // configured administrator, this is the user that runs the bot, by user id.
-func (c Config) administers(p peer) bool {
-	if len(c.Administrators) == 0 {
+func administers(configured []string, p peer) bool {
+	if len(configured) == 0 {
 		return p.uid >= 0 && p.uid == os.Geteuid()
 	}
-	return p.identity.ID != "" && slices.Contains(c.Administrators, p.identity.ID)
+	return p.identity.ID != "" && slices.Contains(configured, p.identity.ID)
 }
 
-// validateLocal adds an error for a local user that does not identify one person.
-func validateLocal(key, name string, f *ConfigErrors) {
+// CheckUser returns an error if a local user does not identify one person.
+func CheckUser(name string) error {
 	if uid, err := strconv.Atoi(name); err == nil && (isShared(uid) || uid < 0) {
-		f.add(key, "is a user id that several people share. Write the name of a user")
+		return errors.New("is a user id that several people share. Write the name of a user")
 	}
 	if name == "" || strings.TrimSpace(name) != name {
-		f.add(key, "is not a user name. Write the name of a user on this machine")
+		return errors.New("is not a user name. Write the name of a user on this machine")
 	}
+	return nil
 }
 
 // socketGroup returns the id of a group by name or number.

@@ -1,4 +1,4 @@
-package bot
+package control
 
 import (
 	"context"
@@ -15,7 +15,6 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
-	"tocsin/bot/response"
 	"tocsin/store"
 )
 
@@ -53,31 +52,31 @@ type Replayed struct {
 
 // retention returns the newest tombstones: the proofs of deletion, which contain
 // no text and no names.
-func (c *control) retention(ctx context.Context, _ incident.Identity, _ ControlRequest) (any, error) {
-	return c.store.Tombstones(ctx, 100)
+func (c *Server) retention(ctx context.Context, _ incident.Identity, _ Request) (any, error) {
+	return c.Store.Tombstones(ctx, 100)
 }
 
 // reprocess routes stored deliveries again if they were undecodable or ignored,
 // or if their alerts were suppressed.
-func (c *control) reprocess(ctx context.Context, _ incident.Identity, ask ControlRequest) (any, error) {
+func (c *Server) reprocess(ctx context.Context, _ incident.Identity, ask Request) (any, error) {
 	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
-	n, err := c.store.Reprocess(ctx, *ask.Filter)
+	n, err := c.Store.Reprocess(ctx, *ask.Filter)
 	return Replayed{Deliveries: n}, err
 }
 
 // replayAsNew ingests stored deliveries again, as new deliveries.
-func (c *control) replayAsNew(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
+func (c *Server) replayAsNew(ctx context.Context, who incident.Identity, ask Request) (any, error) {
 	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
 	filter := *ask.Filter
-	if now := c.now(); filter.To.IsZero() || filter.To.After(now) {
+	if now := c.Clock(); filter.To.IsZero() || filter.To.After(now) {
 		filter.To = now // exclude the deliveries that this call creates
 	}
 	out := Replayed{}
-	left, err := c.readable(ctx, who, filter, "replay-as-new", ask.Reason, func(batch []Recorded) error {
+	left, err := c.Export(ctx, who, filter, "replay-as-new", ask.Reason, func(batch []Recorded) error {
 		for _, part := range splitBatch(batch) {
 			n, err := c.ingestRecorded(ctx, who, part, true)
 			out.Deliveries += n
@@ -106,58 +105,9 @@ func splitBatch(all []Recorded) [][]Recorded {
 	return out
 }
 
-// readable calls fn with the stored deliveries of a filter that a person may
-// read, and returns how many others there are.
-func (c *control) readable(ctx context.Context, who incident.Identity, filter store.DeliveryFilter, action, reason string, fn func([]Recorded) error) (leftOut int, err error) {
-	g := c.current()
-	export := g.desk.NewExport(who, action, reason)
-	err = c.store.Deliveries(ctx, filter, func(batch []store.StoredDelivery) error {
-		rows := make([]response.ExportedDelivery, len(batch))
-		for n, d := range batch {
-			rows[n] = response.ExportedDelivery{Handled: d.Handled, Outcome: d.Outcome, Alerts: g.severalAlerts(d.Delivery)}
-		}
-		allowed, err := export.Allowed(ctx, rows)
-		if err != nil {
-			return err
-		}
-		var out []Recorded
-		for n, d := range batch {
-			if allowed[n] {
-				out = append(out, newRecorded(d.Row, d.Delivery, d.SHA256))
-			}
-		}
-		return fn(out)
-	})
-	return export.LeftOut, err
-}
-
-// severalAlerts returns the alerts of a delivery that has more than one. The
-// inbox stores the incident of only one of them.
-func (g *generation) severalAlerts(d intake.Delivery) []incident.Alert {
-	source, known := g.sources[d.Source]
-	if !known {
-		return nil
-	}
-	header := http.Header{}
-	for name, value := range d.Header {
-		header.Set(name, value)
-	}
-	signals, err := source.Decode(header, d.Body)
-	if err != nil || len(signals) < 2 {
-		return nil
-	}
-	var out []incident.Alert
-	for _, s := range signals {
-		if s.Alert != nil {
-			out = append(out, *s.Alert)
-		}
-	}
-	return out
-}
-
 // deliver ingests recorded deliveries. A delivery that is already stored changes
 // nothing, unless the request sets AsNew.
-func (c *control) deliver(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
+func (c *Server) deliver(ctx context.Context, who incident.Identity, ask Request) (any, error) {
 	n, err := c.ingestRecorded(ctx, who, ask.Recorded, ask.AsNew)
 	return Replayed{Deliveries: n}, err
 }
@@ -172,7 +122,7 @@ const (
 // ingestRecorded stores deliveries through the edge, as if their source had sent
 // them, and returns how many succeeded. With asNew, each counts again, as part of
 // a drill. It stores nothing if the hash of a body is wrong.
-func (c *control) ingestRecorded(ctx context.Context, who incident.Identity, list []Recorded, asNew bool) (int, error) {
+func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list []Recorded, asNew bool) (int, error) {
 	for _, r := range list {
 		if err := r.Check(); err != nil {
 			return 0, incident.Invalid("body", "%v", err)
@@ -196,7 +146,7 @@ func (c *control) ingestRecorded(ctx context.Context, who incident.Identity, lis
 				d.ID += "#" + rand.Text()
 				d.Header[incident.HeaderDrill] = "yes"
 			}
-			errs[n] = c.edge.Deliver(ctx, d)
+			errs[n] = c.Deliver(ctx, d)
 			if incident.CodeOf(errs[n]) == incident.CodeUnknown {
 				errs[n] = incident.Unknown("source", "source %s is not configured in this instance. Add it under sources, or replay only other sources with --source", r.Source)
 			}
@@ -217,7 +167,9 @@ func sha256Hex(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func newRecorded(row int64, d intake.Delivery, hash string) Recorded {
+// NewRecorded returns a stored delivery for a file. row is its id in the inbox and hash
+// the SHA-256 of its body.
+func NewRecorded(row int64, d intake.Delivery, hash string) Recorded {
 	return Recorded{Row: row, Source: d.Source, ID: d.ID, Header: d.Header, Body: d.Body, SHA256: hash, Received: d.Received, Sender: d.Sender, Verified: d.Verified}
 }
 
@@ -232,14 +184,14 @@ type exportLine struct {
 // export writes the stored deliveries that the user may read as JSON lines, with
 // the exact bytes received. An error aborts the connection, because a partial
 // export must not look complete.
-func (c *control) export(w http.ResponseWriter, r *http.Request, who incident.Identity, ask ControlRequest) {
+func (c *Server) export(w http.ResponseWriter, r *http.Request, who incident.Identity, ask Request) {
 	if ask.Filter == nil {
-		writeError(w, http.StatusBadRequest, incident.Invalid("since", "no start time. Add --since, such as --since 2h"))
+		intake.WriteError(w, http.StatusBadRequest, incident.Invalid("since", "no start time. Add --since, such as --since 2h"))
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	left, err := c.readable(r.Context(), who, *ask.Filter, "export", ask.Reason, func(batch []Recorded) error {
+	left, err := c.Export(r.Context(), who, *ask.Filter, "export", ask.Reason, func(batch []Recorded) error {
 		for _, d := range batch {
 			if err := out.Encode(exportLine{Recorded: &d}); err != nil {
 				return err
@@ -260,7 +212,7 @@ func (c *control) export(w http.ResponseWriter, r *http.Request, who incident.Id
 // the number of deliveries that the user may not read. reason is written to the
 // audit log.
 func (c *Client) Export(ctx context.Context, filter store.DeliveryFilter, reason string, fn func(Recorded) error) (leftOut int, err error) {
-	res, err := c.post(ctx, "export", ControlRequest{Filter: &filter, Reason: reason})
+	res, err := c.post(ctx, "export", Request{Filter: &filter, Reason: reason})
 	if err != nil {
 		return 0, err
 	}

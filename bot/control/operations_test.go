@@ -1,4 +1,4 @@
-package bot
+package control
 
 import (
 	"context"
@@ -20,8 +20,9 @@ import (
 	"tocsin/store/storetest"
 )
 
-// newTestControl returns a control on a database with one configuration.
-func newTestControl(t *testing.T, c Config) *control {
+// newTestControl returns a server on a database with the administrators of a
+// configuration.
+func newTestControl(t *testing.T, administrators ...string) *Server {
 	t.Helper()
 	keys, err := store.Ephemeral()
 	if err != nil {
@@ -32,12 +33,11 @@ func newTestControl(t *testing.T, c Config) *control {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	desk, err := response.New(response.Options{Store: s, Redact: passText{}, RenderPostmortem: renderPostmortem})
+	desk, err := response.New(response.Options{Store: s, Redact: passText{}, RenderPostmortem: func(response.Postmortem) (incident.Document, error) { return incident.Document{}, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &generation{config: c, desk: desk}
-	return &control{current: func() *generation { return g }, store: s}
+	return NewServer(Options{Desk: func() Desk { return desk }, Administrators: func() []string { return administrators }, Store: s})
 }
 
 // passText is a redactor that changes nothing.
@@ -46,10 +46,10 @@ type passText struct{}
 func (passText) Text(s string) string { return s }
 
 // request sends a request to an operation as a user of the machine.
-func (c *control) request(name string, p peer) *httptest.ResponseRecorder {
+func (c *Server) request(name string, p peer) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "/"+name, strings.NewReader(`{"command":"help"}`))
-	c.server().Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, p)))
+	c.HTTP().Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, p)))
 	return w
 }
 
@@ -58,9 +58,9 @@ func localPeer(name string, uid int) peer {
 }
 
 // TestOperations_DeclareWhoMayUseThem fails if an operation has no access, and
-// tries each operation for administrators as everybody else.
+// tries each operation for administrators as other users.
 func TestOperations_DeclareWhoMayUseThem(t *testing.T) {
-	c := newTestControl(t, Config{Administrators: []string{"ada"}})
+	c := newTestControl(t, "ada")
 	for name, op := range operations {
 		if op.access == 0 || op.maxBody == 0 || (op.do == nil) == (op.stream == nil) {
 			t.Errorf("%s: incomplete operation", name)
@@ -82,11 +82,11 @@ func TestOperations_DeclareWhoMayUseThem(t *testing.T) {
 	}
 }
 
-// TestOperations_UndeclaredIsRefused checks that nobody may use an operation that
+// TestOperations_UndeclaredIsRefused checks that no user may use an operation that
 // declares nothing, and that the server has no operation outside the table.
 func TestOperations_UndeclaredIsRefused(t *testing.T) {
-	c := newTestControl(t, Config{Administrators: []string{"ada"}})
-	undeclared := operation{maxBody: 1000, do: func(*control, context.Context, incident.Identity, ControlRequest) (any, error) { return "done", nil }}
+	c := newTestControl(t, "ada")
+	undeclared := operation{maxBody: 1000, do: func(*Server, context.Context, incident.Identity, Request) (any, error) { return "done", nil }}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "/new", strings.NewReader("{}"))
 	c.serve("new", undeclared)(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, localPeer("ada", 1000))))
@@ -101,9 +101,9 @@ func TestOperations_UndeclaredIsRefused(t *testing.T) {
 // TestOperations_AreRefusedWithoutAudit closes the store. An operation that cannot
 // be written to the audit log must not run, and neither must a refusal look final.
 func TestOperations_AreRefusedWithoutAudit(t *testing.T) {
-	c := newTestControl(t, Config{Administrators: []string{"ada"}})
+	c := newTestControl(t, "ada")
 	ran := 0
-	op := operation{access: accessAdministrators, maxBody: 1000, do: func(*control, context.Context, incident.Identity, ControlRequest) (any, error) {
+	op := operation{access: accessAdministrators, maxBody: 1000, do: func(*Server, context.Context, incident.Identity, Request) (any, error) {
 		ran++
 		return "done", nil
 	}}
@@ -119,7 +119,7 @@ func TestOperations_AreRefusedWithoutAudit(t *testing.T) {
 	if code := serve(localPeer("ada", 1000), strings.Repeat(" ", 1000)+"{}"); code != http.StatusBadRequest || ran != 1 {
 		t.Errorf("a body above the maximum: got %d and %d runs, want it refused", code, ran)
 	}
-	if err := c.store.Close(); err != nil {
+	if err := c.Store.(*store.Store).Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []peer{localPeer("ada", 1000), localPeer("ben", 1001)} {
@@ -160,23 +160,22 @@ func TestReadPeer(t *testing.T) {
 }
 
 func TestAdministrators_Default(t *testing.T) {
-	if got := (Config{Administrators: []string{"ada"}}).administrators(); !slices.Equal(got, []string{"ada"}) {
+	if got := Administrators([]string{"ada"}); !slices.Equal(got, []string{"ada"}) {
 		t.Errorf("got %q, want those of the configuration", got)
 	}
 	var want []string
 	if name := localUser(os.Geteuid()); name != "" {
 		want = []string{name}
 	}
-	if got := (Config{}).administrators(); !slices.Equal(got, want) {
+	if got := Administrators(nil); !slices.Equal(got, want) {
 		t.Errorf("got %q, want the user that runs the bot, %q", got, want)
 	}
 }
 
-func TestValidateLocal(t *testing.T) {
+func TestCheckUser(t *testing.T) {
 	for name, want := range map[string]int{"ada": 0, "1000": 0, "": 1, " ada": 1, "ada ": 1, "65534": 1, "65532": 1, "-5": 1} {
-		var errs ConfigErrors
-		if validateLocal("administrators", name, &errs); len(errs) != want {
-			t.Errorf("%q: got %v, want %d errors", name, errs, want)
+		if err := CheckUser(name); (err != nil) != (want == 1) {
+			t.Errorf("%q: got %v, want %d errors", name, err, want)
 		}
 	}
 }
@@ -203,7 +202,7 @@ func TestOpenToGroup(t *testing.T) {
 
 // TestOperations_AreDocumented compares the table in docs/security.md.
 func TestOperations_AreDocumented(t *testing.T) {
-	raw, err := os.ReadFile("../docs/security.md")
+	raw, err := os.ReadFile("../../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +217,7 @@ func TestOperations_AreDocumented(t *testing.T) {
 // TestOperations_AreThoseOfTheCommandLine reads the names that the command line
 // sends. Every operation must be used and every name must exist.
 func TestOperations_AreThoseOfTheCommandLine(t *testing.T) {
-	files, err := filepath.Glob("../cmd/tocsin/*.go")
+	files, err := filepath.Glob("../../cmd/tocsin/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d files, %v", len(files), err)
 	}
@@ -260,7 +259,7 @@ func TestAdministers(t *testing.T) {
 		{"configured: the user that runs the bot", []string{"ada"}, localPeer("tocsin", me), false},
 		{"configured: nobody", []string{"ada", ""}, localPeer("", 65534), false},
 	} {
-		if got := (Config{Administrators: test.config}).administers(test.peer); got != test.want {
+		if got := administers(test.config, test.peer); got != test.want {
 			t.Errorf("%s: got %t, want %t", test.name, got, test.want)
 		}
 	}
@@ -278,7 +277,7 @@ func TestListenControl_Group(t *testing.T) {
 	dir := t.TempDir()
 	for group, want := range map[string]string{"no-such-group": "there is no group", "99999999999999": "is not the number of a group"} {
 		path := filepath.Join(dir, "s-"+group)
-		if l, err := listenControl(path, group); err == nil || !strings.Contains(err.Error(), "control_socket_group: ") || !strings.Contains(err.Error(), want) {
+		if l, err := Listen(path, group); err == nil || !strings.Contains(err.Error(), "control_socket_group: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, %v, want %q", group, l, err, want)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -293,7 +292,7 @@ func TestListenControl_Group(t *testing.T) {
 			}
 			t.Skipf("groups %v, %v", groups, err)
 		}
-		if _, err := listenControl(filepath.Join(dir, "s"), "0"); err == nil || !strings.Contains(err.Error(), "is not a member of the group") {
+		if _, err := Listen(filepath.Join(dir, "s"), "0"); err == nil || !strings.Contains(err.Error(), "is not a member of the group") {
 			t.Errorf("got %v, want a clear refusal", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package bot
+package control
 
 import (
 	"bufio"
@@ -93,7 +93,7 @@ func TestControlServer_ClientNeverSends(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: withDeadlines((&control{}).serve("incident", operations["incident"]), 50*time.Millisecond, time.Minute)}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: withDeadlines((&Server{}).serve("incident", operations["incident"]), 50*time.Millisecond, time.Minute)}
 	go func() { _ = server.Serve(l) }()
 	defer server.Close()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", l.Addr().String())

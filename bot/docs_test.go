@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"tocsin/bot/sandbox/company"
 	"tocsin/bot/slack"
 	"tocsin/templates"
 )
@@ -124,16 +125,23 @@ func TestDocs_Lifecycle(t *testing.T) {
 	openPage(t, "docs/architecture.md").generated("lifecycle", "```mermaid\n"+strings.TrimSpace(templates.Diagram())+"\n```\n")
 }
 
-// TestDocs_Manifest compares the scopes in the manifest with those that the
-// adapter needs.
+// TestDocs_Manifest compares the scopes and events in the manifest with those that
+// the adapter needs and that the sandbox sends.
 func TestDocs_Manifest(t *testing.T) {
 	p := openPage(t, "docs/slack.md")
-	before, rest, ok := strings.Cut(p.block("manifest"), "    bot: [")
-	_, after, ok2 := strings.Cut(rest, "]\n")
-	if !ok || !ok2 {
-		t.Fatal("docs/slack.md: the manifest names no bot scopes; add oauth_config.scopes.bot")
+	manifest := p.block("manifest")
+	for key, want := range map[string][]string{"    bot: [": slack.Scopes(), "    bot_events: [": slack.Events()} {
+		before, rest, ok := strings.Cut(manifest, key)
+		_, after, ok2 := strings.Cut(rest, "]\n")
+		if !ok || !ok2 {
+			t.Fatalf("docs/slack.md: the manifest has no line %q", key)
+		}
+		manifest = before + key + strings.Join(want, ", ") + "]\n" + after
 	}
-	p.generated("manifest", before+"    bot: ["+strings.Join(slack.Scopes(), ", ")+"]\n"+after)
+	p.generated("manifest", manifest)
+	if !slices.Equal(company.Events(), slack.Events()) {
+		t.Errorf("got events %v from the sandbox, want %v", company.Events(), slack.Events())
+	}
 	for _, id := range []string{slack.ShortcutAddNote, slack.ShortcutAddEvidence} {
 		if !strings.Contains(p.block("manifest"), "callback_id: "+id+",") {
 			t.Errorf("docs/slack.md: got a manifest without callback_id %s, want every message shortcut", id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -204,6 +205,7 @@ type recentKeys struct {
 	mu     sync.Mutex
 	open   map[string]recentKey
 	events map[string]time.Time
+	swept  time.Time // when old events were last removed
 }
 
 type recentKey struct {
@@ -255,10 +257,9 @@ func (m *recentKeys) seen(id string, now time.Time) bool {
 		m.events = map[string]time.Time{}
 	}
 	_, before := m.events[id]
-	for k, at := range m.events {
-		if now.Sub(at) >= recentKeyTTL {
-			delete(m.events, k)
-		}
+	if now.Sub(m.swept) >= recentKeyTTL {
+		maps.DeleteFunc(m.events, func(_ string, at time.Time) bool { return now.Sub(at) >= recentKeyTTL })
+		m.swept = now
 	}
 	m.events[id] = now
 	return before

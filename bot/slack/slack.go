@@ -165,3 +165,10 @@ func (s *Slack) Groups(ctx context.Context, groups []string) (map[string][]strin
 	}
 	return members, errors.Join(errs...)
 }
+
+// Events returns the types of events that the app subscribes to. Messages are not
+// among them: what people write in a channel stays there unless they add it to the
+// timeline.
+func Events() []string {
+	return []string{"app_home_opened", "app_mention", "subteam_members_changed"}
+}

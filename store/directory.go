@@ -15,8 +15,7 @@ func (r reader) Directory() (incident.Directory, error) {
 	if len(sealed) == 0 {
 		return d, nil
 	}
-	err := r.s.unseal("directory", "1", "sealed_body", sealed[0], &d)
-	return d, err
+	return r.s.directory.unseal(r.s, "directory", "1", "sealed_body", sealed[0])
 }
 
 func (t domainTx) PutDirectory(d incident.Directory) error {

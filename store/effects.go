@@ -202,10 +202,11 @@ func (t domainTx) selectEffect(where string, args ...any) (effectRow, error) {
 // because requests after Effect cause another run. It locks the incident before the effect, in the order of
 // transactions that change an incident and then enqueue its effects.
 func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
-	var ids []int64
-	err := t.db.Raw("SELECT id FROM incidents WHERE id = (SELECT incident_id FROM effects WHERE id = ?)"+t.lockClause, job.Effect).Scan(&ids).Error
-	if err != nil {
-		return incident.Effect{}, false, fmt.Errorf("lock incident of effect: %w", err)
+	if t.lockClause != "" {
+		err := t.db.Exec("SELECT id FROM incidents WHERE id = (SELECT incident_id FROM effects WHERE id = ?)"+t.lockClause, job.Effect).Error
+		if err != nil {
+			return incident.Effect{}, false, fmt.Errorf("lock incident of effect: %w", err)
+		}
 	}
 	row, err := t.selectEffect("id = ?", job.Effect)
 	if err != nil {

@@ -37,17 +37,15 @@ func (incidentRow) TableName() string { return "incidents" }
 func (r incidentRow) stateKey() string { return rowKey(r.ID, r.HeadSeq) }
 
 func (r reader) Incident(id incident.ID) (incident.Incident, error) {
-	var inc incident.Incident
 	var rows []incidentRow
 	err := r.db.Raw("SELECT * FROM incidents WHERE id = ?"+r.lockClause, int64(id)).Scan(&rows).Error
 	if err != nil {
-		return inc, fmt.Errorf("read %s: %w", id, err)
+		return incident.Incident{}, fmt.Errorf("read %s: %w", id, err)
 	}
 	if len(rows) == 0 {
-		return inc, incident.NoAccess(id)
+		return incident.Incident{}, incident.NoAccess(id)
 	}
-	err = r.s.unseal("incidents", rows[0].stateKey(), "sealed_state", rows[0].SealedState, &inc)
-	return inc, err
+	return r.s.incidents.unseal(r.s, "incidents", rows[0].stateKey(), "sealed_state", rows[0].SealedState)
 }
 
 func (t domainTx) LockIncident(id incident.ID) error {

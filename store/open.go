@@ -16,6 +16,8 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
+
+	"tocsin/bot/incident"
 )
 
 // Config configures [Open].
@@ -44,6 +46,9 @@ type Store struct {
 	replica   string
 	onFailure func(Failure)
 	backend   backend
+
+	incidents decoded[incident.Incident]
+	directory decoded[incident.Directory]
 
 	// sealing is held for reading while data is sealed and committed, and for writing while the keys change. Nothing is
 	// sealed with a key that is not saved to the keyset file yet, and Reseal finds all data sealed with an older key.
@@ -119,7 +124,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Keyset == nil {
 		return nil, errors.New("open store: a keyset is required")
 	}
-	s := &Store{keys: c.Keyset, log: c.Logger, clock: c.Clock, replica: c.ReplicaID, onFailure: c.OnFailure}
+	s := &Store{keys: c.Keyset, log: c.Logger, clock: c.Clock, replica: c.ReplicaID, onFailure: c.OnFailure,
+		incidents: newDecoded[incident.Incident](), directory: newDecoded[incident.Directory]()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

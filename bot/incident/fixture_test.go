@@ -61,9 +61,40 @@ func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
 		env.Actor, env.Administrator, cmd.By = "", true, Identity{ProviderLocal, "root"}
 	}
 	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
+	before := w.stateJSON()
 	events, err := Decide(cmd, w.inc, env)
 	w.commit(events)
+	w.requireUnchanged(before)
 	return events, err
+}
+
+// stateJSON returns the state that the next command decides about.
+func (w *fixture) stateJSON() state {
+	return state{w.inc, toJSON(w.t, w.inc)}
+}
+
+// state is an incident with its JSON at one time.
+type state struct {
+	inc  Incident
+	json string
+}
+
+// requireUnchanged fails if a decision or an event changed an incident in place. The
+// store shares decoded incidents between readers.
+func (w *fixture) requireUnchanged(before state) {
+	w.t.Helper()
+	if after := toJSON(w.t, before.inc); after != before.json {
+		w.t.Fatalf("the incident was changed in place.\nbefore: %s\nafter:  %s", before.json, after)
+	}
+}
+
+func toJSON(t tester, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	return string(data)
 }
 
 // commit seals and applies events, as the desk does.

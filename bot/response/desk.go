@@ -162,6 +162,7 @@ func New(o Options) (*Desk, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Redact = newMemo(o.Redact)
 	o.Log = o.Log.With("component", "desk")
 	return &Desk{Options: o}, nil
 }

@@ -52,11 +52,11 @@ func (a *attempt) perform(ctx context.Context) (outcome string, err error) {
 	if err := a.desk.write(ctx, a.prepare); err != nil {
 		return effectFailed, err
 	}
-	if a.finished {
+	switch {
+	case a.finished:
 		return effectSkipped, nil
-	}
-	if local := a.localHandler(); local != nil {
-		return effectCompleted, a.desk.write(ctx, local)
+	case a.localHandler() != nil:
+		return effectCompleted, nil
 	}
 	cmd, err := a.callHandler(ctx)
 	if err != nil {
@@ -66,15 +66,19 @@ func (a *attempt) perform(ctx context.Context) (outcome string, err error) {
 }
 
 // prepare loads the effect and the brief. It finishes the job if the effect is
-// not needed. The start of a page is committed before the call.
+// not needed, and performs an effect that needs no provider. The start of a page is
+// committed before the call.
 func (a *attempt) prepare(s *session) error {
 	e, done, err := s.tx.Effect(a.job)
 	if err != nil {
 		return fmt.Errorf("read effect: %w", err)
 	}
 	a.effect, a.finished = e, done
-	if done || a.localHandler() != nil {
+	if done {
 		return nil
+	}
+	if local := a.localHandler(); local != nil {
+		return local(s)
 	}
 	skip := func(reason string) error {
 		a.finished = true

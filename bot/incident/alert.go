@@ -75,6 +75,17 @@ type Alert struct {
 	// Ongoing marks an alert about a state that lasts since At. A repeat means that
 	// the state still lasts, not that it began again.
 	Ongoing bool `json:"ongoing,omitempty"`
+	// Origin is the origin of the delivery. The inbox sets it, not the source.
+	Origin Origin `json:"origin,omitempty"`
+}
+
+// Identity returns the fingerprint, or one made of the kind and the title if the
+// source gave none.
+func (a Alert) Identity() string {
+	if a.Fingerprint != "" {
+		return a.Fingerprint
+	}
+	return a.Kind + "\n" + a.Title
 }
 
 // HeaderDrill is the header of a delivery that is replayed as new, for drills.
@@ -96,7 +107,7 @@ type Signal struct {
 	Subject IncidentRef `json:"subject,omitzero"`
 	// Event is the id of the event in the outside system. An event is counted
 	// once, even if it is received several times or from several endpoints. If it
-	// is empty, or in a drill ([HeaderDrill]), every delivery counts.
+	// is empty, every delivery counts.
 	Event string `json:"event,omitempty"`
 	// Observations are the event's contributions to correlation rules.
 	Observations []Observation `json:"observations,omitempty"`
@@ -145,6 +156,7 @@ type IncidentRef struct {
 type DecodedDelivery struct {
 	Row         int64
 	Source      string
+	Origin      Origin
 	Signals     []Signal
 	Failed      string // reason for a decode failure, empty if decoding succeeded
 	Ignored     string // reason to ignore the delivery, empty if it has an ordinary result

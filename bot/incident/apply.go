@@ -147,7 +147,7 @@ func (i Incident) clone() Incident {
 }
 
 func (i *Incident) applyOpened(e Event) {
-	i.Title = e.Text("title")
+	i.Title, i.Origin = e.Text("title"), Origin(e.Field("origin"))
 	i.applySeverity(Severity(e.Field("severity")))
 	i.Restricted = e.Field("restricted") == "true"
 	i.OpenedAt, i.OpenedBy = e.RecordedAt, e.By
@@ -171,7 +171,7 @@ func (i *Incident) applyAttached(e Event) {
 		default:
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
-		i.inheritOrigin(e)
+		i.inherit(e)
 		return
 	}
 	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)

@@ -31,6 +31,9 @@ type Command struct {
 	Auth   string   `json:"auth,omitempty"` // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
 	Via    Via      `json:"via"`
 	Expect string   `json:"expect,omitempty"` // the digest of the record that the person read
+	// Origin is the origin of the delivery that contains the command. Nothing that a
+	// person sends sets it.
+	Origin Origin `json:"-"`
 	// Reporter describes the account in By if it belongs to no person.
 	Reporter *Reporter `json:"reporter,omitempty"`
 	// HappenedAt is when the described action took place, if that is not now, as

@@ -151,6 +151,9 @@ func (d *decider) check() error {
 	if err := d.authorize(); err != nil {
 		return err
 	}
+	if err := d.checkOrigin(); err != nil {
+		return err
+	}
 	if err := d.checkWritten(); err != nil {
 		return err
 	}

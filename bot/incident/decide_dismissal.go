@@ -130,9 +130,9 @@ func (i *Incident) applyPersonalData(v PersonalData, by PersonID) {
 	}
 }
 
-// inheritOrigin takes over the properties of the incident that a merge or split
-// took alerts from: see [Incident.originFields].
-func (i *Incident) inheritOrigin(e Event) {
+// inherit takes over the properties of the incident that a merge or split took alerts
+// from: see [Incident.inheritedFields].
+func (i *Incident) inherit(e Event) {
 	i.setContainedAt(parseInstant(e.Field("contained_at")))
 	if was := e.severity("peak_severity"); was.MoreSevereThan(i.PeakSeverity) {
 		i.PeakSeverity = was

@@ -3,6 +3,7 @@ package incident
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -11,6 +12,9 @@ import (
 func (d *decider) pageAgain() error {
 	if d.inc.NeedsPage() {
 		return nil
+	}
+	if !d.inc.Origin.Pages() {
+		return Conflict("%s is %s, which pages no one. To exercise paging, replay its deliveries with --drill", d.inc.ID, d.inc.Origin.described())
 	}
 	d.startRound(d.cmd.Text)
 	return nil
@@ -77,7 +81,7 @@ func (d *decider) pageTimeout() error {
 // AckTimeoutAt returns when the acknowledgement times out if neither the
 // commander nor the person who acknowledged is active. It returns false if there is no acknowledgement that can time out.
 func (i Incident) AckTimeoutAt(p Policy) (at time.Time, ok bool) {
-	if !i.Status.Responding() || !i.Paging.Acknowledged() || p.AckTimeout <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
+	if !i.Origin.Pages() || !i.Status.Responding() || !i.Paging.Acknowledged() || p.AckTimeout <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
 		return at, false
 	}
 	return i.Paging.LastAction.Add(p.AckTimeout), true
@@ -98,6 +102,9 @@ func (d *decider) attach() error {
 		return Invalid("alert", "no alert given. Name one, such as A17")
 	}
 	a := *d.cmd.Alert
+	if err := d.requireOrigin(alertName(a), a.Origin); err != nil {
+		return err
+	}
 	fresh := !slices.ContainsFunc(d.inc.Alerts, func(r AlertRef) bool { return r.Kind == a.Kind })
 	if slices.ContainsFunc(d.inc.Alerts, func(r AlertRef) bool { return r.Alert == a.Alert }) {
 		return nil
@@ -112,6 +119,8 @@ func (d *decider) attach() error {
 	}
 	return nil
 }
+
+func alertName(a AlertRef) string { return "A" + strconv.FormatInt(a.Alert, 10) }
 
 func (d *decider) attachAlert(a AlertRef) {
 	d.emit(EventAlertAttached, fields{"alert": num(int(a.Alert)), "source": a.Source, "kind": a.Kind, "level": string(a.Level),

@@ -32,9 +32,12 @@ func (d *decider) open() error {
 		restricted = "false"
 	}
 	d.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
-		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "provider": string(c.By.Provider)},
+		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "provider": string(c.By.Provider), "origin": string(c.Origin)},
 		texts{"title": title, "text": c.Text})
 	if c.Alert != nil {
+		if err := d.requireOrigin(alertName(*c.Alert), c.Alert.Origin); err != nil {
+			return err
+		}
 		d.attachAlert(*c.Alert)
 	}
 	d.startRuns(c.Runs)
@@ -49,8 +52,12 @@ func (d *decider) startPaging() {
 	}
 }
 
-// startRound starts a paging round. It ends an acknowledgement in force.
+// startRound starts a paging round, unless the origin pages no one. It ends an
+// acknowledgement in force.
 func (d *decider) startRound(reason string) {
+	if !d.inc.Origin.Pages() {
+		return
+	}
 	f := fields{"round": num(d.inc.Paging.Round + 1), "escalation_step": "0", "started_at": instant(d.env.Now)}
 	d.emit(EventRoundStarted, f, texts{"reason": reason})
 }
@@ -269,11 +276,14 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	case source.Restricted && !target.Restricted:
 		return nil, nil, Conflict("%s is restricted and %s is public. Restrict %[2]s first", source.ID, target.ID)
 	}
+	t := newDecider(cmd, target, env)
+	if err := t.requireOrigin(source.ID.String(), source.Origin); err != nil {
+		return nil, nil, err
+	}
 	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
 
-	t := newDecider(cmd, target, env)
 	alerts, _ := json.Marshal(source.Alerts)
-	t.emit(EventMergedFrom, source.originFields(), texts{"reason": cmd.Text, "alerts": string(alerts)})
+	t.emit(EventMergedFrom, source.inheritedFields(), texts{"reason": cmd.Text, "alerts": string(alerts)})
 	t.inheritExclusions(source)
 	if source.Severity.MoreSevereThan(target.Severity) {
 		if err := t.severity(source.Severity, "merged from "+source.ID.String()); err != nil {
@@ -296,10 +306,10 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	return s.events, t.events, nil
 }
 
-// originFields returns the properties of i that an incident inherits when it takes
+// inheritedFields returns the properties of i that an incident inherits when it takes
 // over alerts of i. With them, a merge or split cannot bypass the second person
 // of a dismissal, or undo that a person lowered the severity.
-func (i *Incident) originFields() fields {
+func (i *Incident) inheritedFields() fields {
 	peak := i.PeakSeverity
 	if i.Severity.MoreSevereThan(peak) {
 		peak = i.Severity

@@ -60,6 +60,7 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 	s.voidSubmission("alerts left for another incident")
 
 	opening := cmd
+	opening.Origin = source.Origin
 	opening.Verb, opening.For, opening.Alert, opening.Runs = VerbOpen, target.ID, nil, cmd.Runs
 	opening.Severity, opening.Public = Severity(firstOf(string(cmd.Severity), string(source.Severity))), !source.Restricted
 	t := newDecider(opening, target, env)
@@ -67,16 +68,16 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 		return nil, nil, err
 	}
 	data, _ := json.Marshal(slices.Clone(alerts)) // plain data
-	origin := source.originFields()
+	inherited := source.inheritedFields()
 	if source.Severity.MoreSevereThan(t.inc.Severity) { // the split lowers the severity
 		lowered := source
 		lowered.recordLowering(env.Actor)
-		origin["lowered_by"], origin["lowered_from"] = joinList(lowered.LoweredBy), string(source.Severity)
+		inherited["lowered_by"], inherited["lowered_from"] = joinList(lowered.LoweredBy), string(source.Severity)
 		if source.LoweredFrom.MoreSevereThan(source.Severity) {
-			origin["lowered_from"] = string(source.LoweredFrom)
+			inherited["lowered_from"] = string(source.LoweredFrom)
 		}
 	}
-	t.emit(EventSplitFrom, origin, texts{"reason": cmd.Text, "alerts": string(data)})
+	t.emit(EventSplitFrom, inherited, texts{"reason": cmd.Text, "alerts": string(data)})
 	t.inheritExclusions(source)
 	t.inheritProposal(source)
 	if p := source.Facts.PersonalData; p.moreSeriousThan(t.inc.Facts.PersonalData) {

@@ -351,13 +351,13 @@ func TestDismiss_StatementOfTwo(t *testing.T) {
 func TestInheritOrigin_NeverLowers(t *testing.T) {
 	inc := Incident{Severity: Sev3, PeakSeverity: Sev1, PeakPersonalData: PersonalConfirmed, LoweredFrom: Sev1, Delegations: []Delegation{{From: "eng3", To: "eng4"}}}
 	origin := Event{RecordedAt: start, Fields: map[string]string{"peak_severity": "sev3", "peak_personal_data": "suspected", "lowered_from": "sev2", "named": "eng1>eng2"}}
-	inc.inheritOrigin(origin)
-	inc.inheritOrigin(origin)
+	inc.inherit(origin)
+	inc.inherit(origin)
 	if inc.PeakSeverity != Sev1 || inc.PeakPersonalData != PersonalConfirmed || inc.LoweredFrom != Sev1 || len(inc.Delegations) != 2 {
 		t.Errorf("got %+v, want what was more severe, and each deputy once", inc)
 	}
 	inc = Incident{Severity: Sev1}
-	if inc.inheritOrigin(origin); inc.LoweredFrom != "" {
+	if inc.inherit(origin); inc.LoweredFrom != "" {
 		t.Errorf("got lowered from %s, want nothing for an incident that is more severe", inc.LoweredFrom)
 	}
 }

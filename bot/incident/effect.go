@@ -98,6 +98,7 @@ type Summary struct {
 	Status     Status    `json:"status"`
 	Severity   Severity  `json:"severity"`
 	Title      string    `json:"title"` // empty if the reader may not see it
+	Origin     Origin    `json:"origin,omitempty"`
 	Commander  PersonID  `json:"commander,omitempty"`
 	OpenedAt   time.Time `json:"opened_at"`
 	UpdatedAt  time.Time `json:"updated_at"`

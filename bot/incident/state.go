@@ -30,6 +30,7 @@ type Incident struct {
 	Severity     Severity  `json:"severity"`
 	PeakSeverity Severity  `json:"peak_severity,omitempty"` // the most severe that it ever had
 	Title        string    `json:"title"`
+	Origin       Origin    `json:"origin,omitempty"` // of the alert that opened it
 	Restricted   bool      `json:"restricted"`
 	OpenedAt     time.Time `json:"opened_at"`
 	OpenedBy     PersonID  `json:"opened_by,omitempty"`
@@ -177,6 +178,7 @@ type AlertRef struct {
 	Fingerprint string    `json:"fingerprint"`    // keyed hash
 	At          time.Time `json:"at"`
 	Count       int64     `json:"count,omitempty"` // of occurrences, set only in a View
+	Origin      Origin    `json:"origin,omitempty"`
 }
 
 // Evidence is a preserved item and its hash. Its chain of custody starts when
@@ -361,7 +363,7 @@ func (i Incident) RolesOf(p PersonID) []Role {
 
 // Summary returns the incident in one line.
 func (i Incident) Summary() Summary {
-	return Summary{ID: i.ID, Status: i.Status, Severity: i.Severity, Title: i.Title, Commander: i.Commander,
+	return Summary{ID: i.ID, Status: i.Status, Severity: i.Severity, Title: i.Title, Origin: i.Origin, Commander: i.Commander,
 		OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt, Restricted: i.Restricted, ReviewAt: i.Review.At}
 }
 

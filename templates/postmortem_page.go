@@ -188,22 +188,8 @@ func LeftOut(n int) string {
 func (w *pageBuilder) collectRestricted() {
 	w.hidden = map[string]bool{}
 	for _, e := range w.Timeline {
-		if !w.isRestricted(e) {
-			continue
-		}
-		switch e.Kind {
-		case incident.EventEvidence:
-			w.hidden["evidence/"+e.Field("evidence")] = true
-		case incident.EventFactSet:
-			w.hidden["fact/"+e.Field("fact")+"/"+e.Field("regime")+e.Text("who")] = true
-		case incident.EventObjected:
-			w.hidden["objection/"+e.Field("objection")] = true
-		case incident.EventAnswered:
-			w.hidden["answer/"+e.Field("department")] = true
-		case incident.EventActionAdded:
-			w.hidden["action/"+e.Field("action")] = true
-		case incident.EventReviewConcluded, incident.EventWaiverProposed:
-			w.hidden["review/"] = true
+		if item := e.Item(); item != "" && w.isRestricted(e) {
+			w.hidden[item] = true
 		}
 	}
 }
@@ -237,10 +223,6 @@ func (w pageBuilder) byline(by incident.PersonID, at time.Time) byline {
 	return byline{By: personName(w.Directory, by), At: w.timestamp(at)}
 }
 
-// minorKinds are the kinds of less important events.
-var minorKinds = []incident.EventKind{incident.EventLinked, incident.EventPageStarted, incident.EventStepStarted, incident.EventInvited, incident.EventRoundStarted,
-	incident.EventAlertCounted, incident.EventChannelOpened, incident.EventPostmortemShared, incident.EventRecordEdited, incident.EventPlaybookStarted}
-
 func (w pageBuilder) days(events []incident.Event) []timelineDay {
 	var out []timelineDay
 	for _, e := range events {
@@ -248,7 +230,7 @@ func (w pageBuilder) days(events []incident.Event) []timelineDay {
 		if date := at.Format("Monday, 2 January 2006"); len(out) == 0 || out[len(out)-1].Date != date {
 			out = append(out, timelineDay{Date: date})
 		}
-		r := timelineRow{Seq: e.Seq, UTC: at.Format("15:04:05"), Minor: slices.Contains(minorKinds, e.Kind)}
+		r := timelineRow{Seq: e.Seq, UTC: at.Format("15:04:05"), Minor: e.Kind.Minor()}
 		if w.zone != nil {
 			r.Local = at.In(w.zone).Format("15:04 MST")
 		}

@@ -68,56 +68,6 @@ const (
 	maxStack    = 3  // dots in a column. More become a cluster
 )
 
-// The lanes of the picture, as indexes of laneNames.
-const (
-	laneDetection = iota
-	laneResponse
-	laneCommunication
-	laneSignOff
-)
-
-var laneNames = []string{"Detection", "Response", "Communication", "Sign-off"}
-
-var laneOf = map[incident.EventKind]int{
-	incident.EventOpened: laneDetection, incident.EventAlertAttached: laneDetection, incident.EventAlertCounted: laneDetection,
-	incident.EventSourceNoted: laneDetection, incident.EventMergedFrom: laneDetection, incident.EventReopened: laneDetection,
-	incident.EventSplitFrom: laneDetection, incident.EventSplitInto: laneDetection,
-
-	incident.EventAcknowledged: laneResponse, incident.EventAckTimedOut: laneResponse, incident.EventSeveritySet: laneResponse,
-	incident.EventSeverityProposed: laneResponse, incident.EventSeverityKept: laneResponse,
-	incident.EventRoleAssigned: laneResponse, incident.EventFactSet: laneResponse, incident.EventNoted: laneResponse,
-	incident.EventEvidence: laneResponse, incident.EventContained: laneResponse, incident.EventResolved: laneResponse,
-	incident.EventDismissProposed: laneResponse, incident.EventDismissed: laneResponse, incident.EventMergedInto: laneResponse,
-	incident.EventPlaybookStarted: laneResponse, incident.EventStepStarted: laneResponse, incident.EventStepDone: laneResponse,
-	incident.EventStepSkipped: laneResponse, incident.EventStepLate: laneResponse, incident.EventEffectFailed: laneResponse,
-	incident.EventLegalHoldSet: laneResponse, incident.EventLegalHoldReleased: laneResponse,
-	incident.EventErasureProposed: laneResponse, incident.EventErased: laneResponse, incident.EventPersonLeft: laneResponse, incident.EventLinked: laneResponse,
-
-	incident.EventRoundStarted: laneCommunication, incident.EventPageStarted: laneCommunication, incident.EventPaged: laneCommunication,
-	incident.EventPageFailed: laneCommunication, incident.EventPageUnanswered: laneCommunication, incident.EventDepartmentsInvolved: laneCommunication,
-	incident.EventUpdated: laneCommunication, incident.EventConsulted: laneCommunication, incident.EventAnswered: laneCommunication,
-	incident.EventAccessRevoked: laneCommunication, incident.EventExclusionProposed: laneCommunication, incident.EventExcluded: laneCommunication,
-	incident.EventReadmitted: laneCommunication, incident.EventReadmissionProposed: laneCommunication, incident.EventChannelReplaced: laneCommunication, incident.EventReplacementNamed: laneSignOff,
-	incident.EventChannelOpened: laneCommunication, incident.EventInvited: laneCommunication, incident.EventAccessGranted: laneCommunication,
-	incident.EventRestricted: laneCommunication, incident.EventPostmortemShared: laneCommunication, incident.EventReviewScheduled: laneCommunication,
-
-	incident.EventRecordEdited: laneSignOff, incident.EventSubmitted: laneSignOff, incident.EventSigned: laneSignOff,
-	incident.EventSignatureWithdrawn: laneSignOff, incident.EventSignaturesVoided: laneSignOff, incident.EventAmended: laneSignOff,
-	incident.EventObjected: laneSignOff, incident.EventObjectionClosed: laneSignOff, incident.EventApproved: laneSignOff,
-	incident.EventRevised: laneSignOff, incident.EventDelegated: laneSignOff, incident.EventActionAdded: laneSignOff,
-	incident.EventActionDone: laneSignOff, incident.EventReviewConcluded: laneSignOff, incident.EventWaiverProposed: laneSignOff,
-	incident.EventWaiverEndorsed: laneSignOff, incident.EventClosed: laneSignOff, incident.EventPostmortemWritten: laneSignOff,
-}
-
-// milestones are the kinds of events that the picture numbers and its key names.
-var milestones = map[incident.EventKind]string{
-	incident.EventOpened: "Opened", incident.EventAcknowledged: "Acknowledged", incident.EventAckTimedOut: "Acknowledgement timed out",
-	incident.EventContained: "Contained", incident.EventResolved: "Resolved", incident.EventReopened: "Reopened",
-	incident.EventDepartmentsInvolved: "Departments involved", incident.EventSubmitted: "Record submitted", incident.EventRevised: "Record revised",
-	incident.EventObjected: "Objection", incident.EventAmended: "Record amended", incident.EventSignaturesVoided: "Signatures voided",
-	incident.EventSigned: "Signed", incident.EventApproved: "Approved",
-}
-
 // maxMilestones limits the numbered events. A record with many objections and
 // amendments has more.
 const maxMilestones = 24
@@ -133,11 +83,12 @@ func (w pageBuilder) drawTimeline(events []incident.Event) timelineSVG {
 		}
 	}
 	slices.SortStableFunc(events, func(a, b incident.Event) int { return a.HappenedAt.Compare(b.HappenedAt) })
-	d := timelineSVG{Width: svgWidth, Left: svgLeft, Right: svgRight, Top: svgTop, Bottom: svgTop + laneHeight*len(laneNames)}
+	lanes := incident.Lanes()
+	d := timelineSVG{Width: svgWidth, Left: svgLeft, Right: svgRight, Top: svgTop, Bottom: svgTop + laneHeight*len(lanes)}
 	d.Height = d.Bottom + 40
-	for n, name := range laneNames {
+	for n, name := range lanes {
 		y := svgTop + n*laneHeight
-		d.Lanes = append(d.Lanes, swimlane{name, y, laneHeight, y + laneHeight/2 + 4})
+		d.Lanes = append(d.Lanes, swimlane{string(name), y, laneHeight, y + laneHeight/2 + 4})
 	}
 	if len(events) == 0 {
 		return d
@@ -310,12 +261,13 @@ func (d *timelineSVG) placeEvents(w pageBuilder, events []incident.Event, s scal
 	type key struct{ lane, column int }
 	columns := map[key][]incident.Event{}
 	var order []key
-	marks := make([][]milestoneMark, len(laneNames))
+	lanes := incident.Lanes()
+	marks := make([][]milestoneMark, len(lanes))
 	n := 0
 	for _, e := range events {
-		in, x := laneOf[e.Kind], s.xAt(e.HappenedAt)
-		title, milestone := milestones[e.Kind]
-		if milestone && !w.isRestricted(e) && n < maxMilestones {
+		in, x := max(0, slices.Index(lanes, e.Kind.Lane())), s.xAt(e.HappenedAt)
+		title := e.Kind.Milestone()
+		if title != "" && !w.isRestricted(e) && n < maxMilestones {
 			n++
 			if e.Kind == incident.EventSigned || e.Kind == incident.EventObjected {
 				title += ", " + label(e.Field("department"))

@@ -132,8 +132,7 @@ func TestApplyExcluded_EndsOnlyWhatThePersonHas(t *testing.T) {
 	}
 	excluded := Event{Kind: EventExcluded, By: "sec1", Fields: map[string]string{"person": "x"}}
 	for _, p := range []PersonID{"x", "y"} {
-		inc := with(p)
-		inc.applyAccess(excluded)
+		inc := Apply(with(p), excluded)
 		ends := p == "x"
 		if (inc.Paging.AcknowledgedBy == "") != ends || (inc.Dismissal == nil) != ends || (inc.Erasure == nil) != ends || (inc.Review.WaivedBy == "" && inc.Review.Waiver == "") != ends {
 			t.Errorf("held by %s: got %+v, want it ended: %t", p, inc, ends)
@@ -144,15 +143,15 @@ func TestApplyExcluded_EndsOnlyWhatThePersonHas(t *testing.T) {
 	}
 	inc := with("x")
 	inc.Status, inc.Review.EndorsedBy = Dismissed, "sec1"
-	if inc.applyAccess(excluded); inc.Dismissal == nil || inc.Review.WaivedBy == "" {
+	if inc = Apply(inc, excluded); inc.Dismissal == nil || inc.Review.WaivedBy == "" {
 		t.Errorf("got %+v, want what two people decided", inc)
 	}
 	inc.ExclusionProposed = &Exclusion{Person: "y"}
-	if inc.applyAccess(Event{Kind: EventReadmitted, Fields: map[string]string{"person": "x"}}); inc.Excludes("x") || inc.ExclusionProposed == nil {
+	if inc = Apply(inc, Event{Kind: EventReadmitted, Fields: map[string]string{"person": "x"}}); inc.Excludes("x") || inc.ExclusionProposed == nil {
 		t.Errorf("got %+v, want x readmitted and the proposal about y", inc)
 	}
 	inc.Revoked = []PersonID{"x", "y"}
-	if inc.applyAccess(Event{Kind: EventAccessGranted, Fields: map[string]string{"person": "x"}}); !slices.Equal(inc.Revoked, []PersonID{"y"}) {
+	if inc = Apply(inc, Event{Kind: EventAccessGranted, Fields: map[string]string{"person": "x"}}); !slices.Equal(inc.Revoked, []PersonID{"y"}) {
 		t.Errorf("got revoked %v, want y only", inc.Revoked)
 	}
 }

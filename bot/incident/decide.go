@@ -28,10 +28,6 @@ const (
 var writingVerbs = []Verb{VerbNote, VerbUpdate, VerbEvidence, VerbEditRecord, VerbSetFact, VerbAddAction, VerbAnswer, VerbObject,
 	VerbGrant, VerbRevoke, VerbDelegate, VerbRestrict, VerbScheduleReview}
 
-// writingEvents are the events of writingVerbs.
-var writingEvents = []EventKind{EventNoted, EventUpdated, EventEvidence, EventRecordEdited, EventFactSet, EventActionAdded, EventAnswered, EventObjected,
-	EventAccessGranted, EventAccessRevoked, EventDelegated, EventRestricted, EventReviewScheduled}
-
 // Decide checks one command and returns the events that it leads to. It returns
 // no events and no error if the command changes nothing. If the command is not
 // allowed or malformed, it returns an [*Error] for the person who gave it.
@@ -124,7 +120,10 @@ func (d *decider) emit(kind EventKind, f fields, t texts) {
 	if !d.cmd.HappenedAt.IsZero() {
 		e.HappenedAt = stamp(d.cmd.HappenedAt)
 	}
-	if d.cmd.Audience != "" {
+	switch {
+	case kind.Secret():
+		e.Audience = AudienceLegalSecurity
+	case d.cmd.Audience != "":
 		e.Audience = d.cmd.Audience
 	}
 	for name, v := range f {
@@ -142,7 +141,7 @@ func (d *decider) emit(kind EventKind, f fields, t texts) {
 		e.Texts[name] = Text{Value: strings.ToValidUTF8(v, "\uFFFD")}
 	}
 	d.events = append(d.events, e)
-	d.inc = Apply(d.inc, e)
+	d.inc.apply(e)
 }
 
 // check makes the checks that come before the status: the authority of the actor

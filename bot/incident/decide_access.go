@@ -70,11 +70,6 @@ func (i Incident) WithoutExclusions() Incident {
 	return i
 }
 
-// Secret reports whether only legal and security may know that the event exists.
-func (k EventKind) Secret() bool {
-	return k == EventExclusionProposed || k == EventExcluded || k == EventReadmissionProposed || k == EventReadmitted
-}
-
 // grant gives a person read access, with a reason.
 func (d *decider) grant() error {
 	if err := d.requirePerson("person", d.cmd.Person); err != nil {
@@ -139,7 +134,7 @@ func (d *decider) exclude() error {
 	}
 	if n := slices.IndexFunc(d.inc.Exclusions, func(x Exclusion) bool { return x.Person == p }); n >= 0 {
 		if have := d.inc.Exclusions[n].Channel; d.cmd.Channel != "" && d.cmd.Channel != have && have != ChannelNew {
-			d.emitSecret(EventExcluded, fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": firstOf(d.cmd.Text, d.inc.Exclusions[n].Reason)})
+			d.emit(EventExcluded, fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": firstOf(d.cmd.Text, d.inc.Exclusions[n].Reason)})
 		}
 		return nil
 	}
@@ -161,7 +156,7 @@ func (d *decider) exclude() error {
 			return Conflict("%s is the only one who acts for %s in %s. An administrator must name a replacement first: tocsin incident replacement %[3]s %[2]s PERSON because REASON", d.env.Directory.Name(p), without, d.inc.ID)
 		}
 		if proposed == nil {
-			d.emitSecret(EventExclusionProposed, f, t)
+			d.emit(EventExclusionProposed, f, t)
 			return nil
 		}
 		if !d.completes(proposed.By) {
@@ -181,7 +176,7 @@ func (d *decider) shutOut(p PersonID, f fields, t texts) {
 	if d.inc.Links[LinkChannel] != "" { // anyone can be in it: invited by hand, joined or readmitted earlier
 		f["in_channel"] = "true"
 	}
-	d.emitSecret(EventExcluded, f, t)
+	d.emit(EventExcluded, f, t)
 	actor := d.env.Actor
 	d.env.Actor = ""
 	for _, s := range signatures {
@@ -257,13 +252,13 @@ func (d *decider) readmit() error {
 		switch {
 		case x.Person != p || x.Second == "":
 		case x.Readmitter == "":
-			d.emitSecret(EventReadmissionProposed, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
+			d.emit(EventReadmissionProposed, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
 			return nil
 		case !d.completes(x.Readmitter):
 			return Conflict("legal and security must readmit %s together. Ask the other department to type the same command", d.env.Directory.Name(p))
 		}
 	}
-	d.emitSecret(EventReadmitted, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
+	d.emit(EventReadmitted, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
 	return nil
 }
 
@@ -291,102 +286,4 @@ func (d *decider) nameReplacement() error {
 	d.emit(EventReplacementNamed, fields{"department": string(team), "person": string(p), "until": instant(d.env.Now.Add(maxDelegation)), "administrator": d.cmd.By.ID},
 		texts{"reason": d.cmd.Text})
 	return nil
-}
-
-// emitSecret emits an event that only legal and security may see.
-func (d *decider) emitSecret(kind EventKind, f fields, t texts) {
-	cmd := d.cmd
-	d.cmd.Audience = AudienceLegalSecurity
-	d.emit(kind, f, t)
-	d.cmd = cmd
-}
-
-// applyAccess applies the events about who may read the incident.
-func (i *Incident) applyAccess(e Event) {
-	p := PersonID(e.Field("person"))
-	switch e.Kind {
-	case EventAccessGranted:
-		i.addAccess(p)
-	case EventInvited:
-		i.addAccess(splitList[PersonID](e.Field("people"))...)
-	case EventAccessRevoked:
-		i.revoke(p)
-	case EventExclusionProposed:
-		i.ExclusionProposed = &Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Channel: e.Field("channel")}
-	case EventExcluded:
-		i.applyExcluded(e, p)
-	case EventReadmissionProposed:
-		for n := range i.Exclusions {
-			if i.Exclusions[n].Person == p {
-				i.Exclusions[n].Readmitter = e.By
-			}
-		}
-	case EventReadmitted:
-		i.Exclusions = slices.DeleteFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p })
-		if i.ExclusionProposed != nil && i.ExclusionProposed.Person == p {
-			i.ExclusionProposed = nil
-		}
-	case EventReplacementNamed:
-		i.addDelegation(Delegation{Department: e.department(), From: e.By, To: p, Until: parseInstant(e.Field("until")), Replacement: true}, e.RecordedAt)
-	}
-}
-
-func (i *Incident) addAccess(people ...PersonID) {
-	i.Access = append(i.Access, people...)
-	i.Revoked = slices.DeleteFunc(i.Revoked, func(p PersonID) bool { return slices.Contains(people, p) })
-}
-
-// applyExcluded ends everything that the person has in the incident.
-func (i *Incident) applyExcluded(e Event, p PersonID) {
-	if n := slices.IndexFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p }); n >= 0 {
-		i.Exclusions[n].Channel, i.Exclusions[n].Left = e.Field("channel"), i.leaves(e)
-		return
-	}
-	i.Exclusions = append(i.Exclusions, Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Second: PersonID(e.Field("second")), Channel: e.Field("channel"), Left: i.leaves(e)})
-	i.ExclusionProposed = nil
-	i.Access = slices.DeleteFunc(i.Access, func(have PersonID) bool { return have == p })
-	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
-	for _, r := range i.RolesOf(p) {
-		i.setRole(r, "")
-	}
-	if i.Paging.AcknowledgedBy == p {
-		i.Paging.AcknowledgedBy = ""
-	}
-	if d := i.Dismissal; d != nil && d.By == p && i.Status != Dismissed {
-		i.Dismissal = nil
-	}
-	if i.Erasure != nil && i.Erasure.By == p {
-		i.Erasure = nil
-	}
-	if i.Review.WaivedBy == p && i.Review.EndorsedBy == "" {
-		i.Review.Waiver, i.Review.WaivedBy = "", ""
-	}
-}
-
-// leaves returns the channel that an exclusion makes the incident leave, or "".
-func (i Incident) leaves(e Event) string {
-	if e.Field("channel") == ChannelNew {
-		return i.Links[LinkChannel]
-	}
-	return ""
-}
-
-// ReplacesChannel reports whether the incident still has the channel that it leaves
-// because of an exclusion.
-func (i Incident) ReplacesChannel() bool {
-	return slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Left != "" && x.Left == i.Links[LinkChannel] })
-}
-
-// addDelegation adds a delegation. It replaces one of the same person and ends one
-// of another person, to allow an earlier end. The ended one still shows who named
-// the deputy: see [Independent].
-func (i *Incident) addDelegation(next Delegation, now time.Time) {
-	same := func(g Delegation) bool { return g.Department == next.Department && g.To == next.To }
-	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return same(g) && g.From == next.From })
-	for n := range i.Delegations {
-		if g := &i.Delegations[n]; same(*g) && g.Until.After(now) {
-			g.Until = now
-		}
-	}
-	i.Delegations = append(i.Delegations, next)
 }

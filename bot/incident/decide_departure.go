@@ -204,7 +204,7 @@ func (d *decider) personLeft() error {
 		return Invalid("person", "no person given. Name the person who left")
 	}
 	if x := d.inc.ExclusionProposed; x != nil && x.By == p {
-		d.emitSecret(EventReadmitted, fields{"person": string(x.Person)}, texts{"reason": "the person who proposed the exclusion left the configuration"})
+		d.emit(EventReadmitted, fields{"person": string(x.Person)}, texts{"reason": "the person who proposed the exclusion left the configuration"})
 	}
 	held := d.inc.HeldBy(p, d.env.Now)
 	acknowledged := d.inc.Status.Responding() && d.inc.Paging.AcknowledgedBy == p && !d.present(d.inc.Commander)
@@ -247,35 +247,4 @@ func (d *decider) personLeft() error {
 func (d *decider) present(p PersonID) bool {
 	_, known := d.env.Directory.Person(p)
 	return known && p != d.cmd.Person && !d.inc.Excludes(p)
-}
-
-// applyPersonLeft removes the authority of a person and passes open action items
-// on.
-func (i *Incident) applyPersonLeft(e Event) {
-	p := PersonID(e.Field("person"))
-	for _, r := range splitList[Role](e.Field(HeldRole)) {
-		i.setRole(r, "")
-	}
-	i.Access = slices.DeleteFunc(i.Access, func(q PersonID) bool { return q == p })
-	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
-	signed := splitList[Department](e.Field("signatures"))
-	i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.By == p && slices.Contains(signed, s.Department) })
-	for _, name := range splitList[string](e.Field("proposals")) {
-		switch name {
-		case "dismissal":
-			i.Dismissal = nil
-		case "erasure":
-			i.Erasure = nil
-		case "waiver":
-			i.Review.Waiver, i.Review.WaivedBy = "", ""
-		}
-	}
-	if e.Field("acknowledgement") == "ended" {
-		i.Paging.AcknowledgedBy = ""
-	}
-	for n := range i.Actions {
-		if a := &i.Actions[n]; a.Owner == p && a.Done.IsZero() && e.Field("successor") != "" {
-			a.Owner = PersonID(e.Field("successor"))
-		}
-	}
 }

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"slices"
-	"strings"
 )
 
 // OneMayDismiss reports whether one person alone may dismiss the incident, who
@@ -107,48 +106,4 @@ func reasonOf(d *Dismissal) string {
 		return ""
 	}
 	return d.Reason
-}
-
-// recordLowering records that a person lowered the severity or the suspicion of
-// personal data. The bot lowers neither.
-func (i *Incident) recordLowering(p PersonID) {
-	if p != "" && !slices.Contains(i.LoweredBy, p) {
-		i.LoweredBy = append(slices.Clone(i.LoweredBy), p)
-	}
-}
-
-// applyPersonalData sets the fact personal_data, its peak and who lowered the
-// suspicion.
-func (i *Incident) applyPersonalData(v PersonalData, by PersonID) {
-	was := i.Facts.PersonalData
-	i.PeakPersonalData = i.peakPersonalData()
-	if i.Facts.PersonalData = v; v.moreSeriousThan(i.PeakPersonalData) {
-		i.PeakPersonalData = v
-	}
-	if (was == PersonalSuspected || was == PersonalConfirmed) && was.moreSeriousThan(v) {
-		i.recordLowering(by)
-	}
-}
-
-// inherit takes over the properties of the incident that a merge or split took alerts
-// from: see [Incident.inheritedFields].
-func (i *Incident) inherit(e Event) {
-	i.setContainedAt(parseInstant(e.Field("contained_at")))
-	if was := e.severity("peak_severity"); was.MoreSevereThan(i.PeakSeverity) {
-		i.PeakSeverity = was
-	}
-	if was := PersonalData(e.Field("peak_personal_data")); was.moreSeriousThan(i.peakPersonalData()) {
-		i.PeakPersonalData = was
-	}
-	for _, p := range splitList[PersonID](e.Field("lowered_by")) {
-		i.recordLowering(p)
-	}
-	for _, pair := range splitList[string](e.Field("named")) { // ended delegations, for [Independent]
-		from, to, _ := strings.Cut(pair, ">")
-		g := Delegation{From: PersonID(from), To: PersonID(to), Until: e.RecordedAt}
-		i.Delegations = append(slices.DeleteFunc(i.Delegations, func(have Delegation) bool { return have == g }), g)
-	}
-	if from := e.severity("lowered_from"); from.MoreSevereThan(i.LoweredFrom) && from.MoreSevereThan(i.Severity) {
-		i.LoweredFrom = from
-	}
 }

@@ -15,6 +15,7 @@
 //
 // These functions are pure. Time, ids, salts and the [Directory] of people are
 // parameters, and the package never reads a database, a chat or a clock.
-// [Transitions] holds the complete lifecycle. Package command reads the commands
-// that people type.
+// The files events_*.go describe each kind of event once: its effects on the
+// state, the work that follows, its sentence and its audience. [Transitions] holds
+// the complete lifecycle. Package command reads the commands that people type.
 package incident

@@ -5,7 +5,7 @@ import "time"
 // EffectKind is a kind of work that follows from an event.
 type EffectKind string
 
-// The kinds of effects. Package response maps events to effects.
+// The kinds of effects.
 const (
 	// Slack, in the lane of the incident's channel.
 	EffectOpenChannel    EffectKind = "open_channel"    // create the channel, pin the card, set topic and bookmark

@@ -101,6 +101,7 @@ func toJSON(t tester, v any) string {
 func (w *fixture) commit(events []Event) {
 	for _, e := range events {
 		e, _ = Seal(w.inc.Head, e, w.salt)
+		checkFields(w.t, e)
 		w.inc = Apply(w.inc, e)
 		w.events = append(w.events, e)
 	}

@@ -89,38 +89,3 @@ func cleanName(s string) string {
 	}
 	return s
 }
-
-// reporter returns the name, the account and the workspace of the reporter of the
-// event. An account without a name is its own name.
-func (e Event) reporter() (name, user, team Quoted) {
-	name, user, team = e.quoted("reporter_name"), e.quoted("reporter_user"), e.quoted("reporter_team")
-	if name == "" {
-		name = user
-	}
-	return name, user, team
-}
-
-func sayReported(e Event) (Sentence, string) {
-	title, severity, asked := e.quoted("title"), e.severity("severity"), e.Field("asked_severity")
-	if asked == "" {
-		asked = "none"
-	}
-	name, user, team := e.reporter()
-	if team == "" {
-		return Say("“%s” (account %s, unknown to Tocsin, name not verified) reported this restricted incident at %s (requested: %s), “%s”",
-			name, user, severity, asked, title), "text"
-	}
-	return Say("“%s” of team %s (account %s, unknown to Tocsin, name not verified) reported this restricted incident at %s (requested: %s), “%s”",
-		name, team, user, severity, asked, title), "text"
-}
-
-func saySourceNoted(e Event) (Sentence, string) {
-	name, user, team := e.reporter()
-	switch {
-	case user == "":
-		return Say("%s sent an update", e.literal("source")), "text"
-	case team == "":
-		return Say("“%s” (account %s, unknown to Tocsin, name not verified) reported again", name, user), "text"
-	}
-	return Say("“%s” of team %s (account %s, unknown to Tocsin, name not verified) reported again", name, team, user), "text"
-}

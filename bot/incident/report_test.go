@@ -173,7 +173,7 @@ func TestSourceNote_NamesTheReporter(t *testing.T) {
 		"“U1” (account U1, unknown to Tocsin, name not verified) reported again":             {"reporter_user": {Value: "U1"}},
 		"sentry sent an update": {},
 	} {
-		sentence, _ := saySourceNoted(Event{Kind: EventSourceNoted, Fields: map[string]string{"source": "sentry"}, Texts: texts})
+		sentence, _ := Event{Kind: EventSourceNoted, Fields: map[string]string{"source": "sentry"}, Texts: texts}.Sentence()
 		if sentence.String() != want {
 			t.Errorf("got %q, want %q", sentence, want)
 		}

@@ -10,87 +10,6 @@ import (
 	"time"
 )
 
-// EventKind is the kind of an event.
-type EventKind string
-
-// The kinds of events.
-const (
-	EventOpened              EventKind = "opened"
-	EventAlertAttached       EventKind = "alert_attached"
-	EventAlertCounted        EventKind = "alert_counted" // the 10th, 100th, ... occurrence
-	EventSourceNoted         EventKind = "source_noted"  // an outside system reported resolved, assigned, ...
-	EventAcknowledged        EventKind = "acknowledged"
-	EventAckTimedOut         EventKind = "acknowledgement_timed_out"
-	EventRoundStarted        EventKind = "round_started" // a paging round starts
-	EventPageStarted         EventKind = "page_started"  // committed before the pager is called
-	EventPaged               EventKind = "paged"
-	EventPageFailed          EventKind = "page_failed"
-	EventPageUnanswered      EventKind = "page_unanswered"
-	EventSeveritySet         EventKind = "severity_set"
-	EventSeverityProposed    EventKind = "severity_proposed" // by an alert, because a person lowered the severity
-	EventSeverityKept        EventKind = "severity_kept"     // a person rejected the proposal
-	EventRoleAssigned        EventKind = "role_assigned"
-	EventFactSet             EventKind = "fact_set"
-	EventDepartmentsInvolved EventKind = "departments_involved"
-	EventNoted               EventKind = "noted"
-	EventEvidence            EventKind = "evidence_added"
-	EventUpdated             EventKind = "update_posted"
-	EventContained           EventKind = "contained"
-	EventResolved            EventKind = "resolved"
-	EventRecordEdited        EventKind = "record_edited"
-	EventSubmitted           EventKind = "submitted"
-	EventSigned              EventKind = "signed"
-	EventSignatureWithdrawn  EventKind = "signature_withdrawn"
-	EventSignaturesVoided    EventKind = "signatures_voided"
-	EventAmended             EventKind = "amended"
-	EventObjected            EventKind = "objected"
-	EventObjectionClosed     EventKind = "objection_closed"
-	EventApproved            EventKind = "approved"
-	EventRevised             EventKind = "revised"
-	EventReopened            EventKind = "reopened"
-	EventDismissProposed     EventKind = "dismissal_proposed"
-	EventDismissed           EventKind = "dismissed"
-	EventMergedInto          EventKind = "merged_into" // in the incident that ends
-	EventMergedFrom          EventKind = "merged_from" // in the incident that continues
-	EventSplitInto           EventKind = "split_into"  // in the incident that gave alerts away
-	EventSplitFrom           EventKind = "split_from"  // in the incident that the alerts opened
-	EventLegalHoldSet        EventKind = "legal_hold_set"
-	EventLegalHoldReleased   EventKind = "legal_hold_released"
-	EventPlaybookStarted     EventKind = "playbook_started"
-	EventStepStarted         EventKind = "step_started"
-	EventStepDone            EventKind = "step_done"
-	EventStepSkipped         EventKind = "step_skipped"
-	EventStepLate            EventKind = "step_late"
-	EventConsulted           EventKind = "consulted"
-	EventAnswered            EventKind = "answered"
-	EventDelegated           EventKind = "delegated"
-	EventActionAdded         EventKind = "action_added"
-	EventActionDone          EventKind = "action_done"
-	EventAccessGranted       EventKind = "access_granted"
-	EventRestricted          EventKind = "restriction_set"
-	EventReviewScheduled     EventKind = "review_scheduled"
-	EventReviewConcluded     EventKind = "review_concluded"
-	EventWaiverProposed      EventKind = "waiver_proposed"
-	EventWaiverEndorsed      EventKind = "waiver_endorsed"
-	EventClosed              EventKind = "closed"
-	EventChannelOpened       EventKind = "channel_opened"
-	EventInvited             EventKind = "invited"
-	EventLinked              EventKind = "linked"
-	EventPostmortemWritten   EventKind = "postmortem_written"
-	EventPostmortemShared    EventKind = "postmortem_shared"
-	EventEffectFailed        EventKind = "effect_failed"
-	EventErasureProposed     EventKind = "erasure_proposed"
-	EventErased              EventKind = "texts_erased"
-	EventAccessRevoked       EventKind = "access_revoked"
-	EventExclusionProposed   EventKind = "exclusion_proposed" // for legal and security only, with the next two
-	EventExcluded            EventKind = "excluded"
-	EventReadmissionProposed EventKind = "readmission_proposed"
-	EventReadmitted          EventKind = "readmitted"
-	EventReplacementNamed    EventKind = "replacement_named" // by an administrator
-	EventChannelReplaced     EventKind = "channel_replaced"  // the incident continues in another channel
-	EventPersonLeft          EventKind = "person_left"
-)
-
 // Event is one entry of a timeline. Fields holds data for machines: ids, constants,
 // numbers and times. Texts holds the prose of people, which can be erased.
 type Event struct {
@@ -215,10 +134,8 @@ func Verify(id ID, events []Event, stored Head) []ChainError {
 	var found []ChainError
 	erased := map[TextRef]bool{} // by events of the chain
 	for _, e := range events {
-		if e.Kind == EventErased {
-			for _, ref := range textRefs(e) {
-				erased[ref] = true
-			}
+		for _, ref := range e.ErasedTexts() {
+			erased[ref] = true
 		}
 	}
 	head := Genesis(id)

@@ -179,6 +179,6 @@ func (s *session) agenda() ([]incident.Summary, error) {
 
 // intArg returns a numeric argument of an effect, or 0.
 func intArg(e incident.Effect, name string) int {
-	n, _ := strconv.Atoi(e.Args[name]) // effects.go wrote it
+	n, _ := strconv.Atoi(e.Args[name]) // written by package incident
 	return n
 }

@@ -182,24 +182,3 @@ func encodeHeld(held []incident.Held) string {
 	}
 	return strings.Join(lines, "; ")
 }
-
-// postDeparture posts that a person left, except in an ended incident that loses
-// only a reader. Everybody who was ever invited is a reader.
-func postDeparture(c effectBuilder) []incident.Effect {
-	if !c.inc.Status.Ended() {
-		return slices.Concat(post(c), card(c), topic(c))
-	}
-	if c.event.Field(incident.HeldAction) == "" {
-		return nil
-	}
-	return slices.Concat(post(c), card(c))
-}
-
-// askSignAgain asks the departments again whose signature ended with the person.
-func askSignAgain(c effectBuilder) []incident.Effect {
-	var out []incident.Effect
-	for _, team := range departments(c.event.Field("signatures")) {
-		out = append(out, c.ask(incident.EffectAskSign, team))
-	}
-	return out
-}

@@ -10,7 +10,6 @@
 //	result, err := desk.Do(ctx, incident.Command{Verb: incident.VerbNote, For: id, By: who, Text: "looking at it"})
 //
 // [Desk.Ingest] routes the alerts of a batch of deliveries. [Desk.Perform] makes
-// one attempt at an effect. The list effectsByEvent defines the effects of each
-// kind of event. Texts are redacted before they reach a [Handler] or a caller at
-// an external provider.
+// one attempt at an effect of an event. Texts are redacted before they reach a
+// [Handler] or a caller at an external provider.
 package response

@@ -8,7 +8,6 @@ import (
 	"html"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -258,7 +257,7 @@ func TestOutgoing_DocumentHasNoSeed(t *testing.T) {
 		}
 		inc.Submission.Document.Events = 0
 		var timeline []incident.Event
-		for n, kind := range allEventKinds() {
+		for n, kind := range incident.EventKinds() {
 			e := brief.Event
 			e.Seq, e.Kind, e.Audience = n+1, kind, incident.AudienceResponders
 			e.Texts = map[string]incident.Text{}
@@ -284,16 +283,6 @@ func TestOutgoing_DocumentHasNoSeed(t *testing.T) {
 			}
 		}
 	}
-}
-
-// allEventKinds returns every kind of event, from the effects that the kinds have.
-func allEventKinds() []incident.EventKind {
-	var out []incident.EventKind
-	for kind := range effectsByEvent {
-		out = append(out, kind)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // The output of the renderer and the arguments of notices are redacted too.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -30,19 +29,6 @@ var unredactedFields = map[string]bool{
 	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
 	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "Brief.Mark": true,
 }
-
-// unredactedEventFields are the fields of events that contain ids, constants, numbers
-// and times. Every other field of an event is redacted, including fields added later.
-var unredactedEventFields = func() map[string]bool {
-	m := map[string]bool{}
-	for _, name := range strings.Fields(`action alert alerts at audience blocking capacity contained_at count department departments deputy digest document due
-		effect escalation_step events evidence fact file fingerprint from head how language level name next notified_at objection owner peak_severity people
-		person refs restricted revision role round run schema severity sha256 signatures source status step submitter target time_zone until value when
-		successor second named lowered_by lowered_from peak_personal_data started_at open_steps proposed channel in_channel`) {
-		m[name] = true
-	}
-	return m
-}()
 
 // unredactedKeys are the maps whose keys are constants.
 var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true}
@@ -135,7 +121,7 @@ func redactInto(r Redactor, to, from reflect.Value, field string) {
 			to.Set(reflect.MakeMapWithSize(from.Type(), from.Len()))
 			for _, key := range from.MapKeys() {
 				value := reflect.New(from.Type().Elem()).Elem()
-				if field == "Event.Fields" && unredactedEventFields[key.String()] {
+				if field == "Event.Fields" && incident.IsPlainField(key.String()) {
 					value.Set(from.MapIndex(key))
 				} else {
 					redactInto(r, value, from.MapIndex(key), field)

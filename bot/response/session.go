@@ -2,7 +2,6 @@ package response
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -194,19 +193,14 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 		dr.inc = incident.Apply(dr.inc, sealed)
 		dr.events = append(dr.events, sealed)
 		result.Events = append(result.Events, sealed)
-		if e.Kind == incident.EventErased {
-			var refs []incident.TextRef
-			if json.Unmarshal([]byte(e.Field("refs")), &refs) == nil {
-				dr.erase = append(dr.erase, refs...)
-			}
-		}
+		dr.erase = append(dr.erase, sealed.ErasedTexts()...)
 	}
 	for _, e := range result.Events {
-		c := effectBuilder{inc: dr.inc, event: e, dir: s.dir, policy: s.d.Policy, now: s.now}
-		if id, err := incident.ParseID(e.Field("source")); err == nil && s.drafts[id] != nil && (e.Kind == incident.EventMergedFrom || e.Kind == incident.EventSplitFrom) {
-			c.other = s.drafts[id].inc
+		var origin incident.Incident
+		if from := s.drafts[e.Origin()]; from != nil {
+			origin = from.inc
 		}
-		dr.effects = append(dr.effects, c.effects()...)
+		dr.effects = append(dr.effects, e.Effects(dr.inc, origin, incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy})...)
 	}
 	result.Incident = dr.inc
 	return result

@@ -3,9 +3,6 @@ package slack
 import (
 	"encoding/json"
 	"flag"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"os"
 	"path/filepath"
@@ -22,36 +19,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// eventKinds returns every kind of event in the source of package incident.
-func eventKinds(t *testing.T) []incident.EventKind {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../incident/timeline.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []incident.EventKind
-	ast.Inspect(file, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
-			if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "EventKind" {
-				out = append(out, incident.EventKind(strings.Trim(v.Values[0].(*ast.BasicLit).Value, `"`)))
-			}
-		}
-		return true
-	})
-	if len(out) < 50 {
-		t.Fatalf("got %d kinds of events, want at least 50", len(out))
-	}
-	return out
-}
-
 func TestLayouts_CoverEveryKindOfEvent(t *testing.T) {
-	for _, kind := range eventKinds(t) {
+	for _, kind := range incident.EventKinds() {
 		if _, known := layouts[kind]; !known {
 			t.Errorf("got no layout for %q, want one", kind)
 		}
 	}
-	if len(layouts) != len(eventKinds(t)) {
-		t.Errorf("got %d layouts for %d kinds, want equal numbers", len(layouts), len(eventKinds(t)))
+	if len(layouts) != len(incident.EventKinds()) {
+		t.Errorf("got %d layouts for %d kinds, want equal numbers", len(layouts), len(incident.EventKinds()))
 	}
 }
 

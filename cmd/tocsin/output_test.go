@@ -129,23 +129,6 @@ func eventFields(t *testing.T) []string {
 	return slices.Compact(out)
 }
 
-// eventKinds returns every kind of event.
-func eventKinds(t *testing.T) []incident.EventKind {
-	t.Helper()
-	raw, err := os.ReadFile("../../bot/incident/timeline.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []incident.EventKind
-	for _, m := range regexp.MustCompile(`(?m)^\tEvent\w+\s+(?:EventKind )?= "(\w+)"`).FindAllSubmatch(raw, -1) {
-		out = append(out, incident.EventKind(m[1]))
-	}
-	if len(out) < 20 {
-		t.Fatalf("got %d kinds of events, want at least 20", len(out))
-	}
-	return out
-}
-
 // outputTest runs the command line against a control socket that replies with
 // planted text.
 type outputTest struct {
@@ -310,7 +293,7 @@ func TestOutput_Escaped(t *testing.T) {
 		for _, reply := range replies {
 			o.check(reply, p, append([]string{"incident", "status", "INC-1"}, asJSON...)...)
 		}
-		for _, kind := range eventKinds(t) {
+		for _, kind := range incident.EventKinds() {
 			p.kind = kind
 			o.check(replies["view"], p, append([]string{"incident", "status", "INC-1"}, asJSON...)...)
 		}

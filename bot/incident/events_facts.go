@@ -1,0 +1,120 @@
+package incident
+
+import "slices"
+
+// The kinds of events that record facts and evidence.
+const (
+	EventFactSet  EventKind = "fact_set"
+	EventEvidence EventKind = "evidence_added"
+)
+
+var factEvents = eventTable{
+	EventFactSet: {
+		fields:     "capacity count fact notified_at value",
+		repeatable: true,
+		apply:      (*Incident).applyFact,
+		effects:    effects{postEvent, refreshCard},
+		sentence:   sayFact,
+		text:       "reason",
+		lane:       laneResponse,
+		item:       func(e Event) string { return "fact/" + e.Field("fact") + "/" + e.Field("regime") + e.Text("who") },
+	},
+	EventEvidence: {
+		fields:     "evidence sha256",
+		repeatable: true,
+		apply: func(i *Incident, e Event) {
+			i.Evidence = append(i.Evidence, Evidence{ID: e.Field("evidence"), Name: e.Text("name"), Where: e.Text("where"), SHA256: e.Field("sha256"), By: e.By, At: e.RecordedAt})
+		},
+		effects:  effects{postEvent, refreshCard},
+		sentence: sayEvidence,
+		text:     "text",
+		lane:     laneResponse,
+		item:     func(e Event) string { return "evidence/" + e.Field("evidence") },
+	},
+}
+
+func (i *Incident) applyFact(e Event) {
+	set := Instant{At: parseInstant(e.Field("value")), SetAt: e.RecordedAt, By: e.By, Reason: e.Text("reason")}
+	switch FactName(e.Field("fact")) {
+	case FactOccurred:
+		i.Facts.Occurred = &set
+	case FactDetected:
+		i.Facts.Detected = &set
+	case FactClassified:
+		i.Facts.Classified = &set
+	case FactAware:
+		if i.Facts.Aware == nil {
+			i.Facts.Aware = map[string]Instant{}
+		}
+		i.Facts.Aware[e.Field("regime")] = set
+	case FactPersonalData:
+		i.applyPersonalData(PersonalData(e.Field("value")), e.By)
+	case FactTimeZone:
+		i.Facts.TimeZone = e.Field("value")
+	case FactLanguage:
+		i.Facts.Language, i.Record.Language = e.Field("value"), e.Field("value")
+	case FactAffected:
+		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: e.number("count"), NotifiedAt: parseInstant(e.Field("notified_at")), By: e.By, Reason: e.Text("reason")}
+		i.Facts.Affected = slices.DeleteFunc(i.Facts.Affected, func(a Affected) bool { return a.Who == next.Who })
+		i.Facts.Affected = append(i.Facts.Affected, next)
+	}
+}
+
+// applyPersonalData sets the fact personal_data, its peak and who lowered the
+// suspicion.
+func (i *Incident) applyPersonalData(v PersonalData, by PersonID) {
+	was := i.Facts.PersonalData
+	i.PeakPersonalData = i.peakPersonalData()
+	if i.Facts.PersonalData = v; v.moreSeriousThan(i.PeakPersonalData) {
+		i.PeakPersonalData = v
+	}
+	if (was == PersonalSuspected || was == PersonalConfirmed) && was.moreSeriousThan(v) {
+		i.recordLowering(by)
+	}
+}
+
+func sayFact(e Event) Sentence {
+	value, at := e.Field("value"), parseInstant(e.Field("value"))
+	switch FactName(e.Field("fact")) {
+	case FactOccurred:
+		return Say("%s recorded that the incident began at %s", e.By, at)
+	case FactDetected:
+		return Say("%s recorded that the incident was detected at %s", e.By, at)
+	case FactClassified:
+		return Say("%s recorded that the incident was classified at %s", e.By, at)
+	case FactAware:
+		return Say("%s recorded awareness under %s at %s", e.By, e.Field("regime"), at)
+	case FactPersonalData:
+		return Say("%s set personal data to %s", e.By, value)
+	case FactAffected:
+		return sayAffected(e)
+	}
+	return Say("%s set %s to %s", e.By, e.Field("fact"), Literal(value))
+}
+
+func sayAffected(e Event) Sentence {
+	who, capacity := e.quoted("who"), e.Field("capacity")
+	count, notified := e.number("count"), parseInstant(e.Field("notified_at"))
+	switch {
+	case count > 0 && !notified.IsZero():
+		return Say("%s added the affected party “%s” (we are the %s), %d people, notified at %s", e.By, who, capacity, count, notified)
+	case count > 0:
+		return Say("%s added the affected party “%s” (we are the %s), %d people", e.By, who, capacity, count)
+	case !notified.IsZero():
+		return Say("%s added the affected party “%s” (we are the %s), notified at %s", e.By, who, capacity, notified)
+	}
+	return Say("%s added the affected party “%s” (we are the %s)", e.By, who, capacity)
+}
+
+func sayEvidence(e Event) Sentence {
+	id, name, where, sum := e.literal("evidence"), e.quoted("name"), e.quoted("where"), e.literal("sha256")
+	switch {
+	case where != "" && sum != "":
+		return Say("%s added evidence %s, “%s”, stored in “%s”, SHA-256 %s", e.By, id, name, where, sum)
+	case where != "":
+		return Say("%s added evidence %s, “%s”, stored in “%s”", e.By, id, name, where)
+	case sum != "":
+		return Say("%s added evidence %s, “%s”, SHA-256 %s", e.By, id, name, sum)
+	}
+	return Say("%s added evidence %s, “%s”", e.By, id, name)
+}

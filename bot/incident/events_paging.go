@@ -1,0 +1,216 @@
+package incident
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// The kinds of events about paging.
+const (
+	EventAcknowledged   EventKind = "acknowledged"
+	EventAckTimedOut    EventKind = "acknowledgement_timed_out"
+	EventRoundStarted   EventKind = "round_started" // a paging round starts
+	EventPageStarted    EventKind = "page_started"  // committed before the pager is called
+	EventPaged          EventKind = "paged"
+	EventPageFailed     EventKind = "page_failed"
+	EventPageUnanswered EventKind = "page_unanswered"
+)
+
+var pagingEvents = eventTable{
+	EventAcknowledged: {
+		fields: "round",
+		apply: func(i *Incident, e Event) {
+			i.Paging.AcknowledgedBy, i.Paging.AcknowledgedAt, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
+			i.Paging.AcknowledgedSeverity = i.Severity
+		},
+		effects:   effects{acknowledgePages, timeAcknowledgement, postEvent, refreshCard, refreshTopic},
+		sentence:  say("%s acknowledged the incident"),
+		text:      "text",
+		lane:      laneResponse,
+		milestone: "Acknowledged",
+	},
+	EventAckTimedOut: {
+		fields: "person",
+		apply: func(i *Incident, e Event) {
+			i.Paging.AcknowledgedBy, i.Paging.AcknowledgedSeverity = "", ""
+			i.setRole(Commander, "")
+		},
+		effects: effects{postEvent, refreshCard, refreshTopic},
+		sentence: func(e Event) Sentence {
+			return Say("The acknowledgement by %s timed out without further activity", e.person("person"))
+		},
+		lane:      laneResponse,
+		milestone: "Acknowledgement timed out",
+	},
+	EventRoundStarted: {
+		fields:   "escalation_step round started_at",
+		apply:    (*Incident).applyRoundStarted,
+		effects:  effects{pageNextStep, postRoundStarted, refreshCard, refreshTopic},
+		sentence: func(e Event) Sentence { return Say("Paging round %s started", e.literal("round")) },
+		text:     "reason",
+		lane:     laneCommunication,
+		minor:    true,
+	},
+	EventPageStarted: {
+		fields: "escalation_step round",
+		apply:  (*Incident).applyPageStarted,
+		sentence: func(e Event) Sentence {
+			step, round := e.escalationStep()
+			return Say("Paging of escalation step %d started (round %d)", step, round)
+		},
+		lane:  laneCommunication,
+		minor: true,
+	},
+	EventPaged: {
+		fields:  "escalation_step round",
+		effects: effects{acknowledgeLatePage, refreshCard},
+		sentence: func(e Event) Sentence {
+			step, round := e.escalationStep()
+			return Say("Escalation step %d was paged (round %d)", step, round)
+		},
+		lane: laneCommunication,
+	},
+	EventPageFailed: {
+		fields:  "escalation_step next round",
+		apply:   (*Incident).applyPageFailed,
+		effects: effects{pageNextStep, postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			step, round := e.escalationStep()
+			return Say("The page to escalation step %d failed (round %d)", step, round)
+		},
+		text: "reason",
+		lane: laneCommunication,
+	},
+	EventPageUnanswered: {
+		fields:  "escalation_step next round",
+		apply:   (*Incident).applyNextStep,
+		effects: effects{pageNextStep, postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			step, round := e.escalationStep()
+			return Say("Escalation step %d did not acknowledge the page in time (round %d)", step, round)
+		},
+		lane: laneCommunication,
+	},
+}
+
+func (i *Incident) applyRoundStarted(e Event) {
+	i.Paging = Paging{Round: e.number("round"), StartedAt: parseInstant(e.Field("started_at")), EscalationStepAt: e.RecordedAt, LastAction: i.Paging.LastAction}
+}
+
+func (i *Incident) applyPageStarted(e Event) {
+	if p := &i.Paging; e.number("round") == p.Round {
+		p.Started = append(p.Started, e.number("escalation_step"))
+	}
+}
+
+func (i *Incident) applyPageFailed(e Event) {
+	if p := &i.Paging; e.number("round") == p.Round {
+		p.Failed = append(p.Failed, e.number("escalation_step"))
+	}
+	i.applyNextStep(e)
+}
+
+// applyNextStep starts the next escalation step, if the event names one of the
+// current round.
+func (i *Incident) applyNextStep(e Event) {
+	if p := &i.Paging; e.Field("next") != "" && e.number("round") == p.Round {
+		p.EscalationStep, p.EscalationStepAt = e.number("next"), e.RecordedAt
+	}
+}
+
+// escalationStep returns the escalation step and the round of an event. Steps count
+// from 1 for people.
+func (e Event) escalationStep() (step, round int) {
+	return e.number("escalation_step") + 1, e.number("round")
+}
+
+// pageNextStep builds the page of the next escalation step and its timer. Their keys
+// contain round and step, so each page is sent once even if several events
+// require it.
+func pageNextStep(c effectBuilder) []Effect {
+	step := c.event.Field("next")
+	if c.event.Kind == EventRoundStarted {
+		step = c.event.Field("escalation_step")
+	}
+	round := c.event.Field("round")
+	if step == "" || round != strconv.Itoa(c.inc.Paging.Round) {
+		return nil
+	}
+	out := []Effect{c.effect(EffectPage, nil), c.effect(EffectEscalationTimer, nil)}
+	for n := range out {
+		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, step)
+		out[n].Urgent = true
+		out[n].Args = map[string]string{"round": round, "escalation_step": step}
+	}
+	out[1].After = c.env.Now.Add(c.env.Policy.EscalateAfter)
+	return out
+}
+
+// postRoundStarted posts that another paging round started. The first is not
+// posted.
+func postRoundStarted(c effectBuilder) []Effect {
+	if c.event.Field("round") == "1" {
+		return nil
+	}
+	return postEvent(c)
+}
+
+// forEachRound builds one effect for every round, because a page of an earlier
+// round may still be open at the pager.
+func (c effectBuilder) forEachRound(kind EffectKind) []Effect {
+	var out []Effect
+	for round := 1; round <= c.inc.Paging.Round; round++ {
+		n := strconv.Itoa(round)
+		e := c.effect(kind, map[string]string{"round": n}, n)
+		e.Urgent = true
+		out = append(out, e)
+	}
+	return out
+}
+
+func acknowledgePages(c effectBuilder) []Effect { return c.forEachRound(EffectPageAck) }
+func resolvePages(c effectBuilder) []Effect     { return c.forEachRound(EffectPageResolve) }
+
+// acknowledgeLatePage acknowledges or resolves a page that was sent after the incident
+// stopped needing one. The acknowledgement may have reached the pager before the
+// page.
+func acknowledgeLatePage(c effectBuilder) []Effect {
+	kind := EffectPageAck
+	switch {
+	case c.inc.NeedsPage():
+		return nil
+	case !c.inc.Status.Responding():
+		kind = EffectPageResolve
+	}
+	e := c.effect(kind, map[string]string{"round": c.event.Field("round")})
+	e.Urgent = true
+	return []Effect{e}
+}
+
+// timeAcknowledgement builds the timer of the acknowledgement timeout, once per round. If
+// the commander or the person who acknowledged was active since, the timer is set again when it fires.
+func timeAcknowledgement(c effectBuilder) []Effect {
+	at, ok := c.inc.AckTimeoutAt(c.env.Policy)
+	if !ok {
+		return nil
+	}
+	round := strconv.Itoa(c.inc.Paging.Round)
+	e := c.effect(EffectAckTimer, map[string]string{"round": round})
+	e.Key = fmt.Sprintf("%s/%s/%s", c.inc.ID, e.Kind, round)
+	e.Urgent, e.After = true, at
+	return []Effect{e}
+}
+
+// timeAcknowledgementAgain builds the timer of the acknowledgement timeout after the severity
+// was raised without a new round. The timer of the acknowledgement may have ended
+// while the severity was sev3 or sev4.
+func timeAcknowledgementAgain(c effectBuilder) []Effect {
+	if c.event.severity("from").MoreSevereThan(Sev3) {
+		return nil
+	}
+	out := timeAcknowledgement(c)
+	for n := range out {
+		out[n].Key += "/" + strconv.Itoa(c.event.Seq)
+	}
+	return out
+}

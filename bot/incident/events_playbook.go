@@ -1,0 +1,123 @@
+package incident
+
+import "encoding/json"
+
+// The kinds of events about playbooks.
+const (
+	EventPlaybookStarted EventKind = "playbook_started"
+	EventStepStarted     EventKind = "step_started"
+	EventStepDone        EventKind = "step_done"
+	EventStepSkipped     EventKind = "step_skipped"
+	EventStepLate        EventKind = "step_late"
+)
+
+var playbookEvents = eventTable{
+	EventPlaybookStarted: {
+		fields:   "digest run",
+		apply:    (*Incident).applyPlaybookStarted,
+		effects:  effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence { return Say("Playbook %s started", PlaybookRef(e.Field("run"))) },
+		lane:     laneResponse,
+		minor:    true,
+	},
+	EventStepStarted: {
+		fields:   "run step",
+		apply:    (*Incident).applyStepStarted,
+		effects:  effects{performStep, timeStep, postTask, refreshCard},
+		sentence: func(e Event) Sentence { return Say("Step %s is due", e.step()) },
+		lane:     laneResponse,
+		minor:    true,
+	},
+	EventStepDone: {
+		fields:   "run step",
+		apply:    applyFinish(StepDone),
+		effects:  effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence { return Say("%s completed step %s", e.By, e.step()) },
+		text:     "outcome",
+		lane:     laneResponse,
+	},
+	EventStepSkipped: {
+		fields:   "run step",
+		apply:    applyFinish(StepSkipped),
+		effects:  effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence { return Say("%s skipped step %s", e.By, e.step()) },
+		text:     "outcome",
+		lane:     laneResponse,
+	},
+	EventStepLate: {
+		fields:   "run step",
+		apply:    (*Incident).applyStepLate,
+		effects:  effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence { return Say("Step %s is late", e.step()) },
+		lane:     laneResponse,
+	},
+}
+
+func (i *Incident) applyPlaybookStarted(e Event) {
+	var run Run
+	if json.Unmarshal([]byte(e.Text("run")), &run) != nil {
+		run = Run{Playbook: e.Field("run"), Digest: e.Field("digest")} // erased
+	}
+	for n := range run.Plan {
+		run.Plan[n].Status = StepOpen
+	}
+	i.Runs = append(i.Runs, run)
+}
+
+func (i *Incident) applyStepStarted(e Event) {
+	if _, s := i.Step(e.step().String()); s != nil {
+		s.Started = e.RecordedAt
+	}
+}
+
+// applyFinish returns a function that finishes a step with a status.
+func applyFinish(status StepStatus) func(*Incident, Event) {
+	return func(i *Incident, e Event) {
+		if _, s := i.Step(e.step().String()); s != nil {
+			s.Status, s.By, s.At, s.Outcome = status, e.By, e.HappenedAt, e.Text("outcome")
+		}
+	}
+}
+
+func (i *Incident) applyStepLate(e Event) {
+	if _, s := i.Step(e.step().String()); s != nil {
+		s.Status = StepLate
+	}
+}
+
+// step returns the step of the event, or nil, and the arguments of an effect
+// about it.
+func (c effectBuilder) step() (*Step, map[string]string) {
+	args := map[string]string{"run": c.event.Field("run"), "step": c.event.Field("step")}
+	_, step := c.inc.Step(args["run"] + "/" + args["step"])
+	return step, args
+}
+
+// performStep builds the effect that carries out an automated step.
+func performStep(c effectBuilder) []Effect {
+	step, args := c.step()
+	if step == nil || step.Action == "" {
+		return nil
+	}
+	return []Effect{c.effect(EffectBotStep, args)}
+}
+
+// postTask posts a step that a person must carry out.
+func postTask(c effectBuilder) []Effect {
+	if step, _ := c.step(); step == nil || step.Action != "" {
+		return nil
+	}
+	return postEvent(c)
+}
+
+// timeStep builds the timer for the deadline of a step, which counts from its
+// start.
+func timeStep(c effectBuilder) []Effect {
+	step, args := c.step()
+	if step == nil || step.Action != "" || step.Deadline <= 0 {
+		return nil
+	}
+	e := c.effect(EffectStepTimer, args)
+	e.After = c.event.RecordedAt.Add(step.Deadline)
+	return []Effect{e}
+}

@@ -1,0 +1,209 @@
+package incident
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// The kinds of events about the response.
+const (
+	EventRoleAssigned        EventKind = "role_assigned"
+	EventDepartmentsInvolved EventKind = "departments_involved"
+	EventNoted               EventKind = "noted"
+	EventUpdated             EventKind = "update_posted"
+	EventContained           EventKind = "contained"
+	EventResolved            EventKind = "resolved"
+	EventReopened            EventKind = "reopened"
+	EventConsulted           EventKind = "consulted"
+	EventAnswered            EventKind = "answered"
+	EventDelegated           EventKind = "delegated"
+)
+
+var responseEvents = eventTable{
+	EventRoleAssigned: {
+		fields:  "person role",
+		apply:   func(i *Incident, e Event) { i.setRole(Role(e.Field("role")), e.person("person")) },
+		effects: effects{invitePerson, postEvent, refreshCard, refreshTopic},
+		sentence: func(e Event) Sentence {
+			if e.person("person") == e.By && e.By != "" {
+				return Say("%s took the role %s", e.By, e.Field("role"))
+			}
+			return Say("%s assigned the role %s to %s", e.By, e.Field("role"), e.person("person"))
+		},
+		text: "reason",
+		lane: laneResponse,
+	},
+	EventDepartmentsInvolved: {
+		fields: "departments",
+		apply: func(i *Incident, e Event) {
+			i.InvolvedDepartments = append(i.InvolvedDepartments, splitList[Department](e.Field("departments"))...)
+		},
+		effects: effects{inviteDepartments, postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s involved %s", e.By, Departments(splitList[Department](e.Field("departments"))))
+		},
+		text:      "reason",
+		lane:      laneCommunication,
+		milestone: "Departments involved",
+	},
+	EventNoted: {
+		repeatable: true,
+		effects:    effects{postEvent},
+		sentence:   say("%s added a note"),
+		text:       "text",
+		lane:       laneResponse,
+	},
+	EventUpdated: {
+		repeatable: true,
+		effects:    effects{announceUnlessRestricted, postEvent, refreshCard},
+		sentence:   say("%s posted a status update"),
+		text:       "text",
+		lane:       laneCommunication,
+	},
+	EventContained: {
+		apply:     func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
+		effects:   effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
+		sentence:  say("%s marked the incident as contained"),
+		text:      "text",
+		lane:      laneResponse,
+		milestone: "Contained",
+	},
+	EventResolved: {
+		fields:  "open_steps",
+		apply:   (*Incident).applyResolved,
+		effects: effects{announceUnlessRestricted, resolvePages, postEvent, refreshCard, refreshTopic},
+		sentence: func(e Event) Sentence {
+			if e.Field("open_steps") != "" {
+				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, strings.ReplaceAll(e.Field("open_steps"), ",", ", "))
+			}
+			return Say("%s marked the incident as resolved", e.By)
+		},
+		text:      "text",
+		lane:      laneResponse,
+		milestone: "Resolved",
+	},
+	EventReopened: {
+		apply: func(i *Incident, _ Event) {
+			i.unfreeze()
+			i.Dismissal, i.Unfinished = nil, nil
+			i.Review = Review{}
+		},
+		effects:   effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
+		sentence:  say("%s reopened the incident"),
+		text:      "reason",
+		lane:      laneDetection,
+		milestone: "Reopened",
+	},
+	EventConsulted: {
+		fields:  "blocking department",
+		apply:   (*Incident).applyConsulted,
+		effects: effects{inviteRepresentatives, postEvent, askConsult, refreshCard},
+		sentence: func(e Event) Sentence {
+			if e.is("blocking") {
+				return Say("%s consulted %s. The record cannot be approved without an answer", e.By, e.department())
+			}
+			return Say("%s consulted %s", e.By, e.department())
+		},
+		lane: laneCommunication,
+	},
+	EventAnswered: {
+		fields:     "department",
+		repeatable: true,
+		apply:      (*Incident).applyAnswered,
+		effects:    effects{postEvent, refreshCard},
+		sentence:   func(e Event) Sentence { return Say("%s answered for %s", e.By, e.department()) },
+		text:       "answer",
+		lane:       laneCommunication,
+		item:       func(e Event) string { return "answer/" + e.Field("department") },
+	},
+	EventDelegated: {
+		fields:     "department person until",
+		repeatable: true,
+		apply: func(i *Incident, e Event) {
+			i.addDelegation(Delegation{Department: e.department(), From: e.By, To: e.person("person"), Until: parseInstant(e.Field("until"))}, e.RecordedAt)
+		},
+		effects: effects{invitePerson, postEvent},
+		sentence: func(e Event) Sentence {
+			return Say("%s delegated signing for %s to %s until %s", e.By, e.department(), e.person("person"), parseInstant(e.Field("until")))
+		},
+		text: "reason",
+		lane: laneSignOff,
+	},
+}
+
+func (i *Incident) setRole(r Role, p PersonID) {
+	if i.Roles == nil {
+		i.Roles = map[Role]PersonID{}
+	}
+	if p == "" {
+		delete(i.Roles, r)
+	} else {
+		i.Roles[r] = p
+	}
+	if r == Commander {
+		i.Commander = p
+	}
+}
+
+// setContainedAt sets ContainedAt if it is not set yet.
+func (i *Incident) setContainedAt(at time.Time) {
+	if i.ContainedAt.IsZero() {
+		i.ContainedAt = at
+	}
+}
+
+func (i *Incident) applyResolved(e Event) {
+	i.setContainedAt(e.RecordedAt)
+	i.Unfinished = nil
+	if steps := splitList[string](e.Field("open_steps")); len(steps) > 0 {
+		i.Unfinished = &Unfinished{Steps: steps, By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
+	}
+}
+
+func (i *Incident) applyConsulted(e Event) {
+	c := i.consultation(e)
+	c.Blocking = c.Blocking || e.is("blocking")
+}
+
+func (i *Incident) applyAnswered(e Event) {
+	c := i.consultation(e)
+	c.By, c.At, c.Answer = e.By, e.RecordedAt, e.Text("answer")
+}
+
+// consultation returns the consultation of the department of an event, and adds it
+// if it is new.
+func (i *Incident) consultation(e Event) *Consultation {
+	n := slices.IndexFunc(i.Consultations, func(c Consultation) bool { return c.Team == e.department() })
+	if n < 0 {
+		n = len(i.Consultations)
+		i.Consultations = append(i.Consultations, Consultation{Team: e.department(), AskedBy: e.By, AskedAt: e.RecordedAt})
+	}
+	return &i.Consultations[n]
+}
+
+// addDelegation adds a delegation. It replaces one of the same person and ends one
+// of another person, to allow an earlier end. The ended one still shows who named
+// the deputy: see [Independent].
+func (i *Incident) addDelegation(next Delegation, now time.Time) {
+	same := func(g Delegation) bool { return g.Department == next.Department && g.To == next.To }
+	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return same(g) && g.From == next.From })
+	for n := range i.Delegations {
+		if g := &i.Delegations[n]; same(*g) && g.Until.After(now) {
+			g.Until = now
+		}
+	}
+	i.Delegations = append(i.Delegations, next)
+}
+
+func inviteDepartments(c effectBuilder) []Effect {
+	return c.invite(c.representatives(splitList[Department](c.event.Field("departments"))...))
+}
+
+func inviteRepresentatives(c effectBuilder) []Effect {
+	return c.invite(c.representatives(c.event.department()))
+}
+
+func askConsult(c effectBuilder) []Effect {
+	return []Effect{c.ask(EffectAskConsult, c.event.department())}
+}

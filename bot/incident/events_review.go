@@ -1,0 +1,140 @@
+package incident
+
+// The kinds of events about the postmortem and its review.
+const (
+	EventPostmortemWritten EventKind = "postmortem_written"
+	EventPostmortemShared  EventKind = "postmortem_shared"
+	EventReviewScheduled   EventKind = "review_scheduled"
+	EventReviewConcluded   EventKind = "review_concluded"
+	EventActionAdded       EventKind = "action_added"
+	EventActionDone        EventKind = "action_done"
+	EventWaiverProposed    EventKind = "waiver_proposed"
+	EventWaiverEndorsed    EventKind = "waiver_endorsed"
+	EventClosed            EventKind = "closed"
+)
+
+var reviewEvents = eventTable{
+	EventPostmortemWritten: {
+		fields: "digest revision",
+		apply: func(i *Incident, e Event) {
+			i.Postmortems = append(i.Postmortems, Postmortem{Revision: e.number("revision"), Digest: e.Field("digest"), At: e.RecordedAt})
+		},
+		effects: effects{uploadPostmortem, announcePostmortem, mailPostmortem, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("The postmortem was written, revision %s (%s)", e.literal("revision"), e.literal("digest"))
+		},
+		lane: laneSignOff,
+	},
+	EventPostmortemShared: {
+		fields:  "file revision",
+		apply:   (*Incident).applyPostmortemShared,
+		effects: effects{refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("The postmortem, revision %s, was shared in the channel", e.literal("revision"))
+		},
+		lane:  laneCommunication,
+		minor: true,
+	},
+	EventReviewScheduled: {
+		fields:     "when",
+		repeatable: true,
+		apply:      func(i *Incident, e Event) { i.Review.At = parseInstant(e.Field("when")) },
+		effects:    effects{plainEffect(EffectMailInvitation), postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s scheduled the review meeting for %s", e.By, parseInstant(e.Field("when")))
+		},
+		text: "text",
+		lane: laneCommunication,
+	},
+	EventReviewConcluded: {
+		fields: "people",
+		apply: func(i *Incident, e Event) {
+			i.Review.Concluded, i.Review.By = e.RecordedAt, e.By
+			i.Review.Attendance, i.Review.Decisions = splitList[PersonID](e.Field("people")), e.Text("decisions")
+		},
+		effects: effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s concluded the review. Attendance: %s", e.By, People(splitList[PersonID](e.Field("people"))))
+		},
+		text: "decisions",
+		lane: laneSignOff,
+		item: func(Event) string { return "review/" },
+	},
+	EventActionAdded: {
+		fields:     "action due owner",
+		repeatable: true,
+		apply: func(i *Incident, e Event) {
+			i.Actions = append(i.Actions, Action{ID: e.Field("action"), Kind: ActionKind(e.Field("kind")), Title: e.Text("title"), Owner: e.person("owner"), Due: parseInstant(e.Field("due"))})
+		},
+		effects: effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s added action item %s (%s), owned by %s, due %s", e.By, e.literal("action"), e.Field("kind"), e.person("owner"), Day(parseInstant(e.Field("due"))))
+		},
+		text: "title",
+		lane: laneSignOff,
+		item: func(e Event) string { return "action/" + e.Field("action") },
+	},
+	EventActionDone: {
+		fields:  "action",
+		apply:   (*Incident).applyActionDone,
+		effects: effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s completed action item %s", e.By, e.literal("action"))
+		},
+		text: "text",
+		lane: laneSignOff,
+	},
+	EventWaiverProposed: {
+		apply:    func(i *Incident, e Event) { i.Review.Waiver, i.Review.WaivedBy = e.Text("reason"), e.By },
+		effects:  effects{postEvent, refreshCard},
+		sentence: say("%s proposed to close without both a detection and a prevention action item"),
+		text:     "reason",
+		lane:     laneSignOff,
+		item:     func(e Event) string { return "review/" },
+	},
+	EventWaiverEndorsed: {
+		apply:    func(i *Incident, e Event) { i.Review.EndorsedBy = e.By },
+		effects:  effects{postEvent, refreshCard},
+		sentence: say("%s endorsed for security closing without both action items"),
+		text:     "reason",
+		lane:     laneSignOff,
+	},
+	EventClosed: {
+		effects:  effects{announceUnlessRestricted, resolvePages, postEvent, refreshCard, refreshTopic},
+		sentence: func(Event) Sentence { return Say("The incident was closed") },
+		lane:     laneSignOff,
+	},
+}
+
+func (i *Incident) applyPostmortemShared(e Event) {
+	for n := range i.Postmortems {
+		if p := &i.Postmortems[n]; p.Revision == e.number("revision") {
+			p.Shared, p.FileID = true, e.Field("file")
+		}
+	}
+}
+
+func (i *Incident) applyActionDone(e Event) {
+	for n := range i.Actions {
+		if a := &i.Actions[n]; a.ID == e.Field("action") {
+			a.Done, a.How = e.RecordedAt, e.Text("text")
+		}
+	}
+}
+
+// revision returns the arguments of an effect about a document.
+func (c effectBuilder) revision() map[string]string {
+	return map[string]string{"revision": c.event.Field("revision"), "digest": c.event.Field("digest")}
+}
+
+func uploadPostmortem(c effectBuilder) []Effect {
+	return []Effect{c.inChannel(EffectUpload, c.revision())}
+}
+
+func announcePostmortem(c effectBuilder) []Effect {
+	return []Effect{c.effect(EffectAnnouncePostmortem, c.revision())}
+}
+
+func mailPostmortem(c effectBuilder) []Effect {
+	return []Effect{c.effect(EffectMailPostmortem, c.revision())}
+}

@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,21 +13,22 @@ import (
 	"testing"
 )
 
-// allowedImports lists the packages of this module that each package may import.
+// allowedImports lists the packages of this module that each package imports, the lowest
+// layer first. It is exact: TestImportRules fails on a missing and on an unused arrow.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
 	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {},
 
 	"playbooks":   {"bot/expression", "bot/incident"},
 	"templates":   {"bot/incident"},
-	"bot/detect":  {"bot/incident"},
+	"bot/detect":  {},
 	"bot/command": {"bot/incident"},
 
 	"bot/intake":            {"bot/incident", "bot/bounds"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
-	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "templates", "bot/detect", "bot/redact"},
+	"bot/response":          {"bot/expression", "bot/incident", "playbooks"},
 
-	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/secret"},
+	"store":            {"bot/incident", "bot/response", "bot/intake"},
 	"bot/sentry":       {"bot/incident", "bot/secret"},
 	"bot/pagerduty":    {"bot/incident", "bot/secret", "bot/outbound"},
 	"bot/alertmanager": {"bot/incident", "bot/secret"},
@@ -34,10 +36,10 @@ var allowedImports = map[string][]string{
 	"bot/hackerone":    {"bot/incident", "bot/secret"},
 	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
-	"bot/sns":          {"bot/incident", "bot/secret", "bot/bounds", "bot/outbound"},
-	"bot/trail":        {"bot/incident", "bot/secret", "bot/outbound"},
+	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound"},
+	"bot/trail":        {"bot/incident", "bot/outbound"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
-	"bot/slack":        {"bot/incident", "bot/command", "playbooks", "templates", "bot/secret", "bot/outbound"},
+	"bot/slack":        {"bot/incident", "bot/command", "templates", "bot/secret", "bot/outbound"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
@@ -46,30 +48,37 @@ var allowedImports = map[string][]string{
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
 		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/control", "bot/telemetry"},
-	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
+	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
 }
 
-// libraryOwners lists the only packages that may import a library.
+// libraryOwners lists the only packages that import a library, exactly.
 var libraryOwners = map[string][]string{
-	"gorm.io/":                         {"store"},
-	"github.com/riverqueue/":           {"store"},
-	"github.com/slack-go/":             {"bot/slack"},
-	"github.com/expr-lang/":            {"bot/expression"},
-	"github.com/PagerDuty/":            {"bot/pagerduty"},
-	"github.com/tink-crypto/":          {"store"},
-	"github.com/wneessen/go-mail":      {"bot/mail"},
-	"github.com/getsentry/sentry-go":   {"bot/telemetry"},
-	"github.com/prometheus/":           {"bot/telemetry"},
-	"github.com/spf13/cobra":           {"cmd/tocsin"},
-	"github.com/bradleyjkemp/sigma-go": {"bot/detect"},
+	"gorm.io/":                       {"store"},
+	"github.com/riverqueue/":         {"store"},
+	"github.com/slack-go/":           {"bot/slack"},
+	"github.com/expr-lang/":          {"bot/expression"},
+	"github.com/PagerDuty/":          {"bot/pagerduty"},
+	"github.com/tink-crypto/":        {"store"},
+	"github.com/wneessen/go-mail":    {"bot/mail"},
+	"github.com/getsentry/sentry-go": {"bot/telemetry"},
+	"github.com/prometheus/":         {"bot/telemetry"},
+	"github.com/spf13/cobra":         {"cmd/tocsin"},
 }
 
 // standardOnly lists the packages that may import only the standard library.
 var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds"}
 
-// TestImportRules checks the imports of every file that is not a test.
+// importUse records which entries of the tables a file needed.
+type importUse struct {
+	arrows    map[string]map[string]bool // imports by package, as written in allowedImports
+	libraries map[string]map[string]bool // packages by library, as written in libraryOwners
+}
+
+// TestImportRules checks the imports of every file that is not a test. An entry of the
+// tables that no file needs fails too: the tables hold exactly the imports that exist.
 func TestImportRules(t *testing.T) {
 	seen := 0
+	use := importUse{map[string]map[string]bool{}, map[string]map[string]bool{}}
 	root := ".."
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") {
@@ -90,9 +99,10 @@ func TestImportRules(t *testing.T) {
 			return err
 		}
 		seen++
+		use.add(use.arrows, packageEntry(filepath.ToSlash(rel)), "")
 		for _, spec := range file.Imports {
 			name, _ := strconv.Unquote(spec.Path.Value)
-			checkImport(t, filepath.ToSlash(rel), path, name)
+			use.check(t, filepath.ToSlash(rel), path, name)
 		}
 		return nil
 	})
@@ -102,38 +112,94 @@ func TestImportRules(t *testing.T) {
 	if seen < 100 {
 		t.Fatalf("checked %d files, want at least 100", seen)
 	}
+	for _, problem := range use.unused(allowedImports, libraryOwners) {
+		t.Error(problem)
+	}
 }
 
-func checkImport(t *testing.T, from, file, imported string) {
+// check reports an import that the tables do not allow, and records the entries that
+// allow it.
+func (u importUse) check(t *testing.T, from, file, imported string) {
 	if ours, ok := strings.CutPrefix(imported, "tocsin/"); ok {
-		allowed, known := importsOf(from)
-		if !known {
+		entry := packageEntry(from)
+		allowed, known := allowedImports[entry]
+		n := slices.IndexFunc(allowed, func(a string) bool { return matchesPackage(a, ours) })
+		switch {
+		case !known:
 			t.Errorf("%s: package %s is missing in allowedImports", file, from)
-		} else if !slices.ContainsFunc(allowed, func(a string) bool { return matchesPackage(a, ours) }) {
+		case n < 0:
 			t.Errorf("%s: %s must not import %s", file, from, ours)
+		default:
+			u.add(u.arrows, entry, allowed[n])
 		}
 		return
 	}
 	for library, packages := range libraryOwners {
-		if strings.HasPrefix(imported, library) && !slices.Contains(packages, from) {
+		if !strings.HasPrefix(imported, library) {
+			continue
+		}
+		if !slices.Contains(packages, from) {
 			t.Errorf("%s: only %v may import %s", file, packages, imported)
 		}
+		u.add(u.libraries, library, from)
 	}
 	if slices.Contains(standardOnly, from) && strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
 		t.Errorf("%s: %s may import only the standard library, not %s", file, from, imported)
 	}
 }
 
-func importsOf(from string) ([]string, bool) {
-	if allowed, ok := allowedImports[from]; ok {
-		return allowed, true
+func (u importUse) add(table map[string]map[string]bool, key, value string) {
+	if table[key] == nil {
+		table[key] = map[string]bool{}
 	}
-	for name, allowed := range allowedImports {
-		if strings.HasSuffix(name, "...") && matchesPackage(name, from) {
-			return allowed, true
+	table[key][value] = true
+}
+
+// unused returns an error for each entry of the tables that no file needs.
+func (u importUse) unused(allowed, owners map[string][]string) []string {
+	var out []string
+	for _, from := range slices.Sorted(maps.Keys(allowed)) {
+		if u.arrows[from] == nil {
+			out = append(out, "allowedImports: there is no package "+from+". Remove the entry")
+		}
+		for _, to := range allowed[from] {
+			if u.arrows[from] != nil && !u.arrows[from][to] {
+				out = append(out, "allowedImports: no file of "+from+" imports "+to+". Remove the arrow")
+			}
 		}
 	}
-	return nil, false
+	for _, library := range slices.Sorted(maps.Keys(owners)) {
+		for _, from := range owners[library] {
+			if !u.libraries[library][from] {
+				out = append(out, "libraryOwners: no file of "+from+" imports "+library+". Remove the entry")
+			}
+		}
+	}
+	return out
+}
+
+// TestImportRules_UnusedEntries gives tables with an arrow, a package and a library that
+// no file uses.
+func TestImportRules_UnusedEntries(t *testing.T) {
+	u := importUse{map[string]map[string]bool{"a": {"": true, "b": true}}, map[string]map[string]bool{"lib": {"a": true}}}
+	got := u.unused(map[string][]string{"a": {"b", "c"}, "gone": {"b"}}, map[string][]string{"lib": {"a", "b"}, "old": {"a"}})
+	if len(got) != 4 || u.unused(map[string][]string{"a": {"b"}}, map[string][]string{"lib": {"a"}}) != nil {
+		t.Errorf("got %q, want one error for the package, the arrow and each of the two libraries", got)
+	}
+}
+
+// packageEntry returns the entry of a package in allowedImports: its own, or that of a
+// folder above it.
+func packageEntry(from string) string {
+	if _, ok := allowedImports[from]; ok {
+		return from
+	}
+	for name := range allowedImports {
+		if strings.HasSuffix(name, "...") && matchesPackage(name, from) {
+			return name
+		}
+	}
+	return from
 }
 
 func matchesPackage(pattern, name string) bool {

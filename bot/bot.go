@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
-	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
 	"tocsin/bot/trail"
 	"tocsin/bot/vulnreport"
@@ -33,7 +33,8 @@ type Bot struct {
 	telemetry *telemetry.Log
 
 	store        *store.Store
-	slack        *slack.Slack
+	chat         chatSystem
+	chatEffects  *chat.Effects
 	fixedSources map[string]intake.Source // sources that a reload cannot change
 	edge         *intake.Edge
 	admission    *intake.Admission
@@ -108,10 +109,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	if b.controlListener != nil {
 		run("control socket", func() error { return ignoreServerClosed(controls.Serve(b.controlListener)) })
 	}
-	if !b.start.Slack.AppToken.IsZero() {
-		wg.Go(func() { b.runSocket(ctx) })
-	}
-	wg.Go(func() { b.checkSlack(ctx) })
+	wg.Go(func() { b.chat.Run(ctx) })
 	if b.mailbox != nil {
 		run("vulnerability mailbox", func() error { return b.mailbox.Run(ctx) })
 	}
@@ -150,7 +148,7 @@ func (b *Bot) stop(controls *http.Server) {
 	_ = b.server.Shutdown(ctx)
 	_ = controls.Shutdown(ctx)
 	_ = b.edge.Close()
-	b.slack.Wait()
+	b.chat.Wait()
 	if err := b.store.Stop(ctx); err != nil {
 		b.log.Warn("stop jobs failed", "component", "bot", "err", err) // the next start requeues them
 	}
@@ -173,36 +171,4 @@ func (b *Bot) Close() {
 		}
 		b.telemetry.Close()
 	})
-}
-
-// socketRetryInterval is the delay before Tocsin connects again after Slack
-// rejected the connection.
-const socketRetryInterval = 30 * time.Second
-
-// runSocket connects to Slack again and again until ctx ends. A rejected token
-// does not stop the bot, because it still ingests alerts and pages people
-// without Slack. The token may have been revoked during the incident.
-func (b *Bot) runSocket(ctx context.Context) {
-	for {
-		err := b.slack.RunSocket(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		b.log.Error("connect to Slack failed", "component", "bot", "retry_in", socketRetryInterval, "err", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(socketRetryInterval):
-		}
-	}
-}
-
-// checkSlack logs the permissions that the token lacks. It does not stop the
-// bot, because everything else works without Slack.
-func (b *Bot) checkSlack(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := b.slack.Check(ctx); err != nil && ctx.Err() == nil {
-		b.log.Error("check Slack token failed", "component", "bot", "err", err)
-	}
 }

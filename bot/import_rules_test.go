@@ -23,6 +23,7 @@ var allowedImports = map[string][]string{
 	"templates":   {"bot/incident"},
 	"bot/detect":  {},
 	"bot/command": {"bot/incident"},
+	"bot/chat":    {"bot/incident", "bot/command", "templates"},
 
 	"bot/intake":            {"bot/incident", "bot/bounds"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
@@ -39,7 +40,7 @@ var allowedImports = map[string][]string{
 	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound"},
 	"bot/trail":        {"bot/incident", "bot/outbound"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
-	"bot/slack":        {"bot/incident", "bot/command", "templates", "bot/secret", "bot/outbound"},
+	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
@@ -47,7 +48,7 @@ var allowedImports = map[string][]string{
 	"bot/telemetry": {"bot/incident", "bot/intake", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal"},
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/control", "bot/telemetry"},
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/control", "bot/telemetry"},
 	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
 }
 
@@ -66,7 +67,7 @@ var libraryOwners = map[string][]string{
 }
 
 // standardOnly lists the packages that may import only the standard library.
-var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds"}
+var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds", "bot/chat"}
 
 // importUse records which entries of the tables a file needed.
 type importUse struct {

@@ -16,7 +16,6 @@ import (
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
-	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
 	"tocsin/store"
 	"tocsin/templates"
@@ -68,7 +67,7 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 	if err = b.openStore(ctx, o.Keyset); err != nil {
 		return nil, err
 	}
-	if err = b.openSlack(); err != nil {
+	if err = b.openChat(); err != nil {
 		return nil, err
 	}
 	if err = b.openFixedSources(); err != nil {
@@ -80,7 +79,6 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 	}
 	b.current.Store(first)
 	b.reloads.loadedAt = b.clock()
-	b.slack.Serve(liveDesk{&b.current})
 	if err = b.openEdge(); err != nil {
 		return nil, err
 	}
@@ -99,16 +97,6 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil
-}
-
-// openSlack creates the client of Slack, which does not change in a running
-// process.
-func (b *Bot) openSlack() (err error) {
-	c := b.start.Slack
-	b.slack, err = slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
-		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone, Redact: b.liveRedactor().Text,
-		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
-	return err
 }
 
 // openDesk creates the desk of a generation.
@@ -151,7 +139,7 @@ func (r Rule) rule() response.Rule {
 // escalation steps in order.
 func (b *Bot) handlers(g *generation) (map[incident.EffectKind]response.Handler, []response.Handler, error) {
 	out := map[incident.EffectKind]response.Handler{}
-	for kind, h := range b.slack.Handlers() {
+	for kind, h := range b.chatEffects.Handlers() {
 		out[kind] = h
 	}
 	if g.mail != nil {
@@ -175,7 +163,7 @@ func (b *Bot) handlers(g *generation) (map[incident.EffectKind]response.Handler,
 		case r.Mail != nil:
 			pages = append(pages, g.mail.PageTo(r.Mail.To))
 		default:
-			pages = append(pages, b.slack.PageGroup(r.SlackGroup))
+			pages = append(pages, b.chatEffects.PageGroup(r.SlackGroup))
 		}
 	}
 	if len(pagers) > 0 {
@@ -207,8 +195,8 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
 	b.registerPublic(mux)
-	if !b.start.Slack.SigningSecret.IsZero() {
-		mux.Handle("/slack/", b.admission.Limit(slack.MaxBody, b.slack.Handler()))
+	if inbound, maxBody := b.chat.Inbound(); inbound != nil {
+		mux.Handle("/"+b.chat.Name()+"/", b.admission.Limit(maxBody, inbound))
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", b.readiness)

@@ -26,7 +26,7 @@ func (b *Bot) putDirectory(ctx context.Context, c Config, g *generation) error {
 	if names := c.slackGroups(); len(names) > 0 {
 		groupsCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		found, err := b.slack.Groups(groupsCtx, names)
+		found, err := b.chat.Groups(groupsCtx, names)
 		if err != nil {
 			b.log.Warn("read user groups failed", "component", "bot", "err", err)
 			known, readErr := g.desk.Directory(ctx)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
@@ -43,31 +45,13 @@ func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 	return nil
 }
 
-// formByAction maps actions to the forms that they open. arg sets the argument
-// in the value of the button.
-var formByAction = map[string]struct {
-	verb incident.Verb
-	arg  func(*incident.Command, string)
-}{
-	ActStepDone:       {incident.VerbStepDone, func(c *incident.Command, v string) { c.Step = v }},
-	ActStepSkip:       {incident.VerbStepSkip, func(c *incident.Command, v string) { c.Step = v }},
-	ActSign:           {incident.VerbSign, setDepartment},
-	ActObject:         {incident.VerbObject, setDepartment},
-	ActAnswer:         {incident.VerbAnswer, setDepartment},
-	ActRecord:         {incident.VerbEditRecord, nil},
-	ActSubmit:         {incident.VerbSubmit, nil},
-	ActAmend:          {incident.VerbAmend, nil},
-	ActContain:        {incident.VerbContain, nil},
-	ActResolve:        {incident.VerbResolve, nil},
-	ActDismiss:        {incident.VerbDismiss, nil},
-	ActNote:           {incident.VerbNote, nil},
-	ActFact:           {incident.VerbSetFact, nil},
-	ActAction:         {incident.VerbAddAction, nil},
-	ActReviewSchedule: {incident.VerbScheduleReview, nil},
-	ActReviewConclude: {incident.VerbConclude, nil},
+// formVerbs are the verbs whose buttons open a form. The other buttons give their
+// command at once.
+var formVerbs = []incident.Verb{
+	incident.VerbStepDone, incident.VerbStepSkip, incident.VerbSign, incident.VerbObject, incident.VerbAnswer, incident.VerbEditRecord,
+	incident.VerbSubmit, incident.VerbAmend, incident.VerbContain, incident.VerbResolve, incident.VerbDismiss, incident.VerbNote,
+	incident.VerbSetFact, incident.VerbAddAction, incident.VerbScheduleReview, incident.VerbConclude,
 }
-
-func setDepartment(c *incident.Command, v string) { c.Department = incident.Department(v) }
 
 // handleAction handles a button or menu. Anyone who sees a message can press
 // its buttons at any time, so the Desk checks the command like a typed one.
@@ -76,38 +60,20 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	if raw == "" {
 		raw = a.Option.Value
 	}
-	opened, isForm := formByAction[a.ActionID]
-	switch {
-	case isForm, a.ActionID == ActAcknowledge, a.ActionID == ActSeverity, a.ActionID == ActKeepSeverity, a.ActionID == ActWithdraw, a.ActionID == ActStatus:
-	default:
+	verb, known := actionVerb(a.ActionID)
+	if !known && a.ActionID != ActStatus {
 		return nil // a link, or a menu inside a form
 	}
 	id, args, err := parseValue(raw)
 	if err != nil {
 		return err
 	}
-	arg := ""
-	if len(args) > 0 {
-		arg = args[0]
-	}
-	cmd := incident.Command{For: id}
+	cmd := chat.Press(verb, id, args)
 	switch {
-	case isForm:
-		cmd.Verb = opened.verb
-		if opened.arg != nil {
-			opened.arg(&cmd, arg)
-		}
-		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: opened.verb, prefill: cmd}, s.notifier(in))
 	case a.ActionID == ActStatus:
 		return s.openStatus(ctx, in, id)
-	case a.ActionID == ActAcknowledge:
-		cmd.Verb = incident.VerbAcknowledge
-	case a.ActionID == ActSeverity:
-		cmd.Verb, cmd.Severity = incident.VerbSetSeverity, incident.Severity(arg)
-	case a.ActionID == ActKeepSeverity:
-		cmd.Verb = incident.VerbKeepSeverity
-	case a.ActionID == ActWithdraw:
-		cmd.Verb, cmd.Item = incident.VerbWithdraw, arg
+	case slices.Contains(formVerbs, verb):
+		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: verb, prefill: cmd}, s.notifier(in))
 	}
 	cmd = s.commandBy(in.account(), idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
 	result, err := s.attempt(ctx, idempotency("pressed", in.User.ID, a.ActionID, raw), cmd, func(ctx context.Context, cmd incident.Command, o outcome) {
@@ -126,7 +92,7 @@ func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.
 		s.notify(in, s.errorReply(ctx, o.err))
 		return
 	}
-	s.notify(in, newEphemeral(resultMessage(cmd, o.result)))
+	s.notify(in, s.reply(chat.Result(cmd, o.result)))
 }
 
 // handleShortcut opens the form that adds a message as a note or as evidence.

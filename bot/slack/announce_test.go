@@ -17,9 +17,10 @@ func TestAnnounce_RestrictedIncidentHidesDetails(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	b.Incident.Commander = "p1"
-	for kind := range layouts {
+	kinds := incident.EventKinds()
+	for _, kind := range kinds {
 		b.Event.Kind, b.Mark = kind, "mark-"+string(kind)
-		f.must(f.slack.Announce, b)
+		f.must(f.effects.Announce, b)
 	}
 	for _, m := range f.botMessages(announceChannelID) {
 		all := m.Text + string(m.Blocks)
@@ -32,8 +33,8 @@ func TestAnnounce_RestrictedIncidentHidesDetails(t *testing.T) {
 			t.Fatalf("got announcement %s, want number and severity", all)
 		}
 	}
-	if n := len(f.botMessages(announceChannelID)); n != len(layouts) {
-		t.Fatalf("got %d announcements, want %d", n, len(layouts))
+	if n := len(f.botMessages(announceChannelID)); n != len(kinds) {
+		t.Fatalf("got %d announcements, want %d", n, len(kinds))
 	}
 }
 
@@ -42,7 +43,7 @@ func TestAnnounce_PublicIncidentShowsTitleAndChannel(t *testing.T) {
 	b := f.openChannel()
 	b.Incident.Restricted, b.Incident.Commander = false, "p1"
 	b.Event.Kind = incident.EventOpened
-	f.must(f.slack.Announce, b)
+	f.must(f.effects.Announce, b)
 	all := string(f.botMessages(announceChannelID)[0].Blocks)
 	if !strings.Contains(all, b.Incident.Title) || !strings.Contains(all, b.Incident.Links[incident.LinkChannel]) {
 		t.Fatalf("got announcement %s, want title and channel", all)
@@ -51,7 +52,7 @@ func TestAnnounce_PublicIncidentShowsTitleAndChannel(t *testing.T) {
 
 func TestAnnounce_PostsOnceAfterFault(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
-		f.failThenRetry(f.slack.Announce, brief(openedIncident()))
+		f.failThenRetry(f.effects.Announce, brief(openedIncident()))
 		if n := len(f.botMessages(announceChannelID)); n != 1 {
 			f.Fatalf("got %d announcements, want 1", n)
 		}
@@ -60,16 +61,16 @@ func TestAnnounce_PostsOnceAfterFault(t *testing.T) {
 
 func TestAnnounce_JoinsPublicChannel(t *testing.T) {
 	f := newOutboundTest(t, func(c *chat.Config) { c.Channels[0].Members = []string{"U0ADA"} })
-	f.must(f.slack.Announce, brief(openedIncident()))
+	f.must(f.effects.Announce, brief(openedIncident()))
 	if n := len(f.botMessages(announceChannelID)); n != 1 {
 		t.Fatalf("got %d announcements, want 1", n)
 	}
 	f.slack.cfg.AnnounceChannel, f.slack.announceCache.id = "nowhere", ""
-	if _, err := f.slack.Announce(f.ctx, brief(openedIncident()), effect); !isPermanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
+	if _, err := f.effects.Announce(f.ctx, brief(openedIncident()), effect); !isPermanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
 		t.Fatalf("got error %v, want a permanent error that names slack.announce_channel", err)
 	}
 	f.slack.cfg.AnnounceChannel = ""
-	f.must(f.slack.Announce, brief(openedIncident()))
+	f.must(f.effects.Announce, brief(openedIncident()))
 }
 
 func withSubmittedRecord(inc incident.Incident, audience incident.Audience) incident.Incident {
@@ -90,9 +91,9 @@ func TestAnnouncePostmortem_UsesSignedAudience(t *testing.T) {
 			b.Incident = withSubmittedRecord(b.Incident, audience)
 			b.Incident.Record.Audience = incident.AudienceAll // edited after signing
 			b.Event.Kind = incident.EventPostmortemWritten
-			f.must(f.slack.AnnouncePostmortem, b)
+			f.must(f.effects.AnnouncePostmortem, b)
 			b.Attempt = 2
-			f.must(f.slack.AnnouncePostmortem, b)
+			f.must(f.effects.AnnouncePostmortem, b)
 			direct := f.countDirectMessages()
 			if got := len(f.botMessages(announceChannelID)); got != want.announced || len(f.botMessages(b.Incident.Links[incident.LinkChannel])) != want.channel || direct != want.direct {
 				t.Fatalf("got %d messages in the announce channel, %d in the incident channel and %d direct, want %+v", got, len(f.botMessages(b.Incident.Links[incident.LinkChannel])), direct, want)
@@ -117,9 +118,9 @@ func TestAgenda_HidesTitlesOfRestrictedIncidents(t *testing.T) {
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-1", Agenda: []incident.Summary{
 		{ID: 1, Status: incident.Approved, Severity: incident.Sev1, Title: "open title", ReviewAt: noon.Add(time.Hour)},
 		{ID: 2, Status: incident.Dismissed, Severity: incident.Sev3, Title: "hidden title", Restricted: true}}}
-	f.must(f.slack.Agenda, b)
+	f.must(f.effects.Agenda, b)
 	b.Attempt = 2
-	f.must(f.slack.Agenda, b)
+	f.must(f.effects.Agenda, b)
 	posted := f.botMessages(announceChannelID)
 	if len(posted) != 1 || strings.Contains(string(posted[0].Blocks), "hidden") || !strings.Contains(string(posted[0].Blocks), "open title") {
 		t.Fatalf("got messages %+v", posted)
@@ -131,7 +132,7 @@ func TestAgenda_ListsSuppressedAlerts(t *testing.T) {
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-2", SuppressedAlerts: incident.AlertResult{Kinds: 2, Occurrences: 40,
 		Alerts:             []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Level: "low", Count: 39, LastAt: noon, Reason: "the load test"}},
 		MaintenanceWindows: []incident.MaintenanceWindow{{ID: 3, Owner: "p1", Reason: "the database moves", From: noon, To: noon.Add(time.Hour), Suppressed: 4}}}}
-	f.must(f.slack.Agenda, b)
+	f.must(f.effects.Agenda, b)
 	posted := f.botMessages(announceChannelID)
 	if len(posted) != 1 {
 		t.Fatalf("got messages %+v", posted)
@@ -147,7 +148,7 @@ func TestAnnounceMaintenance_PostsOnce(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		b := incident.Brief{Now: noon, Attempt: 1, Mark: "maintenance/3/started", Maintenance: &incident.MaintenanceWindow{ID: 3, Owner: "p1",
 			Reason: "the <!channel> moves", From: noon, To: noon.Add(time.Hour)}}
-		f.failThenRetry(f.slack.AnnounceMaintenance, b, "window", "3", "event", incident.MaintenanceStarted)
+		f.failThenRetry(f.effects.AnnounceMaintenance, b, "window", "3", "event", incident.MaintenanceStarted)
 		posted := f.botMessages(announceChannelID)
 		if len(posted) != 1 {
 			f.Fatalf("got messages %+v, want one", posted)
@@ -179,7 +180,7 @@ func TestPageGroup_ReachesEachResponderOnce(t *testing.T) {
 				}
 			})
 			defer cancel()
-			cmd := f.failThenRetry(f.slack.PageGroup("S0SEC"), b, "round", "2", "escalation_step", "1")
+			cmd := f.failThenRetry(f.effects.PageGroup("S0SEC"), b, "round", "2", "escalation_step", "1")
 			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.EscalationStep != 1 {
 				f.Fatalf("got command %+v, want paged in round 2 by step 1", cmd)
 			}
@@ -196,7 +197,7 @@ func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 	f.slack.cfg.AnnounceChannel = ""
 	b := brief(openedIncident())
 	b.Directory = incident.Directory{}
-	if _, err := f.slack.PageGroup("S0SEC")(f.ctx, b, effect); !isPermanent(err) {
+	if _, err := f.effects.PageGroup("S0SEC")(f.ctx, b, effect); !isPermanent(err) {
 		t.Fatalf("got error %v, want a permanent error", err)
 	}
 }
@@ -205,7 +206,7 @@ func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		b := f.openChannel()
 		b.Incident = withSubmittedRecord(b.Incident, incident.AudienceAll)
-		f.failThenRetry(f.slack.AskSign, b, "department", "security")
+		f.failThenRetry(f.effects.AskSign, b, "department", "security")
 		posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
 		if len(posted) != 1 {
 			f.Fatalf("got %d requests, want 1", len(posted))
@@ -216,11 +217,11 @@ func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 			}
 		}
 		b.Mark, b.Incident.Signatures = "mark-2", []incident.Signature{{Department: incident.Security, By: "p2", Digest: b.Incident.Submission.Digest}}
-		f.must(f.slack.AskSign, b, "department", "security")
+		f.must(f.effects.AskSign, b, "department", "security")
 		b.Incident.Consultations = []incident.Consultation{{Team: "payroll", Blocking: true, AskedAt: noon}}
-		f.must(f.slack.AskConsult, b, "department", "payroll")
+		f.must(f.effects.AskConsult, b, "department", "payroll")
 		b.Mark, b.Incident.Consultations[0].At = "mark-3", noon
-		f.must(f.slack.AskConsult, b, "department", "payroll")
+		f.must(f.effects.AskConsult, b, "department", "payroll")
 		if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 2 {
 			f.Fatalf("got %d messages, want one for the signature and one for the answer", n)
 		}
@@ -232,7 +233,7 @@ func TestNotice_PostsOnce(t *testing.T) {
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "notice/security.txt/2027-06-01/7"}
 	notice := func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		e.Args = map[string]string{"about": "security_txt", "left": "7", "expires": "2027-06-01"}
-		return f.slack.Notice(ctx, b, e)
+		return f.effects.Notice(ctx, b, e)
 	}
 	f.must(notice, b)
 	b.Attempt = 2

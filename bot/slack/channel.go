@@ -14,45 +14,15 @@ import (
 	"tocsin/bot/incident"
 )
 
-// OpenChannel creates the channel of the incident, such as inc-42. The
-// channel is private if the incident is restricted or excludes a person. If the
+// OpenChannel creates the channel of the incident, such as inc-42. If the
 // response to an earlier attempt was lost, OpenChannel finds the channel by its
 // name and creator.
-func (s *Slack) OpenChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	if b.Incident.Links[incident.LinkChannel] != "" {
-		return noCommand, nil
-	}
-	id, err := s.createChannel(ctx, b.Incident)
-	if err != nil {
-		return noCommand, err
-	}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: id}}), nil
-}
-
-// channelNames returns the names to try in order: inc-42, inc-42-b, …
-func channelNames(id incident.ID) []string {
-	base := strings.ToLower(id.String())
-	names := []string{base}
-	for c := 'b'; c <= 'z'; c++ {
-		names = append(names, base+"-"+string(c))
-	}
-	return names
-}
-
-// needsPrivate reports whether a new channel of the incident must be private. Anyone
-// can join a public channel, so one that shuts a person out is private too.
-func needsPrivate(inc incident.Incident) bool {
-	return inc.Restricted || len(inc.Exclusions) > 0
-}
-
-// createChannel creates the channel under the first free name, or returns the
-// channel that an earlier attempt created.
-func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (string, error) {
+func (s *Slack) OpenChannel(ctx context.Context, inc incident.Incident, private bool) (string, error) {
 	var taken map[string]slack.Channel // visible channels by name
 	names := channelNames(inc.ID)
 	for _, name := range names {
 		if _, known := taken[name]; !known {
-			c, err := s.client.CreateConversationContext(ctx, slack.CreateConversationParams{ChannelName: name, IsPrivate: needsPrivate(inc)})
+			c, err := s.client.CreateConversationContext(ctx, slack.CreateConversationParams{ChannelName: name, IsPrivate: private})
 			if err == nil {
 				return c.ID, nil
 			}
@@ -66,12 +36,22 @@ func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (strin
 				return "", err
 			}
 		}
-		ours, err := s.isOurChannel(ctx, inc, taken[name])
+		ours, err := s.isOurChannel(ctx, inc, private, taken[name])
 		if err != nil || ours {
 			return taken[name].ID, err
 		}
 	}
 	return "", &incident.Permanent{Err: fmt.Errorf("all channel names from %s to %s are taken: rename or archive some of the channels", names[0], names[len(names)-1])}
+}
+
+// channelNames returns the names to try in order: inc-42, inc-42-b, …
+func channelNames(id incident.ID) []string {
+	base := strings.ToLower(id.String())
+	names := []string{base}
+	for c := 'b'; c <= 'z'; c++ {
+		names = append(names, base+"-"+string(c))
+	}
+	return names
 }
 
 // findByName returns the channels with one of the names, by name. It cannot
@@ -94,8 +74,8 @@ func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slac
 // The channel must not be older than the incident, because numbers start at 1
 // again with a new database. Otherwise responders could join the channel of
 // another incident.
-func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack.Channel) (bool, error) {
-	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || c.IsArchived || c.IsPrivate != needsPrivate(inc) {
+func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, private bool, c slack.Channel) (bool, error) {
+	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || c.IsArchived || c.IsPrivate != private {
 		return false, nil
 	}
 	self, err := s.Self(ctx)
@@ -106,92 +86,52 @@ func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack
 	return c.Creator == self && !created.Before(inc.OpenedAt.Add(-time.Minute).Truncate(time.Second)), nil
 }
 
-// Topic updates the topic of the channel. It changes the topic only if the
-// text differs, because Slack posts a line about each change.
-func (s *Slack) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	channel, err := channelOf(b.Incident)
-	if err != nil {
-		return noCommand, err
-	}
+// SetTopic updates the topic of the channel. It changes the topic only if the
+// text differs, because Slack posts a line about each change. Slack does not
+// interpret mentions or markup in topics, and accepts 250 characters.
+func (s *Slack) SetTopic(ctx context.Context, channel, topic string) error {
 	now, err := s.client.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 	if err != nil {
-		return noCommand, classify("read the channel's topic", err)
+		return classify("read the channel's topic", err)
 	}
-	next := topicText(b)
+	next, _ := clip(strings.Join(strings.Fields(clean(topic)), " "), 240)
 	if html.UnescapeString(now.Topic.Value) == next {
-		return noCommand, nil
+		return nil
 	}
 	_, err = s.client.SetTopicOfConversationContext(ctx, channel, next)
-	return noCommand, classify("set the channel's topic", err)
+	return classify("set the channel's topic", err)
 }
 
-// topicText returns the status of the incident in at most 250 characters of
-// plain text. Slack does not interpret mentions or markup in topics.
-func topicText(b incident.Brief) string {
-	inc := b.Incident
-	parts := []string{string(inc.Severity), strings.ReplaceAll(string(inc.Status), "_", " ")}
-	switch {
-	case inc.Commander != "":
-		parts = append(parts, "commander "+strings.Join(strings.Fields(clean(b.Directory.Name(inc.Commander))), " "))
-	case inc.NeedsPage():
-		parts = append(parts, "unacknowledged")
-	}
-	if inc.MergedInto != 0 {
-		parts = append(parts, "continues in "+inc.MergedInto.String())
-	}
-	if !inc.Review.At.IsZero() && inc.Review.Concluded.IsZero() {
-		parts = append(parts, "review "+inc.Review.At.UTC().Format("2006-01-02 15:04 UTC"))
-	}
-	text, _ := clip(strings.Join(parts, " · "), 240)
-	return text
-}
-
-// Invite adds people to the channel. The returned command lists new and
-// existing members. A message in the channel lists the people who could not
-// be invited, with the reason.
-func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	channel, err := channelOf(b.Incident)
-	if err != nil {
-		return noCommand, err
-	}
+// Invite adds people to the channel.
+func (s *Slack) Invite(ctx context.Context, channel string, people []incident.Person) ([]incident.PersonID, map[incident.PersonID]string, error) {
 	refused := map[incident.PersonID]string{}
 	person := map[string]incident.PersonID{}
 	var users []string
-	for _, id := range strings.FieldsFunc(e.Args["people"], func(r rune) bool { return r == ',' }) {
-		id := incident.PersonID(strings.TrimSpace(id))
-		switch user := slackID(b.Directory, id); {
-		case !b.Incident.MayInvite(b.Directory, id, b.Now): // since the effect was queued
+	for _, p := range people {
+		switch user := userOf(p); {
 		case user == "":
-			refused[id] = "no Slack user in the configuration"
+			refused[p.ID] = "no Slack user in the configuration"
 		case person[user] == "":
-			person[user] = id
+			person[user] = p.ID
 			users = append(users, user)
 		}
 	}
 	for batch := range slices.Chunk(users, 100) {
 		failed, err := s.invite(ctx, channel, batch)
 		if err != nil {
-			return noCommand, err
+			return nil, nil, err
 		}
 		for user, reason := range failed {
 			refused[person[user]] = reason
 		}
 	}
-	var invited []incident.PersonID
+	var members []incident.PersonID
 	for _, user := range users {
 		if _, failed := refused[person[user]]; !failed {
-			invited = append(invited, person[user])
+			members = append(members, person[user])
 		}
 	}
-	if len(refused) > 0 {
-		if _, err := s.postOnce(ctx, b, channel, b.Mark, notInvitedMessage(b, refused), b.Attempt > 1); err != nil {
-			return noCommand, err
-		}
-	}
-	if len(invited) == 0 {
-		return noCommand, nil
-	}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: invited}), nil
+	return members, refused, nil
 }
 
 // invite adds users. It returns the rejected users with the reasons. Slack
@@ -254,36 +194,16 @@ var inviteErrorTexts = map[string]string{
 	"no_external_invite_permission": "belongs to another company, and the workspace does not allow external invitations",
 }
 
-// notInvitedMessage lists the people who could not be invited, with the
-// reasons.
-func notInvitedMessage(b incident.Brief, refused map[incident.PersonID]string) message {
-	p := messageBuilder{id: b.Incident.ID}
-	p.line(":warning: Tocsin could not invite these people. Invite them by hand, or contact a workspace admin:")
-	var lines []string
-	for id, reason := range refused {
-		lines = append(lines, b.Directory.Name(id)+": "+reason)
+// Remove removes a person from the channel. Slack shows the removal to everybody
+// in it.
+func (s *Slack) Remove(ctx context.Context, channel string, p incident.Person) error {
+	user := userOf(p)
+	if user == "" {
+		return nil
 	}
-	slices.Sort(lines)
-	p.items(lines)
-	return p.build()
-}
-
-// Archive posts the final message in the channel of an ended incident. It
-// does not archive the channel, because the messages are part of the history.
-func (s *Slack) Archive(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	_, err := s.postToChannel(ctx, b, archiveMessage(b))
-	return noCommand, err
-}
-
-// archiveMessage returns the final message of an incident. It contains the
-// event that ended the incident and where to continue.
-func archiveMessage(b incident.Brief) message {
-	p := &messageBuilder{id: b.Incident.ID}
-	renderer{messageBuilder: p, b: b, e: b.Event, inc: b.Incident}.event()
-	next := markupf("no further action is needed · if the incident continues, type `/incident reopen %s WHY`", markup(b.Incident.ID.String()))
-	if b.Incident.MergedInto != 0 {
-		next = markupf("all further work belongs in %s", markup(b.Incident.MergedInto.String()))
+	err := s.client.KickUserFromConversationContext(ctx, channel, user)
+	if slices.Contains([]string{"not_in_channel", "user_not_found"}, errorCode(err)) {
+		return nil // removed by an earlier attempt, or never a member
 	}
-	p.small(next, "this channel stays readable")
-	return p.build()
+	return classify("remove a person from the channel", err)
 }

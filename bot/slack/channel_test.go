@@ -12,7 +12,7 @@ import (
 
 func TestOpenChannel_CreatesOneChannelAfterFault(t *testing.T) {
 	eachFault(t, "conversations.create", func(f *outboundTest) {
-		cmd := f.failThenRetry(f.slack.OpenChannel, brief(openedIncident()))
+		cmd := f.failThenRetry(f.effects.OpenChannel, brief(openedIncident()))
 		channels := f.incidentChannels()
 		if len(channels) != 1 || channels[0].Name != "inc-42" || channels[0].Kind != chat.KindPrivate {
 			f.Fatalf("got channels %+v, want one private inc-42", channels)
@@ -27,7 +27,7 @@ func TestOpenChannel_PublicIncident(t *testing.T) {
 	f := newOutboundTest(t)
 	b := brief(openedIncident())
 	b.Incident.Restricted = false
-	f.must(f.slack.OpenChannel, b)
+	f.must(f.effects.OpenChannel, b)
 	if c := f.incidentChannels(); len(c) != 1 || c[0].Kind != chat.KindPublic {
 		t.Fatalf("got channels %+v, want one public", c)
 	}
@@ -45,7 +45,7 @@ func TestOpenChannel_NameTakenByOthers(t *testing.T) {
 	var cmd incident.Command
 	for ; ; b.Attempt++ {
 		var err error
-		if cmd, err = f.slack.OpenChannel(f.ctx, b, effect); err == nil {
+		if cmd, err = f.effects.OpenChannel(f.ctx, b, effect); err == nil {
 			break
 		}
 		if isPermanent(err) || b.Attempt > 5 {
@@ -60,16 +60,16 @@ func TestOpenChannel_NameTakenByOthers(t *testing.T) {
 
 func TestOpenChannel_IgnoresChannelOfOlderIncident(t *testing.T) {
 	f := newOutboundTest(t)
-	first := f.must(f.slack.OpenChannel, brief(openedIncident()))
+	first := f.must(f.effects.OpenChannel, brief(openedIncident()))
 	again := brief(openedIncident()) // the same number in a new database, an hour later
 	again.Incident.OpenedAt = noon.Add(time.Hour)
-	second := f.must(f.slack.OpenChannel, again)
+	second := f.must(f.effects.OpenChannel, again)
 	if first.Links[incident.LinkChannel] == second.Links[incident.LinkChannel] {
 		t.Fatal("got one channel for two incidents, want two")
 	}
 	public := brief(openedIncident())
 	public.Incident.Restricted = false
-	third := f.must(f.slack.OpenChannel, public)
+	third := f.must(f.effects.OpenChannel, public)
 	if c, _ := f.ws.Channel(third.Links[incident.LinkChannel]); c.Kind != chat.KindPublic {
 		t.Fatalf("got a %s channel for a public incident, want public", c.Kind)
 	}
@@ -78,7 +78,7 @@ func TestOpenChannel_IgnoresChannelOfOlderIncident(t *testing.T) {
 func TestInvite(t *testing.T) {
 	eachFault(t, "conversations.invite", func(f *outboundTest) {
 		b := f.openChannel()
-		cmd := f.failThenRetry(f.slack.Invite, b, "people", "p1,p2")
+		cmd := f.failThenRetry(f.effects.Invite, b, "people", "p1,p2")
 		if cmd.Verb != incident.VerbInvited || !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
 			f.Fatalf("got command %+v, want p1 and p2 invited", cmd)
 		}
@@ -98,8 +98,8 @@ func TestInvite(t *testing.T) {
 func TestInvite_ListsFailedInvitations(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
-	f.must(f.slack.Invite, b, "people", "p1")
-	cmd := f.must(f.slack.Invite, b, "people", "p1, p2,p4,p6,p2")
+	f.must(f.effects.Invite, b, "people", "p1")
+	cmd := f.must(f.effects.Invite, b, "people", "p1, p2,p4,p6,p2")
 	if !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
 		t.Fatalf("got %v invited, want p1 (a member already) and p2", cmd.People)
 	}
@@ -107,7 +107,7 @@ func TestInvite_ListsFailedInvitations(t *testing.T) {
 	if len(posted) != 1 || !strings.Contains(string(posted[0].Blocks), "Dan Roe: no Slack user") || !strings.Contains(string(posted[0].Blocks), "Olaf Dahl: is deactivated") {
 		t.Fatalf("got messages %+v, want one that lists Dan and Olaf", posted)
 	}
-	if cmd := f.must(f.slack.Invite, b, "people", "p4"); cmd.Verb != "" {
+	if cmd := f.must(f.effects.Invite, b, "people", "p4"); cmd.Verb != "" {
 		t.Fatalf("got command %+v, want none", cmd)
 	}
 }
@@ -116,15 +116,15 @@ func TestTopic_SetOnlyIfChanged(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	b.Incident.Status, b.Incident.Commander = incident.Active, "p1"
-	f.must(f.slack.Topic, b)
-	f.must(f.slack.Topic, b)
+	f.must(f.effects.Topic, b)
+	f.must(f.effects.Topic, b)
 	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
 	if c.Topic != "sev2 · active · commander Ada Byron" || f.ws.Counts()["conversations.setTopic"].Calls != 1 {
 		t.Fatalf("got topic %q after %d calls, want one call", c.Topic, f.ws.Counts()["conversations.setTopic"].Calls)
 	}
 	b.Directory.People[0].Name = strings.Repeat("<A&\u202e\n", 200)
-	f.must(f.slack.Topic, b)
-	f.must(f.slack.Topic, b)
+	f.must(f.effects.Topic, b)
+	f.must(f.effects.Topic, b)
 	if n := f.ws.Counts()["conversations.setTopic"].Calls; n != 2 {
 		t.Fatalf("got %d calls for a hostile name, want 1", n-1)
 	}
@@ -135,9 +135,9 @@ func TestArchive_NamesNextIncidentAndLeavesChannelOpen(t *testing.T) {
 	b := f.openChannel()
 	b.Incident.MergedInto, b.Event.Kind = 41, incident.EventMergedInto
 	b.Event.Fields = map[string]string{"target": "INC-41"}
-	f.must(f.slack.Archive, b)
+	f.must(f.effects.Archive, b)
 	b.Attempt = 2
-	f.must(f.slack.Archive, b)
+	f.must(f.effects.Archive, b)
 	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
 	if posted := f.botMessages(c.ID); len(posted) != 1 || !strings.Contains(posted[0].Text, "INC-41") || c.Archived {
 		t.Fatalf("got messages %+v and archived %v, want one message and false", posted, c.Archived)

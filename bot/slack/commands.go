@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
@@ -24,19 +25,19 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	cmd, who := parsed.Command, s.identityOf(c.account())
 	switch {
 	case parsed.Query == command.QueryHelp:
-		return s.help(parsed.Topic)
+		return s.reply(chat.Help(parsed.Topic))
 	case parsed.Query == command.QueryList:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, who, parsed.Filter) })
+		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.list(ctx, who, parsed.Filter) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Query == command.QueryStatus:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, who, cmd.For) })
+		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.status(ctx, who, cmd.For) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Query == command.QueryRecord:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, who, cmd.For) })
+		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.record(ctx, who, cmd.For) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.AlertRequest != nil:
 		parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, who, *parsed.AlertRequest) })
+		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.alerts(ctx, who, *parsed.AlertRequest) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
@@ -49,7 +50,7 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	if err != nil {
 		return s.errorReply(ctx, err)
 	}
-	return newEphemeral(resultMessage(cmd, result))
+	return s.reply(chat.Result(cmd, result))
 }
 
 // withDeadline calls read and returns its result. It gives up shortly after
@@ -190,7 +191,7 @@ func (s *Slack) lateResultNotifier(responseURL string) func(context.Context, inc
 		return nil
 	}
 	return func(ctx context.Context, cmd incident.Command, o outcome) {
-		reply := *newEphemeral(resultMessage(cmd, o.result))
+		reply := *s.reply(chat.Result(cmd, o.result))
 		if o.err != nil {
 			reply = *s.errorReply(ctx, o.err)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/incident"
 )
 
@@ -23,7 +24,7 @@ func (s *Slack) handleEvent(e eventPayload) {
 		}
 	case "app_mention":
 		if e.Event.BotID == "" && channel != "" {
-			s.notify(interaction{User: userObject{ID: person}, Channel: idObject{channel}}, s.help(""))
+			s.notify(interaction{User: userObject{ID: person}, Channel: idObject{channel}}, s.reply(chat.Help("")))
 		}
 	case "subteam_members_changed", "subteam_updated":
 		if s.cfg.OnGroupsChanged != nil {
@@ -56,11 +57,11 @@ func (s *Slack) publishHome(ctx context.Context, person string) {
 func homeBlocks(found []incident.Summary) []slack.Block {
 	heading := "No open incidents"
 	if len(found) > 0 {
-		heading = incidentCount(len(found), "open ")
+		heading = chat.CountIncidents(len(found), "open ")
 	}
 	blocks := []slack.Block{slack.NewHeaderBlock(plainText(heading))}
 	for _, i := range found[:min(len(found), maxHomeIncidents)] {
-		line, _ := clip(clean(summaryLine(i)), 1000)
+		line, _ := clip(clean(chat.SummaryLine(i)), 1000)
 		show := slack.NewAccessory(button(ActStatus, "Show", buttonValue(i.ID)))
 		blocks = append(blocks, slack.NewSectionBlock(plainText(line), nil, show))
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	neutral "tocsin/bot/chat"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 )
@@ -11,7 +12,7 @@ import (
 func TestPost_PostsOnceAfterFault(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		b := f.openChannel()
-		f.failThenRetry(f.slack.Post, b)
+		f.failThenRetry(f.effects.Post, b)
 		posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
 		if len(posted) != 1 || !strings.Contains(string(posted[0].Blocks), "the key is disabled") {
 			f.Fatalf("got messages %+v, want the note once", posted)
@@ -25,9 +26,9 @@ func TestPost_PostsOnceAfterFault(t *testing.T) {
 func TestPost_DifferentMarksPostTwice(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
-	f.must(f.slack.Post, b)
+	f.must(f.effects.Post, b)
 	b.Mark, b.Attempt = "mark-2", 2
-	f.must(f.slack.Post, b)
+	f.must(f.effects.Post, b)
 	if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 2 {
 		t.Fatalf("got %d messages, want 2", n)
 	}
@@ -36,14 +37,14 @@ func TestPost_DifferentMarksPostTwice(t *testing.T) {
 func TestPost_FindsOldMessage(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
-	f.must(f.slack.Post, b)
+	f.must(f.effects.Post, b)
 	for range 450 {
-		if _, _, err := f.slack.client.PostMessage(b.Incident.Links[incident.LinkChannel], message{text: "x"}.options(metadata(b, "other"))...); err != nil {
+		if _, err := f.slack.Post(f.ctx, b.Incident.Links[incident.LinkChannel], neutral.Message{}, neutral.Mark{Key: "other"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b.Attempt = 2
-	f.must(f.slack.Post, b)
+	f.must(f.effects.Post, b)
 	if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 451 {
 		t.Fatalf("got %d messages, want 451", n)
 	}
@@ -53,7 +54,7 @@ func TestCard_PostsPinsAndBookmarksOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "pins.add", "bookmarks.add", "conversations.history", "bookmarks.list"} {
 		eachFault(t, method, func(f *outboundTest) {
 			b := f.openChannel()
-			cmd := f.failThenRetry(f.slack.Card, b)
+			cmd := f.failThenRetry(f.effects.Card, b)
 			channel := b.Incident.Links[incident.LinkChannel]
 			posted, pins, marks := f.botMessages(channel), f.ws.Pins(channel), f.ws.Bookmarks(channel)
 			if len(posted) != 1 || len(pins) != 1 || len(marks) != 1 {
@@ -70,11 +71,11 @@ func TestCard_EditsAndReplaces(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	channel := b.Incident.Links[incident.LinkChannel]
-	for name, v := range f.must(f.slack.Card, b).Links {
+	for name, v := range f.must(f.effects.Card, b).Links {
 		b.Incident.Links[name] = v
 	}
 	b.Incident.Status, b.Incident.Commander, b.Incident.Paging.AcknowledgedBy = incident.Active, "p2", "p2"
-	if cmd := f.must(f.slack.Card, b); cmd.Verb != "" {
+	if cmd := f.must(f.effects.Card, b); cmd.Verb != "" {
 		t.Fatalf("got command %+v from an edit, want none", cmd)
 	}
 	posted := f.botMessages(channel)
@@ -84,7 +85,7 @@ func TestCard_EditsAndReplaces(t *testing.T) {
 	if _, _, err := f.slack.client.DeleteMessage(channel, posted[0].TS); err != nil {
 		t.Fatal(err)
 	}
-	cmd := f.must(f.slack.Card, b)
+	cmd := f.must(f.effects.Card, b)
 	if posted := f.botMessages(channel); len(posted) != 1 || cmd.Links[incident.LinkCard] != posted[0].TS {
 		t.Fatalf("after the card was deleted: got command %+v and messages %+v, want a new card", cmd, posted)
 	}
@@ -93,8 +94,8 @@ func TestCard_EditsAndReplaces(t *testing.T) {
 func TestCard_WithoutScopesForPinAndBookmark(t *testing.T) {
 	f := newOutboundTest(t, func(c *chat.Config) { c.Scopes = strings.Fields("chat:write groups:write groups:history groups:read") })
 	b := f.openChannel()
-	cmd := f.must(f.slack.Card, b)
-	if cmd.Links[incident.LinkCard] == "" || cmd.Links[incident.LinkBookmark] != noBookmark {
+	cmd := f.must(f.effects.Card, b)
+	if cmd.Links[incident.LinkCard] == "" || cmd.Links[incident.LinkBookmark] != "none" {
 		t.Fatalf("got command %+v, want a card without bookmark", cmd)
 	}
 }
@@ -104,7 +105,7 @@ func TestUpload_SharesOnceAfterFault(t *testing.T) {
 		eachFault(t, method, func(f *outboundTest) {
 			b := f.openChannel()
 			b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Markdown: "# INC-42", HTML: "<h1>INC-42</h1>"}
-			cmd := f.failThenRetry(f.slack.Upload, b)
+			cmd := f.failThenRetry(f.effects.Upload, b)
 			posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
 			if len(posted) != 1 || len(posted[0].Files) != 2 {
 				f.Fatalf("got messages %+v, want one message with two files", posted)
@@ -132,7 +133,7 @@ func TestUpload_SharesOnceAfterFault(t *testing.T) {
 func TestUpload_WithoutDocumentIsPermanentError(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
-	if _, err := f.slack.Upload(f.ctx, b, effect); !isPermanent(err) {
+	if _, err := f.effects.Upload(f.ctx, b, effect); !isPermanent(err) {
 		t.Fatalf("got error %v, want a permanent error", err)
 	}
 }

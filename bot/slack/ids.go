@@ -32,6 +32,41 @@ const (
 	ActStatus         = "status"          // INC-42: show the status to the person
 )
 
+// actionIDs holds the action ID of each verb that a button can have. Messages in
+// Slack keep their buttons, so an ID never changes.
+var actionIDs = map[incident.Verb]string{
+	incident.VerbAcknowledge:    ActAcknowledge,
+	incident.VerbSetSeverity:    ActSeverity,
+	incident.VerbKeepSeverity:   ActKeepSeverity,
+	incident.VerbStepDone:       ActStepDone,
+	incident.VerbStepSkip:       ActStepSkip,
+	incident.VerbSign:           ActSign,
+	incident.VerbObject:         ActObject,
+	incident.VerbWithdraw:       ActWithdraw,
+	incident.VerbAnswer:         ActAnswer,
+	incident.VerbEditRecord:     ActRecord,
+	incident.VerbSubmit:         ActSubmit,
+	incident.VerbAmend:          ActAmend,
+	incident.VerbContain:        ActContain,
+	incident.VerbResolve:        ActResolve,
+	incident.VerbDismiss:        ActDismiss,
+	incident.VerbNote:           ActNote,
+	incident.VerbSetFact:        ActFact,
+	incident.VerbAddAction:      ActAction,
+	incident.VerbScheduleReview: ActReviewSchedule,
+	incident.VerbConclude:       ActReviewConclude,
+}
+
+// actionVerb returns the verb of an action ID.
+func actionVerb(id string) (incident.Verb, bool) {
+	for verb, known := range actionIDs {
+		if known == id {
+			return verb, true
+		}
+	}
+	return "", false
+}
+
 // The callback IDs of the shortcuts in the manifest of the app.
 const (
 	ShortcutOpen        = "open_incident" // global: open an incident

@@ -29,6 +29,15 @@ func (s *Slack) Handler() http.Handler {
 	return mux
 }
 
+// Inbound returns Handler and the maximum size of a request body, or nil in
+// Socket Mode alone.
+func (s *Slack) Inbound() (handler http.Handler, maxBody int64) {
+	if s.cfg.SigningSecret.IsZero() {
+		return nil, 0
+	}
+	return s.Handler(), MaxBody
+}
+
 // requireSignature reads the body and calls next if the signature of Slack is
 // valid. Rejected requests are counted and not stored.
 func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, []byte)) http.HandlerFunc {

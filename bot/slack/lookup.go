@@ -11,6 +11,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/incident"
 )
 
@@ -20,23 +21,22 @@ const eventType = "tocsin_event"
 
 // The keys of the metadata payload.
 const (
-	metaKey      = "key"      // Brief.Mark, which identifies the message
+	metaKey      = "key"      // chat.Mark.Key, which identifies the message
 	metaIncident = "incident" // "INC-42"
 	metaSeq      = "seq"      // sequence number of the event
-	metaCard     = "card"     // true on the card
+	metaFile     = "file"     // ID of the first shared file
 )
 
 // clockSkew is the maximum difference between the clocks of Slack and Tocsin
-// that findMessage tolerates.
+// that Find tolerates.
 const clockSkew = time.Hour
 
-// findMessage returns the newest message of the bot in a channel that was
-// posted after since and whose metadata matches. A zero since searches the
-// whole history.
-func (s *Slack) findMessage(ctx context.Context, channel string, since time.Time, match func(payload map[string]any) bool) (slack.Message, bool, error) {
+// Find returns the newest message of the bot in a channel with a key that was
+// posted after since. A zero since searches the whole history.
+func (s *Slack) Find(ctx context.Context, channel, key string, since time.Time) (chat.Posted, bool, error) {
 	self, err := s.Self(ctx)
 	if err != nil {
-		return slack.Message{}, false, classify("search for an earlier message", err)
+		return chat.Posted{}, false, classify("search for an earlier message", err)
 	}
 	params := slack.GetConversationHistoryParameters{ChannelID: channel, Limit: 200, IncludeAllMetadata: true}
 	if !since.IsZero() {
@@ -45,34 +45,18 @@ func (s *Slack) findMessage(ctx context.Context, channel string, since time.Time
 	for {
 		page, err := s.client.GetConversationHistoryContext(ctx, &params)
 		if err != nil {
-			return slack.Message{}, false, classify("search for an earlier message", err)
+			return chat.Posted{}, false, classify("search for an earlier message", err)
 		}
 		for _, m := range page.Messages {
-			if m.User == self && m.Metadata.EventType == eventType && match(m.Metadata.EventPayload) {
-				return m, true, nil
+			if payload := m.Metadata.EventPayload; m.User == self && m.Metadata.EventType == eventType && payload[metaKey] == key {
+				file, _ := payload[metaFile].(string)
+				return chat.Posted{ID: m.Timestamp, File: file}, true, nil
 			}
 		}
 		if params.Cursor = page.ResponseMetaData.NextCursor; params.Cursor == "" {
-			return slack.Message{}, false, nil
+			return chat.Posted{}, false, nil
 		}
 	}
-}
-
-// hasMark returns a matcher for the message with a mark.
-func hasMark(mark string) func(map[string]any) bool {
-	return func(payload map[string]any) bool { return payload[metaKey] == mark }
-}
-
-// searchStart returns a time before any attempt can have posted the message
-// of b.
-func searchStart(b incident.Brief) time.Time {
-	switch {
-	case !b.Event.RecordedAt.IsZero():
-		return b.Event.RecordedAt
-	case !b.Incident.OpenedAt.IsZero():
-		return b.Incident.OpenedAt
-	}
-	return b.Now.Add(-24 * time.Hour) // an effect without an incident, from a schedule
 }
 
 // eachChannel calls yield for every channel that the bot can see, until yield
@@ -104,9 +88,9 @@ type cachedID struct {
 
 var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{8,}$`)
 
-// announceChannel returns the ID of the announce channel, or "" if none is
+// AnnounceChannel returns the ID of the announce channel, or "" if none is
 // configured.
-func (s *Slack) announceChannel(ctx context.Context) (string, error) {
+func (s *Slack) AnnounceChannel(ctx context.Context) (string, error) {
 	name := strings.TrimPrefix(s.cfg.AnnounceChannel, "#")
 	if name == "" || channelID.MatchString(name) {
 		return name, nil

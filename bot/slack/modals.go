@@ -158,7 +158,7 @@ func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) 
 			v = textView(id.String(), s.errorText(ctx, err))
 		} else {
 			v.Blocks.BlockSet = nil
-			for _, b := range m.blocks {
+			for _, b := range s.layout(m).blocks {
 				if _, row := b.(*slack.ActionBlock); !row { // a button cannot open a form on top of this view
 					v.Blocks.BlockSet = append(v.Blocks.BlockSet, b)
 				}

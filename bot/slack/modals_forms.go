@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/incident"
 )
 
@@ -221,9 +223,9 @@ func signBlocks(f *formBuilder) []slack.Block {
 		return []slack.Block{slack.NewSectionBlock(plainText(f.b.Incident.ID.String()+" has no submitted record."), nil, nil)}
 	}
 	f.meta.Expect = sub.Digest
-	blocks := []slack.Block{slack.NewContextBlock("", plainText("revision "+string(formatNum(sub.Document.Revision))+" · "+sub.Digest))}
+	blocks := []slack.Block{slack.NewContextBlock("", plainText(fmt.Sprintf("revision %d · %s", sub.Document.Revision, sub.Digest)))}
 	if open := sub.Document.Unfinished; open != nil {
-		blocks = append(blocks, slack.NewHeaderBlock(plainText(openStepsLabel)))
+		blocks = append(blocks, slack.NewHeaderBlock(plainText(chat.OpenStepsLabel)))
 		blocks = append(blocks, textBlocks(clean(open.Text()))...)
 	}
 	for _, field := range incident.RecordFields() {

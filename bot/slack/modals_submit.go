@@ -10,6 +10,7 @@ import (
 
 	"github.com/slack-go/slack"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
@@ -43,7 +44,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	}
 	if verb == incident.VerbOpen {
 		done := textView(forms[verb].title, "")
-		done.Blocks.BlockSet = resultMessage(cmd, result).blocks
+		done.Blocks.BlockSet = s.layout(chat.Result(cmd, result)).blocks
 		return slack.NewUpdateViewSubmissionResponse(&done)
 	}
 	return nil

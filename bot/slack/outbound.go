@@ -1,7 +1,6 @@
 package slack
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,41 +11,6 @@ import (
 
 	"tocsin/bot/incident"
 )
-
-// Handler performs one kind of effect. The returned command is committed
-// together with the completion of the effect. A command without a verb is
-// ignored.
-//
-// An effect may run again after it took effect, because the process crashed
-// or the response was lost. If Brief.Attempt is 2 or more, and always for
-// effects that create several things in Slack, the handler therefore searches
-// for the result of an earlier attempt first.
-type Handler = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
-
-// Handlers returns the handlers by kind of effect, except the page of a user
-// group: [Slack.PageGroup] needs the group.
-func (s *Slack) Handlers() map[incident.EffectKind]Handler {
-	return map[incident.EffectKind]Handler{
-		incident.EffectOpenChannel:        s.OpenChannel,
-		incident.EffectInvite:             s.Invite,
-		incident.EffectRemove:             s.Remove,
-		incident.EffectReplaceChannel:     s.ReplaceChannel,
-		incident.EffectTopic:              s.Topic,
-		incident.EffectCard:               s.Card,
-		incident.EffectPost:               s.Post,
-		incident.EffectAskSign:            s.AskSign,
-		incident.EffectAskConsult:         s.AskConsult,
-		incident.EffectUpload:             s.Upload,
-		incident.EffectArchive:            s.Archive,
-		incident.EffectAnnounce:           s.Announce,
-		incident.EffectAnnouncePostmortem: s.AnnouncePostmortem,
-		incident.EffectAgenda:             s.Agenda,
-		incident.EffectNotice:             s.Notice,
-		incident.EffectHandover:           s.Handover,
-
-		incident.EffectAnnounceMaintenance: s.AnnounceMaintenance,
-	}
-}
 
 // errorCode returns the error code in Slack's response, or "" for other
 // errors.
@@ -136,29 +100,4 @@ var adminHints = map[string]string{
 	"user_disabled":         "the person is deactivated in Slack: correct the configuration", "user_not_found": "the Slack user ID does not exist: correct the configuration",
 	"file_uploads_disabled": hintFiles, "storage_limit_reached": hintFiles, "file_type_not_allowed": hintFiles,
 	"file_upload_size_restricted": hintFiles, "file_uploads_except_images_disabled": hintFiles,
-}
-
-// isPermanent reports whether a retry cannot help.
-func isPermanent(err error) bool {
-	var p *incident.Permanent
-	return errors.As(err, &p)
-}
-
-// channelOf returns the channel of the incident. Effects that need the
-// channel run after it was opened, so a missing channel is a permanent error.
-func channelOf(inc incident.Incident) (string, error) {
-	if c := inc.Links[incident.LinkChannel]; c != "" {
-		return c, nil
-	}
-	return "", &incident.Permanent{Err: fmt.Errorf("%s has no channel in Slack", inc.ID)}
-}
-
-// noCommand is returned by effects that have nothing to report.
-var noCommand incident.Command
-
-// resultCommand returns cmd as a command of the system that reports the
-// result of an effect.
-func resultCommand(b incident.Brief, e incident.Effect, cmd incident.Command) incident.Command {
-	cmd.Key, cmd.For, cmd.By, cmd.Via = e.Key, b.Incident.ID, incident.System, incident.ViaSystem
-	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	neutral "tocsin/bot/chat"
 	"tocsin/bot/incident"
 	"tocsin/bot/outbound"
 	"tocsin/bot/redact"
@@ -25,9 +26,10 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 // outboundTest connects a Slack under test with a sandbox workspace.
 type outboundTest struct {
 	*testing.T
-	ws    *chat.Workspace
-	slack *Slack
-	ctx   context.Context
+	ws      *chat.Workspace
+	slack   *Slack
+	effects *neutral.Effects // on slack
+	ctx     context.Context
 }
 
 func newOutboundTest(t *testing.T, change ...func(*chat.Config)) *outboundTest {
@@ -60,7 +62,20 @@ func newOutboundTest(t *testing.T, change ...func(*chat.Config)) *outboundTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &outboundTest{T: t, ws: ws, slack: s, ctx: context.Background()}
+	f := &outboundTest{T: t, ws: ws, ctx: context.Background()}
+	f.use(s)
+	return f
+}
+
+// use makes the effects use another Slack under test.
+func (f *outboundTest) use(s *Slack) {
+	f.slack, f.effects = s, neutral.New(s, slog.New(slog.DiscardHandler))
+}
+
+// isPermanent reports whether a retry cannot help.
+func isPermanent(err error) bool {
+	var p *incident.Permanent
+	return errors.As(err, &p)
 }
 
 // testDirectory returns the people in the tests. Dan has no Slack user.
@@ -106,14 +121,14 @@ func brief(inc incident.Incident) incident.Brief {
 func (f *outboundTest) openChannel() incident.Brief {
 	f.Helper()
 	b := brief(openedIncident())
-	cmd := f.must(f.slack.OpenChannel, b)
+	cmd := f.must(f.effects.OpenChannel, b)
 	b.Incident.Links = cmd.Links
 	return b
 }
 
 var effect = incident.Effect{Key: "INC-42/7/x", Incident: 42, Seq: 7, Args: map[string]string{}}
 
-func (f *outboundTest) must(h Handler, b incident.Brief, args ...string) incident.Command {
+func (f *outboundTest) must(h neutral.Handler, b incident.Brief, args ...string) incident.Command {
 	f.Helper()
 	cmd, err := h(f.ctx, b, effectWithArgs(args))
 	if err != nil {
@@ -133,7 +148,7 @@ func effectWithArgs(args []string) incident.Effect {
 
 // failThenRetry performs an effect that must fail with a retryable error, and
 // retries it like the worker.
-func (f *outboundTest) failThenRetry(h Handler, b incident.Brief, args ...string) incident.Command {
+func (f *outboundTest) failThenRetry(h neutral.Handler, b incident.Brief, args ...string) incident.Command {
 	f.Helper()
 	_, err := h(f.ctx, b, effectWithArgs(args))
 	if err == nil || isPermanent(err) {
@@ -182,7 +197,7 @@ func TestPost_RateLimitUsesRetryAfter(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	f.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultRateLimit, RetryAfter: 17})
-	_, err := f.slack.Post(f.ctx, b, effect)
+	_, err := f.effects.Post(f.ctx, b, effect)
 	var wait *incident.RetryAfter
 	if !errors.As(err, &wait) || wait.After != 17*time.Second {
 		t.Fatalf("got error %v, want a retry after 17 s", err)
@@ -234,7 +249,7 @@ func TestPost_PermanentErrorsHaveHints(t *testing.T) {
 			if err != nil {
 				f.Fatal(err)
 			}
-			f.slack = other
+			f.use(other)
 		}, hint: "slack.bot_token"},
 	}
 	for name, c := range cases {
@@ -248,12 +263,12 @@ func TestPost_PermanentErrorsHaveHints(t *testing.T) {
 			if c.setup != nil {
 				c.setup(f, b)
 			}
-			_, err := f.slack.Post(f.ctx, b, effect)
+			_, err := f.effects.Post(f.ctx, b, effect)
 			if !isPermanent(err) || !strings.Contains(err.Error(), c.hint) {
 				t.Fatalf("got error %v, want a permanent error with the hint %q", err, c.hint)
 			}
 			b.Event.Kind = incident.EventEffectFailed
-			if _, err := f.slack.Post(f.ctx, b, effect); err != nil {
+			if _, err := f.effects.Post(f.ctx, b, effect); err != nil {
 				t.Fatalf("post failure message: got error %v, want nil", err)
 			}
 		})

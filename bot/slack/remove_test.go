@@ -22,13 +22,13 @@ func (f *outboundTest) members(channel string) []string {
 func TestRemove_IsDoneOnceAfterAFault(t *testing.T) {
 	eachFault(t, "conversations.kick", func(f *outboundTest) {
 		b := f.openChannel()
-		f.must(f.slack.Invite, b, "people", "p1,p2")
+		f.must(f.effects.Invite, b, "people", "p1,p2")
 		channel := b.Incident.Links[incident.LinkChannel]
 		user := slackID(b.Directory, "p2")
 		if !slices.Contains(f.members(channel), user) {
 			f.Fatalf("got members %v, want %s among them", f.members(channel), user)
 		}
-		f.failThenRetry(f.slack.Remove, b, "person", "p2")
+		f.failThenRetry(f.effects.Remove, b, "person", "p2")
 		if got := f.members(channel); slices.Contains(got, user) || !slices.Contains(got, slackID(b.Directory, "p1")) {
 			f.Errorf("got members %v, want only %s removed", got, user)
 		}
@@ -37,14 +37,14 @@ func TestRemove_IsDoneOnceAfterAFault(t *testing.T) {
 
 func TestRemove_PersonWithoutAccount(t *testing.T) {
 	f := newOutboundTest(t)
-	f.must(f.slack.Remove, f.openChannel(), "person", "nobody")
+	f.must(f.effects.Remove, f.openChannel(), "person", "nobody")
 }
 
 func TestReplaceChannel_CreatesOneChannelAfterAFault(t *testing.T) {
 	eachFault(t, "conversations.create", func(f *outboundTest) {
 		b := brief(openedIncident())
 		b.Incident.Links = map[string]string{incident.LinkChannel: "C0OLD", incident.LinkCard: "1.1"}
-		cmd := f.failThenRetry(f.slack.ReplaceChannel, b, "channel", "C0OLD")
+		cmd := f.failThenRetry(f.effects.ReplaceChannel, b, "channel", "C0OLD")
 		channels := f.incidentChannels()
 		if len(channels) != 1 || cmd.Links[incident.LinkChannel] != channels[0].ID {
 			f.Fatalf("got %+v for channels %+v, want a link to one new channel", cmd.Links, channels)
@@ -55,7 +55,7 @@ func TestReplaceChannel_CreatesOneChannelAfterAFault(t *testing.T) {
 			}
 		}
 		b.Incident.Links = cmd.Links
-		if again := f.must(f.slack.ReplaceChannel, b, "channel", "C0OLD"); again.Verb != "" {
+		if again := f.must(f.effects.ReplaceChannel, b, "channel", "C0OLD"); again.Verb != "" {
 			f.Errorf("got %+v after the replacement, want no command", again)
 		}
 	})
@@ -68,9 +68,9 @@ func TestReplaceChannel_LeavesTheOldOne(t *testing.T) {
 	b := f.openChannel()
 	old := b.Incident.Links[incident.LinkChannel]
 	b.Incident.Exclusions = []incident.Exclusion{{Person: "p2", Channel: incident.ChannelNew}}
-	cmd := f.must(f.slack.ReplaceChannel, b, "channel", old)
+	cmd := f.must(f.effects.ReplaceChannel, b, "channel", old)
 	b.Incident.Links = cmd.Links
-	f.must(f.slack.Invite, b, "people", "p1,p2")
+	f.must(f.effects.Invite, b, "people", "p1,p2")
 	next := cmd.Links[incident.LinkChannel]
 	c, _ := f.ws.Channel(next)
 	if next == old || !strings.HasPrefix(c.Name, "inc-42-") || slices.Contains(f.members(next), slackID(b.Directory, "p2")) {
@@ -84,9 +84,9 @@ func TestReplaceChannel_IsPrivateForPublicIncident(t *testing.T) {
 	f := newOutboundTest(t)
 	b := brief(openedIncident())
 	b.Incident.Restricted = false
-	b.Incident.Links = f.must(f.slack.OpenChannel, b).Links
+	b.Incident.Links = f.must(f.effects.OpenChannel, b).Links
 	b.Incident.Exclusions = []incident.Exclusion{{Person: "p2", Channel: incident.ChannelNew}}
-	cmd := f.must(f.slack.ReplaceChannel, b, "channel", b.Incident.Links[incident.LinkChannel])
+	cmd := f.must(f.effects.ReplaceChannel, b, "channel", b.Incident.Links[incident.LinkChannel])
 	c, _ := f.ws.Channel(cmd.Links[incident.LinkChannel])
 	if c.Kind != chat.KindPrivate {
 		t.Errorf("got channel %q of kind %s, want a private one", c.Name, c.Kind)

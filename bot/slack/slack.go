@@ -1,15 +1,11 @@
 // Package slack connects Tocsin to one Slack workspace. [Slack] receives
-// slash commands, buttons, forms and events, and performs the effects that
-// post into channels.
+// slash commands, buttons, forms and events. It is a [chat.Platform]: it lays
+// the messages of Tocsin out as Block Kit and sends them.
 //
 // Requests arrive over HTTP ([Slack.Handler]) or Socket Mode
 // ([Slack.RunSocket]), and the same functions handle both. A request becomes
 // an [incident.Command] for the [Desk]. The reply is sent within the three
 // seconds that Slack allows. It confirms only commands that are durable.
-//
-// Effects ([Slack.Handlers], [Slack.PageGroup]) may run more than once: a
-// handler searches for the result of an earlier attempt before it posts
-// again.
 package slack
 
 import (

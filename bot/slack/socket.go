@@ -25,6 +25,40 @@ const maxAckSize = 18 << 10
 // it after three seconds.
 const ackTimeout = 10 * time.Second
 
+// socketRetryInterval is the delay before Run connects again after Slack rejected
+// the connection.
+const socketRetryInterval = 30 * time.Second
+
+// Run logs the permissions that the token lacks, and receives requests in Socket
+// Mode until ctx ends if there is an app token. A rejected token is logged and
+// tried again: it may have been revoked during an incident.
+func (s *Slack) Run(ctx context.Context) {
+	s.background.start(func() { s.checkToken(ctx) })
+	if s.cfg.AppToken.IsZero() {
+		return
+	}
+	for {
+		err := s.RunSocket(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.ErrorContext(ctx, "connect to Slack failed", "retry_in", socketRetryInterval, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(socketRetryInterval):
+		}
+	}
+}
+
+func (s *Slack) checkToken(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := s.Check(ctx); err != nil && ctx.Err() == nil {
+		s.log.ErrorContext(ctx, "check Slack token failed", "err", err)
+	}
+}
+
 // RunSocket receives requests in Socket Mode until ctx ends. It reconnects
 // when Slack closes the connection. It returns an error only if a retry
 // cannot help, for example because Slack rejects the token.

@@ -14,20 +14,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	neutral "tocsin/bot/chat"
 	"tocsin/bot/incident"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestLayouts_CoverEveryKindOfEvent(t *testing.T) {
-	for _, kind := range incident.EventKinds() {
-		if _, known := layouts[kind]; !known {
-			t.Errorf("got no layout for %q, want one", kind)
-		}
-	}
-	if len(layouts) != len(incident.EventKinds()) {
-		t.Errorf("got %d layouts for %d kinds, want equal numbers", len(layouts), len(incident.EventKinds()))
-	}
+// laidOut lays a message out like a Slack with the default configuration.
+func laidOut(m neutral.Message) message {
+	return (&Slack{cfg: Config{CommandName: "/incident"}}).layout(m)
+}
+
+// render lays the message about an event out, or returns false without one.
+func render(b incident.Brief) (message, bool) {
+	m, ok := neutral.EventMessage(b, incident.ViaSlack)
+	return laidOut(m), ok
+}
+
+func card(b incident.Brief) message { return laidOut(neutral.Card(b)) }
+
+func resultMessage(cmd incident.Command, r incident.Result) message {
+	return laidOut(neutral.Result(cmd, r))
 }
 
 // fullIncident returns INC-42 with everything that a message can show.
@@ -229,18 +236,18 @@ func TestMessages(t *testing.T) {
 	cases := fixtures()
 	f := newOutboundTest(t)
 	channel := f.openChannel().Incident.Links[incident.LinkChannel]
-	for _, kind := range slices.Sorted(maps.Keys(layouts)) {
+	for _, kind := range incident.EventKinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			x, hasFixture := cases[kind]
-			m, ok := render(x.brief(kind))
+			m, ok := neutral.EventMessage(x.brief(kind), incident.ViaSlack)
 			if ok != hasFixture {
 				t.Fatalf("got message %v, want %v like the fixture", ok, hasFixture)
 			}
 			if !ok {
 				return
 			}
-			checkGolden(t, "event_"+string(kind), m)
-			if _, err := f.slack.post(f.ctx, channel, m, metadata(x.brief(kind), "m")); err != nil {
+			checkGolden(t, "event_"+string(kind), laidOut(m))
+			if _, err := f.slack.Post(f.ctx, channel, m, neutral.Mark{Key: "m"}); err != nil {
 				t.Errorf("post: got error %v, want nil", err)
 			}
 		})
@@ -258,12 +265,12 @@ func TestCardAndOtherMessages(t *testing.T) {
 	merged.Incident.MergedInto = 41
 	agendas := incident.Brief{Agenda: []incident.Summary{grown.Incident.Summary(), {ID: 9, Status: incident.Dismissed, Severity: incident.Sev3, Title: "a drill"},
 		{ID: 10, Status: incident.Approved, Severity: incident.Sev1, Title: "a leak", ReviewAt: noon}}}
-	for name, m := range map[string]message{
-		"card_triage": card(open), "card_in_review": card(grown), "ask_sign": askSign(grown, incident.Security), "ask_consult": askConsult(grown, consult),
-		"announce_restricted": announcement(open), "announce_open": announcement(public), "announce_postmortem": postmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
-		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "archive_merged": archiveMessage(merged), "archive_dismissed": archiveMessage(dismissed), "not_invited": notInvitedMessage(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
+	for name, m := range map[string]neutral.Message{
+		"card_triage": neutral.Card(open), "card_in_review": neutral.Card(grown), "ask_sign": neutral.SignatureRequest(grown, incident.Security), "ask_consult": neutral.AnswerRequest(grown, consult),
+		"announce_restricted": neutral.Announcement(open), "announce_open": neutral.Announcement(public), "announce_postmortem": neutral.PostmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
+		"agenda": neutral.AgendaMessage(agendas), "group_page": neutral.GroupPage(open, "S0SEC"), "archive_merged": neutral.FinalMessage(merged), "archive_dismissed": neutral.FinalMessage(dismissed), "not_invited": neutral.NotInvited(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
 	} {
-		t.Run(name, func(t *testing.T) { checkGolden(t, name, m) })
+		t.Run(name, func(t *testing.T) { checkGolden(t, name, laidOut(m)) })
 	}
 }
 
@@ -394,13 +401,13 @@ func TestMessages_HostileTexts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom(kinds).Draw(t, "kind")
 		b := hostileBrief(t, kind, cases[kind])
-		m, _ := render(b)
+		m, _ := neutral.EventMessage(b, incident.ViaSlack)
 		public := b
 		public.Incident.Restricted = false
-		for _, m := range []message{m, card(b), askSign(b, incident.Security), askConsult(b, b.Incident.Consultations[0]), announcement(public),
-			postmortemAnnouncement(b, b.Incident.Record), notInvitedMessage(b, map[incident.PersonID]string{"p4": "x"})} {
-			checkMessage(t, m)
-			if _, err := f.slack.post(f.ctx, channel, m, metadata(b, "m")); err != nil {
+		for _, m := range []neutral.Message{m, neutral.Card(b), neutral.SignatureRequest(b, incident.Security), neutral.AnswerRequest(b, b.Incident.Consultations[0]), neutral.Announcement(public),
+			neutral.PostmortemAnnouncement(b, b.Incident.Record), neutral.NotInvited(b, map[incident.PersonID]string{"p4": "x"})} {
+			checkMessage(t, laidOut(m))
+			if _, err := f.slack.Post(f.ctx, channel, m, neutral.Mark{Key: "m"}); err != nil {
 				t.Fatalf("post: got error %v, want nil", err)
 			}
 		}

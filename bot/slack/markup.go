@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/incident"
 )
 
@@ -24,9 +25,6 @@ func markupf(format string, parts ...markup) markup {
 	}
 	return markup(fmt.Sprintf(format, args...))
 }
-
-// formatNum returns a number as markup.
-func formatNum[N ~int | ~int64](n N) markup { return markup(fmt.Sprint(int64(n))) }
 
 // units returns the length of a text in UTF-16 units. Slack does not document
 // whether it counts code points or UTF-16 units. The number of UTF-16 units
@@ -125,6 +123,11 @@ var (
 // slackID returns the Slack user ID of a person, or "".
 func slackID(d incident.Directory, id incident.PersonID) string {
 	p, _ := d.Person(id)
+	return userOf(p)
+}
+
+// userOf returns the Slack user ID of a person, or "".
+func userOf(p incident.Person) string {
 	if h := p.IDAt(incident.ProviderSlack); userID.MatchString(h) {
 		return h
 	}
@@ -166,6 +169,15 @@ func mentionGroup(id string) markup {
 	return markup("<!subteam^" + id + ">")
 }
 
+// mentionChannel returns a link to a channel, or the ID if it is not one of
+// Slack.
+func mentionChannel(id string) markup {
+	if !channelID.MatchString(id) {
+		return escape(id, 80)
+	}
+	return markup("<#" + id + ">")
+}
+
 // dateMarkup returns a time that Slack shows in the time zone of each reader.
 // The fallback is in UTC.
 func dateMarkup(t time.Time) markup {
@@ -176,16 +188,8 @@ func dateMarkup(t time.Time) markup {
 // link.
 func linkMarkup(url, label string) markup {
 	text := escape(label, 80)
-	if !goodURL(url) {
+	if !chat.IsPage(url) {
 		return text
 	}
 	return markupf("<%s|%s>", markup(url), text)
-}
-
-var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9][^\s<>|"]*$`)
-
-// goodURL reports whether url is an http or https URL without characters that
-// would end a link early.
-func goodURL(url string) bool {
-	return len(url) <= 1000 && plainURL.MatchString(clean(url)) && clean(url) == url
 }

@@ -1,0 +1,154 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+	"tocsin/templates"
+)
+
+// Announce posts an event in the announce channel. For a restricted incident,
+// the announcement contains only the number and the severity.
+func (c *Effects) Announce(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	return noCommand, c.announce(ctx, b, Announcement(b))
+}
+
+// announcements holds the announcement of each kind of event. Its arguments are
+// the number and the severity of the incident.
+var announcements = map[incident.EventKind]string{
+	incident.EventOpened:      "%s was opened at %s.",
+	incident.EventSeveritySet: "The severity of %s is now %s.",
+	incident.EventContained:   "%s (%s) is contained.",
+	incident.EventResolved:    "%s (%s) is resolved.",
+	incident.EventReopened:    "%s (%s) was reopened.",
+	incident.EventDismissed:   "%s (%s) was dismissed as a false alarm.",
+	incident.EventMergedInto:  "%s (%s) was merged into another incident.",
+	incident.EventApproved:    "The closing record of %s (%s) is approved.",
+	incident.EventClosed:      "%s (%s) was closed.",
+}
+
+// Announcement returns the announcement of an event.
+func Announcement(b incident.Brief) Message {
+	m := newEventBuilder(b)
+	format := announcements[b.Event.Kind]
+	if format == "" {
+		format = "There is an update about %s (%s)."
+	}
+	m.add(Paragraph{"mega", Text{Format: format, Args: []any{Strong{m.inc.ID}, Strong{string(m.inc.Severity)}}}})
+	if m.inc.Restricted {
+		m.note("restricted: only participants can read the incident")
+		return m.Message
+	}
+	m.quote(m.inc.Title)
+	if b.Event.Kind == incident.EventUpdated {
+		m.quoteText("text")
+	}
+	var commander, channel Text
+	if m.inc.Commander != "" {
+		commander = text("commander: %s", m.inc.Commander)
+	}
+	if c := m.inc.Links[incident.LinkChannel]; c != "" {
+		channel = text("channel: %s", Channel(c))
+	}
+	m.small(commander, channel)
+	return m.Message
+}
+
+// Agenda posts the agenda of the next review meeting. It posts nothing if the
+// agenda is empty.
+func (c *Effects) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	if len(b.Agenda) == 0 && b.SuppressedAlerts.Kinds == 0 && len(b.SuppressedAlerts.MaintenanceWindows) == 0 {
+		return noCommand, nil
+	}
+	return noCommand, c.announce(ctx, b, AgendaMessage(b))
+}
+
+// AgendaMessage returns the agenda of the next review meeting.
+func AgendaMessage(b incident.Brief) Message {
+	m := newBuilder(b)
+	m.iconLine("calendar", "%s", Strong{"Agenda of the next review meeting"})
+	var due, dismissed, other []string
+	for _, i := range b.Agenda {
+		line := fmt.Sprintf("%s · %s", i.ID, i.Severity)
+		if i.Title != "" && !i.Restricted {
+			line += " · " + i.Title
+		}
+		if !i.ReviewAt.IsZero() {
+			line += " · " + i.ReviewAt.UTC().Format(timeLayout)
+		}
+		switch {
+		case slices.Contains(incident.AllowedVerbs(i.Status), incident.VerbConclude):
+			due = append(due, line)
+		case i.Status.Ended():
+			dismissed = append(dismissed, line)
+		default:
+			other = append(other, line)
+		}
+	}
+	for _, part := range []struct {
+		label string
+		items []string
+	}{{"Approved, awaiting review", due}, {"Dismissed as false alarms", dismissed}, {"Not signed yet", other}} {
+		if len(part.items) > 0 {
+			m.heading(part.label)
+			m.bullets(part.items)
+		}
+	}
+	if k := b.SuppressedAlerts; k.Kinds > 0 {
+		m.line("%s: %d alerts, %d occurrences", Strong{"Alerts dropped by routing rules since the last agenda"}, k.Kinds, k.Occurrences)
+		var lines []string
+		for _, l := range k.Alerts {
+			lines = append(lines, templates.AlertLine(l))
+		}
+		m.bullets(lines)
+	}
+	if windows := b.SuppressedAlerts.MaintenanceWindows; len(windows) > 0 {
+		m.heading("Maintenance windows since the last agenda")
+		var lines []string
+		for _, w := range windows {
+			lines = append(lines, templates.MaintenanceWindowLine(w, b.Directory, b.Now))
+		}
+		m.bullets(lines)
+	}
+	return m.Message
+}
+
+// AnnounceMaintenance announces a maintenance window: its start, confirmation or end.
+func (c *Effects) AnnounceMaintenance(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	news, lines := templates.MaintenanceAnnouncement(*b.Maintenance, e.Args["event"], b.Directory)
+	m := newBuilder(b)
+	m.iconLine("construction", "%s", Strong{Plain(news)})
+	m.quote("Reason: " + b.Maintenance.Reason)
+	for _, line := range lines {
+		m.note("%s", Plain(line))
+	}
+	return noCommand, c.announce(ctx, b, m.Message)
+}
+
+// Notice posts a problem of Tocsin itself in the announce channel.
+func (c *Effects) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	problem, advice := templates.NoticeText(e.Args)
+	m := newBuilder(b)
+	m.iconLine("wrench", "%s", Strong{Plain(problem)})
+	m.note("%s", Plain(advice))
+	return noCommand, c.announce(ctx, b, m.Message)
+}
+
+// Handover sends the open work of a person who left the configuration to the
+// people who take over.
+func (c *Effects) Handover(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	heading, lines := templates.HandoverText(e.Args, b.Directory)
+	m := newBuilder(b)
+	m.iconLine("wave", "%s", Strong{Plain(heading)})
+	m.bullets(lines)
+	m.note("%s", Plain(templates.HandoverAdvice))
+	var successors []incident.PersonID
+	for _, id := range strings.Split(e.Args["successors"], ",") {
+		successors = append(successors, incident.PersonID(id))
+	}
+	_, err := c.sendToEach(ctx, b, successors, m.Message)
+	return noCommand, err
+}

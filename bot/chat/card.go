@@ -1,0 +1,323 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/templates"
+)
+
+// Card updates the pinned card in the channel. The first call posts and pins
+// the card.
+func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return noCommand, err
+	}
+	m, mark, links := Card(b), markOf(b, b.Mark), map[string]string{}
+	id := b.Incident.Links[incident.LinkCard]
+	if id != "" {
+		err = c.platform.Update(ctx, channel, id, m, mark)
+	}
+	switch {
+	case id == "", errors.Is(err, ErrNoMessage):
+		if id, err = c.firstCard(ctx, b, channel, m); err != nil {
+			return noCommand, err
+		}
+		links[incident.LinkCard] = id
+	case err != nil:
+		return noCommand, err
+	}
+	if err := c.bookmarkAlert(ctx, b, channel, links); err != nil {
+		return noCommand, err
+	}
+	if len(links) == 0 {
+		return noCommand, nil
+	}
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
+}
+
+// firstCard posts and pins the card, unless an earlier attempt posted it. It
+// always searches first, because an earlier attempt may have stopped between
+// posting and pinning.
+func (c *Effects) firstCard(ctx context.Context, b incident.Brief, channel string, m Message) (string, error) {
+	card, err := c.postOnce(ctx, b, channel, b.Mark, m, true)
+	if err != nil {
+		return "", err
+	}
+	return card.ID, c.optional(ctx, b, "pin the card", c.platform.Pin(ctx, channel, card.ID))
+}
+
+// noBookmark is stored as the ID if the platform does not accept a bookmark.
+// It prevents further attempts.
+const noBookmark = "none"
+
+// bookmarkAlert adds a bookmark for the first alert with a URL and stores its
+// ID in links. It does nothing if the incident has a bookmark.
+func (c *Effects) bookmarkAlert(ctx context.Context, b incident.Brief, channel string, links map[string]string) error {
+	if b.Incident.Links[incident.LinkBookmark] != "" {
+		return nil
+	}
+	n := slices.IndexFunc(b.Incident.Alerts, func(a incident.AlertRef) bool { return IsPage(a.URL) })
+	if n < 0 {
+		return nil
+	}
+	a := b.Incident.Alerts[n]
+	id, err := c.platform.Bookmark(ctx, channel, Bookmark{Title: "Alert in " + properName(a.Source), URL: a.URL, Icon: "bell"})
+	if err := c.optional(ctx, b, "add a bookmark", err); err != nil {
+		return err
+	}
+	if err != nil {
+		id = noBookmark
+	}
+	links[incident.LinkBookmark] = id
+	return nil
+}
+
+// Card returns the message with the present state of an incident.
+func Card(b incident.Brief) Message {
+	m := newBuilder(b)
+	inc := m.inc
+	m.Notice = text("%s · %s · %s", inc.ID, string(inc.Severity), string(inc.Status))
+	m.add(Headline(fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, humanize(inc.Status))))
+	m.quote(inc.Title)
+	m.add(Fields{
+		{"Reported by", m.reporter()},
+		{"Commander", m.commander()},
+		{"Opened", text("%s", inc.OpenedAt)},
+		{"Roles", m.roles()},
+		{"Proposed by an alert", m.proposedSeverity()},
+		{"Personal data", word(inc.Facts.PersonalData)},
+		{"Alerts", m.alerts()},
+		{"Playbooks", m.playbooks()},
+		{"Involved", m.involvedDepartments()},
+		{"Review", m.review()},
+		{"Continues in", m.continuedIn()},
+	})
+	m.signoff()
+	m.openSteps()
+	if len(inc.Actions) > 0 {
+		m.heading("Action items")
+		m.bullets(actionLines(b.Directory, inc.Actions))
+	}
+	m.buttons(m.controls()...)
+	m.severityQuestion()
+	visibility := text("public within the company")
+	if inc.Restricted {
+		visibility = text("restricted")
+	}
+	if b.Withheld > 0 {
+		m.note("%s", Plain(templates.LeftOut(b.Withheld)))
+	}
+	m.small(visibility, text("updated %s", latest(inc.UpdatedAt, inc.OpenedAt)), text("%s", Typed("help")))
+	return m.Message
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// reporter returns the reporter of an incident that somebody unknown opened, or
+// an empty text.
+func (m *builder) reporter() Text {
+	if m.inc.Reporter == nil {
+		return Text{}
+	}
+	return m.resolve(m.inc.Reporter.Sentence())
+}
+
+func (m *builder) commander() Text {
+	switch {
+	case m.inc.Commander != "":
+		return text("%s", m.inc.Commander)
+	case m.inc.NeedsPage():
+		return text("%s unassigned, paging round %d", Icon("pager"), m.inc.Paging.Round)
+	}
+	return text("unassigned")
+}
+
+// proposedSeverity returns the severity that an alert proposes, or an empty text.
+func (m *builder) proposedSeverity() Text {
+	p := m.inc.SeverityProposal
+	if p == nil {
+		return Text{}
+	}
+	return text("%s, raised at %s without an answer", Strong{string(p.Severity)}, p.Until)
+}
+
+// join returns the items as one text, or an empty text without items.
+func join(items List) Text {
+	if len(items) == 0 {
+		return Text{}
+	}
+	return text("%s", items)
+}
+
+func (m *builder) roles() Text {
+	var items List
+	for _, r := range slices.Sorted(maps.Keys(m.inc.Roles)) {
+		if r != incident.Commander {
+			items = append(items, text("%s: %s", string(r), m.inc.Roles[r]))
+		}
+	}
+	return join(items)
+}
+
+// alerts counts the alerts by kind and detection rule.
+func (m *builder) alerts() Text {
+	count := map[string]int{}
+	for _, a := range m.inc.Alerts {
+		kind := shorten(a.Kind, 80)
+		if a.Rule != "" {
+			kind += " (" + shorten(a.Rule, 200) + ")"
+		}
+		count[kind]++
+	}
+	var lines []string
+	for kind, n := range count {
+		lines = append(lines, fmt.Sprintf("%d × %s", n, kind))
+	}
+	slices.Sort(lines)
+	var items List
+	for _, line := range lines {
+		items = append(items, Plain(line))
+	}
+	return join(items)
+}
+
+func (m *builder) playbooks() Text {
+	var items List
+	for _, r := range m.inc.Runs {
+		finished := 0
+		for _, step := range r.Plan {
+			if step.Finished() {
+				finished++
+			}
+		}
+		items = append(items, text("%s: %d of %d steps", Plain(r.Playbook), finished, len(r.Plan)))
+	}
+	return join(items)
+}
+
+func (m *builder) involvedDepartments() Text {
+	var items List
+	for _, name := range m.inc.InvolvedDepartments {
+		items = append(items, string(name))
+	}
+	return join(items)
+}
+
+func (m *builder) review() Text {
+	switch r := m.inc.Review; {
+	case !r.Concluded.IsZero():
+		return text("concluded %s", r.Concluded)
+	case !r.At.IsZero():
+		return text("%s", r.At)
+	}
+	return Text{}
+}
+
+func (m *builder) continuedIn() Text {
+	if m.inc.MergedInto == 0 {
+		return Text{}
+	}
+	return text("%s", m.inc.MergedInto)
+}
+
+// openSteps lists the steps that were started and are not finished, if the
+// status allows finishing steps.
+func (m *builder) openSteps() {
+	if !isAllowed(m.inc, incident.VerbStepDone) {
+		return
+	}
+	var steps []string
+	for _, r := range m.inc.Runs {
+		for _, step := range r.Plan {
+			if step.Finished() || step.Started.IsZero() {
+				continue
+			}
+			late := ""
+			if step.Status == incident.StepLate {
+				late = "LATE: "
+			}
+			steps = append(steps, late+step.Title)
+		}
+	}
+	if len(steps) > 0 {
+		m.heading("Open steps")
+		m.bullets(steps[:min(len(steps), 12)])
+	}
+}
+
+// signoff lists the signatures, objections and answers of the submitted
+// record, if there is one.
+func (m *builder) signoff() {
+	if m.inc.Submission == nil {
+		return
+	}
+	var fields Fields
+	for _, name := range incident.RequiredDepartments() {
+		state := text("%s not signed", Icon("hourglass"))
+		if sig := m.inc.SignedBy(name); sig != nil {
+			state = text("%s %s", Icon("heavy_check_mark"), sig.By)
+		}
+		fields = append(fields, Field{humanize(name), state})
+	}
+	m.add(fields)
+	_, objections, _ := m.inc.Missing()
+	for _, o := range objections {
+		m.iconLine("no_entry", "%s objected (%s):", string(o.Department), Plain(shorten(o.ID, 20)))
+		m.quote(shorten(o.Reason, 300))
+	}
+	for _, c := range m.inc.Consultations {
+		if c.Answered() {
+			m.note("%s: %s %s", string(c.Team), Icon("heavy_check_mark"), c.By)
+		} else {
+			m.note("%s: %s not answered", string(c.Team), Icon("hourglass"))
+		}
+	}
+	m.note("closing record %s", digest(m.inc.Submission.Digest))
+}
+
+// controls returns the buttons of the card: the verbs that the status allows
+// and that are likely to be needed. An incident that nobody acknowledged has
+// Acknowledge as the first button, even if its severity pages no one.
+func (m *builder) controls() []Action {
+	var row []Action
+	if isAllowed(m.inc, incident.VerbAcknowledge) && !m.inc.Paging.Acknowledged() {
+		row = append(row, m.ackButton()...)
+	}
+	// Before containment, the record and action items are available only as
+	// commands.
+	editRecord, addAction := incident.VerbEditRecord, incident.VerbAddAction
+	if isAllowed(m.inc, incident.VerbContain) {
+		editRecord, addAction = "", ""
+	}
+	for _, c := range []struct {
+		verb  incident.Verb
+		label string
+	}{
+		{incident.VerbContain, "Mark as contained"},
+		{incident.VerbResolve, "Mark as resolved"},
+		{incident.VerbSubmit, "Submit the record"},
+		{editRecord, "Edit the record"},
+		{incident.VerbAmend, "Amend the record"},
+		{incident.VerbConclude, "Conclude the review"},
+		{incident.VerbScheduleReview, "Schedule the review"},
+		{incident.VerbSetFact, "Set a fact"},
+		{incident.VerbNote, "Add a note"},
+		{addAction, "Add an action item"},
+		{incident.VerbDismiss, "Dismiss as false alarm"},
+	} {
+		row = append(row, m.verbButton(c.label, c.verb)...)
+	}
+	return row
+}

@@ -1,0 +1,133 @@
+package chat
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// OpenChannel creates the channel of the incident. The channel is private if the
+// incident is restricted or excludes a person.
+func (c *Effects) OpenChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	if b.Incident.Links[incident.LinkChannel] != "" {
+		return noCommand, nil
+	}
+	id, err := c.platform.OpenChannel(ctx, b.Incident, needsPrivate(b.Incident))
+	if err != nil {
+		return noCommand, err
+	}
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: id}}), nil
+}
+
+// needsPrivate reports whether a new channel of the incident must be private. Anyone
+// can join a public channel, so one that shuts a person out is private too.
+func needsPrivate(inc incident.Incident) bool {
+	return inc.Restricted || len(inc.Exclusions) > 0
+}
+
+// ReplaceChannel continues the incident in a new channel, without the people who
+// are excluded from it. The card and the bookmark of the old channel stay there.
+func (c *Effects) ReplaceChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	if b.Incident.Links[incident.LinkChannel] != e.Args["channel"] {
+		return noCommand, nil // replaced by an earlier attempt
+	}
+	id, err := c.platform.OpenChannel(ctx, b.Incident, needsPrivate(b.Incident))
+	if err != nil {
+		return noCommand, err
+	}
+	links := map[string]string{incident.LinkChannel: id, incident.LinkCard: "", incident.LinkBookmark: ""}
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
+}
+
+// Remove removes a person from the channel, which may show the removal to
+// everybody in it.
+func (c *Effects) Remove(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return noCommand, err
+	}
+	p, _ := b.Directory.Person(incident.PersonID(e.Args["person"]))
+	return noCommand, c.platform.Remove(ctx, channel, p)
+}
+
+// Topic shows the status of the incident as the topic of the channel.
+func (c *Effects) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return noCommand, err
+	}
+	return noCommand, c.platform.SetTopic(ctx, channel, topic(b))
+}
+
+// topic returns the status of the incident in plain text.
+func topic(b incident.Brief) string {
+	inc := b.Incident
+	parts := []string{string(inc.Severity), humanize(inc.Status)}
+	switch {
+	case inc.Commander != "":
+		parts = append(parts, "commander "+b.Directory.Name(inc.Commander))
+	case inc.NeedsPage():
+		parts = append(parts, "unacknowledged")
+	}
+	if inc.MergedInto != 0 {
+		parts = append(parts, "continues in "+inc.MergedInto.String())
+	}
+	if !inc.Review.At.IsZero() && inc.Review.Concluded.IsZero() {
+		parts = append(parts, "review "+inc.Review.At.UTC().Format(timeLayout))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// timeLayout is the format of times in plain texts, in UTC.
+const timeLayout = "2006-01-02 15:04 UTC"
+
+// humanize replaces underscores with spaces, as in "in review".
+func humanize[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }
+
+// Invite adds people to the channel. The returned command lists new and
+// existing members. A message in the channel lists the people who could not
+// be invited, with the reason.
+func (c *Effects) Invite(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return noCommand, err
+	}
+	var people []incident.Person
+	for _, id := range strings.FieldsFunc(e.Args["people"], func(r rune) bool { return r == ',' }) {
+		id := incident.PersonID(strings.TrimSpace(id))
+		if !b.Incident.MayInvite(b.Directory, id, b.Now) { // since the effect was queued
+			continue
+		}
+		p, _ := b.Directory.Person(id)
+		p.ID = id
+		people = append(people, p)
+	}
+	members, refused, err := c.platform.Invite(ctx, channel, people)
+	if err != nil {
+		return noCommand, err
+	}
+	if len(refused) > 0 {
+		if _, err := c.postOnce(ctx, b, channel, b.Mark, NotInvited(b, refused), b.Attempt > 1); err != nil {
+			return noCommand, err
+		}
+	}
+	if len(members) == 0 {
+		return noCommand, nil
+	}
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: members}), nil
+}
+
+// NotInvited lists the people who could not be invited, with the reasons.
+func NotInvited(b incident.Brief, refused map[incident.PersonID]string) Message {
+	m := newBuilder(b)
+	m.iconLine("warning", "Tocsin could not invite these people. Invite them by hand, or contact a workspace admin:")
+	var lines []string
+	for id, reason := range refused {
+		lines = append(lines, b.Directory.Name(id)+": "+reason)
+	}
+	slices.Sort(lines)
+	m.bullets(lines)
+	return m.Message
+}

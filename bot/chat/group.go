@@ -1,0 +1,67 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"tocsin/bot/incident"
+)
+
+// PageGroup returns the handler for a step of the escalation policy that pages
+// a group of the chat. It mentions the group in the announce channel. It also
+// sends a direct message to every responder, because a mention notifies only
+// members of the channel.
+//
+// The page succeeds if at least one message was posted.
+func (c *Effects) PageGroup(group string) Handler {
+	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		m := GroupPage(b, group)
+		reached, err := c.sendToEach(ctx, b, b.Directory.Responders(), m)
+		if err != nil && !isPermanent(err) {
+			return noCommand, err
+		}
+		channel, problem := c.platform.AnnounceChannel(ctx)
+		if problem == nil && channel != "" {
+			// Always search: the direct messages come first, so an earlier attempt may
+			// have stopped between two messages.
+			if _, problem = c.postOnce(ctx, b, channel, b.Mark, m, true); problem == nil {
+				reached++
+			}
+		}
+		switch {
+		case problem != nil && !isPermanent(problem):
+			return noCommand, problem
+		case reached == 0:
+			return noCommand, &incident.Permanent{Err: fmt.Errorf("page %s in the chat: no responder reached: %w", b.Incident.ID, firstError(err, problem))}
+		case problem != nil:
+			c.log.WarnContext(ctx, "post page in announce channel failed", "incident", b.Incident.ID, "err", problem)
+		}
+		round, _ := strconv.Atoi(e.Args["round"])
+		step, _ := strconv.Atoi(e.Args["escalation_step"])
+		return resultCommand(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, EscalationStep: step}), nil
+	}
+}
+
+var errNoRecipient = errors.New("no responder has an account in the chat, and no announce channel is configured")
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return errNoRecipient
+}
+
+// GroupPage returns the page to a group. It holds only the number and the
+// severity, because the whole company reads the announce channel.
+func GroupPage(b incident.Brief, group string) Message {
+	m := newBuilder(b)
+	m.iconLine("rotating_light", "%s: %s (%s) needs a responder. Press %s.", Group(group), Strong{m.inc.ID}, Strong{string(m.inc.Severity)}, Strong{"Acknowledge"})
+	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
+	ack.Style = StylePrimary
+	m.buttons(ack)
+	return m.Message
+}

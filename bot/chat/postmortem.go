@@ -1,0 +1,100 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+	"tocsin/templates"
+)
+
+// Upload shares the postmortem in the channel of the incident.
+func (c *Effects) Upload(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return noCommand, err
+	}
+	doc := b.Document
+	if doc == nil {
+		return noCommand, &incident.Permanent{Err: fmt.Errorf("%s has no postmortem to share", b.Incident.ID)}
+	}
+	m := sharedPostmortem(b, *doc)
+	if len(m.Files) == 0 {
+		return noCommand, &incident.Permanent{Err: fmt.Errorf("the postmortem of %s is empty", b.Incident.ID)}
+	}
+	shared, err := c.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+	if err != nil {
+		return noCommand, err
+	}
+	if shared.URL != "" {
+		title := fmt.Sprintf("Postmortem, revision %d", doc.Revision)
+		if _, err := c.platform.Bookmark(ctx, channel, Bookmark{Title: title, URL: shared.URL, Icon: "page_facing_up"}); err != nil {
+			c.log.WarnContext(ctx, "optional chat call failed", "call", "add a bookmark", "incident", b.Incident.ID, "err", err)
+		}
+	}
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbPostmortemShared, Revision: doc.Revision, Item: shared.File}), nil
+}
+
+// sharedPostmortem returns the message that shares the postmortem, as Markdown
+// and as HTML. It contains no text that a person wrote.
+func sharedPostmortem(b incident.Brief, doc incident.Document) Message {
+	m := newEventBuilder(b)
+	name := fmt.Sprintf("%s-postmortem-r%d", strings.ToLower(m.inc.ID.String()), doc.Revision)
+	title := "Postmortem of " + m.inc.ID.String()
+	for _, f := range []File{{name + ".md", title + " (Markdown)", doc.Markdown}, {name + ".html", title + " (HTML)", doc.HTML}} {
+		if f.Content != "" {
+			m.Files = append(m.Files, f)
+		}
+	}
+	m.iconLine("page_facing_up", "%s Read %s. Digest of the record: %s",
+		Strong{text("Tocsin wrote the postmortem of %s, revision %d.", m.inc.ID, doc.Revision)}, SharedFiles{}, Code(doc.Digest))
+	if b.Withheld > 0 {
+		m.line("%s", Plain(templates.LeftOut(b.Withheld)))
+	}
+	return m.Message
+}
+
+// AnnouncePostmortem announces the postmortem to the audience in the signed
+// record.
+func (c *Effects) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	record := b.Incident.Record
+	if sub := b.Incident.Submission; sub != nil {
+		record = sub.Document.Record
+	}
+	m := PostmortemAnnouncement(b, record)
+	switch record.Audience {
+	case incident.AudienceAll:
+		return noCommand, c.announce(ctx, b, m)
+	case incident.AudienceLegalSecurity:
+		var readers []incident.PersonID
+		for _, name := range []incident.Department{incident.Legal, incident.Security} {
+			for _, id := range b.Incident.Representatives(b.Directory, name, b.Now) {
+				if !slices.Contains(readers, id) {
+					readers = append(readers, id)
+				}
+			}
+		}
+		_, err := c.sendToEach(ctx, b, readers, m)
+		return noCommand, err
+	}
+	return noCommand, c.postToChannel(ctx, b, m)
+}
+
+// PostmortemAnnouncement returns the announcement of the postmortem of a record.
+func PostmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) Message {
+	m := newBuilder(b)
+	m.iconLine("page_facing_up", "%s (%s) is signed by every department.", Strong{text("The postmortem of %s", m.inc.ID)}, string(m.inc.Severity))
+	m.quote(m.inc.Title)
+	for _, f := range incident.RecordFields() {
+		if text := record.Get(f.Name); text != "" && (f.Name == "summary" || f.Name == "what_will_prevent_it") {
+			m.heading(f.Label)
+			m.quote(text)
+		}
+	}
+	if sub := m.inc.Submission; sub != nil {
+		m.small(text("revision %d", sub.Document.Revision), text("%s", Plain(sub.Digest)))
+	}
+	return m.Message
+}

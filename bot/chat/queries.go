@@ -1,0 +1,135 @@
+package chat
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/bot/command"
+	"tocsin/bot/incident"
+	"tocsin/templates"
+)
+
+// Status returns the present state of an incident for a person who asked. It
+// lists excluded people, whom the Desk shows to legal and security only.
+func Status(b incident.Brief) Message {
+	m := newBuilder(b)
+	m.exclusions()
+	card := Card(b)
+	card.Blocks = append(m.Blocks, card.Blocks...)
+	return card
+}
+
+// exclusions lists the people who are excluded from the incident.
+func (m *builder) exclusions() {
+	d := m.brief.Directory
+	var lines []string
+	for _, x := range m.inc.Exclusions {
+		lines = append(lines, fmt.Sprintf("%s: %s", d.Name(x.Person), x.Reason))
+	}
+	if x := m.inc.ExclusionProposed; x != nil {
+		lines = append(lines, fmt.Sprintf("%s (proposed by %s, the other one of legal and security must confirm): %s", d.Name(x.Person), d.Name(x.By), x.Reason))
+	}
+	if len(lines) > 0 {
+		m.iconLine("lock", "%s Only legal and security see this.", Strong{"Excluded people."})
+		m.bullets(lines)
+	}
+}
+
+// Record returns the present closing record.
+func Record(b incident.Brief) Message {
+	m := newBuilder(b)
+	m.line("Closing record of %s", Strong{m.inc.ID})
+	m.record(m.inc.Record)
+	if sub := m.inc.Submission; sub != nil {
+		m.small(text("revision %d, frozen", sub.Document.Revision), text("%s", Plain(sub.Digest)))
+	}
+	if isAllowed(m.inc, incident.VerbSubmit) {
+		m.buttons(m.action("Edit the record", incident.Command{Verb: incident.VerbEditRecord}), m.action("Submit the record", incident.Command{Verb: incident.VerbSubmit}))
+	}
+	return m.Message
+}
+
+// Incidents returns a list of incidents.
+func Incidents(found []incident.Summary) Message {
+	m := &builder{}
+	if len(found) == 0 {
+		m.line("No incident matches.")
+		return m.Message
+	}
+	m.line("%s", CountIncidents(len(found), ""))
+	for chunk := range slices.Chunk(found, 12) {
+		lines := make([]string, len(chunk))
+		for n, i := range chunk {
+			lines[n] = SummaryLine(i)
+		}
+		m.bullets(lines)
+	}
+	return m.Message
+}
+
+// CountIncidents returns a number of incidents with an adjective and a space
+// before the noun, such as "1 open incident".
+func CountIncidents(n int, adjective string) string {
+	if n == 1 {
+		return "1 " + adjective + "incident"
+	}
+	return fmt.Sprintf("%d %sincidents", n, adjective)
+}
+
+// SummaryLine returns an incident as a line of a list.
+func SummaryLine(i incident.Summary) string {
+	title := i.Title
+	if title == "" {
+		title = "(restricted)"
+	}
+	return fmt.Sprintf("%s · %s · %s · %s", i.ID, i.Severity, humanize(i.Status), title)
+}
+
+// Alerts returns the reply to a request about alerts or maintenance windows.
+func Alerts(a incident.AlertResult, d incident.Directory, now time.Time) Message {
+	m := &builder{}
+	lines := templates.AlertResult(a, d, now)
+	m.line("%s", Plain(lines[0]))
+	for chunk := range slices.Chunk(lines[1:], 12) {
+		m.bullets(chunk)
+	}
+	return m.Message
+}
+
+// commonVerbs are the verbs that the help explains in full, in the order of
+// an incident.
+var commonVerbs = []string{"open", "list", "status", "ack", "severity", "role", "fact", "note", "step", "evidence", "update", "contain", "resolve", "record", "sign", "object", "review", "dismiss"}
+
+// Help returns the help about one verb, or about all verbs if topic is not a
+// verb.
+func Help(topic string) Message {
+	m := &builder{}
+	verbs := command.Specs()
+	if n := slices.IndexFunc(verbs, func(v command.Spec) bool { return v.Name == topic }); n >= 0 {
+		v := verbs[n]
+		m.line("%s\n%s", usage(v), Plain(v.Help))
+		for _, example := range v.Examples {
+			m.line("%s", Typed(example))
+		}
+		return m.Message
+	}
+	m.line("%s In the channel of an incident, a command applies to that incident. Elsewhere, add its ID after the verb: %s.", Strong{"Commands."}, Typed("status INC-42"))
+	var rest []any
+	lines := make([]any, len(commonVerbs))
+	for _, v := range verbs {
+		if n := slices.Index(commonVerbs, v.Name); n >= 0 {
+			lines[n] = text("%s – %s", usage(v), Plain(v.Help))
+		} else {
+			rest = append(rest, Code(humanize(v.Name)))
+		}
+	}
+	for chunk := range slices.Chunk(lines, 8) {
+		m.line("%s", Joined{"\n", chunk})
+	}
+	m.line("More commands: %s.\nType %s to see one command with examples.", Joined{" ", rest}, Typed("help severity"))
+	return m.Message
+}
+
+func usage(v command.Spec) Typed { return Typed(strings.TrimSpace(v.Name + " " + v.Usage)) }

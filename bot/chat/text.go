@@ -1,0 +1,99 @@
+package chat
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tocsin/bot/incident"
+)
+
+// page matches an http or https URL without characters that would end a link
+// early or deceive a reader.
+var page = regexp.MustCompile(`^https?://[A-Za-z0-9][^\s<>|"\x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}]*$`)
+
+// IsPage reports whether a message may link to an address.
+func IsPage(address string) bool {
+	return len(address) <= 1000 && utf8.ValidString(address) && page.MatchString(address)
+}
+
+// properName returns the proper name of a source or chat.
+func properName(name string) string {
+	known := map[string]string{"cloudtrail": "CloudTrail", "sentry": "Sentry", "pagerduty": "PagerDuty", "alertmanager": "Alertmanager", "slack": "Slack"}
+	if proper, ok := known[name]; ok {
+		return proper
+	}
+	return name
+}
+
+// shorten returns s with at most limit characters. A shortened text ends with
+// an ellipsis.
+func shorten(s string, limit int) string {
+	r := []rune(s)
+	if len(r) <= limit {
+		return s
+	}
+	return string(r[:limit-1]) + "…"
+}
+
+// digest returns the first 12 digits of a digest.
+func digest(d string) incident.Literal {
+	name, hex, found := strings.Cut(d, ":")
+	if !found {
+		name, hex = "sha256", d
+	}
+	return incident.Literal(name + ":" + hex[:min(12, len(hex))])
+}
+
+// resolve replaces the arguments of an event's sentence that need the incident:
+// a step becomes its title, and departments are marked. It
+// emphasises severities, steps and playbooks. It
+// withholds texts for legal and security, because others read the channel.
+func (m *builder) resolve(sentence Text) Text {
+	out := Text{Format: sentence.Format, Args: make([]any, len(sentence.Args))}
+	for n, arg := range sentence.Args {
+		out.Args[n] = m.resolveArg(arg)
+	}
+	return out
+}
+
+func (m *builder) resolveArg(arg any) any {
+	switch v := arg.(type) {
+	case incident.Severity:
+		return Strong{string(v)}
+	case incident.Departments:
+		return m.teams(v)
+	case incident.StepRef:
+		return Strong{Plain(shorten(m.stepTitle(v), 300))}
+	case incident.PlaybookRef:
+		return Strong{Plain(shorten(m.playbookTitle(string(v)), 200))}
+	case incident.Quoted:
+		if m.event.Audience == incident.AudienceLegalSecurity {
+			return Plain("…")
+		}
+	case incident.Literal:
+		if strings.HasPrefix(string(v), "sha256:") {
+			return digest(string(v))
+		}
+	case time.Time:
+		if v.IsZero() {
+			return "not set"
+		}
+	}
+	return arg
+}
+
+// teams mentions the groups of departments. It marks departments without
+// members.
+func (m *builder) teams(names incident.Departments) List {
+	var items List
+	for _, name := range names {
+		if t, _ := m.brief.Directory.Team(name); len(t.Members) == 0 && t.Group == "" {
+			items = append(items, text("%s (no members configured)", Team(name)))
+		} else {
+			items = append(items, Team(name))
+		}
+	}
+	return items
+}

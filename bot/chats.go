@@ -1,0 +1,52 @@
+package bot
+
+import (
+	"context"
+	"net/http"
+
+	"tocsin/bot/chat"
+	"tocsin/bot/slack"
+)
+
+// chatSystem is the chat that Tocsin works in. It does not change in a running
+// process.
+type chatSystem interface {
+	chat.Platform
+	// Run receives the requests that do not arrive over HTTP until ctx ends. It
+	// logs errors, because Tocsin also ingests alerts and pages people without the
+	// chat.
+	Run(ctx context.Context)
+	// Inbound serves the requests to /NAME/ and returns the maximum size of their
+	// bodies. It returns nil if there are none.
+	Inbound() (handler http.Handler, maxBody int64)
+	// Groups returns the accounts of the members of groups. It leaves out groups
+	// that cannot be read and names them in the error.
+	Groups(ctx context.Context, groups []string) (map[string][]string, error)
+	// Wait blocks until all background work is done.
+	Wait()
+}
+
+// chatSystems opens each chat that Tocsin knows, by its key in the configuration.
+var chatSystems = map[string]func(*Bot) (chatSystem, error){
+	"slack": openSlack,
+}
+
+// openChat opens the chat of the configuration.
+func (b *Bot) openChat() (err error) {
+	if b.chat, err = chatSystems["slack"](b); err == nil {
+		b.chatEffects = chat.New(b.chat, b.log)
+	}
+	return err
+}
+
+func openSlack(b *Bot) (chatSystem, error) {
+	c := b.start.Slack
+	s, err := slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
+		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone, Redact: b.liveRedactor().Text,
+		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
+	if err != nil {
+		return nil, err
+	}
+	s.Serve(liveDesk{&b.current})
+	return s, nil
+}

@@ -1,0 +1,132 @@
+package slack
+
+import (
+	"context"
+	"slices"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/chat"
+	"tocsin/bot/incident"
+)
+
+// Name is the provider of Slack users, and the [incident.Via] of commands from
+// Slack.
+func (s *Slack) Name() string { return string(incident.ProviderSlack) }
+
+// Post sends a message. If the bot is not a member of a public channel, Post
+// joins the channel and tries again.
+func (s *Slack) Post(ctx context.Context, channel string, m chat.Message, mark chat.Mark) (chat.Posted, error) {
+	if len(m.Files) > 0 {
+		return s.share(ctx, channel, m, mark)
+	}
+	options := s.options(m, mark)
+	_, ts, err := s.client.PostMessageContext(ctx, channel, options...)
+	if errorCode(err) == "not_in_channel" {
+		if _, _, _, joined := s.client.JoinConversationContext(ctx, channel); joined == nil {
+			_, ts, err = s.client.PostMessageContext(ctx, channel, options...)
+		}
+	}
+	return chat.Posted{ID: ts}, classify("post a message", err)
+}
+
+// Update replaces a message.
+func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, mark chat.Mark) error {
+	_, _, _, err := s.client.UpdateMessageContext(ctx, channel, id, s.options(m, mark)...)
+	if errorCode(err) == "message_not_found" {
+		return chat.ErrNoMessage
+	}
+	return classify("edit a message", err)
+}
+
+func (s *Slack) options(m chat.Message, mark chat.Mark) []slack.MsgOption {
+	laid := s.layout(m)
+	return append(messageOptions(m, mark), slack.MsgOptionText(laid.text, false), slack.MsgOptionBlocks(laid.blocks...),
+		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl())
+}
+
+// messageOptions returns the options of a message besides its content.
+func messageOptions(m chat.Message, mark chat.Mark) []slack.MsgOption {
+	options := []slack.MsgOption{slack.MsgOptionMetadata(metadata(mark))}
+	if m.Thread != "" {
+		options = append(options, slack.MsgOptionTS(m.Thread))
+	}
+	return options
+}
+
+func metadata(mark chat.Mark) slack.SlackMetadata {
+	payload := map[string]any{metaKey: mark.Key}
+	if mark.Incident != 0 {
+		payload[metaIncident] = mark.Incident.String()
+	}
+	if mark.Seq != 0 {
+		payload[metaSeq] = mark.Seq
+	}
+	return slack.SlackMetadata{EventType: eventType, EventPayload: payload}
+}
+
+// DirectChannel opens the direct messages with a person.
+func (s *Slack) DirectChannel(ctx context.Context, p incident.Person) (string, error) {
+	c, _, _, err := s.client.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{userOf(p)}})
+	if err != nil {
+		return "", classify("open a direct message", err)
+	}
+	return c.ID, nil
+}
+
+// Pin pins a message.
+func (s *Slack) Pin(ctx context.Context, channel, id string) error {
+	err := s.client.AddPinContext(ctx, channel, slack.NewRefToMessage(channel, id))
+	if errorCode(err) == "already_pinned" {
+		return nil
+	}
+	return classifyExtra("pin a message", err)
+}
+
+// Bookmark adds a link to the bookmark bar and returns its ID. If a bookmark
+// with this title exists, Bookmark returns the ID of that one.
+func (s *Slack) Bookmark(ctx context.Context, channel string, b chat.Bookmark) (string, error) {
+	have, err := s.client.ListBookmarksContext(ctx, channel)
+	if err != nil {
+		return "", classifyExtra("list the bookmarks", err)
+	}
+	if n := slices.IndexFunc(have, func(m slack.Bookmark) bool { return m.Title == b.Title }); n >= 0 {
+		return have[n].ID, nil
+	}
+	added, err := s.client.AddBookmarkContext(ctx, channel, slack.AddBookmarkParameters{Title: b.Title, Type: "link", Link: b.URL, Emoji: ":" + string(b.Icon) + ":"})
+	if err != nil {
+		return "", classifyExtra("add a bookmark", err)
+	}
+	return added.ID, nil
+}
+
+// extraCodes are the permanent error codes of pins and bookmarks, which no admin
+// needs to fix.
+var extraCodes = []string{"too_many_pins", "not_pinnable", "permission_denied", "too_many_bookmarks", "too_many_tabs",
+	"invalid_link", "invalid_bookmark_type", "not_implemented", "parent_bookmark_disabled"}
+
+// classifyExtra classifies the error of a pin or bookmark.
+func classifyExtra(what string, err error) error {
+	err = classify(what, err)
+	if slices.Contains(extraCodes, errorCode(err)) {
+		return &incident.Permanent{Err: err}
+	}
+	return err
+}
+
+// share uploads the files of a message without sharing them, and then posts the
+// message, which shares them. A retry can leave unshared uploads behind, but
+// never shares the files twice.
+func (s *Slack) share(ctx context.Context, channel string, m chat.Message, mark chat.Mark) (chat.Posted, error) {
+	files, err := s.upload(ctx, m.Files)
+	if err != nil {
+		return chat.Posted{}, err
+	}
+	meta := metadata(mark)
+	meta.EventPayload[metaFile] = files[0].ID
+	// A link to a file shares the file, so this message must allow links. It has no
+	// blocks, because links in them share nothing.
+	_, ts, err := s.client.PostMessageContext(ctx, channel, append(messageOptions(m, mark),
+		slack.MsgOptionText(s.layoutText(m, files), false), slack.MsgOptionMetadata(meta))...)
+	return chat.Posted{ID: ts, File: files[0].ID, URL: files[0].Permalink}, classify("share the files", err)
+}

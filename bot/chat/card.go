@@ -13,7 +13,8 @@ import (
 )
 
 // Card updates the pinned card in the channel. The first call posts and pins
-// the card.
+// the card. Later calls return [incident.RetryAfter] if the card, or the
+// platform, was edited too often. The next attempt shows the newest state.
 func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -22,6 +23,9 @@ func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect)
 	m, mark, links := Card(b), markOf(b, b.Mark), map[string]string{}
 	id := b.Incident.Links[incident.LinkCard]
 	if id != "" {
+		if err := c.pace.edit(channel+"/"+id, b.Now); err != nil {
+			return noCommand, err
+		}
 		err = c.platform.Update(ctx, channel, id, m, mark)
 	}
 	switch {

@@ -24,6 +24,7 @@ type Handler = func(context.Context, incident.Brief, incident.Effect) (incident.
 type Effects struct {
 	platform Platform
 	log      *slog.Logger
+	pace     pace
 }
 
 // New returns the effects on a platform.

@@ -3,6 +3,7 @@ package slack
 import (
 	"strings"
 	"testing"
+	"time"
 
 	neutral "tocsin/bot/chat"
 	"tocsin/bot/incident"
@@ -85,6 +86,7 @@ func TestCard_EditsAndReplaces(t *testing.T) {
 	if _, _, err := f.slack.client.DeleteMessage(channel, posted[0].TS); err != nil {
 		t.Fatal(err)
 	}
+	b.Now = b.Now.Add(3 * time.Second) // a card is edited every 3 seconds
 	cmd := f.must(f.effects.Card, b)
 	if posted := f.botMessages(channel); len(posted) != 1 || cmd.Links[incident.LinkCard] != posted[0].TS {
 		t.Fatalf("after the card was deleted: got command %+v and messages %+v, want a new card", cmd, posted)

@@ -52,7 +52,7 @@ func TestBisect_IsolatesPanickingDeliveries(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.waitForCount(t, all-int64(len(poison)), "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
-		s.waitForCount(t, int64(len(poison)), "SELECT count(*) FROM river_job WHERE kind = 'drain' AND state <> 'completed' AND CAST(args -> 'ids' ->> 0 AS bigint) = CAST(args -> 'ids' ->> 1 AS bigint)")
+		s.waitForJobs(t, int64(len(poison)), "kind = 'drain' AND state <> 'completed' AND CAST(args -> 'ids' ->> 0 AS bigint) = CAST(args -> 'ids' ->> 1 AS bigint)")
 		s.acceptOne(t, "later")
 		s.waitForCount(t, all-int64(len(poison))+1, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
 	})
@@ -101,7 +101,7 @@ func TestBisect_StopsWhenEveryDrainPanics(t *testing.T) {
 		for drains.Load() < 3*maxConsecutivePanics { // bisecting has stopped after this many
 			receive(t, attempted)
 		}
-		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n > 3*(maxConsecutivePanics+1) {
+		if n := s.countJobs(t, "kind = 'drain'"); n > 3*(maxConsecutivePanics+1) {
 			t.Errorf("got %d drains, want at most %d", n, 3*(maxConsecutivePanics+1))
 		}
 		if n := reports.Load(); n < 1 || n > 1+int64(time.Since(start)/panicReportInterval) {

@@ -30,4 +30,7 @@
 // [Task.Attempt] counts every start. If it is greater than 1, the handler must look for its earlier effect before it
 // acts. A result, its ledger row and the completion of the job are committed together, and only while this attempt
 // still holds the job.
+//
+// A running job that its worker lost is requeued as a new job with a new id, because River completes jobs by id. The
+// sweep of effects enqueues a job for each due effect that has none. Only river.go contains SQL on River's tables.
 package store

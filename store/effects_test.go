@@ -64,7 +64,7 @@ func TestEnqueue_DeduplicatesByKey(t *testing.T) {
 			t.Errorf("got %+v, want %+v at attempt 1", got, e)
 		}
 		s.mustTx(t, func(tx response.Tx) error { return tx.Enqueue(e) })
-		if jobs, ledger := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'effect'"), s.count(t, "SELECT count(*) FROM ledger WHERE outcome = 'completed'"); jobs != 1 || ledger != 1 {
+		if jobs, ledger := s.countJobs(t, "kind = 'effect'"), s.count(t, "SELECT count(*) FROM ledger WHERE outcome = 'completed'"); jobs != 1 || ledger != 1 {
 			t.Errorf("got %d jobs, %d ledger rows, want 1, 1", jobs, ledger)
 		}
 		s.mustTx(t, func(tx response.Tx) error {
@@ -84,7 +84,7 @@ func TestEnqueue_UrgentEffectsUsePageQueue(t *testing.T) {
 		page.Urgent = true
 		s.mustTx(t, func(tx response.Tx) error { return tx.Enqueue(page, newTestEffect("post", "")) })
 		for queue := range map[string]bool{queuePage: true, queueEffects: true} {
-			if n := s.count(t, "SELECT count(*) FROM river_job WHERE queue = ?", queue); n != 1 {
+			if n := s.countJobs(t, "queue = ?", queue); n != 1 {
 				t.Errorf("got %d jobs in queue %s, want 1", n, queue)
 			}
 		}
@@ -192,9 +192,9 @@ func TestRefreshEffect_RerunsForMissedRequests(t *testing.T) {
 		enqueue(9) // an idle effect becomes available again
 		receive(t, started)
 		resume <- struct{}{}
-		s.waitForCount(t, 3, "SELECT count(*) FROM river_job WHERE kind = 'effect' AND state = 'completed'")
+		s.waitForJobs(t, 3, "kind = 'effect' AND state = 'completed'")
 		s.waitForCount(t, 1, "SELECT count(*) FROM effects WHERE state = 'idle'")
-		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'effect'"); n != 3 {
+		if n := s.countJobs(t, "kind = 'effect'"); n != 3 {
 			t.Errorf("got %d runs, want 3", n)
 		}
 	})
@@ -236,7 +236,7 @@ func TestEffect_DiscardedAfterLastAttempt(t *testing.T) {
 		s.mustTx(t, func(tx response.Tx) error {
 			return tx.Enqueue(newTestEffect("bad", "lane"), newTestEffect("good", "lane"))
 		})
-		err := s.tx(t.Context(), func(tx *tx) error { return tx.db.Exec("UPDATE river_job SET max_attempts = 1").Error })
+		err := s.tx(t.Context(), func(tx *tx) error { return tx.updateJobs("max_attempts = 1 WHERE true") })
 		if err != nil {
 			t.Fatal(err)
 		}

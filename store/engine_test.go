@@ -111,7 +111,7 @@ func TestTx_CommitsRowAndJobTogether(t *testing.T) {
 		if !errors.Is(err, failed) || errors.Is(err, ErrUnavailable) {
 			t.Fatalf("tx: got %v, want %v", err, failed)
 		}
-		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.count(t, "SELECT count(*) FROM river_job"); rows+jobs != 0 {
+		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.countJobs(t, "true"); rows+jobs != 0 {
 			t.Fatalf("after rollback: got %d rows, %d jobs, want none", rows, jobs)
 		}
 		err = s.tx(t.Context(), func(tx *tx) error {
@@ -120,7 +120,7 @@ func TestTx_CommitsRowAndJobTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.count(t, "SELECT count(*) FROM river_job WHERE state = 'available'"); rows != 1 || jobs != 2 {
+		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.countJobs(t, "state = 'available'"); rows != 1 || jobs != 2 {
 			t.Fatalf("after commit: got %d rows, %d jobs, want 1, 2", rows, jobs)
 		}
 	})
@@ -188,7 +188,7 @@ func TestTxComplete_CommitsWithResult(t *testing.T) {
 				return failed
 			}
 			err := s.tx(ctx, func(tx *tx) error { return errors.Join(addMarkerRow(tx, "committed"), tx.complete(task)) })
-			state <- s.count(t, "SELECT count(*) FROM river_job WHERE id = ? AND state = 'completed'", task.job.ID)
+			state <- s.countJobs(t, "id = ? AND state = 'completed'", task.job.ID)
 			return errors.Join(err, errors.New("an error after the commit changes nothing"))
 		}})
 		s.mustEnqueue(t, job{kind: "plain"})
@@ -198,7 +198,7 @@ func TestTxComplete_CommitsWithResult(t *testing.T) {
 		if err := s.Stop(t.Context()); err != nil { // River has processed the returned error
 			t.Fatal(err)
 		}
-		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'"); n != 1 {
+		if n := s.countJobs(t, "kind = 'plain' AND state = 'completed'"); n != 1 {
 			t.Error("got the job not completed after the handler returned an error")
 		}
 		if committed, all := s.count(t, "SELECT count(*) FROM schedules WHERE name = 'committed'"), s.count(t, "SELECT count(*) FROM schedules"); committed != 1 || all != 1 {
@@ -216,7 +216,7 @@ func TestTxComplete_StaleAttemptFails(t *testing.T) {
 				return nil
 			}
 			err := s.tx(ctx, func(tx *tx) error { // another attempt gets the job while this one runs
-				return tx.db.Exec("UPDATE river_job SET attempt = attempt + 1 WHERE id = ?", task.job.ID).Error
+				return tx.updateJobs("attempt = attempt + 1 WHERE id = ?", task.job.ID)
 			})
 			if err == nil {
 				err = s.tx(ctx, func(tx *tx) error { return errors.Join(addMarkerRow(tx, "a"), tx.complete(task)) })
@@ -267,9 +267,9 @@ func TestWorker_RetriesSnoozesAndDiscards(t *testing.T) {
 		if f := receive(t, failures); f.Attempt != 3 || f.Stack == nil || f.Final {
 			t.Errorf("second failure: got %+v", f)
 		}
-		s.waitForCount(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'flaky' AND state = 'completed' AND attempt = 3")
+		s.waitForJobs(t, 1, "kind = 'flaky' AND state = 'completed' AND attempt = 3")
 		err := s.tx(t.Context(), func(tx *tx) error {
-			return errors.Join(tx.enqueue(job{kind: "hopeless"}), tx.db.Exec("UPDATE river_job SET max_attempts = 1 WHERE kind = 'hopeless'").Error)
+			return errors.Join(tx.enqueue(job{kind: "hopeless"}), tx.updateJobs("max_attempts = 1 WHERE kind = 'hopeless'"))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -277,15 +277,15 @@ func TestWorker_RetriesSnoozesAndDiscards(t *testing.T) {
 		if f := receive(t, failures); f.Kind != "hopeless" || !f.Final {
 			t.Errorf("third failure: got %+v", f)
 		}
-		s.waitForCount(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'hopeless' AND state = 'discarded'")
-		errorsText := "SELECT count(*) FROM river_job WHERE CAST(errors AS text) LIKE ?"
+		s.waitForJobs(t, 1, "kind = 'hopeless' AND state = 'discarded'")
+		errorsText := "CAST(errors AS text) LIKE ?"
 		if strings.HasPrefix(url, "sqlite") {
-			errorsText = "SELECT count(*) FROM river_job WHERE json(errors) LIKE ?"
+			errorsText = "json(errors) LIKE ?"
 		}
-		if n := s.count(t, errorsText, "%"+secret+"%"); n != 0 {
+		if n := s.countJobs(t, errorsText, "%"+secret+"%"); n != 0 {
 			t.Errorf("got %d jobs with the text of an error, want 0", n)
 		}
-		if n := s.count(t, errorsText, "%panic%"); n != 1 {
+		if n := s.countJobs(t, errorsText, "%panic%"); n != 1 {
 			t.Errorf("got %d jobs with the error class panic, want 1", n)
 		}
 	})
@@ -298,12 +298,7 @@ func TestRun_RequeuesOrphanedJobs(t *testing.T) {
 			if err := tx.enqueue(job{kind: "plain", ids: []int64{5}}); err != nil {
 				return err
 			}
-			by, leader := `'{one}'`, "INSERT INTO river_leader (leader_id, elected_at, expires_at) VALUES ('one', now(), now() + interval '1 hour')"
-			if strings.HasPrefix(url, "sqlite") {
-				by, leader = `jsonb('["one"]')`, "INSERT INTO river_leader (leader_id, elected_at, expires_at) VALUES ('one', datetime('now'), datetime('now', '+1 hour'))"
-			}
-			err := tx.db.Exec("UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP, attempted_by = " + by).Error
-			return errors.Join(err, tx.db.Exec(leader).Error)
+			return errors.Join(tx.setRunning("true", "one"), tx.setLeader("one"))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -319,7 +314,7 @@ func TestRun_RequeuesOrphanedJobs(t *testing.T) {
 			t.Errorf("got %+v, want attempt 2 of id 5", task)
 		}
 		t.Logf("requeued after %v", time.Since(begin))
-		s.waitForCount(t, 1, "SELECT count(*) FROM river_leader WHERE leader_id = 'one'")
+		s.waitForLeader(t, "one")
 	})
 }
 
@@ -327,7 +322,7 @@ func TestRequeueOrphans_IgnoresOtherReplicas(t *testing.T) {
 	s := openTest(t, storetest.Postgres(t), func(c *Config) { c.ReplicaID = "one" })
 	err := s.tx(t.Context(), func(tx *tx) error {
 		return errors.Join(tx.enqueue(job{kind: "plain"}),
-			tx.db.Exec("UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now(), attempted_by = '{one,two}'").Error)
+			tx.setRunning("true", "one", "two"))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +330,7 @@ func TestRequeueOrphans_IgnoresOtherReplicas(t *testing.T) {
 	if err := s.requeueOrphans(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := s.count(t, "SELECT count(*) FROM river_job WHERE state = 'running'"); n != 1 {
+	if n := s.countJobs(t, "state = 'running'"); n != 1 {
 		t.Error("got the job of another replica requeued")
 	}
 }
@@ -511,7 +506,7 @@ func TestOpen_ReopensMigratedDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := openTest(t, url)
-		if n := again.count(t, "SELECT count(*) FROM river_job"); n != 1 {
+		if n := again.countJobs(t, "true"); n != 1 {
 			t.Errorf("got %d jobs after reopening, want 1", n)
 		}
 	})
@@ -563,7 +558,7 @@ func TestClose_LeaksNoGoroutines(t *testing.T) {
 		s := openTest(t, url)
 		s.mustRun(t, handlers{"plain": func(context.Context, Task) error { return nil }})
 		s.mustEnqueue(t, job{kind: "plain"})
-		s.waitForCount(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'")
+		s.waitForJobs(t, 1, "kind = 'plain' AND state = 'completed'")
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func FuzzEvidence(f *testing.F) {
 			t.Fatalf("got %d deliveries, %v, want 1", seen, err)
 		}
 		err = s.tx(t.Context(), func(t *tx) error {
-			return errors.Join(t.db.Exec("DELETE FROM delivery_bodies").Error, t.db.Exec("DELETE FROM inbox").Error, t.db.Exec("DELETE FROM river_job").Error)
+			return errors.Join(t.db.Exec("DELETE FROM delivery_bodies").Error, t.db.Exec("DELETE FROM inbox").Error, t.deleteJobs("true"))
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -223,15 +223,12 @@ func chunkSize(n, limit int) int { return min(1<<(bits.Len(uint(n))-1), limit) }
 // under load one drain handles the deliveries of several commits and the queue stays short. It does not reuse a running
 // drain, which may have read the inbox before this commit.
 func (t *tx) ensureDrain(from int64) error {
-	var waiting []int64
-	err := t.db.Raw(`SELECT id FROM river_job WHERE state = 'available' AND queue = ? AND kind = ? AND scheduled_at <= `+t.queue.sqlNow()+`
-		AND CAST(args -> 'ids' ->> 0 AS bigint) <= ? AND CAST(args -> 'ids' ->> 1 AS bigint) = ? ORDER BY id LIMIT 1`+t.queue.rowLockClause(),
-		queueIntake, kindDrain, from, int64(noUpperBound)).Scan(&waiting).Error
+	waiting, err := t.hasWaitingDrain(from)
 	if err != nil {
 		return fmt.Errorf("find drain: %w", err)
 	}
-	if len(waiting) > 0 {
-		return nil // the lock on its row delays it until after this commit
+	if waiting {
+		return nil
 	}
 	return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{from, noUpperBound}})
 }

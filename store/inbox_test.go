@@ -27,7 +27,7 @@ func (s *Store) acceptOne(t *testing.T, id string) {
 func TestAccept_ReusesWaitingDrainOnly(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		jobs := func() int64 { return s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'") }
+		jobs := func() int64 { return s.countJobs(t, "kind = 'drain'") }
 		for n := range 5 {
 			s.acceptOne(t, fmt.Sprint(n))
 		}
@@ -65,13 +65,13 @@ func TestAccept_IgnoresPostponedDrain(t *testing.T) {
 		s := openTest(t, url)
 		s.acceptOne(t, "1")
 		err := s.tx(t.Context(), func(tx *tx) error {
-			return tx.db.Exec("UPDATE river_job SET scheduled_at = '2999-01-01 00:00:00'").Error
+			return tx.updateJobs("scheduled_at = '2999-01-01 00:00:00' WHERE true")
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.acceptOne(t, "2")
-		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 2 {
+		if n := s.countJobs(t, "kind = 'drain'"); n != 2 {
 			t.Errorf("got %d drains, want 2", n)
 		}
 	})
@@ -113,7 +113,7 @@ func TestAccept_RetriesOnConflict(t *testing.T) {
 		if n := s.count(t, "SELECT count(*) FROM inbox JOIN delivery_bodies ON inbox_id = id"); n != all {
 			t.Errorf("got %d deliveries, want %d", n, all)
 		}
-		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 1 {
+		if n := s.countJobs(t, "kind = 'drain'"); n != 1 {
 			t.Errorf("got %d drains, want 1", n)
 		}
 	})

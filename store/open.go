@@ -79,8 +79,8 @@ type backend interface {
 	// lockReplicaID makes this process the only one that runs as replica until release is called. If the lock is lost
 	// earlier, it calls lost.
 	lockReplicaID(ctx context.Context, replica string, lost func(error)) (release func(), err error)
-	// orphans selects the jobs and the River leadership that an earlier process of the replica left behind.
-	orphans(replica string) orphans
+	// river returns the SQL on River's tables.
+	river() riverDialect
 	// client returns a River client. A client without queues only inserts jobs.
 	client(config *river.Config) (runner, error)
 	// pollInterval is how often a queue polls for jobs, in addition to notifications.
@@ -99,8 +99,6 @@ type queueTx interface {
 	// orFailClause follows INSERT or UPDATE. On SQLite it saves the journal that undoes a single statement, which is
 	// not needed here because every error rolls back the whole transaction.
 	orFailClause() string
-	// sqlNow is the SQL expression for the current time, in the format of the queue.
-	sqlNow() string
 	// lockLane prevents other transactions from changing a lane until this one ends.
 	lockLane(db *gorm.DB, lane string) error
 }
@@ -110,12 +108,6 @@ type runner interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	StopAndCancel(ctx context.Context) error
-}
-
-// orphans holds SQL conditions on river_job and river_leader. Both take args.
-type orphans struct {
-	jobs, leader string
-	args         []any
 }
 
 // Open opens the database and creates or migrates its schema. The Store can read, write and enqueue jobs, and works
@@ -229,6 +221,7 @@ func gormConfig() *gorm.Config {
 type tx struct {
 	db    *gorm.DB
 	queue queueTx
+	river riverDialect
 	ctx   context.Context
 }
 
@@ -246,7 +239,7 @@ func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
 // txLocked is tx for callers that hold sealing.
 func (s *Store) txLocked(ctx context.Context, priority bool, fn func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := s.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
+		err := s.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, s.backend.river(), ctx}) })
 		if err == nil {
 			s.lastWriteFailed.Store(false)
 			return nil

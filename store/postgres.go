@@ -105,7 +105,6 @@ func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) er
 
 func (postgresQueue) rowLockClause() string { return " FOR UPDATE" }
 func (postgresQueue) orFailClause() string  { return "" }
-func (postgresQueue) sqlNow() string        { return "now()" }
 
 func (postgresQueue) lockLane(db *gorm.DB, lane string) error {
 	return db.Exec("SELECT pg_advisory_xact_lock(?, hashtext(?))", laneLockKey, lane).Error
@@ -206,13 +205,7 @@ func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
 	return migrateUp(ctx, b.sqlDB, dialectPostgres)
 }
 
-func (b *postgresBackend) orphans(replica string) orphans {
-	return orphans{
-		jobs:   "attempted_by[array_upper(attempted_by, 1)] = ?",
-		leader: "leader_id = ?",
-		args:   []any{replica},
-	}
-}
+func (b *postgresBackend) river() riverDialect { return riverPostgres }
 
 func (b *postgresBackend) client(config *river.Config) (runner, error) {
 	return river.NewClient(b.driver, config)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"tocsin/bot/incident"
 )
@@ -35,7 +33,7 @@ var lowLatencyQueues = map[string]bool{queueIntake: true, queuePage: true}
 const (
 	fetchCooldown      = 20 * time.Millisecond
 	jobTimeout         = 60 * time.Second
-	rescueAfter        = 15 * time.Minute // fallback, because requeueOrphans and the rescuer handle most jobs
+	stuckJobTimeout    = 15 * time.Minute // fallback, because requeueOrphans and the rescuer handle most jobs sooner
 	minSnooze          = 50 * time.Millisecond
 	maxSnooze          = 5 * time.Minute // an outside system must not delay a page for longer
 	minRetry           = time.Second
@@ -45,81 +43,7 @@ const (
 	cancelledRetention = 7 * 24 * time.Hour
 	discardedRetention = 30 * 24 * time.Hour
 	sweepInterval      = 5 * time.Second
-
-	schedulerInterval = 5 * time.Second // fixed by River
 )
-
-// jobArgs holds the arguments of a job. They are row ids, never content.
-type jobArgs struct {
-	kind string
-	IDs  []int64 `json:"ids"`
-}
-
-// Kind implements [river.JobArgs].
-func (a jobArgs) Kind() string { return a.kind }
-
-// job is a job to be enqueued.
-type job struct {
-	kind  string
-	queue string // empty means queueDefault
-	ids   []int64
-	at    time.Time // earliest start, or zero for immediately
-}
-
-// enqueue adds jobs that exist only if the transaction commits.
-func (t *tx) enqueue(jobs ...job) error {
-	if len(jobs) == 0 {
-		return nil
-	}
-	params := make([]river.InsertManyParams, len(jobs))
-	for i, j := range jobs {
-		params[i] = river.InsertManyParams{
-			Args:       jobArgs{j.kind, j.ids},
-			InsertOpts: &river.InsertOpts{Queue: j.queue, ScheduledAt: j.at},
-		}
-	}
-	inserted, err := t.queue.insert(t.ctx, params)
-	if err != nil {
-		return fmt.Errorf("enqueue: %w", err)
-	}
-	return t.expedite(inserted)
-}
-
-// expedite makes jobs available now that are due within River's scheduling interval. River still starts them at their
-// time, but without a delay of up to one interval until the scheduler runs.
-func (t *tx) expedite(jobs []*rivertype.JobInsertResult) error {
-	var soon []int64
-	for _, j := range jobs {
-		if j.Job.State == rivertype.JobStateScheduled && time.Until(j.Job.ScheduledAt) <= schedulerInterval {
-			soon = append(soon, j.Job.ID)
-		}
-	}
-	if len(soon) == 0 {
-		return nil
-	}
-	if err := t.db.Exec("UPDATE river_job SET state = 'available' WHERE id IN ?", soon).Error; err != nil {
-		return fmt.Errorf("expedite jobs: %w", err)
-	}
-	return nil
-}
-
-// complete completes the task's job in this transaction, whose context must be derived from the handler's. If another
-// attempt has the job, it returns [errStale], and the caller must roll back.
-func (t *tx) complete(task Task) error {
-	var held int64
-	err := t.db.Raw("SELECT count(*) FROM (SELECT id FROM river_job WHERE id = ? AND state = 'running' AND attempt = ?"+
-		t.queue.rowLockClause()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
-	if err != nil {
-		return fmt.Errorf("look up job: %w", err)
-	}
-	if held == 0 {
-		return errStale
-	}
-	if err := t.queue.complete(t.ctx, task.job); err != nil {
-		return fmt.Errorf("complete job: %w", err)
-	}
-	return nil
-}
 
 // A Task is one attempt of a job.
 type Task struct {
@@ -274,19 +198,4 @@ func rootCause(err error) error {
 		}
 		err = next
 	}
-}
-
-// snoozeCount returns how often River snoozed the job. River does not count snoozed attempts in Job.Attempt.
-func snoozeCount(metadata []byte) int {
-	var m struct {
-		Snoozes int `json:"snoozes"`
-	}
-	_ = json.Unmarshal(metadata, &m) // the field is absent before the first snooze
-	return m.Snoozes
-}
-
-// riverConfig returns the configuration shared by clients that insert and clients that work jobs. Inserts notify a
-// queue at most once per cooldown. Other jobs wait for the next poll.
-func riverConfig(log *slog.Logger, cooldown time.Duration) *river.Config {
-	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: cooldown, Logger: warnLogger(log.With("component", "queue"))}
 }

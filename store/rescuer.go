@@ -10,8 +10,11 @@ import (
 )
 
 // A job is missing if the database has it as running but this process does not work it. That happens if the connection
-// breaks before the process receives the job, or before the queue writes its result. River rescues such jobs only after
-// rescueAfter, because it cannot distinguish them from running jobs. This process can, and rescues them earlier.
+// breaks before the process receives the job, or before the queue writes its result. A job is stuck if it has been
+// running for stuckJobTimeout, which is longer than any attempt may take: its replica is gone, or its handler hangs.
+//
+// River's rescuer is disabled, because it cannot distinguish missing jobs from running jobs, and because it requeues a
+// job under the same id.
 const (
 	rescueInterval = 5 * time.Second
 
@@ -46,31 +49,32 @@ func (f *inFlight) contains(job int64) bool {
 	return f.jobs[job]
 }
 
-// runningAttempt is an attempt of a job that the database has as running.
-type runningAttempt struct {
-	ID      int64
-	Attempt int
-}
-
-// rescuer requeues missing jobs. missingSince is when each missing attempt was first seen.
+// rescuer requeues missing and stuck jobs. missingSince is when each missing attempt was first seen.
 type rescuer struct {
 	store        *Store
 	missingSince map[runningAttempt]time.Time
 }
 
-// scan rescues the jobs that have been missing for missingJobTimeout.
+// scan rescues the jobs of this replica that have been missing for missingJobTimeout, and the stuck jobs of all
+// replicas.
 func (r *rescuer) scan(ctx context.Context, now time.Time) error {
-	s, o := r.store, r.store.backend.orphans(r.store.replica)
-	var rows []runningAttempt
-	err := s.view(ctx, func(db *gorm.DB) error {
-		return db.Raw("SELECT id, attempt FROM river_job WHERE state = 'running' AND "+o.jobs, o.args...).Scan(&rows).Error
+	s := r.store
+	var held, stuck []runningAttempt
+	err := s.view(ctx, func(db *gorm.DB) (err error) {
+		held, stuck, err = runningAttempts(db, s.backend.river(), s.replica, now.Add(-stuckJobTimeout))
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("find missing jobs: %w", err)
 	}
+	for _, attempt := range stuck {
+		if err := s.rescue(ctx, attempt); err != nil {
+			return err
+		}
+	}
 	before := r.missingSince
 	r.missingSince = map[runningAttempt]time.Time{}
-	for _, row := range rows {
+	for _, row := range held {
 		first, known := before[row]
 		switch {
 		case s.inFlight.contains(row.ID):
@@ -87,15 +91,19 @@ func (r *rescuer) scan(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// rescue makes a running job available again. Its attempt still counts towards the maximum.
-func (s *Store) rescue(ctx context.Context, missing runningAttempt) error {
-	err := s.tx(ctx, func(t *tx) error {
-		return t.db.Exec("UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'running' AND attempt = ?", missing.ID, missing.Attempt).Error
+// rescue requeues a job if the attempt still runs. The attempt still counts towards the maximum.
+func (s *Store) rescue(ctx context.Context, attempt runningAttempt) error {
+	var rescued bool
+	err := s.tx(ctx, func(t *tx) (err error) {
+		rescued, err = t.requeueAttempt(attempt)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("rescue job: %w", err)
 	}
-	s.log.Warn("rescued job", "job", missing.ID, "attempt", missing.Attempt, "replica", s.replica)
+	if rescued {
+		s.log.Warn("rescued job", "job", attempt.ID, "attempt", attempt.Attempt, "replica", s.replica)
+	}
 	return nil
 }
 

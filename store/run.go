@@ -91,35 +91,36 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 		river.AddWorkerArgs(c.Workers, jobArgs{kind: kind}, worker)
 	}
 	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweep}, s.newWorker(s.sweep))
+	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweepEffects}, s.newWorker(s.sweepEffects))
 	c.Queues = make(map[string]river.QueueConfig, len(queueWorkers))
 	for name, workers := range queueWorkers {
 		c.Queues[name] = river.QueueConfig{MaxWorkers: workers, FetchPollInterval: s.backend.pollInterval(lowLatencyQueues[name])}
 	}
-	c.JobTimeout, c.RescueStuckJobsAfter = jobTimeout, rescueAfter
+	c.JobTimeout, c.RescueStuckJobsAfter = jobTimeout, riverRescueAfter
 	c.CompletedJobRetentionPeriod, c.CancelledJobRetentionPeriod, c.DiscardedJobRetentionPeriod = completedRetention, cancelledRetention, discardedRetention
-	c.PeriodicJobs = []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(sweepInterval),
-		func() (river.JobArgs, *river.InsertOpts) {
-			return jobArgs{kind: kindSweep}, &river.InsertOpts{MaxAttempts: 1} // the next sweep is the retry
-		}, &river.PeriodicJobOpts{ID: kindSweep, RunOnStart: true})}
+	c.PeriodicJobs = []*river.PeriodicJob{periodicJob(kindSweep, sweepInterval), periodicJob(kindSweepEffects, sweepEffectsInterval)}
 	return c
+}
+
+// periodicJob returns a job that runs at the start and at each interval. It has one attempt, because the next interval
+// is its retry.
+func periodicJob(kind string, interval time.Duration) *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(interval), func() (river.JobArgs, *river.InsertOpts) {
+		return jobArgs{kind: kind}, &river.InsertOpts{MaxAttempts: 1}
+	}, &river.PeriodicJobOpts{ID: kind, RunOnStart: true})
 }
 
 func (s *Store) newWorker(handle handler) *worker {
 	return &worker{handle: handle, log: s.log.With("component", "queue"), onFailure: s.onFailure, inFlight: &s.inFlight, panics: &s.panics}
 }
 
-// requeueOrphans makes the running jobs of an earlier process of this replica available again and removes its River
-// leadership. The interrupted attempts still count towards the maximum.
+// requeueOrphans requeues the running jobs of an earlier process of this replica and removes its River leadership. The
+// interrupted attempts still count towards the maximum.
 func (s *Store) requeueOrphans(ctx context.Context) error {
-	o := s.backend.orphans(s.replica)
-	var requeued int64
-	err := s.tx(ctx, func(tx *tx) error {
-		jobs := tx.db.Exec("UPDATE river_job SET state = 'available' WHERE state = 'running' AND "+o.jobs, o.args...)
-		if jobs.Error != nil {
-			return jobs.Error
-		}
-		requeued = jobs.RowsAffected
-		return tx.db.Exec("DELETE FROM river_leader WHERE "+o.leader, o.args...).Error
+	var requeued int
+	err := s.tx(ctx, func(tx *tx) (err error) {
+		requeued, err = tx.requeueHeldBy(s.replica)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("requeue orphaned jobs: %w", err)
@@ -180,5 +181,5 @@ func (s *Store) PingQueue(ctx context.Context) error {
 		return errors.New("queue is not running")
 	}
 	db, _ := s.backend.reader()
-	return wrapUnavailable(db.WithContext(ctx).Exec("SELECT 1 FROM river_job LIMIT 1").Error)
+	return wrapUnavailable(pingJobs(db.WithContext(ctx)))
 }

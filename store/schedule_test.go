@@ -46,7 +46,7 @@ func TestSchedule_FiresOnceInItsZone(t *testing.T) {
 				})
 			}
 			sweeps.Wait()
-			if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'scheduled.agenda'"); n != want {
+			if n := s.countJobs(t, "kind = 'scheduled.agenda'"); n != want {
 				t.Errorf("at %v: got %d jobs, want %d", at, n, want)
 			}
 		}

@@ -192,7 +192,6 @@ func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) erro
 
 func (sqliteQueue) rowLockClause() string           { return "" }
 func (sqliteQueue) orFailClause() string            { return " OR FAIL" }
-func (sqliteQueue) sqlNow() string                  { return "datetime('now', 'subsec')" }
 func (sqliteQueue) lockLane(*gorm.DB, string) error { return nil }
 
 func (b *sqliteBackend) reader() (*gorm.DB, *sql.TxOptions) {
@@ -215,8 +214,7 @@ func (b *sqliteBackend) lockReplicaID(context.Context, string, func(error)) (fun
 	return func() {}, nil
 }
 
-// orphans selects all jobs, because only one process works them.
-func (b *sqliteBackend) orphans(string) orphans { return orphans{jobs: "true", leader: "true"} }
+func (b *sqliteBackend) river() riverDialect { return riverSQLite }
 
 func (b *sqliteBackend) client(config *river.Config) (runner, error) {
 	return river.NewClient(b.driver, config)

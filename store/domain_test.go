@@ -388,13 +388,54 @@ func TestAccept_LargeBatchEnqueuesOneJob(t *testing.T) {
 	})
 }
 
+// Documents that were stored before documents had a list of files remain readable.
+func TestDocument_ReadsMarkdownAndHTML(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		inc := s.openIncident(t, "x")
+		for name, c := range map[string]struct {
+			stored map[string]any
+			files  []incident.File
+		}{
+			"both": {map[string]any{"Revision": 2, "Digest": "sha256:1", "Markdown": "# x", "HTML": "<h1>"}, []incident.File{
+				{Name: inc.ID.String() + "-postmortem-r2.md", Title: "Postmortem of " + inc.ID.String() + " (Markdown)", MediaType: "text/markdown", Content: "# x"},
+				{Name: inc.ID.String() + "-postmortem-r2.html", Title: "Postmortem of " + inc.ID.String() + " (HTML)", MediaType: "text/html", Content: "<h1>"}}},
+			"empty": {map[string]any{"Revision": 2, "Digest": "sha256:1", "Markdown": "", "HTML": ""}, nil},
+		} {
+			s.mustTx(t, func(tx response.Tx) error {
+				return tx.PutDocument(inc.ID, incident.Document{Revision: 2, Digest: "sha256:1"})
+			})
+			sealed, err := s.seal("documents", rowKey(int(inc.ID), 2), "sealed_body", c.stored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.tx(t.Context(), func(tx *tx) error {
+				return tx.db.Exec("UPDATE documents SET sealed_body = ? WHERE revision = 2", sealed).Error
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.View(t.Context(), func(r response.Reader) error {
+				got, err := r.Document(inc.ID, 2)
+				if diff := cmp.Diff(incident.Document{Revision: 2, Digest: "sha256:1", Files: c.files}, got); diff != "" {
+					t.Errorf("%s: %s", name, diff)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestDirectoryDocumentsAndAudit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		inc := s.openIncident(t, "x")
 		dir := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Ada", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "a@x"}}}},
 			Teams: []incident.Team{{Name: incident.Legal, Members: []incident.Membership{{Person: "p1"}}}}}
-		doc := incident.Document{Revision: 1, Digest: "sha256:1", Markdown: "# x", HTML: "<h1>"}
+		doc := incident.Document{Revision: 1, Digest: "sha256:1", Files: []incident.File{{Name: "x.md", Title: "x", MediaType: "text/markdown", Content: "# x"}, {Name: "x.html", MediaType: "text/html", Content: "<h1>"}}}
 		newer := doc
 		newer.Digest = "sha256:2"
 		err := s.View(t.Context(), func(r response.Reader) error {
@@ -460,7 +501,7 @@ func TestStore_WritesNoPlaintext(t *testing.T) {
 		return errors.Join(err, err2, err3, tx.Correlate(seed, inc.ID),
 			tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "undecodable", Reason: seed}}),
 			tx.PutDirectory(incident.Directory{People: []incident.Person{{ID: "p", Name: seed}}}),
-			tx.PutDocument(inc.ID, incident.Document{Revision: 1, Markdown: seed}),
+			tx.PutDocument(inc.ID, incident.Document{Revision: 1, Files: []incident.File{{Content: seed}}}),
 			tx.Audit(response.Access{Action: "show", Handle: incident.Identity{Provider: incident.ProviderMail, ID: seed}, Reason: seed}),
 			tx.Enqueue(incident.Effect{Key: "INC-1/1/post", Kind: incident.EffectPost, Incident: 1, Seq: 1}))
 	})

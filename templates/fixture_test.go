@@ -168,3 +168,13 @@ func (w *testIncident) input() Input {
 func signedIncident(t testing.TB) *testIncident {
 	return submittedIncident(t, "AWS key of the payroll exporter used from an unknown network").sign()
 }
+
+// contentOf returns the content of a document's file with a media type.
+func contentOf(d incident.Document, mediaType string) string {
+	for _, f := range d.Files {
+		if f.MediaType == mediaType {
+			return f.Content
+		}
+	}
+	return ""
+}

@@ -131,31 +131,31 @@ func TestPostmortem_HostileTextChangesNoStructure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	headings, count := markdownShape(plain.Markdown)
-	want := htmlTags(t, plain.HTML)
+	headings, count := markdownShape(contentOf(plain, "text/markdown"))
+	want := htmlTags(t, contentOf(plain, "text/html"))
 	rapid.Check(t, func(rt *rapid.T) {
 		in := hostileInput(t, func() string { return hostileText().Draw(rt, "text") })
 		doc, err := Postmortem(in)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, n := markdownShape(doc.Markdown)
+		got, n := markdownShape(contentOf(doc, "text/markdown"))
 		if !slices.Equal(got[1:], headings[1:]) { // the first is the title
 			rt.Fatalf("got headings %q, want %q", got, headings)
 		}
 		for element, v := range n {
 			if v != count[element] {
-				rt.Fatalf("got %d %s, want %d\n%s", v, element, count[element], doc.Markdown)
+				rt.Fatalf("got %d %s, want %d\n%s", v, element, count[element], contentOf(doc, "text/markdown"))
 			}
 		}
 		prose := []string{"p ", "br ", "ul ", "ol ", "li ", "blockquote ", "code ", "pre ", "em ", "strong "}
-		for tag, v := range htmlTags(rt, doc.HTML) {
+		for tag, v := range htmlTags(rt, contentOf(doc, "text/html")) {
 			if v != want[tag] && !slices.Contains(prose, tag) && !strings.HasPrefix(tag, "div class") {
 				rt.Fatalf("got %d tags %q, want %d", v, tag, want[tag])
 			}
 		}
-		if strings.Count(doc.HTML, `class="signature"`) != 4 || strings.Count(doc.HTML, "<h2") != strings.Count(plain.HTML, "<h2") {
-			rt.Fatalf("got %d signatures, want 4, or another number of headings", strings.Count(doc.HTML, `class="signature"`))
+		if strings.Count(contentOf(doc, "text/html"), `class="signature"`) != 4 || strings.Count(contentOf(doc, "text/html"), "<h2") != strings.Count(contentOf(plain, "text/html"), "<h2") {
+			rt.Fatalf("got %d signatures, want 4, or another number of headings", strings.Count(contentOf(doc, "text/html"), `class="signature"`))
 		}
 		for _, m := range []Message{PageMail(mailBrief(in), 0), PostmortemMail(mailBrief(in)), InvitationMail(mailBrief(in))} {
 			if strings.ContainsAny(m.Subject, "\r\n") {

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
+	"io"
 	"slices"
 	"strings"
 	"text/template"
@@ -40,6 +41,17 @@ var (
 	htmlPage     = htmltemplate.Must(htmltemplate.New("postmortem.html.tmpl").Funcs(htmlFuncs).ParseFS(templateFiles, "postmortem.html.tmpl", "timeline.svg.tmpl"))
 )
 
+// postmortemFormats are the formats of a postmortem, in the order of its files.
+var postmortemFormats = []struct {
+	name, extension, mediaType string
+	page                       interface {
+		Execute(w io.Writer, data any) error
+	}
+}{
+	{"Markdown", "md", "text/markdown", markdownPage},
+	{"HTML", "html", "text/html", htmlPage},
+}
+
 // Postmortem renders a closing record that every required department has signed.
 // The document contains the record, the signed part of the timeline, the
 // signatures and an appendix with the later events.
@@ -51,14 +63,16 @@ func Postmortem(in Input) (incident.Document, error) {
 		return incident.Document{}, fmt.Errorf("write postmortem of %s: %w", in.Incident.ID, err)
 	}
 	p := newPage(in)
-	var text, page bytes.Buffer
-	if err := markdownPage.Execute(&text, p); err != nil {
-		return incident.Document{}, fmt.Errorf("render postmortem of %s as Markdown: %w", in.Incident.ID, err)
+	doc := incident.Document{Revision: p.Revision, Digest: p.Digest}
+	for _, f := range postmortemFormats {
+		var content bytes.Buffer
+		if err := f.page.Execute(&content, p); err != nil {
+			return incident.Document{}, fmt.Errorf("render postmortem of %s as %s: %w", in.Incident.ID, f.name, err)
+		}
+		doc.Files = append(doc.Files, incident.File{Name: fmt.Sprintf("%s-postmortem-r%d.%s", p.ID, p.Revision, f.extension),
+			Title: fmt.Sprintf("Postmortem of %s (%s)", p.ID, f.name), MediaType: f.mediaType, Content: tidy(content.String())})
 	}
-	if err := htmlPage.Execute(&page, p); err != nil {
-		return incident.Document{}, fmt.Errorf("render postmortem of %s as HTML: %w", in.Incident.ID, err)
-	}
-	return incident.Document{Revision: p.Revision, Digest: p.Digest, Markdown: tidy(text.String()), HTML: tidy(page.String())}, nil
+	return doc, nil
 }
 
 func checkSigned(in Input) error {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -50,17 +51,18 @@ func TestPostmortem(t *testing.T) {
 	if doc.Digest != w.inc.Submission.Digest || doc.Revision != 1 {
 		t.Errorf("got revision %d and digest %s, want 1 and %s", doc.Revision, doc.Digest, w.inc.Submission.Digest)
 	}
-	golden(t, "postmortem.md", doc.Markdown)
-	golden(t, "postmortem.html", doc.HTML)
-	if again, _ := Postmortem(w.input()); again != doc {
+	golden(t, "postmortem.md", contentOf(doc, "text/markdown"))
+	golden(t, "postmortem.html", contentOf(doc, "text/html"))
+	if again, _ := Postmortem(w.input()); !reflect.DeepEqual(again, doc) {
 		t.Error("equal inputs give different documents")
 	}
 	for _, external := range []string{"<script", "http://", "https://", "src=", "@import", "url("} {
-		if strings.Contains(doc.HTML, external) {
+		if strings.Contains(contentOf(doc, "text/html"), external) {
 			t.Errorf("the page contains the external reference %q", external)
 		}
 	}
-	for format, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
+	for _, file := range doc.Files {
+		format, text := file.MediaType, file.Content
 		if strings.Contains(text, "Privileged") {
 			t.Errorf("%s contains a note for legal and security", format)
 		}
@@ -76,13 +78,13 @@ func TestPostmortem_DigestMatchesEmbeddedJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(doc.Markdown, "\n```json\n")
+	_, rest, _ := strings.Cut(contentOf(doc, "text/markdown"), "\n```json\n")
 	line, _, ok := strings.Cut(rest, "\n```\n")
 	sum := sha256.Sum256([]byte(line))
 	if got := "sha256:" + hex.EncodeToString(sum[:]); !ok || got != doc.Digest {
 		t.Errorf("got digest %s of the JSON in the file, want %s", got, doc.Digest)
 	}
-	if strings.Count(doc.Markdown, "```json\n") != 1 {
+	if strings.Count(contentOf(doc, "text/markdown"), "```json\n") != 1 {
 		t.Error("got more than one block of JSON, want 1")
 	}
 }
@@ -105,7 +107,7 @@ func TestPostmortem_RejectsUnsignedInput(t *testing.T) {
 			in := signedIncident(t).input()
 			c.change(&in)
 			if doc, err := Postmortem(in); incident.CodeOf(err) != c.code {
-				t.Errorf("got %v and %d bytes, want code %q", err, len(doc.Markdown), c.code)
+				t.Errorf("got %v and %d files, want code %q", err, len(doc.Files), c.code)
 			}
 		})
 	}
@@ -129,7 +131,8 @@ func TestPostmortem_RestrictedEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for format, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
+		for _, file := range doc.Files {
+			format, text := file.MediaType, file.Content
 			if got, want := strings.Contains(text, "canary"), audience == secret; got != want {
 				n := max(strings.Index(text, "canary"), 0)
 				t.Errorf("%s for %s: got restricted texts %v, want %v: %q", format, audience, got, want, text[n:min(n+80, len(text))])
@@ -150,10 +153,10 @@ func TestPostmortem_Revision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if doc.Revision != 2 || !strings.Contains(doc.Markdown, first) || !strings.Contains(doc.Markdown, "(superseded)") || !strings.Contains(doc.HTML, "(superseded)") {
+	if doc.Revision != 2 || !strings.Contains(contentOf(doc, "text/markdown"), first) || !strings.Contains(contentOf(doc, "text/markdown"), "(superseded)") || !strings.Contains(contentOf(doc, "text/html"), "(superseded)") {
 		t.Error("the second revision does not name the first")
 	}
-	body, appendix, ok := strings.Cut(doc.Markdown, "## Appendix: events after the record was frozen")
+	body, appendix, ok := strings.Cut(contentOf(doc, "text/markdown"), "## Appendix: events after the record was frozen")
 	if !ok || strings.Contains(body, "later note") || !strings.Contains(appendix, "later note") {
 		t.Error("the later note is not only in the appendix")
 	}

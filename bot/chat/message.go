@@ -8,7 +8,7 @@ type Message struct {
 	Directory incident.Directory // the people and teams whom the texts mention
 	Thread    string             // ID of the message that this one replies to, or ""
 	Blocks    []Block            // from top to bottom
-	Files     []File             // shared by the message
+	Files     []incident.File    // shared by the message
 	Cut       bool               // the message leaves out a part of a text
 
 	// Notice is the text of a notification. Without it, the first paragraph and
@@ -73,9 +73,6 @@ type Field struct {
 
 // Section is a heading with a text of people.
 type Section struct{ Heading, Text string }
-
-// File is a file that a message shares.
-type File struct{ Name, Title, Content string }
 
 // Icon is the short name of an emoji, such as "bell". Slack, Mattermost, GitHub
 // and Discord use the same names. As an argument of a [Text] it shows the icon

@@ -37,14 +37,13 @@ func (c *Effects) Upload(ctx context.Context, b incident.Brief, e incident.Effec
 	return resultCommand(b, e, incident.Command{Verb: incident.VerbPostmortemShared, Revision: doc.Revision, Item: shared.File}), nil
 }
 
-// sharedPostmortem returns the message that shares the postmortem, as Markdown
-// and as HTML. It contains no text that a person wrote.
+// sharedPostmortem returns the message that shares the files of the postmortem. It
+// contains no text that a person wrote.
 func sharedPostmortem(b incident.Brief, doc incident.Document) Message {
 	m := newEventBuilder(b)
-	name := fmt.Sprintf("%s-postmortem-r%d", strings.ToLower(m.inc.ID.String()), doc.Revision)
-	title := "Postmortem of " + m.inc.ID.String()
-	for _, f := range []File{{name + ".md", title + " (Markdown)", doc.Markdown}, {name + ".html", title + " (HTML)", doc.HTML}} {
+	for _, f := range doc.Files {
 		if f.Content != "" {
+			f.Name = strings.ToLower(f.Name)
 			m.Files = append(m.Files, f)
 		}
 	}

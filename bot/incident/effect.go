@@ -84,12 +84,21 @@ type Brief struct {
 	Mark             string // opaque text that the handler stores in the outside system to find its work again
 }
 
-// Document is a rendered document, redacted for its recipient.
+// Document is a rendered document, redacted for its recipient. Its files have the same
+// content in different formats.
 type Document struct {
 	Revision int
 	Digest   string
-	Markdown string
-	HTML     string
+	Files    []File
+}
+
+// File is a file of a document. Its content is text in every format, because it is
+// redacted.
+type File struct {
+	Name      string // "INC-42-postmortem-r1.md"
+	Title     string // "Postmortem of INC-42 (Markdown)"
+	MediaType string // "text/markdown"
+	Content   string
 }
 
 // Summary is an incident in one line, for lists.

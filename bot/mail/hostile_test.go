@@ -59,7 +59,7 @@ func sendAll(ctx context.Context, m *mail.Mailer, mark string, text func() strin
 	b.Event.Kind, b.Event.Fields = incident.EventReviewScheduled, map[string]string{"when": at.Add(24 * time.Hour).Format(time.RFC3339)}
 	b.Event.Texts = map[string]incident.Text{"text": {Value: "Room " + text(), Commitment: "c"}}
 	b.Incident.Record.Summary = "x" + text()
-	b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Markdown: "m" + text(), HTML: "h" + text()}
+	b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "m" + text()}, {Name: "x.html", MediaType: "text/html", Content: "h" + text()}}}
 	b.Directory.People = slices.Clone(b.Directory.People)
 	for n := range b.Directory.People {
 		b.Directory.People[n].Name += text()

@@ -39,8 +39,8 @@ func (m *Mailer) PageTo(list []string) Handler {
 	}
 }
 
-// Postmortem mails the postmortem to the signed audience, with the document attached
-// as HTML and Markdown. It sends nothing if the audience is the whole company and
+// Postmortem mails the postmortem to the signed audience, with the files of the document
+// attached. It sends nothing if the audience is the whole company and
 // Config.PostmortemTo is empty.
 func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	doc := b.Document
@@ -52,8 +52,7 @@ func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Ef
 		return incident.Command{}, nil // no list is configured, and the channel announces the postmortem
 	}
 	l := m.newOutgoing(b, templates.PostmortemMail(b))
-	name := fmt.Sprintf("%s-postmortem-r%d", b.Incident.ID, doc.Revision)
-	l.files = []file{{name + ".html", "text/html", doc.HTML}, {name + ".md", "text/markdown", doc.Markdown}}
+	l.files = doc.Files
 	return incident.Command{}, m.send(ctx, l, to)
 }
 

@@ -196,7 +196,10 @@ func TestPostmortem(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := brief()
 	b.Mark = "INC-42/17/mail_postmortem"
-	b.Document = &incident.Document{Revision: 2, Markdown: "# Postmortem\n\nÄ line.\n.\nFrom here", HTML: "<!doctype html><p>Ä"}
+	b.Document = &incident.Document{Revision: 2, Files: []incident.File{
+		{Name: "INC-42-postmortem-r2.html", MediaType: "text/html", Content: "<!doctype html><p>Ä"},
+		{Name: "INC-42-postmortem-r2.md", MediaType: "text/markdown", Content: "# Postmortem\n\nÄ line.\n.\nFrom here"},
+	}}
 	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +208,8 @@ func TestPostmortem(t *testing.T) {
 		t.Errorf("got subject %q, recipients %v", msg.Subject, msg.Recipients)
 	}
 	want := []mailbox.Attachment{
-		{Name: "INC-42-postmortem-r2.html", Type: "text/html", Content: []byte(b.Document.HTML)},
-		{Name: "INC-42-postmortem-r2.md", Type: "text/markdown", Content: []byte(b.Document.Markdown)},
+		{Name: "INC-42-postmortem-r2.html", Type: "text/html", Content: []byte(b.Document.Files[0].Content)},
+		{Name: "INC-42-postmortem-r2.md", Type: "text/markdown", Content: []byte(b.Document.Files[1].Content)},
 	}
 	if len(msg.Attachments) != len(want) {
 		t.Fatalf("got attachments %+v", msg.Attachments)
@@ -230,7 +233,7 @@ func TestPostmortem_Audience(t *testing.T) {
 		server, m := relay(t, mailbox.Config{}, nil)
 		b := brief()
 		b.Incident.Record.Audience = audience
-		b.Document = &incident.Document{Revision: 1, Markdown: "x"}
+		b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
 		if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +243,7 @@ func TestPostmortem_Audience(t *testing.T) {
 	}
 	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.PostmortemTo = nil })
 	b := brief()
-	b.Document = &incident.Document{Revision: 1, Markdown: "x"}
+	b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
 	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil || len(server.Messages()) != 0 {
 		t.Errorf("no list configured: got error %v, want no mail and no error", err)
 	}

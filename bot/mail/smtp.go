@@ -26,16 +26,12 @@ type outgoing struct {
 	urgent   bool // a page, which succeeds if it reaches one recipient
 	date     time.Time
 	calendar string // an iCalendar object
-	files    []file
+	files    []incident.File
 
 	automatic  bool     // an automatic reply
 	replyTo    string   // address for replies, or "" for the sender
 	inReplyTo  string   // Message-ID of the mail that this one replies to
 	references []string // the References header, with brackets
-}
-
-type file struct {
-	name, contentType, content string
 }
 
 // smtpTimeout is the maximum duration of one step of a transaction.
@@ -170,9 +166,9 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 		msg.AddAlternativeString("text/calendar; method=REQUEST", l.calendar)
 	}
 	for _, f := range l.files {
-		err := msg.AttachReader(f.name, strings.NewReader(f.content), gomail.WithFileContentType(gomail.ContentType(f.contentType)))
+		err := msg.AttachReader(f.Name, strings.NewReader(f.Content), gomail.WithFileContentType(gomail.ContentType(f.MediaType)))
 		if err != nil {
-			return nil, fmt.Errorf("attach %s: %w", f.name, err)
+			return nil, fmt.Errorf("attach %s: %w", f.Name, err)
 		}
 	}
 	return msg, nil

@@ -245,7 +245,7 @@ func TestLifecycle_OpenToPostmortem(t *testing.T) {
 	fx := newFixture(t, func(o *Options) {
 		upload := o.Handlers[incident.EffectUpload]
 		o.Handlers[incident.EffectUpload] = func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-			files = append(files, b.Document.Markdown)
+			files = append(files, b.Document.Files[0].Content)
 			if _, err := upload(ctx, b, e); err != nil {
 				return incident.Command{}, err
 			}

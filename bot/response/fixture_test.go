@@ -82,7 +82,7 @@ func newFixture(t testingT, change func(*Options)) *fixture {
 	}
 	o := Options{Store: fx.store, Policy: testPolicy, Redact: redactNothing{}, Now: func() time.Time { return fx.now }, Salt: sequentialSalts(),
 		RenderPostmortem: func(p Postmortem) (incident.Document, error) {
-			return incident.Document{Markdown: "# " + p.Incident.Title}, nil
+			return incident.Document{Files: []incident.File{{MediaType: "text/markdown", Content: "# " + p.Incident.Title}}}, nil
 		},
 		Handlers: map[incident.EffectKind]Handler{}}
 	for _, kind := range handledKinds() {
@@ -157,4 +157,14 @@ func (fx *fixture) eventKinds(id incident.ID) []incident.EventKind {
 		out = append(out, e.Kind)
 	}
 	return out
+}
+
+// contentOf returns the content of a document's file with a media type.
+func contentOf(d incident.Document, mediaType string) string {
+	for _, f := range d.Files {
+		if f.MediaType == mediaType {
+			return f.Content
+		}
+	}
+	return ""
 }

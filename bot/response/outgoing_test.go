@@ -271,7 +271,11 @@ func TestOutgoing_DocumentHasNoSeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for format, text := range map[string]string{"Markdown": out.Document.Markdown, "HTML": out.Document.HTML} {
+		if n := len(out.Document.Files); n < 2 {
+			t.Fatalf("got %d files, want at least 2", n)
+		}
+		for _, file := range out.Document.Files {
+			format, text := file.MediaType, file.Content
 			if len(text) < 5000 {
 				t.Fatalf("%s: got %d bytes", format, len(text))
 			}
@@ -291,7 +295,7 @@ func TestOutgoing_RedactsWhatIsAdded(t *testing.T) {
 	fx := newFixture(t, func(o *Options) {
 		o.Redact = redact.New(redact.Options{})
 		o.RenderPostmortem = func(Postmortem) (incident.Document, error) {
-			return incident.Document{Markdown: "by " + added, HTML: "by " + added}, nil
+			return incident.Document{Files: []incident.File{{Title: "by " + added, Content: "by " + added}, {Content: "and by " + added}, {Content: "also by " + added}}}, nil
 		}
 	})
 	b, e, err := fx.outgoing(loadedBrief{postmortem: &Postmortem{}}, incident.Effect{Args: map[string]string{"about": "mail to " + added}})

@@ -86,11 +86,11 @@ func TestPrivileged_OnlyLegalAndSecurityRead(t *testing.T) {
 	seen := map[incident.EffectKind]bool{}
 	for n, b := range p.briefs {
 		seen[p.kinds[n]] = true
-		if text := fmt.Sprintf("%+v %+v", b, b.Document); strings.Contains(text, privilegedText) || b.Document != nil && strings.Contains(b.Document.HTML+b.Document.Markdown, privilegedText) {
+		if text := fmt.Sprintf("%+v %+v", b, b.Document); strings.Contains(text, privilegedText) || b.Document != nil && strings.Contains(contentOf(*b.Document, "text/html")+contentOf(*b.Document, "text/markdown"), privilegedText) {
 			at := strings.Index(text, privilegedText)
 			t.Errorf("%s of %s: got a text for legal and security: …%s…", p.kinds[n], b.Event.Kind, text[max(0, at-200):min(len(text), at+30)])
 		}
-		if b.Document != nil && (b.Withheld < 10 || !strings.Contains(b.Document.Markdown, fmt.Sprintf("%d notes for legal and security were left out.", b.Withheld))) {
+		if b.Document != nil && (b.Withheld < 10 || !strings.Contains(contentOf(*b.Document, "text/markdown"), fmt.Sprintf("%d notes for legal and security were left out.", b.Withheld))) {
 			t.Errorf("%s: the document does not say that %d notes were left out", p.kinds[n], b.Withheld)
 		}
 	}
@@ -118,7 +118,7 @@ func TestPrivileged_OnlyLegalAndSecurityRead(t *testing.T) {
 				t.Errorf("%s: %s: got the texts %v, want %v", person, what, got, may)
 			}
 		}
-		if (view.Withheld == 0) != may || strings.Contains(doc.HTML, privilegedText) && !may {
+		if (view.Withheld == 0) != may || strings.Contains(contentOf(doc, "text/html"), privilegedText) && !may {
 			t.Errorf("%s: got %d withheld", person, view.Withheld)
 		}
 	}
@@ -131,7 +131,7 @@ func TestPrivileged_DocumentForItsReaders(t *testing.T) {
 	found := map[incident.EffectKind]bool{}
 	for n, b := range p.briefs {
 		if b.Document != nil {
-			found[p.kinds[n]] = strings.Contains(b.Document.HTML, privilegedText) && strings.Contains(b.Document.Markdown, privilegedText)
+			found[p.kinds[n]] = strings.Contains(contentOf(*b.Document, "text/html"), privilegedText) && strings.Contains(contentOf(*b.Document, "text/markdown"), privilegedText)
 		}
 	}
 	want := map[incident.EffectKind]bool{incident.EffectMailPostmortem: true, incident.EffectUpload: false, incident.EffectAnnouncePostmortem: false}
@@ -186,12 +186,12 @@ func TestDocument_OutsideIsRenderedFromRedactedValues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := strings.ReplaceAll(outside.Markdown, `\`, ""); strings.Contains(text, needle) || !strings.Contains(text, "ask [email]") {
+		if text := strings.ReplaceAll(contentOf(outside, "text/markdown"), `\`, ""); strings.Contains(text, needle) || !strings.Contains(text, "ask [email]") {
 			t.Errorf("%s: the document for a reader at Slack contains the address, or nothing of the note", person)
 		}
 	}
 	inside, err := fx.Document(t.Context(), local("p1"), p.id, 1, "")
-	if err != nil || !strings.Contains(strings.ReplaceAll(inside.Markdown, `\`, ""), needle) {
+	if err != nil || !strings.Contains(strings.ReplaceAll(contentOf(inside, "text/markdown"), `\`, ""), needle) {
 		t.Errorf("the document for a reader inside is redacted: %v", err)
 	}
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/slack-go/slack"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/incident"
 )
 
 // upload uploads files without sharing them.
-func (s *Slack) upload(ctx context.Context, files []chat.File) ([]slack.File, error) {
+func (s *Slack) upload(ctx context.Context, files []incident.File) ([]slack.File, error) {
 	var done []slack.FileSummary
 	for _, f := range files {
 		place, err := s.client.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{FileName: f.Name, FileSize: len(f.Content)})

@@ -106,7 +106,8 @@ func TestUpload_SharesOnceAfterFault(t *testing.T) {
 	for _, method := range []string{"files.getUploadURLExternal", "upload_url", "files.completeUploadExternal", "files.info", "chat.postMessage"} {
 		eachFault(t, method, func(f *outboundTest) {
 			b := f.openChannel()
-			b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Markdown: "# INC-42", HTML: "<h1>INC-42</h1>"}
+			b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Files: []incident.File{
+				{Name: "INC-42-postmortem-r1.md", MediaType: "text/markdown", Content: "# INC-42"}, {Name: "INC-42-postmortem-r1.html", MediaType: "text/html", Content: "<h1>INC-42</h1>"}}}
 			cmd := f.failThenRetry(f.effects.Upload, b)
 			posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
 			if len(posted) != 1 || len(posted[0].Files) != 2 {

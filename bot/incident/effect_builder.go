@@ -15,16 +15,16 @@ type effectFunc func(effectBuilder) []Effect
 
 // effectBuilder builds the effects of one event.
 type effectBuilder struct {
-	inc    Incident // after the whole command
-	origin Incident // see [Event.Origin]
-	event  Event
-	env    Env
+	inc       Incident // after the whole command
+	takenFrom Incident // see [Event.TakenFrom]
+	event     Event
+	env       Env
 }
 
 // Effects returns the work that follows from the event. inc is the incident after
-// the whole command, and origin the incident of [Event.Origin], if there is one.
-func (e Event) Effects(inc, origin Incident, env Env) []Effect {
-	c := effectBuilder{inc: inc, origin: origin, event: e, env: env}
+// the whole command, and takenFrom the incident of [Event.TakenFrom], if there is one.
+func (e Event) Effects(inc, takenFrom Incident, env Env) []Effect {
+	c := effectBuilder{inc: inc, takenFrom: takenFrom, event: e, env: env}
 	var out []Effect
 	for _, build := range eventSpecs[e.Kind].effects {
 		out = append(out, build(c)...)

@@ -91,21 +91,21 @@ var endingEvents = eventTable{
 }
 
 func (i *Incident) applyMergedFrom(e Event) {
-	if id := e.Origin(); id != 0 {
+	if id := e.TakenFrom(); id != 0 {
 		i.MergedFrom = append(i.MergedFrom, id)
 	}
 	i.takeAlerts(e)
 }
 
 func (i *Incident) applySplitFrom(e Event) {
-	if id := e.Origin(); id != 0 {
+	if id := e.TakenFrom(); id != 0 {
 		i.SplitFrom = id
 	}
 	i.takeAlerts(e)
 }
 
-// Origin returns the incident that a merge or split took alerts from, or 0.
-func (e Event) Origin() ID {
+// TakenFrom returns the incident that a merge or split took alerts from, or 0.
+func (e Event) TakenFrom() ID {
 	if e.Kind != EventMergedFrom && e.Kind != EventSplitFrom {
 		return 0
 	}
@@ -155,4 +155,4 @@ func (i *Incident) inherit(e Event) {
 
 // inviteMerged invites the participants of the other incident of a merge or
 // split.
-func inviteMerged(c effectBuilder) []Effect { return c.invite(c.participants(c.origin)) }
+func inviteMerged(c effectBuilder) []Effect { return c.invite(c.participants(c.takenFrom)) }

@@ -196,11 +196,11 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 		dr.erase = append(dr.erase, sealed.ErasedTexts()...)
 	}
 	for _, e := range result.Events {
-		var origin incident.Incident
-		if from := s.drafts[e.Origin()]; from != nil {
-			origin = from.inc
+		var takenFrom incident.Incident
+		if from := s.drafts[e.TakenFrom()]; from != nil {
+			takenFrom = from.inc
 		}
-		dr.effects = append(dr.effects, e.Effects(dr.inc, origin, incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy})...)
+		dr.effects = append(dr.effects, e.Effects(dr.inc, takenFrom, incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy})...)
 	}
 	result.Incident = dr.inc
 	return result

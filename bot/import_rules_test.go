@@ -17,39 +17,39 @@ import (
 // layer first. It is exact: TestImportRules fails on a missing and on an unused arrow.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {},
 
-	"playbooks":   {"bot/expression", "bot/incident"},
-	"templates":   {"bot/incident"},
-	"bot/detect":  {},
-	"bot/command": {"bot/incident"},
+	"playbooks":   {"bot/expression", "bot/incident", "bot/text"},
+	"templates":   {"bot/incident", "bot/text"},
+	"bot/detect":  {"bot/text"},
+	"bot/command": {"bot/incident", "bot/text"},
 	"bot/chat":    {"bot/incident", "bot/command", "templates"},
 
-	"bot/intake":            {"bot/incident", "bot/bounds"},
+	"bot/intake":            {"bot/incident", "bot/bounds", "bot/text"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
-	"bot/response":          {"bot/expression", "bot/incident", "playbooks"},
+	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/text"},
 
-	"store":            {"bot/incident", "bot/response", "bot/intake"},
-	"bot/sentry":       {"bot/incident", "bot/secret"},
-	"bot/pagerduty":    {"bot/incident", "bot/secret", "bot/outbound"},
-	"bot/alertmanager": {"bot/incident", "bot/secret"},
-	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret"},
-	"bot/hackerone":    {"bot/incident", "bot/secret"},
-	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds"},
+	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/text"},
+	"bot/sentry":       {"bot/incident", "bot/secret", "bot/text"},
+	"bot/pagerduty":    {"bot/incident", "bot/secret", "bot/outbound", "bot/text"},
+	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/text"},
+	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret", "bot/text"},
+	"bot/hackerone":    {"bot/incident", "bot/secret", "bot/text"},
+	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds", "bot/text"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
 	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound"},
 	"bot/trail":        {"bot/incident", "bot/outbound"},
-	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
+	"bot/mail":         {"bot/incident", "templates", "bot/secret", "bot/text"},
 	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
-	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "store"},
+	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "store", "bot/text"},
 	"bot/telemetry": {"bot/incident", "bot/intake", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal"},
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
 		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/control", "bot/telemetry"},
-	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal"},
+	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/text"},
 }
 
 // libraryOwners lists the only packages that import a library, exactly.
@@ -67,7 +67,7 @@ var libraryOwners = map[string][]string{
 }
 
 // standardOnly lists the packages that may import only the standard library.
-var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds", "bot/chat"}
+var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds", "bot/text", "bot/chat"}
 
 // importUse records which entries of the tables a file needed.
 type importUse struct {

@@ -1,14 +1,13 @@
 package playbooks
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Version is the supported version of the format.
@@ -65,8 +64,7 @@ func (p *Playbook) Teams() []incident.Department {
 }
 
 func sourceDigest(src []byte) string {
-	sum := sha256.Sum256(src)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return text.Digest(src)
 }
 
 // ParseError is one error in a file. Line and Column count from 1, Column in

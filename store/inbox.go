@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -20,6 +18,7 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
+	"tocsin/bot/text"
 )
 
 // kindDrain is the kind of job that decodes the inbox rows in a range of ids.
@@ -71,8 +70,7 @@ func newSealedDelivery(d intake.Delivery) sealedDelivery {
 }
 
 func bodyHash(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
+	return text.SHA256(body)
 }
 
 // sha256 returns the stored SHA-256, or computes it for old rows.

@@ -9,38 +9,13 @@ import (
 	"unicode"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
-// cleanText removes control characters and changes of the writing direction, which
-// could deceive a reader. It normalises line breaks to \n and tabs to spaces.
-func cleanText(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\r\n", "\n")
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return r
-		case r == '\r', r == '\u2028', r == '\u2029', r == '\u0085', r == '\v', r == '\f':
-			return '\n'
-		case r == '\t':
-			return ' '
-		case unicode.Is(unicode.Cc, r), r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069', r == '\u200e', r == '\u200f', r == '\ufeff':
-			return -1
-		}
-		return r
-	}, s)
-}
-
-// oneLine returns s cleaned, with each run of white space replaced by one space.
-func oneLine(s string) string { return strings.Join(strings.Fields(cleanText(s)), " ") }
-
-// clip shortens s to at most limit runes. A shortened text ends with an ellipsis.
-func clip(s string, limit int) string {
-	r := []rune(s)
-	if len(r) <= limit {
-		return s
-	}
-	return strings.TrimRight(string(r[:limit-1]), " ") + "…"
-}
+// Short names of the functions of package text, which most lines of a document need.
+func cleanText(s string) string       { return text.Clean(s) }
+func oneLine(s string) string         { return text.Line(s) }
+func clip(s string, limit int) string { return text.Truncate(s, limit) }
 
 // humanize replaces underscores with spaces, as in "in review".
 func humanize[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }

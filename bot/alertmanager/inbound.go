@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/text"
 )
 
 // errNoSecret is a configuration error. The edge answers it with a 5xx status,
@@ -65,22 +65,22 @@ func (s *Source) checkCredentials(h http.Header) (genuine, configured bool) {
 // message holds the fields of the body that Tocsin reads. Unknown keys are
 // ignored.
 type message struct {
-	Version     text      `json:"version"`
-	GroupKey    text      `json:"groupKey"`
-	Truncated   text      `json:"truncatedAlerts"`
-	Receiver    text      `json:"receiver"`
-	ExternalURL text      `json:"externalURL"`
+	Version     scalar    `json:"version"`
+	GroupKey    scalar    `json:"groupKey"`
+	Truncated   scalar    `json:"truncatedAlerts"`
+	Receiver    scalar    `json:"receiver"`
+	ExternalURL scalar    `json:"externalURL"`
 	Alerts      alertList `json:"alerts"`
 }
 
 type alertItem struct {
-	Status       text            `json:"status"`
-	Labels       map[string]text `json:"labels"`
-	Annotations  map[string]text `json:"annotations"`
-	StartsAt     text            `json:"startsAt"`
-	EndsAt       text            `json:"endsAt"`
-	GeneratorURL text            `json:"generatorURL"`
-	Fingerprint  text            `json:"fingerprint"`
+	Status       scalar            `json:"status"`
+	Labels       map[string]scalar `json:"labels"`
+	Annotations  map[string]scalar `json:"annotations"`
+	StartsAt     scalar            `json:"startsAt"`
+	EndsAt       scalar            `json:"endsAt"`
+	GeneratorURL scalar            `json:"generatorURL"`
+	Fingerprint  scalar            `json:"fingerprint"`
 }
 
 // parse decodes a body. The error describes a body that is not a version 4
@@ -97,14 +97,14 @@ func parse(body []byte) (*message, error) {
 	case m.Version == "" && m.GroupKey == "" && len(m.Alerts.items) == 0:
 		return nil, errors.New("custom payload templates are not supported: version, groupKey and alerts are missing")
 	case m.Version != "4":
-		return nil, fmt.Errorf("version is %q, want 4", clip(string(m.Version)))
+		return nil, fmt.Errorf("version is %q, want 4", text.Truncate(string(m.Version), 40))
 	case m.GroupKey == "":
 		return nil, errors.New("groupKey is missing")
 	}
 	for n, a := range m.Alerts.items {
 		switch {
 		case a.Status != "firing" && a.Status != "resolved":
-			return nil, fmt.Errorf("alerts[%d].status is %q, want firing or resolved", n, clip(string(a.Status)))
+			return nil, fmt.Errorf("alerts[%d].status is %q, want firing or resolved", n, text.Truncate(string(a.Status), 40))
 		case a.Fingerprint == "" && len(a.Labels) == 0:
 			return nil, fmt.Errorf("alerts[%d] has neither a fingerprint nor labels", n)
 		}
@@ -143,7 +143,7 @@ func (a *alertItem) firingID() string {
 		id = digest(pairs...)[:16]
 	}
 	start := string(a.StartsAt)
-	if at := instant(a.StartsAt); !at.IsZero() { // two Alertmanagers may use different time zones
+	if at := text.Time(a.StartsAt); !at.IsZero() { // two Alertmanagers may use different time zones
 		start = at.Format(time.RFC3339Nano)
 	}
 	return id + " " + start
@@ -197,11 +197,11 @@ func (m *message) alert(a alertItem) *incident.Alert {
 		Source: sourceName, Kind: "alertmanager.alert", Level: level(a.label("severity")),
 		Title: a.title(), Detail: m.detail(a),
 		Fingerprint: sourceName + ":" + a.firingID(), Correlation: m.correlation(),
-		EventID: string(a.Fingerprint), At: instant(a.StartsAt), URL: webURL(a.GeneratorURL, m.ExternalURL),
+		EventID: string(a.Fingerprint), At: text.Time(a.StartsAt), URL: text.WebURL(a.GeneratorURL, m.ExternalURL),
 		Project:     string(a.label("service", "job", "namespace")),
 		Environment: string(a.label("environment", "env", "cluster")),
 		Region:      string(a.label("region")), Account: string(a.label("account", "account_id")),
-		Tags: tags, Rule: string(a.Labels["alertname"]), Ongoing: !instant(a.StartsAt).IsZero(),
+		Tags: tags, Rule: string(a.Labels["alertname"]), Ongoing: !text.Time(a.StartsAt).IsZero(),
 	}
 }
 
@@ -215,7 +215,7 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 		if n < maxResolvedNotes {
 			titles = append(titles, a.titleWithInstance())
 		}
-		if end := instant(a.EndsAt); end.After(at) {
+		if end := text.Time(a.EndsAt); end.After(at) {
 			at = end
 		}
 	}
@@ -233,7 +233,7 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 	}
 }
 
-func (a *alertItem) label(names ...string) text {
+func (a *alertItem) label(names ...string) scalar {
 	for _, n := range names {
 		if v := a.Labels[n]; v != "" {
 			return v
@@ -292,7 +292,7 @@ func (m *message) detail(a alertItem) string {
 
 // level converts the severity label. Its values are free text, so an unknown
 // value becomes medium for a responder to review.
-func level(severity text) incident.Level {
+func level(severity scalar) incident.Level {
 	switch strings.ToLower(string(severity)) {
 	case "critical", "page", "fatal", "emergency", "disaster", "p1", "sev1":
 		return incident.LevelCritical
@@ -316,50 +316,23 @@ func digest(ss ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// instant parses an RFC 3339 time in UTC. It returns the zero time for an invalid
-// one. Alertmanager writes an unset time as Go's zero time.
-func instant(s text) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, string(s))
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
+// scalar decodes a JSON string, number or boolean. It decodes null as "".
+type scalar string
 
-// webURL returns the first candidate that is an absolute http or https URL, or "".
-func webURL(candidates ...text) string {
-	for _, c := range candidates {
-		if u, err := url.Parse(string(c)); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
-			return string(c)
-		}
-	}
-	return ""
-}
-
-func clip(s string) string {
-	if len(s) > 40 {
-		return strings.ToValidUTF8(s[:40], "") + "…"
-	}
-	return s
-}
-
-// text decodes a JSON string, number or boolean. It decodes null as "".
-type text string
-
-func (t *text) UnmarshalJSON(b []byte) error {
+func (t *scalar) UnmarshalJSON(b []byte) error {
 	switch b[0] {
 	case '"':
 		var s string
 		if err := json.Unmarshal(b, &s); err != nil {
 			return err
 		}
-		*t = text(s)
+		*t = scalar(s)
 	case 'n':
 		*t = ""
 	case '{', '[':
-		return fmt.Errorf("want a string, got a list or an object: %s", clip(string(b)))
+		return fmt.Errorf("want a string, got a list or an object: %s", text.Truncate(string(b), 40))
 	default:
-		*t = text(b)
+		*t = scalar(b)
 	}
 	return nil
 }

@@ -2,13 +2,13 @@ package alertmanager
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // maxAlerts is the maximum number of alerts that are read of one delivery. The others
@@ -55,13 +55,13 @@ func (l *alertList) UnmarshalJSON(b []byte) error {
 		l.items = append(l.items, a)
 	}
 	if d.More() {
-		l.digest = fmt.Sprintf("%x", sha256.Sum256(b[d.InputOffset():]))
+		l.digest = text.SHA256(b[d.InputOffset():])
 	}
 	for d.More() {
 		var a struct {
-			Status text `json:"status"`
+			Status scalar `json:"status"`
 			Labels struct {
-				Severity text `json:"severity"`
+				Severity scalar `json:"severity"`
 			} `json:"labels"`
 		}
 		if err := d.Decode(&a); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
@@ -92,6 +92,6 @@ func (m *message) unreadAlert() *incident.Alert {
 		Source: sourceName, Kind: "alertmanager.unread", Level: m.Alerts.level,
 		Title:       fmt.Sprintf("%d more alerts of one Alertmanager delivery were not read", m.Alerts.unread),
 		Detail:      fmt.Sprintf("Tocsin reads %d alerts of one delivery. See Alertmanager for the others. Set max_alerts or group by more labels.", maxAlerts),
-		Fingerprint: sourceName + ":unread:" + digest(string(m.GroupKey))[:32], Correlation: m.correlation(), URL: webURL(m.ExternalURL),
+		Fingerprint: sourceName + ":unread:" + digest(string(m.GroupKey))[:32], Correlation: m.correlation(), URL: text.WebURL(m.ExternalURL),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // scanner splits a text into words. A quoted phrase is one word, also in typographic
@@ -192,10 +193,5 @@ func unknownWord(newError func(field, format string, args ...any) *incident.Erro
 	return newError(field, list, truncate(got), strings.Join(known, ", "))
 }
 
-// truncate shortens a quotation for an error message to 60 runes.
-func truncate(s string) string {
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:60]) + "…"
-	}
-	return s
-}
+// truncate shortens a quotation for an error message.
+func truncate(s string) string { return text.Truncate(s, 60) }

@@ -3,8 +3,6 @@ package control
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +13,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
+	"tocsin/bot/text"
 	"tocsin/store"
 )
 
@@ -35,8 +34,7 @@ type Recorded struct {
 // Check returns an error if the body does not have the recorded hash. It accepts
 // a delivery without a hash.
 func (r Recorded) Check() error {
-	sum := sha256.Sum256(r.Body)
-	if got := hex.EncodeToString(sum[:]); r.SHA256 != "" && r.SHA256 != got {
+	if got := text.SHA256(r.Body); r.SHA256 != "" && r.SHA256 != got {
 		return fmt.Errorf("the body of %s delivery %s was changed after it was recorded: its SHA-256 is %s, not %s", r.Source, r.ID, got, r.SHA256)
 	}
 	return nil
@@ -138,7 +136,7 @@ func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list
 			d := intake.Delivery{Source: r.Source, ID: r.ID, Header: map[string]string{}, Body: r.Body, Sender: r.Sender, Verified: "replayed by " + who.String()}
 			maps.Copy(d.Header, r.Header)
 			if d.ID == "" {
-				d.ID = "sha256:" + sha256Hex(r.Body)
+				d.ID = text.Digest(r.Body)
 			}
 			d.Header[incident.HeaderRecorded] = "yes"
 			delete(d.Header, incident.HeaderDrill) // the recorded delivery may be part of a drill
@@ -160,11 +158,6 @@ func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list
 		}
 	}
 	return done, errors.Join(errs...)
-}
-
-func sha256Hex(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
 }
 
 // NewRecorded returns a stored delivery for a file. row is its id in the inbox and hash

@@ -1,11 +1,11 @@
 package detect
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
+
+	"tocsin/bot/text"
 )
 
 // Correlation is the part of a [Rule] that counts the hits of other rules.
@@ -140,8 +140,7 @@ func (o *Observation) setDigests(values []string) {
 }
 
 func digest(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:16])
+	return text.SHA256(s)[:32]
 }
 
 // fieldFor returns the field of the rule's events that an alias stands for, or

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tocsin/bot/text"
 )
 
 // RuleTrace explains how a rule evaluated to true or false for a record.
@@ -98,12 +100,12 @@ func (it *item) expected() string {
 		return "the field " + it.ref.path
 	}
 	quoted := make([]string, 0, maxExpected+1)
-	for n, text := range it.source {
+	for n, value := range it.source {
 		if n == maxExpected {
 			quoted = append(quoted, strconv.Itoa(len(it.source)-n)+" more")
 			break
 		}
-		quoted = append(quoted, strconv.Quote(truncate(text)))
+		quoted = append(quoted, strconv.Quote(text.Truncate(value, maxValueText)))
 	}
 	join := " or "
 	if it.all {
@@ -115,15 +117,8 @@ func (it *item) expected() string {
 const (
 	maxExpected  = 8   // listed values of a rule
 	maxActual    = 4   // listed values of a record
-	maxValueText = 200 // bytes of a listed value
+	maxValueText = 200 // characters of a listed value
 )
-
-func truncate(s string) string {
-	if len(s) <= maxValueText {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxValueText], "") + "…"
-}
 
 // actual describes the values at a path.
 func (r *Record) actual(path string) string {
@@ -132,8 +127,8 @@ func (r *Record) actual(path string) string {
 	}
 	var found []string
 	r = r.recordFor(path)
-	r.eachText(r.root, path, func(text []byte) bool {
-		found = append(found, strconv.Quote(truncate(string(text))))
+	r.eachText(r.root, path, func(value []byte) bool {
+		found = append(found, strconv.Quote(text.Truncate(string(value), maxValueText)))
 		return len(found) == maxActual
 	})
 	switch _, there := r.firstNode(r.root, path); {

@@ -3,12 +3,12 @@ package detect
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
+
+	"tocsin/bot/text"
 )
 
 // file is a rule file with its unmodified text.
@@ -44,8 +44,7 @@ func (l *loader) encodeSource() []byte {
 // Digest returns a SHA-256 digest of the rules in the form "sha256:…". It covers
 // the files, the rules that are on, their levels and the placeholder values.
 func (rs *Ruleset) Digest() string {
-	sum := sha256.Sum256(rs.source)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return text.Digest(rs.source)
 }
 
 // Source returns the input of the ruleset, compressed. [Restore] compiles the

@@ -3,14 +3,12 @@ package generic
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +17,7 @@ import (
 	"tocsin/bot/expression"
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/text"
 )
 
 // dedupWindow is how long an identical body without a delivery ID counts as a
@@ -43,8 +42,7 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, now time.
 	if id := s.deliveryHeader(h); id != "" && len(s.cfg.HMAC.Secrets) == 0 {
 		return id, nil
 	}
-	sum := sha256.Sum256(body)
-	return fmt.Sprintf("%x@%d", sum, now.Truncate(dedupWindow).Unix()), nil
+	return fmt.Sprintf("%s@%d", text.SHA256(body), now.Truncate(dedupWindow).Unix()), nil
 }
 
 // deliveryHeader returns the value of Config.DeliveryHeader, or "".
@@ -69,10 +67,10 @@ func (s *Source) verifyToken(h http.Header, _ []byte) error {
 
 func (s *Source) verifySignature(h http.Header, body []byte) error {
 	c := s.cfg.HMAC
-	text, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(c.Header)), c.Prefix)
-	got, err := hex.DecodeString(text)
+	encoded, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(c.Header)), c.Prefix)
+	got, err := hex.DecodeString(encoded)
 	if err != nil {
-		got, err = base64.StdEncoding.DecodeString(text)
+		got, err = base64.StdEncoding.DecodeString(encoded)
 	}
 	genuine, configured := secret.VerifyAny(c.Secrets, body, got)
 	switch {
@@ -235,8 +233,8 @@ func (s *Source) signal(r *evaluation) (incident.Signal, bool) {
 		}
 	}
 	a.Level = r.level(r.text("level", s.texts["level"]))
-	a.At = instant(r.text("at", s.texts["at"]))
-	a.URL = webURL(a.URL)
+	a.At = text.Timestamp(r.text("at", s.texts["at"]))
+	a.URL = text.WebURL(a.URL)
 	s.fillDefaults(a)
 	if r.run("resolved", s.resolved) == true {
 		return s.resolvedNote(a), true
@@ -287,32 +285,9 @@ func (r *evaluation) level(word string) incident.Level {
 		return incident.LevelInformational
 	case "", "medium", "moderate", "warning", "warn", "p3", "sev3":
 	default:
-		if cut := []rune(word); len(cut) > 40 {
-			word = string(cut[:40]) + "…"
-		}
-		r.failed = append(r.failed, fmt.Sprintf("mapping.level: unknown level %q, treated as medium. Use critical, high, medium, low or informational", word))
+		r.failed = append(r.failed, fmt.Sprintf("mapping.level: unknown level %q, treated as medium. Use critical, high, medium, low or informational", text.Truncate(word, 40)))
 	}
 	return incident.LevelMedium
-}
-
-// instant parses an RFC 3339 time or seconds since 1970. It returns the zero time
-// for any other text.
-func instant(s string) time.Time {
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return t.UTC()
-	}
-	if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e11 {
-		return time.UnixMicro(int64(f * 1e6)).UTC()
-	}
-	return time.Time{}
-}
-
-// webURL returns s if it is an absolute http or https URL, or "".
-func webURL(s string) string {
-	if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return ""
-	}
-	return s
 }
 
 // jsonType returns the JSON type of an expression's result.

@@ -13,6 +13,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/text"
 )
 
 // SignsTimes returns true because the signature covers the whole body.
@@ -43,12 +44,12 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Ti
 type payload struct {
 	Data struct {
 		Activity struct {
-			Type       text `json:"type"`
-			ID         text `json:"id"`
+			Type       text.Flex `json:"type"`
+			ID         text.Flex `json:"id"`
 			Attributes struct {
-				Internal  text `json:"internal"`
-				Message   text `json:"message"`
-				CreatedAt text `json:"created_at"`
+				Internal  text.Flex `json:"internal"`
+				Message   text.Flex `json:"message"`
+				CreatedAt text.Flex `json:"created_at"`
 			} `json:"attributes"`
 			Relationships struct {
 				Actor relationship `json:"actor"`
@@ -59,12 +60,12 @@ type payload struct {
 }
 
 type report struct {
-	ID         text `json:"id"`
+	ID         text.Flex `json:"id"`
 	Attributes struct {
-		Title       text `json:"title"`
-		State       text `json:"state"`
-		CreatedAt   text `json:"created_at"`
-		Information text `json:"vulnerability_information"`
+		Title       text.Flex `json:"title"`
+		State       text.Flex `json:"state"`
+		CreatedAt   text.Flex `json:"created_at"`
+		Information text.Flex `json:"vulnerability_information"`
 	} `json:"attributes"`
 	Relationships struct {
 		Reporter relationship `json:"reporter"`
@@ -79,12 +80,12 @@ type report struct {
 type relationship struct {
 	Data struct {
 		Attributes struct {
-			Username text `json:"username"`
-			Handle   text `json:"handle"`
-			Rating   text `json:"rating"`
-			Score    text `json:"score"`
-			Name     text `json:"name"`
-			Asset    text `json:"asset_identifier"`
+			Username text.Flex `json:"username"`
+			Handle   text.Flex `json:"handle"`
+			Rating   text.Flex `json:"rating"`
+			Score    text.Flex `json:"score"`
+			Name     text.Flex `json:"name"`
+			Asset    text.Flex `json:"asset_identifier"`
 		} `json:"attributes"`
 	} `json:"data"`
 }
@@ -131,10 +132,10 @@ func (r *report) alert() *incident.Alert {
 	return &incident.Alert{
 		Source: "report", Kind: "report.hackerone", Level: level(severity.Rating),
 		Title: cmp.Or(strings.TrimSpace(string(r.Attributes.Title)), "HackerOne report "+string(r.ID)),
-		Detail: lines(field("Report", "HackerOne "+r.ID), field("Reporter", rel.Reporter.Data.Attributes.Username),
-			field("Severity", rating), field("Weakness", rel.Weakness.Data.Attributes.Name),
-			field("Asset", rel.Asset.Data.Attributes.Asset), r.Attributes.Information),
-		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: instant(r.Attributes.CreatedAt), URL: link,
+		Detail: text.Lines(text.Field("Report", "HackerOne "+r.ID), text.Field("Reporter", rel.Reporter.Data.Attributes.Username),
+			text.Field("Severity", rating), text.Field("Weakness", rel.Weakness.Data.Attributes.Name),
+			text.Field("Asset", rel.Asset.Data.Attributes.Asset), r.Attributes.Information),
+		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: text.Time(r.Attributes.CreatedAt), URL: link,
 		Project: string(rel.Program.Data.Attributes.Handle),
 		// Reply stays nil because HackerOne acknowledges the report itself.
 		Report: &incident.VulnReport{DuplicateKeys: incident.DuplicateKeys(string(rel.Reporter.Data.Attributes.Username), string(r.Attributes.Title),
@@ -145,20 +146,20 @@ func (r *report) alert() *incident.Alert {
 // note returns a note about an event of a report, with the actor and the message.
 func (p *payload) note(event string) incident.Signal {
 	a := p.Data.Activity
-	text := strings.TrimPrefix(event, "report_")
-	if text == "" {
-		text = strings.TrimPrefix(strings.TrimPrefix(string(a.Type), "activity-"), "bug-")
+	note := strings.TrimPrefix(event, "report_")
+	if note == "" {
+		note = strings.TrimPrefix(strings.TrimPrefix(string(a.Type), "activity-"), "bug-")
 	}
-	text = strings.NewReplacer("_", " ", "-", " ").Replace(text)
+	note = strings.NewReplacer("_", " ", "-", " ").Replace(note)
 	if actor := a.Relationships.Actor.Data.Attributes.Username; actor != "" {
-		text += " by " + string(actor)
+		note += " by " + string(actor)
 	}
 	if a.Attributes.Message != "" {
-		text += ": " + string(a.Attributes.Message)
+		note += ": " + string(a.Attributes.Message)
 	}
 	c := &incident.Command{
 		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "hackerone webhook",
-		Via: incident.ViaSource, HappenedAt: instant(a.Attributes.CreatedAt), Text: "HackerOne: " + text,
+		Via: incident.ViaSource, HappenedAt: text.Time(a.Attributes.CreatedAt), Text: "HackerOne: " + note,
 	}
 	if a.ID != "" {
 		c.Key = sourceName + ":activity:" + string(a.ID)
@@ -166,7 +167,7 @@ func (p *payload) note(event string) incident.Signal {
 	return incident.Signal{Command: c, Subject: incident.IncidentRef{Correlation: p.Data.Report.key()}}
 }
 
-func level(rating text) incident.Level {
+func level(rating text.Flex) incident.Level {
 	switch strings.ToLower(string(rating)) {
 	case "critical":
 		return incident.LevelCritical
@@ -177,31 +178,3 @@ func level(rating text) incident.Level {
 	}
 	return incident.LevelLow
 }
-
-func field(label string, v text) text {
-	if v == "" {
-		return ""
-	}
-	return text(label) + ": " + v
-}
-
-func lines(ts ...text) string {
-	var out []string
-	for _, t := range ts {
-		if t != "" {
-			out = append(out, string(t))
-		}
-	}
-	return strings.Join(out, "\n")
-}
-
-func instant(s text) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, string(s))
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-// text decodes a JSON string, number or boolean.
-type text = incident.FlexString

@@ -13,6 +13,7 @@ import (
 
 	"tocsin/bot/bounds"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Bounds of decoded texts. A sender may write texts of any size, with characters
@@ -201,7 +202,7 @@ func cleanTags(tags map[string]string) map[string]string {
 // hashed instead of cut, and keys that differ only at the end stay different.
 func boundedKey(s string) string {
 	if len(s) > maxLine {
-		return sha256ID([]byte(s))
+		return text.Digest(s)
 	}
 	return oneLine(s)
 }
@@ -224,19 +225,5 @@ func cleanText(s string, n int) string {
 		}
 		return r
 	}, s)
-	return truncate(s, n)
-}
-
-// truncate cuts s after n runes and then appends an ellipsis.
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	count := 0
-	for i := range s {
-		if count++; count > n {
-			return s[:i] + "…"
-		}
-	}
-	return s
+	return text.Truncate(s, n)
 }

@@ -2,8 +2,6 @@ package intake
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,10 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // pathPrefix precedes the name of the source in a webhook's path.
@@ -30,10 +27,6 @@ const (
 	// PagerDuty hang up after 5 s. If the commit finishes after the reply, the
 	// sender's retry is recognised as a duplicate.
 	responseTimeout = 4 * time.Second
-
-	// maxID is the maximum length of a delivery ID in bytes. A longer ID is
-	// replaced by its hash.
-	maxID = 200
 )
 
 // Options configure an [Edge]. Store, Desk and Sources are required.
@@ -167,10 +160,10 @@ func (e *Edge) handle(ep *endpoint, w http.ResponseWriter, r *http.Request) repl
 	case ep.limits.Off:
 		return reply{outcome: Disabled, status: http.StatusNotFound, code: "disabled", message: "the source " + ep.Name() + " is disabled. Enable it in the configuration of Tocsin"}
 	case r.Method != http.MethodPost:
-		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + truncate(r.Method, 20) + " is not allowed. Use POST"}
+		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + text.Truncate(r.Method, 20) + " is not allowed. Use POST"}
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(encoding, "?"), 20) + "). Send it uncompressed"}
+		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + text.Truncate(strings.ToValidUTF8(encoding, "?"), 20) + "). Send it uncompressed"}
 	}
 	now, from := e.clock(), e.admission.Sender(r)
 	if !isAllowed(ep.limits.Networks, from) {
@@ -264,22 +257,13 @@ func (e *Edge) verify(ep *endpoint, r *http.Request, v *Delivery, b *body) *repl
 	return nil
 }
 
-// deliveryID returns an ID that every database can store: short and printable.
-// A long or unprintable ID is hashed. Without an ID, the hash of the body is used.
+// deliveryID returns an ID that every database can store. Without an ID, the hash of the
+// body is used.
 func deliveryID(id string, body []byte) string {
-	unprintable := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
-	switch {
-	case id == "":
-		return sha256ID(body)
-	case len(id) > maxID || strings.ContainsFunc(id, unprintable):
-		return sha256ID([]byte(id))
+	if id == "" {
+		return text.Digest(body)
 	}
-	return id
-}
-
-func sha256ID(b []byte) string {
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return text.ID(id)
 }
 
 func selectHeaders(h http.Header, names []string) map[string]string {

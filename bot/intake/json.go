@@ -88,7 +88,7 @@ func describeSyntaxError(err error) error {
 }
 
 // maxPositionText is the maximum length of a JSON pointer in a message, in runes.
-const maxPositionText = 200
+const maxPositionText = 201
 
 // position describes a place in a body, with a leading space.
 func position(pointer jsontext.Pointer, offset int64) string {

@@ -15,6 +15,7 @@ import (
 	ics "github.com/arran4/golang-ical"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 	"tocsin/templates"
 )
 
@@ -80,7 +81,7 @@ func (m *Mailer) Invitation(ctx context.Context, b incident.Brief, _ incident.Ef
 func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
 	start, summary := b.Incident.Review.At.UTC(), "Postmortem review of "+b.Incident.ID.String()
 	if !b.Incident.Restricted && b.Incident.Title != "" { // colleagues can often read each other's calendars
-		summary += ": " + flat(b.Incident.Title)
+		summary += ": " + text.Line(b.Incident.Title)
 	}
 	cal := ics.NewCalendarFor("tocsin")
 	cal.SetMethod(ics.MethodRequest)
@@ -105,7 +106,7 @@ func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
 
 // calendarParam returns s as the value of a calendar parameter. The format has no
 // escape for a quotation mark, so calendarParam replaces it.
-func calendarParam(s string) string { return strings.ReplaceAll(flat(s), `"`, "'") }
+func calendarParam(s string) string { return strings.ReplaceAll(text.Line(s), `"`, "'") }
 
 func (m *Mailer) newOutgoing(b incident.Brief, msg templates.Message) outgoing {
 	return outgoing{Message: msg, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, date: m.messageTime(b)}
@@ -171,7 +172,7 @@ func (m *Mailer) addressesOf(d incident.Directory, people ...incident.PersonID) 
 		if p, ok := d.Person(id); ok {
 			if a := p.IDAt(incident.ProviderMail); a != "" {
 				list = append(list, (&mail.Address{Address: a}).String())
-				names[a] = flat(p.Name)
+				names[a] = text.Line(p.Name)
 			}
 		}
 	}

@@ -2,18 +2,16 @@ package mail
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/mail"
 	"strings"
 	"time"
-	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 	"tocsin/templates"
 )
 
@@ -124,7 +122,7 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 	msg := gomail.NewMsg()
 	msg.FromMailAddress(m.from)
 	msg.ToMailAddress(to...)
-	msg.Subject(flat(l.Subject))
+	msg.Subject(text.Line(l.Subject))
 	msg.SetMessageIDWithValue(l.id)
 	if l.incident != 0 {
 		// Mail clients show all mail about one incident as one thread.
@@ -143,10 +141,10 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 	}
 	msg.SetGenHeader("Auto-Submitted", submitted)
 	if l.inReplyTo != "" {
-		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+flat(l.inReplyTo)+">")
+		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+text.Line(l.inReplyTo)+">")
 	}
 	if len(l.references) > 0 {
-		msg.SetGenHeader(gomail.HeaderReferences, flat(strings.Join(l.references, " ")))
+		msg.SetGenHeader(gomail.HeaderReferences, text.Line(strings.Join(l.references, " ")))
 	}
 	if l.head.Hash != "" {
 		// A copy of the head outside Tocsin lets a recipient check later that the
@@ -200,22 +198,7 @@ func (m *Mailer) messageID(mark string) string {
 		return -1
 	}, mark)
 	if strings.Trim(local, ".") != local || strings.Contains(local, "..") || len(local) < len(mark) || len(local) > 64 || local == "" {
-		sum := sha256.Sum256([]byte(mark))
-		local = hex.EncodeToString(sum[:16])
+		local = text.SHA256(mark)[:32]
 	}
 	return local + "@" + m.domain
-}
-
-// flat returns s on one line, without control characters and changes of the writing
-// direction.
-func flat(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.Is(unicode.Cc, r), r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069', r == '\u200e', r == '\u200f', r == '\ufeff':
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))), " ")
 }

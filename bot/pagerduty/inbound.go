@@ -4,17 +4,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/text"
 )
 
 // Source verifies and decodes PagerDuty's v3 webhooks. It is safe for concurrent
@@ -66,45 +65,45 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Ti
 	}
 	var v struct {
 		Event struct {
-			ID text `json:"id"`
+			ID text.Flex `json:"id"`
 		} `json:"event"`
 	}
-	_ = decode(body, &v) // the edge uses the hash of the body if there is no ID
+	_ = text.DecodeJSON(body, &v) // the edge uses the hash of the body if there is no ID
 	return string(v.Event.ID), nil
 }
 
 // event holds the fields of a v3 event that Tocsin reads.
 type event struct {
-	ID         text `json:"id"`
-	Type       text `json:"event_type"`
-	OccurredAt text `json:"occurred_at"`
-	Agent      *ref `json:"agent"`
+	ID         text.Flex `json:"id"`
+	Type       text.Flex `json:"event_type"`
+	OccurredAt text.Flex `json:"occurred_at"`
+	Agent      *ref      `json:"agent"`
 	Data       struct {
-		ID          text  `json:"id"`
-		IncidentKey text  `json:"incident_key"`
-		Title       text  `json:"title"`
-		HTMLURL     text  `json:"html_url"`
-		Urgency     text  `json:"urgency"`
-		Service     ref   `json:"service"`
-		Priority    *ref  `json:"priority"`
-		Assignees   []ref `json:"assignees"`
-		Incident    *ref  `json:"incident"` // set for notes, status updates and responders
-		Content     text  `json:"content"`
-		Message     text  `json:"message"`
-		User        *ref  `json:"user"`
-		State       text  `json:"state"`
+		ID          text.Flex `json:"id"`
+		IncidentKey text.Flex `json:"incident_key"`
+		Title       text.Flex `json:"title"`
+		HTMLURL     text.Flex `json:"html_url"`
+		Urgency     text.Flex `json:"urgency"`
+		Service     ref       `json:"service"`
+		Priority    *ref      `json:"priority"`
+		Assignees   []ref     `json:"assignees"`
+		Incident    *ref      `json:"incident"` // set for notes, status updates and responders
+		Content     text.Flex `json:"content"`
+		Message     text.Flex `json:"message"`
+		User        *ref      `json:"user"`
+		State       text.Flex `json:"state"`
 	} `json:"data"`
 }
 
 type ref struct {
-	ID      text `json:"id"`
-	Type    text `json:"type"`
-	Summary text `json:"summary"`
+	ID      text.Flex `json:"id"`
+	Type    text.Flex `json:"type"`
+	Summary text.Flex `json:"summary"`
 }
 
 // noteTexts holds the events that become a note in the timeline, by event type. A
 // note does not change the status of the incident.
-var noteTexts = map[text]string{
+var noteTexts = map[text.Flex]string{
 	"incident.resolved":                "resolved",
 	"incident.reopened":                "reopened",
 	"incident.unacknowledged":          "no longer acknowledged",
@@ -120,7 +119,7 @@ var noteTexts = map[text]string{
 
 // ignoredTypes lists the event types without information about the response to an
 // incident.
-var ignoredTypes = []text{
+var ignoredTypes = []text.Flex{
 	"pagey.ping", "incident.service_updated", "incident.incident_type.changed", "incident.custom_field_values.updated",
 	"incident.conference_bridge.updated", "incident.role.assigned", "incident.task.created", "incident.task.updated", "incident.task.completed",
 	"incident.workflow.started", "incident.workflow.completed", "incident.action_invocation.created", "incident.action_invocation.updated",
@@ -136,14 +135,14 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	var v struct {
 		Event *event `json:"event"`
 	}
-	if err := decode(body, &v); err != nil {
+	if err := text.DecodeJSON(body, &v); err != nil {
 		return nil, fmt.Errorf("decode pagerduty webhook: %w", err)
 	}
 	if v.Event == nil || v.Event.Type == "" {
 		return nil, errors.New("decode pagerduty webhook: event.event_type is missing")
 	}
 	ev := v.Event
-	text, hasNote := noteTexts[ev.Type]
+	note, hasNote := noteTexts[ev.Type]
 	switch {
 	case slices.Contains(ignoredTypes, ev.Type):
 		return nil, nil
@@ -152,7 +151,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	case ev.Type == "incident.acknowledged":
 		return ev.acknowledged()
 	case hasNote:
-		return ev.note(text)
+		return ev.note(note)
 	}
 	return nil, fmt.Errorf("decode pagerduty webhook: unknown event type %q", ev.Type)
 }
@@ -186,9 +185,9 @@ func (ev *event) triggered() ([]incident.Signal, error) {
 	by, _ := ev.user()
 	return []incident.Signal{{Alert: &incident.Alert{
 		Source: sourceName, Kind: "pagerduty.incident", Level: level, Title: string(title),
-		Detail:      lines(field("Service", d.Service.Summary), field("Urgency", d.Urgency), field("Priority", d.Priority.summary()), field("Raised by", by.Summary)),
+		Detail:      text.Lines(text.Field("Service", d.Service.Summary), text.Field("Urgency", d.Urgency), text.Field("Priority", d.Priority.summary()), text.Field("Raised by", by.Summary)),
 		Fingerprint: string(correlationKey(d.ID)), Correlation: string(correlationKey(d.ID)),
-		EventID: string(d.ID), At: instant(ev.OccurredAt), URL: webURL(d.HTMLURL),
+		EventID: string(d.ID), At: text.Time(ev.OccurredAt), URL: text.WebURL(d.HTMLURL),
 		Project: string(d.Service.Summary), Principal: string(by.ID),
 	}}}, nil
 }
@@ -210,7 +209,7 @@ func (ev *event) acknowledged() ([]incident.Signal, error) {
 
 // note returns a note with the given text. It returns nothing if an integration
 // resolved the incident, because Tocsin itself sent that resolution.
-func (ev *event) note(text string) ([]incident.Signal, error) {
+func (ev *event) note(note string) ([]incident.Signal, error) {
 	by, isUser := ev.user()
 	if !isUser && ev.Type == "incident.resolved" {
 		return nil, nil
@@ -219,30 +218,30 @@ func (ev *event) note(text string) ([]incident.Signal, error) {
 	if !ok {
 		return nil, errors.New("decode pagerduty webhook: the event has no incident")
 	}
-	text = "PagerDuty: " + text
+	note = "PagerDuty: " + note
 	if isUser {
-		text += " by " + string(by.name())
+		note += " by " + string(by.name())
 	}
 	d := ev.Data
 	switch ev.Type {
 	case "incident.priority_updated":
-		text += suffix(" to ", d.Priority.summary())
+		note += suffix(" to ", d.Priority.summary())
 	case "incident.reassigned", "incident.escalated":
-		text += suffix(" to ", joinNames(d.Assignees))
+		note += suffix(" to ", joinNames(d.Assignees))
 	case "incident.responder.added", "incident.responder.replied":
-		text += suffix(": ", d.User.summary()) + suffix(", ", d.State)
+		note += suffix(": ", d.User.summary()) + suffix(", ", d.State)
 	}
-	text += suffix(": ", d.Content) + suffix(": ", d.Message)
-	return []incident.Signal{{Command: ev.command(incident.VerbSourceNote, by, text), Subject: subject}}, nil
+	note += suffix(": ", d.Content) + suffix(": ", d.Message)
+	return []incident.Signal{{Command: ev.command(incident.VerbSourceNote, by, note), Subject: subject}}, nil
 }
 
 // command returns a command whose key is derived from the event ID. That ID is equal
 // in every delivery and for every subscription. The source is the author of a note,
 // and the user is the author of an acknowledgement.
-func (ev *event) command(verb incident.Verb, by ref, text string) *incident.Command {
+func (ev *event) command(verb incident.Verb, by ref, note string) *incident.Command {
 	c := &incident.Command{
 		Verb: verb, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "pagerduty webhook", Via: incident.ViaSource,
-		HappenedAt: instant(ev.OccurredAt), Text: text,
+		HappenedAt: text.Time(ev.OccurredAt), Text: note,
 	}
 	if ev.ID != "" {
 		c.Key = sourceName + ":" + string(ev.ID)
@@ -295,73 +294,33 @@ func incidentInSummary(s string) (incident.ID, bool) {
 }
 
 // correlationKey returns the correlation key of an incident raised in PagerDuty.
-func correlationKey(id text) text { return sourceName + ":" + id }
+func correlationKey(id text.Flex) text.Flex { return sourceName + ":" + id }
 
-func (r *ref) summary() text {
+func (r *ref) summary() text.Flex {
 	if r == nil {
 		return ""
 	}
 	return r.name()
 }
 
-func (r ref) name() text {
+func (r ref) name() text.Flex {
 	if r.Summary != "" {
 		return r.Summary
 	}
 	return r.ID
 }
 
-func joinNames(rs []ref) text {
+func joinNames(rs []ref) text.Flex {
 	var out []string
 	for _, r := range rs {
 		out = append(out, string(r.name()))
 	}
-	return text(strings.Join(out, ", "))
+	return text.Flex(strings.Join(out, ", "))
 }
 
-func suffix(before string, t text) string {
+func suffix(before string, t text.Flex) string {
 	if t == "" {
 		return ""
 	}
 	return before + string(t)
 }
-
-func field(label string, t text) string {
-	if t == "" {
-		return ""
-	}
-	return label + ": " + string(t)
-}
-
-func lines(ss ...string) string {
-	return strings.Join(slices.DeleteFunc(ss, func(s string) bool { return s == "" }), "\n")
-}
-
-func instant(s text) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, string(s))
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
-func webURL(s text) string {
-	if u, err := url.Parse(string(s)); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return ""
-	}
-	return string(s)
-}
-
-// decode decodes JSON and leaves a field of an unexpected type empty, because
-// PagerDuty sends numbers for some fields documented as strings.
-func decode(body []byte, v any) error {
-	err := json.Unmarshal(body, v)
-	var mismatch *json.UnmarshalTypeError
-	if err != nil && !errors.As(err, &mismatch) {
-		return fmt.Errorf("not JSON: %w", err)
-	}
-	return nil
-}
-
-// text decodes a JSON string, number or boolean.
-type text = incident.FlexString

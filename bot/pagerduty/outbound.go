@@ -12,12 +12,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/PagerDuty/go-pagerduty"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/outbound"
+	"tocsin/bot/text"
 )
 
 // maxSummary is PagerDuty's limit for a summary, in characters.
@@ -94,32 +94,18 @@ func summary(inc incident.Incident, round int) string {
 	if !inc.Restricted && inc.Title != "" {
 		words = append(words, inc.Title)
 	}
-	s := []rune(oneLine(strings.Join(words, " ")))
+	s := []rune(text.Line(strings.Join(words, " ")))
 	if len(s) > maxSummary {
 		s = append(s[:maxSummary-1], '…')
 	}
 	return string(s)
 }
 
-// oneLine returns s on one line, without control characters and changes of the writing
-// direction.
-func oneLine(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.Is(unicode.Cc, r), r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069', r == '\u200e', r == '\u200f', r == '\ufeff':
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))), " ")
-}
-
 // isWebURL reports whether a page may link to a URL of an alert. A link with another
 // scheme could run code in the browser of the person who is paged.
 func isWebURL(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && oneLine(s) == s && !strings.ContainsAny(s, " <>\"'`\\")
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && text.Line(s) == s && !strings.ContainsAny(s, " <>\"'`\\")
 }
 
 func severity(s incident.Severity) string {
@@ -161,7 +147,7 @@ func links(inc incident.Incident) []any {
 	if !inc.Restricted {
 		for _, a := range inc.Alerts[:min(len(inc.Alerts), 5)] {
 			if isWebURL(a.URL) {
-				out = append(out, link{a.URL, oneLine(a.Source + ": " + a.Kind)})
+				out = append(out, link{a.URL, text.Line(a.Source + ": " + a.Kind)})
 			}
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Outcomes of a delivery.
@@ -347,17 +347,10 @@ func sourceIdentity(a incident.Alert) incident.Identity {
 // alertTitle returns the title of an alert as one line, shortened to
 // incident.MaxTitle.
 func alertTitle(a incident.Alert) string {
-	return truncateTo(cmp.Or(strings.Join(strings.Fields(strings.ToValidUTF8(a.Title, "�")), " "), a.Kind, "alert from "+a.Source), incident.MaxTitle)
+	return text.Truncate(cmp.Or(strings.Join(strings.Fields(strings.ToValidUTF8(a.Title, "�")), " "), a.Kind, "alert from "+a.Source), incident.MaxTitle)
 }
 
 // truncate shortens a text from outside to the limit of an event.
-func truncate(text string) string {
-	return truncateTo(strings.ToValidUTF8(text, "�"), incident.MaxText)
-}
-
-func truncateTo(s string, limit int) string {
-	if utf8.RuneCountInString(s) <= limit {
-		return s
-	}
-	return string([]rune(s)[:limit-1]) + "…"
+func truncate(s string) string {
+	return text.Truncate(strings.ToValidUTF8(s, "�"), incident.MaxText)
 }

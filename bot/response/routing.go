@@ -1,8 +1,6 @@
 package response
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +10,7 @@ import (
 
 	"tocsin/bot/expression"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Rule is a routing rule: the action for an alert that matches When. The first
@@ -112,8 +111,7 @@ func (r *Routing) encode() (err error) {
 	if r.source, err = json.Marshal(r.rules); err != nil {
 		return fmt.Errorf("encode routing: %w", err)
 	}
-	sum := sha256.Sum256(r.source)
-	r.digest = "sha256:" + hex.EncodeToString(sum[:])
+	r.digest = text.Digest(r.source)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"tocsin/bot/expression"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // trace evaluates the rules for an alert, up to and including the first that
@@ -87,12 +88,12 @@ func comparedValues(reads []expression.Reference, env alertEnv) string {
 type valueCollector struct{ found []string }
 
 func (r *valueCollector) note(name string, value any) {
-	text := fmt.Sprintf("%s = %v", name, value)
+	shown := fmt.Sprintf("%s = %v", name, value)
 	if s, ok := value.(string); ok {
-		text = name + " = " + strconv.Quote(truncateTo(s, 200))
+		shown = name + " = " + strconv.Quote(text.Truncate(s, 200))
 	}
-	if !slices.Contains(r.found, text) {
-		r.found = append(r.found, text)
+	if !slices.Contains(r.found, shown) {
+		r.found = append(r.found, shown)
 	}
 }
 

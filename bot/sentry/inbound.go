@@ -1,11 +1,13 @@
 package sentry
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Decode returns an alert, a note or nothing for a webhook. An unknown resource or
@@ -51,14 +53,14 @@ func (p *payload) issueSignals() ([]incident.Signal, error) {
 	case "created", "unresolved":
 		return alert(p.issueAlert("sentry.issue", is)), nil
 	case "resolved", "assigned", "archived", "ignored", "unassigned":
-		text := string(p.Action)
-		if is.Substatus != "" && (text == "archived" || text == "ignored") {
-			text += " (" + strings.ReplaceAll(string(is.Substatus), "_", " ") + ")"
+		note := string(p.Action)
+		if is.Substatus != "" && (note == "archived" || note == "ignored") {
+			note += " (" + strings.ReplaceAll(string(is.Substatus), "_", " ") + ")"
 		}
-		if to := is.AssignedTo.name(); to != "" && text == "assigned" {
-			text += " to " + to
+		if to := is.AssignedTo.name(); to != "" && note == "assigned" {
+			note += " to " + to
 		}
-		return p.note(p.locate(is.Project.key(), is.urls()...).correlation(), fmt.Sprintf("%s: %s", is.label(), text)), nil
+		return p.note(p.locate(is.Project.key(), is.urls()...).correlation(), fmt.Sprintf("%s: %s", is.label(), note)), nil
 	}
 	return nil, p.unknownAction("issue")
 }
@@ -67,24 +69,24 @@ func (p *payload) issueSignals() ([]incident.Signal, error) {
 // of its last event.
 func (p *payload) issueAlert(kind string, is *issue) incident.Alert {
 	place := p.locate(is.Project.key(), is.urls()...)
-	detail := lines(
-		field("Culprit", is.Culprit),
-		field("Issue", is.ShortID),
-		field("State", text(join(" ", is.Status, is.Substatus))),
-		field("Category", is.IssueCategory),
-		field("Priority", is.Priority),
-		field("Events", is.Count),
-		field("Users affected", is.UserCount),
-		field("First seen", is.FirstSeen),
+	detail := text.Lines(
+		text.Field("Culprit", is.Culprit),
+		text.Field("Issue", is.ShortID),
+		text.Field("State", scalar(text.Join(" ", is.Status, is.Substatus))),
+		text.Field("Category", is.IssueCategory),
+		text.Field("Priority", is.Priority),
+		text.Field("Events", is.Count),
+		text.Field("Users affected", is.UserCount),
+		text.Field("First seen", is.FirstSeen),
 	)
 	return incident.Alert{
 		Source: sourceName, Kind: kind, Level: level(is.Level),
-		Title:       first(string(is.Title), "Sentry issue "+string(is.ID)),
+		Title:       cmp.Or(string(is.Title), "Sentry issue "+string(is.ID)),
 		Detail:      detail,
-		Fingerprint: join(":", text(kind), text(place.org), is.ID),
+		Fingerprint: text.Join(":", scalar(kind), scalar(place.org), is.ID),
 		Correlation: place.correlation(),
-		EventID:     string(is.ID), At: instant(is.LastSeen),
-		URL:     webURL(is.WebURL, is.Permalink),
+		EventID:     string(is.ID), At: text.Timestamp(is.LastSeen),
+		URL:     text.WebURL(is.WebURL, is.Permalink),
 		Project: place.project, Release: string(is.LastRelease.Version),
 	}
 }
@@ -96,7 +98,7 @@ func (p *payload) eventSignals(resource string, ev *event) ([]incident.Signal, e
 	if p.Action != "triggered" && p.Action != "created" {
 		return nil, p.unknownAction(resource)
 	}
-	rule := first(string(p.Data.TriggeredRule), string(p.Data.IssueAlert.Title))
+	rule := cmp.Or(string(p.Data.TriggeredRule), string(p.Data.IssueAlert.Title))
 	place := p.locate(ev.Project, ev.URL, ev.WebURL, ev.IssueURL)
 	issueID := ev.IssueID
 	if issueID == "" {
@@ -105,14 +107,14 @@ func (p *payload) eventSignals(resource string, ev *event) ([]incident.Signal, e
 	return alert(incident.Alert{
 		Source: sourceName, Kind: "sentry." + resource, Level: level(ev.Level),
 		Title:       ev.title(),
-		Detail:      lines(field("Alert rule", text(rule)), field("Culprit", ev.Culprit), field("Request", ev.request()), ev.stack()),
-		Fingerprint: join(":", "sentry."+text(resource), text(place.org), issueID, text(rule)),
+		Detail:      text.Lines(text.Field("Alert rule", scalar(rule)), text.Field("Culprit", ev.Culprit), text.Field("Request", ev.request()), ev.stack()),
+		Fingerprint: text.Join(":", "sentry."+scalar(resource), scalar(place.org), issueID, scalar(rule)),
 		Correlation: place.correlation(),
 		EventID:     string(ev.EventID), At: ev.at(),
-		URL:     webURL(ev.WebURL, ev.IssueURL),
-		Project: place.project, Release: first(string(ev.Release), ev.Tags["release"]),
-		Environment: first(string(ev.Environment), ev.Tags["environment"]),
-		Principal:   first(string(ev.User.ID), string(ev.User.Username), string(ev.User.Email)),
+		URL:     text.WebURL(ev.WebURL, ev.IssueURL),
+		Project: place.project, Release: cmp.Or(string(ev.Release), ev.Tags["release"]),
+		Environment: cmp.Or(string(ev.Environment), ev.Tags["environment"]),
+		Principal:   cmp.Or(string(ev.User.ID), string(ev.User.Username), string(ev.User.Email)),
 		Address:     string(ev.User.IP),
 		Tags:        ev.Tags, Rule: rule,
 		Sample: ev.Tags["sample_event"] == "yes",
@@ -128,8 +130,8 @@ func (p *payload) metricSignals() ([]incident.Signal, error) {
 	if len(projects) == 0 {
 		projects = m.Rule.Projects
 	}
-	place := p.locate(text(strings.Join(projects, "+")), p.Data.WebURL)
-	title := first(string(p.Data.DescriptionTitle), string(m.Title))
+	place := p.locate(scalar(strings.Join(projects, "+")), p.Data.WebURL)
+	title := cmp.Or(string(p.Data.DescriptionTitle), string(m.Title))
 	switch p.Action {
 	case "critical", "warning":
 		lv := incident.LevelMedium
@@ -142,17 +144,17 @@ func (p *payload) metricSignals() ([]incident.Signal, error) {
 		}
 		return alert(incident.Alert{
 			Source: sourceName, Kind: "sentry.metric_alert", Level: lv,
-			Title:  first(title, "Sentry metric alert "+string(m.ID)),
-			Detail: lines(field("Alert rule", m.Rule.Name), p.Data.DescriptionText, field("Query", m.Rule.Query)),
+			Title:  cmp.Or(title, "Sentry metric alert "+string(m.ID)),
+			Detail: text.Lines(text.Field("Alert rule", m.Rule.Name), p.Data.DescriptionText, text.Field("Query", m.Rule.Query)),
 			// A warning and a critical alert differ, because the second may raise the severity.
-			Fingerprint: join(":", "sentry.metric_alert", text(place.org), rule, p.Action),
+			Fingerprint: text.Join(":", "sentry.metric_alert", scalar(place.org), rule, p.Action),
 			Correlation: place.correlation(),
-			EventID:     string(m.ID), At: instant(m.Detected, m.Started, m.Created),
-			URL: webURL(p.Data.WebURL), Project: place.project,
+			EventID:     string(m.ID), At: text.Timestamp(m.Detected, m.Started, m.Created),
+			URL: text.WebURL(p.Data.WebURL), Project: place.project,
 			Environment: string(m.Rule.Environment), Rule: string(m.Rule.Name),
 		}), nil
 	case "resolved":
-		return p.note(place.correlation(), first(title, "metric alert "+string(m.ID))+": resolved"), nil
+		return p.note(place.correlation(), cmp.Or(title, "metric alert "+string(m.ID))+": resolved"), nil
 	}
 	return nil, p.unknownAction("metric_alert")
 }
@@ -167,7 +169,7 @@ func (p *payload) activitySignals() ([]incident.Signal, error) {
 	a := p.issueAlert("sentry.activity_alert", is)
 	a.Fingerprint += ":" + string(p.Data.Activity.Type)
 	a.Rule = string(p.Data.Alert.Title)
-	a.Detail = lines(field("Alert rule", p.Data.Alert.Title), field("Activity", p.Data.Activity.Type), text(a.Detail))
+	a.Detail = text.Lines(text.Field("Alert rule", p.Data.Alert.Title), text.Field("Activity", p.Data.Activity.Type), scalar(a.Detail))
 	return alert(a), nil
 }
 
@@ -181,9 +183,9 @@ func (p *payload) installationSignals() ([]incident.Signal, error) {
 	case "deleted":
 		return alert(incident.Alert{
 			Source: sourceName, Kind: "sentry.installation", Level: incident.LevelMedium,
-			Title:       "Sentry integration removed: Tocsin receives no more alerts from " + first(string(in.Organization.Slug), "this organisation"),
-			Detail:      lines(field("Integration", in.App.Slug), field("Removed by", p.Actor.Name)),
-			Fingerprint: join(":", "sentry.installation", in.UUID, p.Installation.UUID),
+			Title:       "Sentry integration removed: Tocsin receives no more alerts from " + cmp.Or(string(in.Organization.Slug), "this organisation"),
+			Detail:      text.Lines(text.Field("Integration", in.App.Slug), text.Field("Removed by", p.Actor.Name)),
+			Fingerprint: text.Join(":", "sentry.installation", in.UUID, p.Installation.UUID),
 			EventID:     string(in.UUID),
 		}), nil
 	}
@@ -194,14 +196,14 @@ func alert(a incident.Alert) []incident.Signal { return []incident.Signal{{Alert
 
 // note returns a note about a change in Sentry for the incident with the correlation
 // key. It does not change the status of the incident.
-func (p *payload) note(correlation, text string) []incident.Signal {
+func (p *payload) note(correlation, what string) []incident.Signal {
 	if actor := p.Actor.name(); actor != "" {
-		text += " by " + actor
+		what += " by " + actor
 	}
 	return []incident.Signal{{
 		Command: &incident.Command{
 			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName},
-			Auth: "sentry webhook", Via: incident.ViaSource, Text: "Sentry: " + text,
+			Auth: "sentry webhook", Via: incident.ViaSource, Text: "Sentry: " + what,
 		},
 		Subject: incident.IncidentRef{Correlation: correlation},
 	}}
@@ -209,7 +211,7 @@ func (p *payload) note(correlation, text string) []incident.Signal {
 
 // level converts Sentry's level. An unknown level becomes medium for a responder to
 // review.
-func level(s text) incident.Level {
+func level(s scalar) incident.Level {
 	switch strings.ToLower(string(s)) {
 	case "fatal":
 		return incident.LevelCritical

@@ -2,6 +2,7 @@ package sentry
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -9,44 +10,46 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tocsin/bot/text"
 )
 
 // payload holds the fields of a webhook that Tocsin reads. Sentry writes IDs as numbers
 // and as strings, writes actors in four forms, and omits fields. A field of an
 // unexpected type is treated as absent.
 type payload struct {
-	Action       text  `json:"action"`
-	Actor        actor `json:"actor"`
+	Action       scalar `json:"action"`
+	Actor        actor  `json:"actor"`
 	Installation struct {
-		UUID text `json:"uuid"`
+		UUID scalar `json:"uuid"`
 	} `json:"installation"`
 	Data struct {
 		Issue         *issue  `json:"issue"`
 		Event         *event  `json:"event"`
 		Error         *event  `json:"error"`
 		MetricAlert   *metric `json:"metric_alert"`
-		TriggeredRule text    `json:"triggered_rule"`
+		TriggeredRule scalar  `json:"triggered_rule"`
 		IssueAlert    struct {
-			Title text `json:"title"`
+			Title scalar `json:"title"`
 		} `json:"issue_alert"`
 		Activity struct {
-			Type text `json:"type"`
+			Type scalar `json:"type"`
 		} `json:"activity"`
 		Alert struct {
-			Title text `json:"title"`
+			Title scalar `json:"title"`
 		} `json:"alert"`
 		Installation struct {
-			UUID         text `json:"uuid"`
+			UUID         scalar `json:"uuid"`
 			Organization struct {
-				Slug text `json:"slug"`
+				Slug scalar `json:"slug"`
 			} `json:"organization"`
 			App struct {
-				Slug text `json:"slug"`
+				Slug scalar `json:"slug"`
 			} `json:"app"`
 		} `json:"installation"`
-		DescriptionTitle text `json:"description_title"`
-		DescriptionText  text `json:"description_text"`
-		WebURL           text `json:"web_url"`
+		DescriptionTitle scalar `json:"description_title"`
+		DescriptionText  scalar `json:"description_text"`
+		WebURL           scalar `json:"web_url"`
 	} `json:"data"`
 }
 
@@ -62,42 +65,42 @@ func parse(body []byte) (*payload, error) {
 }
 
 type issue struct {
-	ID            text    `json:"id"`
-	ShortID       text    `json:"shortId"`
-	Title         text    `json:"title"`
-	Culprit       text    `json:"culprit"`
-	Level         text    `json:"level"`
-	Status        text    `json:"status"`
-	Substatus     text    `json:"substatus"`
-	IssueCategory text    `json:"issueCategory"`
-	Priority      text    `json:"priority"`
-	Count         text    `json:"count"`
-	UserCount     text    `json:"userCount"`
-	FirstSeen     text    `json:"firstSeen"`
-	LastSeen      text    `json:"lastSeen"`
-	URL           text    `json:"url"`
-	WebURL        text    `json:"web_url"`
-	ProjectURL    text    `json:"project_url"`
-	Permalink     text    `json:"permalink"`
+	ID            scalar  `json:"id"`
+	ShortID       scalar  `json:"shortId"`
+	Title         scalar  `json:"title"`
+	Culprit       scalar  `json:"culprit"`
+	Level         scalar  `json:"level"`
+	Status        scalar  `json:"status"`
+	Substatus     scalar  `json:"substatus"`
+	IssueCategory scalar  `json:"issueCategory"`
+	Priority      scalar  `json:"priority"`
+	Count         scalar  `json:"count"`
+	UserCount     scalar  `json:"userCount"`
+	FirstSeen     scalar  `json:"firstSeen"`
+	LastSeen      scalar  `json:"lastSeen"`
+	URL           scalar  `json:"url"`
+	WebURL        scalar  `json:"web_url"`
+	ProjectURL    scalar  `json:"project_url"`
+	Permalink     scalar  `json:"permalink"`
 	Project       project `json:"project"`
 	AssignedTo    actor   `json:"assignedTo"`
 	LastRelease   struct {
-		Version text `json:"version"`
+		Version scalar `json:"version"`
 	} `json:"lastRelease"`
 }
 
-func (is *issue) urls() []text { return []text{is.URL, is.WebURL, is.ProjectURL, is.Permalink} }
+func (is *issue) urls() []scalar { return []scalar{is.URL, is.WebURL, is.ProjectURL, is.Permalink} }
 
 func (is *issue) label() string {
-	return strings.TrimSpace(first(string(is.ShortID), "issue "+string(is.ID)) + " " + strconv.Quote(string(is.Title)))
+	return strings.TrimSpace(cmp.Or(string(is.ShortID), "issue "+string(is.ID)) + " " + strconv.Quote(string(is.Title)))
 }
 
 type project struct {
-	ID   text `json:"id"`
-	Slug text `json:"slug"`
+	ID   scalar `json:"id"`
+	Slug scalar `json:"slug"`
 }
 
-func (p project) key() text {
+func (p project) key() scalar {
 	if p.Slug != "" {
 		return p.Slug
 	}
@@ -105,31 +108,31 @@ func (p project) key() text {
 }
 
 type event struct {
-	EventID     text `json:"event_id"`
-	IssueID     text `json:"issue_id"`
-	Project     text `json:"project"` // a number (URL contains the slug)
-	Title       text `json:"title"`
-	Message     text `json:"message"`
-	Culprit     text `json:"culprit"`
-	Level       text `json:"level"`
-	Datetime    text `json:"datetime"`
-	Timestamp   text `json:"timestamp"`
-	Received    text `json:"received"`
-	Release     text `json:"release"`
-	Environment text `json:"environment"`
-	URL         text `json:"url"`
-	WebURL      text `json:"web_url"`
-	IssueURL    text `json:"issue_url"`
-	Tags        tags `json:"tags"`
+	EventID     scalar `json:"event_id"`
+	IssueID     scalar `json:"issue_id"`
+	Project     scalar `json:"project"` // a number (URL contains the slug)
+	Title       scalar `json:"title"`
+	Message     scalar `json:"message"`
+	Culprit     scalar `json:"culprit"`
+	Level       scalar `json:"level"`
+	Datetime    scalar `json:"datetime"`
+	Timestamp   scalar `json:"timestamp"`
+	Received    scalar `json:"received"`
+	Release     scalar `json:"release"`
+	Environment scalar `json:"environment"`
+	URL         scalar `json:"url"`
+	WebURL      scalar `json:"web_url"`
+	IssueURL    scalar `json:"issue_url"`
+	Tags        tags   `json:"tags"`
 	User        struct {
-		ID       text `json:"id"`
-		Username text `json:"username"`
-		Email    text `json:"email"`
-		IP       text `json:"ip_address"`
+		ID       scalar `json:"id"`
+		Username scalar `json:"username"`
+		Email    scalar `json:"email"`
+		IP       scalar `json:"ip_address"`
 	} `json:"user"`
 	Request struct {
-		Method text `json:"method"`
-		URL    text `json:"url"`
+		Method scalar `json:"method"`
+		URL    scalar `json:"url"`
 	} `json:"request"`
 	Exception struct {
 		Values []exception `json:"values"`
@@ -137,37 +140,37 @@ type event struct {
 }
 
 type exception struct {
-	Type       text `json:"type"`
-	Value      text `json:"value"`
+	Type       scalar `json:"type"`
+	Value      scalar `json:"value"`
 	Stacktrace struct {
 		Frames []frame `json:"frames"` // outermost call first
 	} `json:"stacktrace"`
 }
 
 type frame struct {
-	Function text `json:"function"`
-	Filename text `json:"filename"`
-	Module   text `json:"module"`
-	Line     text `json:"lineno"`
-	InApp    bool `json:"in_app"`
+	Function scalar `json:"function"`
+	Filename scalar `json:"filename"`
+	Module   scalar `json:"module"`
+	Line     scalar `json:"lineno"`
+	InApp    bool   `json:"in_app"`
 }
 
 // maxFrames is the maximum number of stack frames in the detail of an alert.
 const maxFrames = 5
 
 func (ev *event) title() string {
-	if t := first(string(ev.Title), string(ev.Message)); t != "" {
+	if t := cmp.Or(string(ev.Title), string(ev.Message)); t != "" {
 		return t
 	}
 	if n := len(ev.Exception.Values); n > 0 {
-		return join(": ", ev.Exception.Values[n-1].Type, ev.Exception.Values[n-1].Value)
+		return text.Join(": ", ev.Exception.Values[n-1].Type, ev.Exception.Values[n-1].Value)
 	}
 	return "Sentry event " + string(ev.EventID)
 }
 
 // stack returns the thrown exception, which Sentry writes last, and its innermost calls,
 // innermost first. It prefers the calls of the application.
-func (ev *event) stack() text {
+func (ev *event) stack() scalar {
 	n := len(ev.Exception.Values)
 	if n == 0 {
 		return ""
@@ -177,39 +180,39 @@ func (ev *event) stack() text {
 	if slices.ContainsFunc(frames, func(f frame) bool { return f.InApp }) {
 		frames = slices.DeleteFunc(slices.Clone(frames), func(f frame) bool { return !f.InApp })
 	}
-	out := []text{text(join(": ", thrown.Type, thrown.Value))}
+	out := []scalar{scalar(text.Join(": ", thrown.Type, thrown.Value))}
 	for i := len(frames) - 1; i >= 0 && len(out) <= maxFrames; i-- {
 		f := frames[i]
-		out = append(out, text(fmt.Sprintf("  at %s (%s)", first(string(f.Function), "?"),
-			join(":", text(first(string(f.Filename), string(f.Module))), f.Line))))
+		out = append(out, scalar(fmt.Sprintf("  at %s (%s)", cmp.Or(string(f.Function), "?"),
+			text.Join(":", scalar(cmp.Or(string(f.Filename), string(f.Module))), f.Line))))
 	}
-	return text(lines(out...))
+	return scalar(text.Lines(out...))
 }
 
 // request returns the method and the URL of the request without the query, which may
 // contain credentials.
-func (ev *event) request() text {
+func (ev *event) request() scalar {
 	u, err := url.Parse(string(ev.Request.URL))
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	return text(join(" ", ev.Request.Method, text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())))
+	return scalar(text.Join(" ", ev.Request.Method, scalar((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())))
 }
 
-func (ev *event) at() time.Time { return instant(ev.Datetime, ev.Timestamp, ev.Received) }
+func (ev *event) at() time.Time { return text.Timestamp(ev.Datetime, ev.Timestamp, ev.Received) }
 
 type metric struct {
-	ID       text     `json:"id"`
-	Title    text     `json:"title"`
+	ID       scalar   `json:"id"`
+	Title    scalar   `json:"title"`
 	Projects []string `json:"projects"`
-	Started  text     `json:"date_started"`
-	Detected text     `json:"date_detected"`
-	Created  text     `json:"date_created"`
+	Started  scalar   `json:"date_started"`
+	Detected scalar   `json:"date_detected"`
+	Created  scalar   `json:"date_created"`
 	Rule     struct {
-		ID          text     `json:"id"`
-		Name        text     `json:"name"`
-		Query       text     `json:"query"`
-		Environment text     `json:"environment"`
+		ID          scalar   `json:"id"`
+		Name        scalar   `json:"name"`
+		Query       scalar   `json:"query"`
+		Environment scalar   `json:"environment"`
 		Projects    []string `json:"projects"`
 	} `json:"alert_rule"`
 }
@@ -217,12 +220,14 @@ type metric struct {
 // location identifies a project of Sentry.
 type location struct{ org, project string }
 
-func (p location) correlation() string { return join(":", sourceName, text(p.org+"/"+p.project)) }
+func (p location) correlation() string {
+	return text.Join(":", sourceName, scalar(p.org+"/"+p.project))
+}
 
 // locate returns the organisation and the project of a webhook. It prefers the slugs
 // in urls, because events contain only the number of their project and no
 // organisation. The fallbacks are the ID of the installation and projectKey.
-func (p *payload) locate(projectKey text, urls ...text) location {
+func (p *payload) locate(projectKey scalar, urls ...scalar) location {
 	var out location
 	for _, s := range urls {
 		u, err := url.Parse(string(s))
@@ -233,66 +238,13 @@ func (p *payload) locate(projectKey text, urls ...text) location {
 		for i, part := range parts {
 			switch {
 			case part == "organizations" && i+1 < len(parts):
-				out.org = first(out.org, parts[i+1])
+				out.org = cmp.Or(out.org, parts[i+1])
 			case part == "projects" && i+2 < len(parts):
-				out.org, out.project = first(out.org, parts[i+1]), first(out.project, parts[i+2])
+				out.org, out.project = cmp.Or(out.org, parts[i+1]), cmp.Or(out.project, parts[i+2])
 			}
 		}
 	}
-	out.org = first(out.org, string(p.Installation.UUID))
-	out.project = first(out.project, string(projectKey))
+	out.org = cmp.Or(out.org, string(p.Installation.UUID))
+	out.project = cmp.Or(out.project, string(projectKey))
 	return out
-}
-
-// instant returns the first candidate that is a time in RFC 3339 or in seconds since
-// 1970 with an optional fraction.
-func instant(candidates ...text) time.Time {
-	for _, c := range candidates {
-		if t, err := time.Parse(time.RFC3339Nano, string(c)); err == nil {
-			return t.UTC()
-		}
-		if f, err := strconv.ParseFloat(string(c), 64); err == nil && f > 0 && f < 1e11 {
-			return time.UnixMicro(int64(f * 1e6)).UTC()
-		}
-	}
-	return time.Time{}
-}
-
-// webURL returns the first candidate that is an absolute http or https URL, or "".
-func webURL(candidates ...text) string {
-	for _, c := range candidates {
-		if u, err := url.Parse(string(c)); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
-			return string(c)
-		}
-	}
-	return ""
-}
-
-func first(ss ...string) string {
-	for _, s := range ss {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
-}
-
-// join joins the texts that are not empty.
-func join(sep string, ts ...text) string {
-	var out []string
-	for _, t := range ts {
-		if t != "" {
-			out = append(out, string(t))
-		}
-	}
-	return strings.Join(out, sep)
-}
-
-func lines(ts ...text) string { return join("\n", ts...) }
-
-func field(label string, t text) text {
-	if t == "" {
-		return ""
-	}
-	return text(label) + ": " + t
 }

@@ -1,6 +1,7 @@
 package sentry
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 
 // actor is a person or an application. It decodes an object or a bare ID.
 type actor struct {
-	ID, Name text
+	ID, Name scalar
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -19,16 +20,16 @@ func (a *actor) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return a.ID.UnmarshalJSONFrom(d)
 	}
 	var v struct {
-		ID    text `json:"id"`
-		Name  text `json:"name"`
-		Email text `json:"email"`
+		ID    scalar `json:"id"`
+		Name  scalar `json:"name"`
+		Email scalar `json:"email"`
 	}
 	err := json.UnmarshalDecode(d, &v)
-	a.ID, a.Name = v.ID, text(first(string(v.Name), string(v.Email)))
+	a.ID, a.Name = v.ID, scalar(cmp.Or(string(v.Name), string(v.Email)))
 	return err
 }
 
-func (a actor) name() string { return first(string(a.Name), string(a.ID)) }
+func (a actor) name() string { return cmp.Or(string(a.Name), string(a.ID)) }
 
 // tags decodes a list of pairs, a list of {key, value} objects, or one object. It
 // drops tags whose key suggests a credential.
@@ -40,7 +41,7 @@ func (t *tags) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	switch d.PeekKind() {
 	case '{':
 		return readMembers(d, func() error {
-			var key, value text
+			var key, value scalar
 			if err := errors.Join(key.UnmarshalJSONFrom(d), value.UnmarshalJSONFrom(d)); err != nil {
 				return err
 			}
@@ -53,7 +54,7 @@ func (t *tags) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return d.SkipValue()
 }
 
-func (t tags) put(key, value text) {
+func (t tags) put(key, value scalar) {
 	if key != "" && !isSensitive(string(key)) {
 		t[string(key)] = string(value)
 	}
@@ -63,7 +64,7 @@ func (t tags) put(key, value text) {
 func (t tags) pair(d *jsontext.Decoder) error {
 	switch d.PeekKind() {
 	case '[':
-		var list []text
+		var list []scalar
 		err := readMembers(d, func() error {
 			list = append(list, "")
 			return list[len(list)-1].UnmarshalJSONFrom(d)
@@ -74,8 +75,8 @@ func (t tags) pair(d *jsontext.Decoder) error {
 		return err
 	case '{':
 		var o struct {
-			Key   text `json:"key"`
-			Value text `json:"value"`
+			Key   scalar `json:"key"`
+			Value scalar `json:"value"`
 		}
 		err := json.UnmarshalDecode(d, &o)
 		t.put(o.Key, o.Value)

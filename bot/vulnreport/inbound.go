@@ -2,7 +2,6 @@ package vulnreport
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // entry is the stored form of a report by form.
@@ -64,8 +64,8 @@ func (s *Source) formAlert(e entry, at time.Time) *incident.Alert {
 	key := sourceName + ":" + e.Reference
 	return &incident.Alert{
 		Source: sourceName, Kind: "report.form", Level: levelOf(e.Severity), Title: cmp.Or(strings.TrimSpace(e.Title), "Vulnerability report "+e.Reference),
-		Detail: lines(field("Reference", e.Reference), field("Reporter", cmp.Or(e.Contact, "anonymous")), field("Stated severity", e.Severity),
-			field("Asset", e.Asset), e.Description),
+		Detail: text.Lines(text.Field("Reference", e.Reference), text.Field("Reporter", cmp.Or(e.Contact, "anonymous")), text.Field("Stated severity", e.Severity),
+			text.Field("Asset", e.Asset), e.Description),
 		Fingerprint: key, Correlation: key, EventID: e.Reference, At: at,
 		Report: &incident.VulnReport{Reply: s.answerForm(e), DuplicateKeys: incident.DuplicateKeys(e.Contact, e.Title, e.Asset, e.Description)},
 	}
@@ -81,48 +81,31 @@ func (s *Source) mailSignals(h http.Header, raw []byte) []incident.Signal {
 	if t.automatic {
 		return nil
 	}
-	text := l.text()
+	body := l.text()
 	stated := ""
-	if m := statedSeverity.FindStringSubmatch(text); m != nil {
+	if m := statedSeverity.FindStringSubmatch(body); m != nil {
 		stated = strings.ToLower(m[1])
 	}
-	stored := fmt.Sprintf("%x, %d bytes, stored unchanged", sha256.Sum256(raw), len(raw))
+	stored := fmt.Sprintf("%s, %d bytes, stored unchanged", text.SHA256(raw), len(raw))
 	if size := h.Get(headerFullSize); size != "" {
 		stored += " but truncated: the full mail of " + size + " bytes is in the mailbox"
 	}
 	checks := l.authentication()
-	facts := []string{field("Reference", t.reference), field("Reporter", l.from), field("Stated severity", stated),
-		field("Sender checks", checks), field("Mail", "SHA-256 "+stored)}
+	facts := []string{text.Field("Reference", t.reference), text.Field("Reporter", l.from), text.Field("Stated severity", stated),
+		text.Field("Sender checks", checks), text.Field("Mail", "SHA-256 "+stored)}
 	facts = append(facts, l.budget.omissions()...) // before texts of the sender, which may be cut
 	for _, f := range l.files {
-		facts = append(facts, field("Attachment", f.String()))
+		facts = append(facts, text.Field("Attachment", f.String()))
 	}
 	facts = append(facts, l.notes...)
 	key := sourceName + ":" + t.reference
 	return []incident.Signal{{Alert: &incident.Alert{
 		Source: sourceName, Kind: "report.mail", Level: levelOf(stated), Title: cmp.Or(l.subject, "Vulnerability report "+t.reference),
-		Detail: lines(append(facts, text)...), Fingerprint: key + ":" + reference(t.id, l.subject, text), Correlation: key, EventID: t.reference, At: arrivalTime(h),
-		Report: &incident.VulnReport{Reply: s.answerMail(t, l.header, checks), DuplicateKeys: incident.DuplicateKeys(sender(l.header), l.subject, "", text)},
+		Detail: text.Lines(append(facts, body)...), Fingerprint: key + ":" + reference(t.id, l.subject, body), Correlation: key, EventID: t.reference, At: arrivalTime(h),
+		Report: &incident.VulnReport{Reply: s.answerMail(t, l.header, checks), DuplicateKeys: incident.DuplicateKeys(sender(l.header), l.subject, "", body)},
 	}}}
 }
 
 // statedSeverity matches a line such as "Severity: high", which report templates
 // contain.
 var statedSeverity = regexp.MustCompile(`(?im)^[ \t*_#>-]*severity[ \t*_]*[:=][ \t*_]*(critical|high|medium|low)\b`)
-
-func field(label, v string) string {
-	if v == "" {
-		return ""
-	}
-	return label + ": " + v
-}
-
-func lines(ss ...string) string {
-	var out []string
-	for _, s := range ss {
-		if s != "" {
-			out = append(out, s)
-		}
-	}
-	return strings.Join(out, "\n")
-}

@@ -3,7 +3,6 @@ package vulnreport
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"github.com/emersion/go-imap/client"
 
 	"tocsin/bot/secret"
+	"tocsin/bot/text"
 )
 
 // MailboxConfig configures the mailbox of the vulnerability alias. Only Tocsin may read
@@ -195,7 +195,7 @@ func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) err
 	if int64(f.size) > int64(len(f.raw)) {
 		header[headerFullSize] = strconv.FormatUint(uint64(f.size), 10)
 	}
-	id := fmt.Sprintf("%s:%x", viaMail, sha256.Sum256(f.raw))
+	id := viaMail + ":" + text.SHA256(f.raw)
 	if err := m.cfg.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
 		return fmt.Errorf("store mail: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/microcosm-cc/bluemonday"
 
 	"tocsin/bot/bounds"
+	"tocsin/bot/text"
 )
 
 // parsedMail collects the content of one mail.
@@ -192,7 +193,7 @@ func (l *parsedMail) addFile(e part, kind string, depth int) {
 		} else if l.walkDecrypted(plain, depth) {
 			return
 		} else {
-			f.size, f.sum, f.decrypted = int64(len(plain)), fmt.Sprintf("%x", sha256.Sum256(plain)), true
+			f.size, f.sum, f.decrypted = int64(len(plain)), text.SHA256(plain), true
 		}
 	}
 	if !f.decrypted {

@@ -1,12 +1,12 @@
 package vulnreport
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/emersion/go-message/mail"
+
+	"tocsin/bot/text"
 )
 
 // thread describes the thread and the origin of a mail, from its headers.
@@ -30,7 +30,7 @@ func threadOf(h mail.Header, raw []byte) thread {
 	t := thread{}
 	t.id, _ = h.MessageID()
 	if t.id == "" {
-		t.id = fmt.Sprintf("%x", sha256.Sum256(raw))
+		t.id = text.SHA256(raw)
 	}
 	references, _ := h.MsgIDList("References")
 	inReplyTo, _ := h.MsgIDList("In-Reply-To")

@@ -3,8 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +15,7 @@ import (
 
 	"tocsin/bot"
 	"tocsin/bot/control"
+	"tocsin/bot/text"
 	"tocsin/store"
 )
 
@@ -280,8 +279,7 @@ func readBody(name, source string, each func(control.Recorded) error) error {
 		return fmt.Errorf("%s is not a JSON document", name)
 	}
 	d := control.Recorded{Source: source, Body: body, Received: time.Now()}
-	sum := sha256.Sum256(body)
-	d.SHA256 = hex.EncodeToString(sum[:])
+	d.SHA256 = text.SHA256(body)
 	switch {
 	case source == "sentry":
 		d.Header = map[string]string{"Sentry-Hook-Resource": sentryResource(d.Body)}

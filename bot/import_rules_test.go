@@ -23,7 +23,7 @@ var allowedImports = map[string][]string{
 	"templates":   {"bot/incident", "bot/text"},
 	"bot/detect":  {"bot/text"},
 	"bot/command": {"bot/incident", "bot/text"},
-	"bot/chat":    {"bot/incident", "bot/command", "templates"},
+	"bot/chat":    {"bot/incident", "bot/command", "templates", "bot/text"},
 
 	"bot/intake":            {"bot/incident", "bot/bounds", "bot/text"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
@@ -40,7 +40,7 @@ var allowedImports = map[string][]string{
 	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound"},
 	"bot/trail":        {"bot/incident", "bot/outbound"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret", "bot/text"},
-	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound"},
+	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/text"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 

@@ -48,10 +48,10 @@ func Announcement(b incident.Brief) Message {
 	}
 	var commander, channel Text
 	if m.inc.Commander != "" {
-		commander = text("commander: %s", m.inc.Commander)
+		commander = textf("commander: %s", m.inc.Commander)
 	}
 	if c := m.inc.Links[incident.LinkChannel]; c != "" {
-		channel = text("channel: %s", Channel(c))
+		channel = textf("channel: %s", Channel(c))
 	}
 	m.small(commander, channel)
 	return m.Message

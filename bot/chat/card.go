@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 	"tocsin/templates"
 )
 
@@ -87,13 +88,13 @@ func (c *Effects) bookmarkAlert(ctx context.Context, b incident.Brief, channel s
 func Card(b incident.Brief) Message {
 	m := newBuilder(b)
 	inc := m.inc
-	m.Notice = text("%s · %s · %s", inc.ID, string(inc.Severity), string(inc.Status))
+	m.Notice = textf("%s · %s · %s", inc.ID, string(inc.Severity), string(inc.Status))
 	m.add(Headline(fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, humanize(inc.Status))))
 	m.quote(inc.Title)
 	m.add(Fields{
 		{"Reported by", m.reporter()},
 		{"Commander", m.commander()},
-		{"Opened", text("%s", inc.OpenedAt)},
+		{"Opened", textf("%s", inc.OpenedAt)},
 		{"Roles", m.roles()},
 		{"Proposed by an alert", m.proposedSeverity()},
 		{"Personal data", word(inc.Facts.PersonalData)},
@@ -111,14 +112,14 @@ func Card(b incident.Brief) Message {
 	}
 	m.buttons(m.controls()...)
 	m.severityQuestion()
-	visibility := text("public within the company")
+	visibility := textf("public within the company")
 	if inc.Restricted {
-		visibility = text("restricted")
+		visibility = textf("restricted")
 	}
 	if b.Withheld > 0 {
 		m.note("%s", Plain(templates.LeftOut(b.Withheld)))
 	}
-	m.small(visibility, text("updated %s", latest(inc.UpdatedAt, inc.OpenedAt)), text("%s", Typed("help")))
+	m.small(visibility, textf("updated %s", latest(inc.UpdatedAt, inc.OpenedAt)), textf("%s", Typed("help")))
 	return m.Message
 }
 
@@ -141,11 +142,11 @@ func (m *builder) reporter() Text {
 func (m *builder) commander() Text {
 	switch {
 	case m.inc.Commander != "":
-		return text("%s", m.inc.Commander)
+		return textf("%s", m.inc.Commander)
 	case m.inc.NeedsPage():
-		return text("%s unassigned, paging round %d", Icon("pager"), m.inc.Paging.Round)
+		return textf("%s unassigned, paging round %d", Icon("pager"), m.inc.Paging.Round)
 	}
-	return text("unassigned")
+	return textf("unassigned")
 }
 
 // proposedSeverity returns the severity that an alert proposes, or an empty text.
@@ -154,7 +155,7 @@ func (m *builder) proposedSeverity() Text {
 	if p == nil {
 		return Text{}
 	}
-	return text("%s, raised at %s without an answer", Strong{string(p.Severity)}, p.Until)
+	return textf("%s, raised at %s without an answer", Strong{string(p.Severity)}, p.Until)
 }
 
 // join returns the items as one text, or an empty text without items.
@@ -162,14 +163,14 @@ func join(items List) Text {
 	if len(items) == 0 {
 		return Text{}
 	}
-	return text("%s", items)
+	return textf("%s", items)
 }
 
 func (m *builder) roles() Text {
 	var items List
 	for _, r := range slices.Sorted(maps.Keys(m.inc.Roles)) {
 		if r != incident.Commander {
-			items = append(items, text("%s: %s", string(r), m.inc.Roles[r]))
+			items = append(items, textf("%s: %s", string(r), m.inc.Roles[r]))
 		}
 	}
 	return join(items)
@@ -179,9 +180,9 @@ func (m *builder) roles() Text {
 func (m *builder) alerts() Text {
 	count := map[string]int{}
 	for _, a := range m.inc.Alerts {
-		kind := shorten(a.Kind, 80)
+		kind := text.Truncate(a.Kind, 80)
 		if a.Rule != "" {
-			kind += " (" + shorten(a.Rule, 200) + ")"
+			kind += " (" + text.Truncate(a.Rule, 200) + ")"
 		}
 		count[kind]++
 	}
@@ -206,7 +207,7 @@ func (m *builder) playbooks() Text {
 				finished++
 			}
 		}
-		items = append(items, text("%s: %d of %d steps", Plain(r.Playbook), finished, len(r.Plan)))
+		items = append(items, textf("%s: %d of %d steps", Plain(r.Playbook), finished, len(r.Plan)))
 	}
 	return join(items)
 }
@@ -222,9 +223,9 @@ func (m *builder) involvedDepartments() Text {
 func (m *builder) review() Text {
 	switch r := m.inc.Review; {
 	case !r.Concluded.IsZero():
-		return text("concluded %s", r.Concluded)
+		return textf("concluded %s", r.Concluded)
 	case !r.At.IsZero():
-		return text("%s", r.At)
+		return textf("%s", r.At)
 	}
 	return Text{}
 }
@@ -233,7 +234,7 @@ func (m *builder) continuedIn() Text {
 	if m.inc.MergedInto == 0 {
 		return Text{}
 	}
-	return text("%s", m.inc.MergedInto)
+	return textf("%s", m.inc.MergedInto)
 }
 
 // openSteps lists the steps that were started and are not finished, if the
@@ -269,17 +270,17 @@ func (m *builder) signoff() {
 	}
 	var fields Fields
 	for _, name := range incident.RequiredDepartments() {
-		state := text("%s not signed", Icon("hourglass"))
+		state := textf("%s not signed", Icon("hourglass"))
 		if sig := m.inc.SignedBy(name); sig != nil {
-			state = text("%s %s", Icon("heavy_check_mark"), sig.By)
+			state = textf("%s %s", Icon("heavy_check_mark"), sig.By)
 		}
 		fields = append(fields, Field{humanize(name), state})
 	}
 	m.add(fields)
 	_, objections, _ := m.inc.Missing()
 	for _, o := range objections {
-		m.iconLine("no_entry", "%s objected (%s):", string(o.Department), Plain(shorten(o.ID, 20)))
-		m.quote(shorten(o.Reason, 300))
+		m.iconLine("no_entry", "%s objected (%s):", string(o.Department), Plain(text.Truncate(o.ID, 20)))
+		m.quote(text.Truncate(o.Reason, 300))
 	}
 	for _, c := range m.inc.Consultations {
 		if c.Answered() {

@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // OpenStepsLabel is the heading of the steps that were open at the resolution.
@@ -25,19 +26,19 @@ func (m *builder) record(r incident.ClosingRecord) {
 		m.iconLine("warning", "%s", Strong{OpenStepsLabel})
 		all := open.Text()
 		m.Cut = utf8.RuneCountInString(all) > maxOpenSteps
-		m.quote(shorten(all, maxOpenSteps))
+		m.quote(text.Truncate(all, maxOpenSteps))
 	}
 	var filled Sections
 	for _, f := range incident.RecordFields() {
-		if text := r.Get(f.Name); text != "" && f.Name != "audience" && f.Name != "language" {
-			filled = append(filled, Section{f.Label, text})
+		if value := r.Get(f.Name); value != "" && f.Name != "audience" && f.Name != "language" {
+			filled = append(filled, Section{f.Label, value})
 		}
 	}
 	if len(filled) > 0 {
 		m.add(filled)
 	}
 	if r.Audience != "" {
-		m.small(text("audience: %s", string(r.Audience)), text("language: %s", Plain(shorten(r.Language, 40))))
+		m.small(textf("audience: %s", string(r.Audience)), textf("language: %s", Plain(text.Truncate(r.Language, 40))))
 	}
 }
 
@@ -47,7 +48,7 @@ func (m *builder) frozen() {
 	if sub := m.inc.Submission; sub != nil && sub.Digest == m.event.Field("digest") {
 		m.record(sub.Document.Record)
 	}
-	m.small(text("revision %s", m.field("revision")), text("%s", m.field("digest")))
+	m.small(textf("revision %s", m.field("revision")), textf("%s", m.field("digest")))
 	m.buttons(m.verbButton("Amend the record", incident.VerbAmend)...)
 }
 
@@ -59,10 +60,10 @@ func (m *builder) missing() {
 		items = append(items, string(name))
 	}
 	for _, o := range objections {
-		items = append(items, text("objection %s", Plain(shorten(o.ID, 20))))
+		items = append(items, textf("objection %s", Plain(text.Truncate(o.ID, 20))))
 	}
 	for _, c := range unanswered {
-		items = append(items, text("answer of %s", string(c.Team)))
+		items = append(items, textf("answer of %s", string(c.Team)))
 	}
 	if len(items) == 0 {
 		m.note("nothing is missing")
@@ -100,7 +101,7 @@ func (m *builder) closed() {
 func actionLines(d incident.Directory, items []incident.Action) []string {
 	var out []string
 	for _, a := range items {
-		out = append(out, a.ID+" · "+string(a.Kind)+" · "+shorten(a.Title, 120)+" · "+d.Name(a.Owner)+" · due "+a.Due.UTC().Format("2006-01-02"))
+		out = append(out, a.ID+" · "+string(a.Kind)+" · "+text.Truncate(a.Title, 120)+" · "+d.Name(a.Owner)+" · due "+a.Due.UTC().Format("2006-01-02"))
 	}
 	return out
 }
@@ -110,11 +111,11 @@ func actionLines(d incident.Directory, items []incident.Action) []string {
 func FinalMessage(b incident.Brief) Message {
 	m := newEventBuilder(b)
 	m.tell()
-	next := text("no further action is needed · if the incident continues, type %s", Typed("reopen "+m.inc.ID.String()+" WHY"))
+	next := textf("no further action is needed · if the incident continues, type %s", Typed("reopen "+m.inc.ID.String()+" WHY"))
 	if m.inc.MergedInto != 0 {
-		next = text("all further work belongs in %s", m.inc.MergedInto)
+		next = textf("all further work belongs in %s", m.inc.MergedInto)
 	}
-	m.small(next, text("this channel stays readable"))
+	m.small(next, textf("this channel stays readable"))
 	return m.Message
 }
 
@@ -135,7 +136,7 @@ func SignatureRequest(b incident.Brief, name incident.Department) Message {
 	sub := m.inc.Submission
 	m.iconLine("lower_left_fountain_pen", "%s: please read the closing record of %s, then press %s or %s. %s",
 		Strong{string(name)}, Strong{m.inc.ID}, Strong{"Sign"}, Strong{"Object"}, m.representatives(name))
-	m.small(text("revision %d", sub.Document.Revision), text("%s", digest(sub.Digest)))
+	m.small(textf("revision %d", sub.Document.Revision), textf("%s", digest(sub.Digest)))
 	sign := m.action("Sign", incident.Command{Verb: incident.VerbSign, Department: name, Expect: sub.Digest})
 	object := m.action("Object", incident.Command{Verb: incident.VerbObject, Department: name, Expect: sub.Digest})
 	sign.Style, object.Style = StylePrimary, StyleDanger
@@ -173,7 +174,7 @@ func AnswerRequest(b incident.Brief, c incident.Consultation) Message {
 func (m *builder) representatives(name incident.Department) Text {
 	persons := incident.People(m.inc.Representatives(m.brief.Directory, name, m.brief.Now))
 	if t, _ := m.brief.Directory.Team(name); t.Group != "" {
-		return text("%s %s", Group(t.Group), persons)
+		return textf("%s %s", Group(t.Group), persons)
 	}
-	return text("%s", persons)
+	return textf("%s", persons)
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // layout is the message about one kind of event. Its first line is the event's
@@ -149,7 +150,7 @@ func (m *builder) sentence(icon Icon) {
 	}
 	outcome := m.event.Text("outcome")
 	if m.event.Kind == incident.EventStepDone && m.botStep() && utf8.RuneCountInString(outcome) <= maxShortOutcome && !strings.Contains(outcome, "\n") {
-		m.Notice = text("%s %s: %s", Icon("robot_face"), m.resolve(sentence), Plain(outcome))
+		m.Notice = textf("%s %s: %s", Icon("robot_face"), m.resolve(sentence), Plain(outcome))
 		m.small(m.Notice)
 		return
 	}
@@ -173,7 +174,7 @@ func (m *builder) quoteText(name string) {
 }
 
 // field returns a field of the event.
-func (m *builder) field(name string) Plain { return Plain(shorten(m.event.Field(name), 200)) }
+func (m *builder) field(name string) Plain { return Plain(text.Truncate(m.event.Field(name), 200)) }
 
 // when returns the time in a field, or an empty text.
 func (m *builder) when(field string) Text {
@@ -181,7 +182,7 @@ func (m *builder) when(field string) Text {
 	if err != nil {
 		return Text{}
 	}
-	return text("%s", t)
+	return textf("%s", t)
 }
 
 func (m *builder) openedNotice() { m.restrictedNotice(m.event.Field("restricted") == "true") }
@@ -210,10 +211,10 @@ func (m *builder) alertDetail() {
 	m.quoteText("detail")
 	var rule, source Text
 	if r := m.event.Text("rule"); r != "" {
-		rule = text("rule: %s", Plain(shorten(r, 300)))
+		rule = textf("rule: %s", Plain(text.Truncate(r, 300)))
 	}
 	if u := m.event.Text("url"); IsPage(u) {
-		source = text("%s", Link{u, "open at the source"})
+		source = textf("%s", Link{u, "open at the source"})
 	}
 	m.small(m.when("at"), rule, source)
 }

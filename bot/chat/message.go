@@ -109,8 +109,8 @@ type (
 	SharedFiles struct{}
 )
 
-// text returns the text with a format and its arguments.
-func text(format string, args ...any) Text { return incident.Say(format, args...) }
+// textf returns the text with a format and its arguments.
+func textf(format string, args ...any) Text { return incident.Say(format, args...) }
 
 // isEmpty reports whether a text has no content.
 func isEmpty(t Text) bool { return t.Format == "" }
@@ -120,7 +120,7 @@ func word[S ~string](s S) Text {
 	if s == "" {
 		return Text{}
 	}
-	return text("%s", string(s))
+	return textf("%s", string(s))
 }
 
 // Notification returns the text of a notification about the message, without
@@ -134,7 +134,7 @@ func (m Message) Notification() Text {
 			if p.Icon == "" {
 				return p.Text
 			}
-			return text("%s %s", p.Icon, p.Text)
+			return textf("%s %s", p.Icon, p.Text)
 		}
 	}
 	return m.ShortNotification()
@@ -142,11 +142,11 @@ func (m Message) Notification() Text {
 
 // ShortNotification returns the text of a notification if [Message.Notification]
 // is too long for the platform.
-func (m Message) ShortNotification() Text { return text("Update about %s", m.Incident) }
+func (m Message) ShortNotification() Text { return textf("Update about %s", m.Incident) }
 
 // Shortened returns the note at the end of a message that the platform cut.
 func (m Message) Shortened() Text {
-	return text("Shortened to fit into one message. Type %s to see more.", Typed("status "+m.Incident.String()))
+	return textf("Shortened to fit into one message. Type %s to see more.", Typed("status "+m.Incident.String()))
 }
 
 // builder collects the blocks of a message about an incident.

@@ -48,7 +48,7 @@ func sharedPostmortem(b incident.Brief, doc incident.Document) Message {
 		}
 	}
 	m.iconLine("page_facing_up", "%s Read %s. Digest of the record: %s",
-		Strong{text("Tocsin wrote the postmortem of %s, revision %d.", m.inc.ID, doc.Revision)}, SharedFiles{}, Code(doc.Digest))
+		Strong{textf("Tocsin wrote the postmortem of %s, revision %d.", m.inc.ID, doc.Revision)}, SharedFiles{}, Code(doc.Digest))
 	if b.Withheld > 0 {
 		m.line("%s", Plain(templates.LeftOut(b.Withheld)))
 	}
@@ -84,7 +84,7 @@ func (c *Effects) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ in
 // PostmortemAnnouncement returns the announcement of the postmortem of a record.
 func PostmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) Message {
 	m := newBuilder(b)
-	m.iconLine("page_facing_up", "%s (%s) is signed by every department.", Strong{text("The postmortem of %s", m.inc.ID)}, string(m.inc.Severity))
+	m.iconLine("page_facing_up", "%s (%s) is signed by every department.", Strong{textf("The postmortem of %s", m.inc.ID)}, string(m.inc.Severity))
 	m.quote(m.inc.Title)
 	for _, f := range incident.RecordFields() {
 		if text := record.Get(f.Name); text != "" && (f.Name == "summary" || f.Name == "what_will_prevent_it") {
@@ -93,7 +93,7 @@ func PostmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) Mes
 		}
 	}
 	if sub := m.inc.Submission; sub != nil {
-		m.small(text("revision %d", sub.Document.Revision), text("%s", Plain(sub.Digest)))
+		m.small(textf("revision %d", sub.Document.Revision), textf("%s", Plain(sub.Digest)))
 	}
 	return m.Message
 }

@@ -43,7 +43,7 @@ func Record(b incident.Brief) Message {
 	m.line("Closing record of %s", Strong{m.inc.ID})
 	m.record(m.inc.Record)
 	if sub := m.inc.Submission; sub != nil {
-		m.small(text("revision %d, frozen", sub.Document.Revision), text("%s", Plain(sub.Digest)))
+		m.small(textf("revision %d, frozen", sub.Document.Revision), textf("%s", Plain(sub.Digest)))
 	}
 	if isAllowed(m.inc, incident.VerbSubmit) {
 		m.buttons(m.action("Edit the record", incident.Command{Verb: incident.VerbEditRecord}), m.action("Submit the record", incident.Command{Verb: incident.VerbSubmit}))
@@ -120,7 +120,7 @@ func Help(topic string) Message {
 	lines := make([]any, len(commonVerbs))
 	for _, v := range verbs {
 		if n := slices.Index(commonVerbs, v.Name); n >= 0 {
-			lines[n] = text("%s – %s", usage(v), Plain(v.Help))
+			lines[n] = textf("%s – %s", usage(v), Plain(v.Help))
 		} else {
 			rest = append(rest, Code(humanize(v.Name)))
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 func (m *builder) dismissalApproval() {
@@ -88,7 +89,7 @@ func (m *builder) playbookDetail() {
 	}
 	m.line("%d steps. Tocsin posts each step here when it is due.", len(run.Plan))
 	if d := m.event.Field("digest"); d != "" {
-		m.note("%s, pinned as %s", Plain(shorten(run.Playbook, 80)), digest(d))
+		m.note("%s, pinned as %s", Plain(text.Truncate(run.Playbook, 80)), digest(d))
 	}
 }
 
@@ -106,9 +107,9 @@ func due(step incident.Step) Text {
 		return Text{}
 	}
 	if step.Started.IsZero() {
-		return text("due within %s", step.Deadline.String())
+		return textf("due within %s", step.Deadline.String())
 	}
-	return text("due %s", step.Started.Add(step.Deadline))
+	return textf("due %s", step.Started.Add(step.Deadline))
 }
 
 func (m *builder) stepStarted() {
@@ -121,13 +122,13 @@ func (m *builder) stepStarted() {
 	if passages := splitInstructions(strings.Trim(step.Detail, "\n ")); len(passages) > 0 {
 		m.add(Instructions(passages))
 	}
-	m.small(due(step), text("%s", Plain(shorten(ref, 160))))
+	m.small(due(step), textf("%s", Plain(text.Truncate(ref, 160))))
 	m.stepButtons(ref, step)
 }
 
 func (m *builder) stepLate() {
 	ref, step := m.step()
 	m.assignee(step.Role)
-	m.small(due(step), text("%s", Plain(shorten(ref, 160))))
+	m.small(due(step), textf("%s", Plain(text.Truncate(ref, 160))))
 	m.stepButtons(ref, step)
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // page matches an http or https URL without characters that would end a link
@@ -25,16 +26,6 @@ func properName(name string) string {
 		return proper
 	}
 	return name
-}
-
-// shorten returns s with at most limit characters. A shortened text ends with
-// an ellipsis.
-func shorten(s string, limit int) string {
-	r := []rune(s)
-	if len(r) <= limit {
-		return s
-	}
-	return string(r[:limit-1]) + "…"
 }
 
 // digest returns the first 12 digits of a digest.
@@ -65,9 +56,9 @@ func (m *builder) resolveArg(arg any) any {
 	case incident.Departments:
 		return m.teams(v)
 	case incident.StepRef:
-		return Strong{Plain(shorten(m.stepTitle(v), 300))}
+		return Strong{Plain(text.Truncate(m.stepTitle(v), 300))}
 	case incident.PlaybookRef:
-		return Strong{Plain(shorten(m.playbookTitle(string(v)), 200))}
+		return Strong{Plain(text.Truncate(m.playbookTitle(string(v)), 200))}
 	case incident.Quoted:
 		if m.event.Audience == incident.AudienceLegalSecurity {
 			return Plain("…")
@@ -90,7 +81,7 @@ func (m *builder) teams(names incident.Departments) List {
 	var items List
 	for _, name := range names {
 		if t, _ := m.brief.Directory.Team(name); len(t.Members) == 0 && t.Group == "" {
-			items = append(items, text("%s (no members configured)", Team(name)))
+			items = append(items, textf("%s (no members configured)", Team(name)))
 		} else {
 			items = append(items, Team(name))
 		}

@@ -2,8 +2,6 @@ package slack
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"tocsin/bot/chat"
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // handleInteraction handles a button, a form or a shortcut. It returns the
@@ -110,13 +109,12 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 	if pc.Incident == 0 {
 		return incident.Invalid("incident", "this channel does not belong to an incident. Use the shortcut in the channel of an incident")
 	}
-	text := command.Readable(unescape(in.Message.Text), pc.Directory)
-	prefill := incident.Command{For: pc.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}
+	message := command.Readable(unescape(in.Message.Text), pc.Directory)
+	prefill := incident.Command{For: pc.Incident, Text: message, HappenedAt: sentAt(in.Message.TS)}
 	if in.CallbackID == ShortcutAddNote {
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))
 	}
-	sum := sha256.Sum256([]byte(text))
-	prefill.Text, prefill.Evidence = "", &incident.Evidence{Name: evidenceName(text), SHA256: hex.EncodeToString(sum[:])}
+	prefill.Text, prefill.Evidence = "", &incident.Evidence{Name: evidenceName(message), SHA256: text.SHA256(message)}
 	request := formRequest{verb: incident.VerbEvidence, prefill: prefill}
 	if len(in.Message.Files) > 0 {
 		prefill.Evidence.Name, prefill.Evidence.Where, prefill.Evidence.SHA256 = in.Message.Files[0].Name, in.Message.Files[0].Permalink, ""

@@ -94,7 +94,7 @@ func (s *Slack) SetTopic(ctx context.Context, channel, topic string) error {
 	if err != nil {
 		return classify("read the channel's topic", err)
 	}
-	next, _ := clip(strings.Join(strings.Fields(clean(topic)), " "), 240)
+	next, _ := clip(oneLine(topic), 240)
 	if html.UnescapeString(now.Topic.Value) == next {
 		return nil
 	}

@@ -104,7 +104,7 @@ func (l *layouter) reserve(n, limit int) bool {
 
 // title adds a heading in plain text.
 func (l *layouter) title(text string) {
-	text, _ = clip(strings.Join(strings.Fields(clean(text)), " "), 140)
+	text, _ = clip(oneLine(text), 140)
 	if text != "" && l.reserve(units(text), 150) {
 		l.blocks = append(l.blocks, slack.NewHeaderBlock(plainText(text)))
 	}
@@ -190,7 +190,7 @@ func (l *layouter) items(texts []string) {
 	var lines []slack.RichTextElement
 	total := 0
 	for _, t := range texts {
-		t, _ = clip(strings.Join(strings.Fields(clean(t)), " "), 200)
+		t, _ = clip(oneLine(t), 200)
 		if t == "" {
 			continue
 		}

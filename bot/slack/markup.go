@@ -5,11 +5,11 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf16"
 
 	"tocsin/bot/chat"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // markup is text in the mrkdwn format of Slack that is safe to send: texts
@@ -37,23 +37,11 @@ func units(s string) int {
 	return n
 }
 
-// clean removes control characters and bidirectional control characters,
-// which could deceive a reader.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n', r == '\t':
-			return r
-		case r == '\u2028', r == '\u2029':
-			return '\n'
-		case unicode.Is(unicode.Cc, r), r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))
-}
+// Short names of functions of package text.
+func clean(s string) string   { return text.Clean(s) }
+func oneLine(s string) string { return text.Line(s) }
 
-// clip shortens a text to limit units. A shortened text ends with an
+// clip shortens a text to limit units, as [text.Truncate] does to runes. A shortened text ends with an
 // ellipsis. The second result reports whether the text was shortened.
 func clip(s string, limit int) (string, bool) {
 	if units(s) <= limit {
@@ -74,7 +62,7 @@ var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "
 // escape returns s as one line without effective mentions, links and code
 // fences. The result is at most limit units long.
 func escape(s string, limit int) markup {
-	s = strings.Join(strings.Fields(clean(s)), " ")
+	s = oneLine(s)
 	for room := limit; ; room = room * 3 / 4 {
 		short, _ := clip(s, room)
 		if out := escaper.Replace(short); units(out) <= limit {

@@ -1,8 +1,6 @@
 package slack
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,6 +10,7 @@ import (
 
 	"tocsin/bot/chat"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // forms holds the forms by verb. An open form shows the values that the
@@ -201,10 +200,8 @@ func recordBlocks(f *formBuilder) []slack.Block {
 // fingerprint returns a short hash that shows whether a field changed. It
 // ignores differences in line endings and surrounding space, which Slack may
 // change.
-func fingerprint(text string) string {
-	text = strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:8])
+func fingerprint(value string) string {
+	return text.SHA256(strings.TrimSpace(strings.ReplaceAll(value, "\r\n", "\n")))[:16]
 }
 
 // The limits for the record in a form. Slack allows 100 blocks and 250 KB for

@@ -2,8 +2,6 @@ package slack
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // The types below contain only the fields that Tocsin reads. The types of
@@ -202,8 +201,7 @@ func identity(user string) incident.Identity {
 // idempotency returns the key of a command. The parts must be equal in every
 // repeat that Slack sends of a request.
 func idempotency(kind string, parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return "slack/" + kind + "/" + hex.EncodeToString(sum[:16])
+	return "slack/" + kind + "/" + text.SHA256(strings.Join(parts, "\x00"))[:32]
 }
 
 // unescape reverses Slack's escaping. Mentions stay in angle brackets.

@@ -22,7 +22,7 @@ import (
 // testKeys returns one keyset for all tests that do not create their own. Tests can reopen a database with it.
 var testKeys = sync.OnceValues(Ephemeral)
 
-func openTest(t *testing.T, url string, change ...func(*Config)) *Store {
+func openTest(t testing.TB, url string, change ...func(*Config)) *Store {
 	t.Helper()
 	keys, err := testKeys()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"regexp"
 
 	modernc "modernc.org/sqlite"
 )
@@ -64,6 +65,10 @@ type sqliteStmt interface {
 	driver.StmtQueryContext
 }
 
+// limitParameter matches a LIMIT that is a parameter. SQLite makes its plan for the value of such a parameter, so it
+// compiles the statement again after each bind. It does not if the LIMIT is an expression.
+var limitParameter = regexp.MustCompile(`LIMIT (\?\d*)`)
+
 // prepare returns the cached statement of query, and compiles it first if needed. It returns nil if the statement is
 // busy. The caller then runs query without the cache.
 func (c *cachedConn) prepare(ctx context.Context, query string) (*cachedStmt, error) {
@@ -76,7 +81,7 @@ func (c *cachedConn) prepare(ctx context.Context, query string) (*cachedStmt, er
 	if len(c.stmts) >= maxStatements {
 		c.evictIdle()
 	}
-	compiled, err := c.PrepareContext(ctx, query)
+	compiled, err := c.PrepareContext(ctx, limitParameter.ReplaceAllString(query, "LIMIT (0 + $1)"))
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	modernc "modernc.org/sqlite"
 )
 
-func openCachedDB(t *testing.T) *sql.DB {
+func openCachedDB(t testing.TB) *sql.DB {
 	t.Helper()
 	c, err := newStmtCacheConnector("file:" + filepath.Join(t.TempDir(), "s.db"))
 	if err != nil {
@@ -158,5 +158,16 @@ func TestStmtCache_EvictsIdleStatements(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// BenchmarkStmtCache_LimitParameter selects with a LIMIT that is a parameter, as River does.
+func BenchmarkStmtCache_LimitParameter(b *testing.B) {
+	db := openCachedDB(b)
+	for b.Loop() {
+		var v int
+		if err := db.QueryRow("SELECT v FROM n WHERE v IN (SELECT v FROM n WHERE v > ?1 ORDER BY v LIMIT ?2)", 1, 10).Scan(&v); err != nil || v != 2 {
+			b.Fatalf("got %d, %v, want 2", v, err)
+		}
 	}
 }

@@ -73,6 +73,17 @@ func (r effectRow) job(at time.Time) job {
 type jobToken struct {
 	task          Task
 	requestedSeen int64
+	began         time.Time // when the job began, with its first effect
+	next          int64     // the effect that the job continues with after the commit, or 0
+}
+
+// continueFor is how long a job may take up further effects of its lane. The last of them needs the rest of jobTimeout.
+const continueFor = 5 * time.Second
+
+// continues reports whether the job can take up an effect. Only a first attempt does, because the attempts of the job
+// count for one effect.
+func (t *jobToken) continues(next job, now time.Time) bool {
+	return t.task.Attempt == 1 && t.task.job.Queue == next.queue && !next.at.After(now) && now.Sub(t.began) < continueFor
 }
 
 func (t domainTx) Enqueue(effects ...incident.Effect) error {
@@ -229,7 +240,7 @@ func (t domainTx) DiscardEffect(job response.Job, reason string) error {
 
 // finishEffect completes the job, writes the ledger and starts the next effect of the lane.
 func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
-	token, err := t.completeJob(job)
+	token, err := tokenOf(job)
 	if err != nil {
 		return err
 	}
@@ -255,7 +266,11 @@ func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
 	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", state, now, row.ID).Error; err != nil {
 		return fmt.Errorf("finish effect %d: %w", row.ID, err)
 	}
-	if err := t.startNextInLane(row.Lane); err != nil {
+	next, err := t.startNextInLane(row.Lane)
+	if err != nil {
+		return err
+	}
+	if err := t.endJob(token, next, now); err != nil {
 		return err
 	}
 	if !row.Refresh || row.Requested == token.requestedSeen {
@@ -279,25 +294,46 @@ func (t domainTx) requeueRefresh(row effectRow) error {
 	return t.tx.enqueue(row.job(t.nextRun(row, time.Time{})))
 }
 
-// startNextInLane makes the first unfinished effect of a lane available, unless it already is.
-func (t domainTx) startNextInLane(lane string) error {
+// endJob completes the job of an effect and enqueues the next job, if any. It keeps the job for the next effect if it can.
+func (t domainTx) endJob(token *jobToken, next *job, now time.Time) error {
+	token.next = 0
+	switch {
+	case next == nil:
+		return t.tx.complete(token.task)
+	case !token.continues(*next, now):
+		if err := t.tx.complete(token.task); err != nil {
+			return err
+		}
+		return t.tx.enqueue(*next)
+	}
+	token.next = next.ids[0]
+	return t.tx.continueWith(token.task, next.ids)
+}
+
+// startNextInLane makes the first unfinished effect of a lane available, unless it already is, and returns its job.
+func (t domainTx) startNextInLane(lane string) (*job, error) {
 	if lane == "" {
-		return nil
+		return nil, nil
 	}
 	var rows []effectRow
 	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", lane).Scan(&rows).Error
 	if err != nil || len(rows) == 0 || rows[0].State == effectAvailable {
-		return err
+		return nil, err
 	}
 	row := rows[0]
 	if err := t.db.Exec("UPDATE effects SET state = 'available' WHERE id = ?", row.ID).Error; err != nil {
-		return fmt.Errorf("start effect %d: %w", row.ID, err)
+		return nil, fmt.Errorf("start effect %d: %w", row.ID, err)
 	}
-	return t.tx.enqueue(row.job(t.nextRun(row, timeOrZero(row.After))))
+	next := row.job(t.nextRun(row, timeOrZero(row.After)))
+	return &next, nil
 }
 
 func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
-	if _, err := t.completeJob(job); err != nil {
+	token, err := tokenOf(job)
+	if err != nil {
+		return err
+	}
+	if err := t.tx.complete(token.task); err != nil {
 		return err
 	}
 	row, err := t.lockEffect(job.Effect)
@@ -310,13 +346,13 @@ func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
 	return t.tx.enqueue(row.job(until))
 }
 
-// completeJob completes the River job of this attempt. It returns [errStale] if the attempt no longer holds the job.
-func (t domainTx) completeJob(job response.Job) (*jobToken, error) {
+// tokenOf returns the token of a job.
+func tokenOf(job response.Job) (*jobToken, error) {
 	token, ok := job.Token.(*jobToken)
 	if !ok {
 		return nil, fmt.Errorf("complete effect %d: job token is not from this store", job.Effect)
 	}
-	return token, t.tx.complete(token.task)
+	return token, nil
 }
 
 // lockEffect locks the lane of an effect and then the effect, in the order of Enqueue.
@@ -331,18 +367,27 @@ func (t domainTx) lockEffect(id int64) (effectRow, error) {
 	return t.selectEffect("id = ?", id)
 }
 
-// effectHandler adapts [response.Desk.Perform] to the queue. It discards the effect if the last attempt fails, unless the error is an [incident.RetryAfter].
+// effectHandler adapts [response.Desk.Perform] to the queue. A job continues with the next effect of its lane. It discards
+// the effect if the last attempt fails, unless the error is an [incident.RetryAfter].
 func (s *Store) effectHandler(perform func(context.Context, response.Job) error) handler {
 	return func(ctx context.Context, task Task) error {
-		job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: &jobToken{task: task}}
-		err := perform(ctx, job)
-		var later *incident.RetryAfter
-		if err == nil || !task.isLastAttempt() || errors.As(err, &later) {
-			return err
+		token := &jobToken{task: task, began: s.now()}
+		for {
+			job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: token}
+			err := perform(ctx, job)
+			var later *incident.RetryAfter
+			switch {
+			case err == nil && token.next != 0:
+				task.IDs[0] = token.next // in the job, too, for reports about a failure
+				token.next = 0
+				continue
+			case err == nil || !task.isLastAttempt() || errors.As(err, &later):
+				return err
+			}
+			discardErr := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
+				return t.DiscardEffect(job, fmt.Sprintf("all %d attempts failed", task.Attempt))
+			})
+			return errors.Join(err, discardErr)
 		}
-		discardErr := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
-			return t.DiscardEffect(job, fmt.Sprintf("all %d attempts failed", task.Attempt))
-		})
-		return errors.Join(err, discardErr)
 	}
 }

@@ -136,6 +136,50 @@ func TestLane_PreservesOrder(t *testing.T) {
 }
 
 // Effects enqueued while others of the lane finish must all be performed.
+// TestLane_JobContinues performs the effects of a lane in one job. During the second effect the process is taken for
+// dead and the job is requeued: its attempt can no longer finish that effect, and the new one performs it again.
+func TestLane_JobContinues(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.mustTx(t, func(tx response.Tx) error {
+			return tx.Enqueue(newTestEffect("k0", "INC-1/channel"), newTestEffect("k1", "INC-1/channel"), newTestEffect("k2", "INC-1/channel"))
+		})
+		performed, jobs := make(chan performedEffect, 10), make(chan int64, 10)
+		finish := s.completeEffects(performed)
+		s.runEffects(t, func(ctx context.Context, job response.Job) error {
+			if job.Effect == 2 && job.Attempt == 1 {
+				requeued := int64(0)
+				s.mustTx(t, func(tx response.Tx) error {
+					n, err := tx.(domainTx).tx.requeueHeldBy(s.replica)
+					requeued = int64(n)
+					return err
+				})
+				jobs <- requeued
+			}
+			err := finish(ctx, job)
+			if job.Effect == 2 && job.Attempt == 1 && !errors.Is(err, errStale) {
+				t.Errorf("requeued attempt: got %v, want %v", err, errStale)
+			}
+			return err
+		})
+		if n := receive(t, jobs); n != 1 {
+			t.Errorf("got %d jobs requeued during the second effect, want the one that runs", n)
+		}
+		var got []string
+		for range 4 {
+			p := receive(t, performed)
+			got = append(got, fmt.Sprint(p.effect.Key, " ", p.job.Attempt))
+		}
+		if want := []string{"k0 1", "k1 1", "k1 2", "k2 1"}; !slices.Equal(got, want) {
+			t.Errorf("got effects with attempts %v, want %v", got, want)
+		}
+		s.waitForCount(t, 3, "SELECT count(*) FROM ledger WHERE outcome = 'completed'")
+		if n := s.countJobs(t, "kind = 'effect'"); n != 2 {
+			t.Errorf("got %d jobs, want the requeued one and one for the last effect", n)
+		}
+	})
+}
+
 func TestLane_ConcurrentEnqueueAndFinish(t *testing.T) {
 	const writers, effects = 4, 8
 	storetest.Databases(t, func(t *testing.T, url string) {

@@ -93,7 +93,6 @@ type backend interface {
 // queueTx is the queue within a transaction.
 type queueTx interface {
 	insert(ctx context.Context, jobs []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
-	complete(ctx context.Context, job *river.Job[jobArgs]) error
 	// rowLockClause is appended to a SELECT to lock the selected rows until the transaction ends.
 	rowLockClause() string
 	// orFailClause follows INSERT or UPDATE. On SQLite it saves the journal that undoes a single statement, which is

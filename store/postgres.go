@@ -99,10 +99,6 @@ func (q postgresQueue) insert(ctx context.Context, jobs []river.InsertManyParams
 	return inserted, err
 }
 
-func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
-	return q.withPgxTx(func(t pgx.Tx) error { _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, t, job); return err })
-}
-
 func (postgresQueue) rowLockClause() string { return " FOR UPDATE" }
 func (postgresQueue) orFailClause() string  { return "" }
 

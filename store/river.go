@@ -18,14 +18,16 @@ import (
 type riverDialect struct {
 	// now is the current time, in the format of River's columns.
 	now string
+	// json converts an argument to the format of River's columns.
+	json string
 	// heldBy is a condition on the job of a replica, and ledBy on the leadership of a replica. Both have one argument:
 	// the replica id. They are empty if only one process works the jobs of the database, which then owns all of them.
 	heldBy, ledBy string
 }
 
 var (
-	riverSQLite   = riverDialect{now: "datetime('now', 'subsec')"}
-	riverPostgres = riverDialect{now: "now()", heldBy: "attempted_by[array_upper(attempted_by, 1)] = ?", ledBy: "leader_id = ?"}
+	riverSQLite   = riverDialect{now: "datetime('now', 'subsec')", json: "jsonb(?)"}
+	riverPostgres = riverDialect{now: "now()", json: "CAST(? AS jsonb)", heldBy: "attempted_by[array_upper(attempted_by, 1)] = ?", ledBy: "leader_id = ?"}
 )
 
 // of returns a condition and its arguments for a replica.
@@ -129,20 +131,37 @@ func (t *tx) expedite(jobs []*rivertype.JobInsertResult) error {
 	return nil
 }
 
-// complete completes the task's job in this transaction, whose context must be derived from the handler's. If another
-// attempt has the job, it returns [errStale], and the caller must roll back.
+// complete completes the task's job in this transaction. If another attempt has the job, it returns [errStale], and the
+// caller must roll back.
 func (t *tx) complete(task Task) error {
-	var held int64
-	err := t.db.Raw("SELECT count(*) FROM (SELECT id FROM river_job WHERE id = ? AND state = 'running' AND attempt = ?"+
-		t.queue.rowLockClause()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
-	if err != nil {
-		return fmt.Errorf("look up job: %w", err)
-	}
-	if held == 0 {
-		return errStale
-	}
-	if err := t.queue.complete(t.ctx, task.job); err != nil {
+	if err := t.updateHeld(task, "state = 'completed', finalized_at = "+t.river.now); err != nil {
 		return fmt.Errorf("complete job: %w", err)
+	}
+	return nil
+}
+
+// continueWith lets the running attempt of a task go on with other ids, as a new job would. It saves completing one job,
+// inserting the next and fetching it. If the process dies, the job is requeued with the other ids. If another attempt has
+// the job, it returns [errStale], and the caller must roll back.
+func (t *tx) continueWith(task Task, ids []int64) error {
+	args, err := json.Marshal(jobArgs{IDs: ids})
+	if err != nil {
+		return fmt.Errorf("encode arguments: %w", err)
+	}
+	if err := t.updateHeld(task, "attempted_at = "+t.river.now+", args = "+t.river.json, string(args)); err != nil {
+		return fmt.Errorf("continue job: %w", err)
+	}
+	return nil
+}
+
+// updateHeld updates the job of a task that this attempt still has.
+func (t *tx) updateHeld(task Task, set string, args ...any) error {
+	updated := t.db.Exec("UPDATE river_job SET "+set+" WHERE id = ? AND state = 'running' AND attempt = ?", append(args, task.job.ID, task.job.Attempt)...)
+	switch {
+	case updated.Error != nil:
+		return updated.Error
+	case updated.RowsAffected == 0:
+		return errStale
 	}
 	return nil
 }

@@ -183,11 +183,6 @@ func (q sqliteQueue) insert(ctx context.Context, jobs []river.InsertManyParams) 
 	return q.jobs.InsertManyTx(ctx, q.tx, jobs)
 }
 
-func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
-	_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, q.tx, job)
-	return err
-}
-
 // SQLite has one writer, so locks are not needed.
 
 func (sqliteQueue) rowLockClause() string           { return "" }

@@ -248,7 +248,7 @@ func TestSnoozeEffect_RunsLater(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		timer := newTestEffect("timer", "")
-		timer.Kind, timer.After = incident.EffectEscalationTimer, time.Now().Add(300*time.Millisecond)
+		timer.Kind, timer.After = incident.EffectDeadline, time.Now().Add(300*time.Millisecond)
 		start := time.Now()
 		s.mustTx(t, func(tx response.Tx) error { return tx.Enqueue(timer) })
 		performed := make(chan time.Duration, 10)

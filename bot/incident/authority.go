@@ -26,7 +26,7 @@ const (
 	SecurityTeam                            // members, deputies and delegates of security
 	LegalOrSecurity                         // members, deputies and delegates of legal or security
 	Administrators                          // the administrators of the configuration
-	TheBot                                  // effects, timers and sources
+	TheBot                                  // effects, deadlines and sources
 )
 
 // classes are the classes in the order of messages and documents.

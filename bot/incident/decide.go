@@ -82,7 +82,7 @@ var deciders = map[Verb]func(*decider) error{
 	VerbAttach: (*decider).attach, VerbCount: (*decider).count, VerbSourceNote: (*decider).sourceNote,
 	VerbStartPlaybook: (*decider).startPlaybooks, VerbStartStep: (*decider).startStep, VerbStepLate: (*decider).stepLate,
 	VerbPage: (*decider).page, VerbPaged: (*decider).pageSent, VerbPageFailed: (*decider).pageFailed,
-	VerbPageTimeout: (*decider).pageTimeout, VerbAckTimeout: (*decider).ackTimeout, VerbSeverityTimeout: (*decider).severityTimeout,
+	VerbPageTimeout: (*decider).pageTimeout, VerbAckTimeout: (*decider).ackTimeout, VerbSeverityTimeout: (*decider).severityTimeout, VerbStormTimeout: (*decider).stormTimeout,
 	VerbLink: (*decider).link, VerbInvited: (*decider).peopleInvited,
 	VerbPostmortemWritten: (*decider).postmortemWritten, VerbPostmortemShared: (*decider).postmortemShared, VerbEffectFailed: (*decider).effectFailed,
 	VerbPersonLeft: (*decider).personLeft,

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -78,19 +79,23 @@ func (d *decider) pageTimeout() error {
 	return nil
 }
 
-// AckTimeoutAt returns when the acknowledgement times out if neither the
+// ackTimeoutAt returns when the acknowledgement times out if neither the
 // commander nor the person who acknowledged is active. It returns false if there is no acknowledgement that can time out.
-func (i Incident) AckTimeoutAt(p Policy) (at time.Time, ok bool) {
+func (i Incident) ackTimeoutAt(p Policy) (at time.Time, ok bool) {
 	if !i.Origin.Pages() || !i.Status.Responding() || !i.Paging.Acknowledged() || p.AckTimeout <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
 		return at, false
 	}
 	return i.Paging.LastAction.Add(p.AckTimeout), true
 }
 
+// ackTimeout ends an acknowledgement without activity and restarts paging.
 func (d *decider) ackTimeout() error {
-	at, ok := d.inc.AckTimeoutAt(d.env.Policy)
-	if !ok || d.env.Now.Before(at) {
+	at, ok := d.inc.ackTimeoutAt(d.env.Policy)
+	switch {
+	case !ok, d.cmd.Round != 0 && d.cmd.Round != d.inc.Paging.Round:
 		return nil
+	case d.env.Now.Before(at):
+		return &NotDue{Until: at}
 	}
 	d.emit(EventAckTimedOut, fields{"person": string(d.inc.Paging.AcknowledgedBy)}, nil)
 	d.startRound("")
@@ -146,6 +151,15 @@ func (d *decider) sourceNote() error {
 	t := texts{"text": d.cmd.Text}
 	maps.Copy(t, d.cmd.Reporter.texts())
 	d.emit(EventSourceNoted, fields{"source": d.cmd.By.ID}, t)
+	return nil
+}
+
+// stormTimeout notes that the alert storm of the incident is over.
+func (d *decider) stormTimeout() error {
+	if d.cmd.Count == 0 {
+		return nil
+	}
+	d.emit(EventSourceNoted, fields{"source": "storm"}, texts{"text": fmt.Sprintf("The alert storm has ended: %d correlation keys were grouped into this incident. New ones open separate incidents again.", d.cmd.Count)})
 	return nil
 }
 

@@ -162,12 +162,12 @@ func TestPaging_EdgeCases(t *testing.T) {
 	}
 	w.must("eng1", Command{Verb: VerbResolve, Text: "restored"})
 	w.now = w.now.AddDate(0, 0, 1)
-	if _, ok := w.inc.AckTimeoutAt(w.policy); ok || w.inc.NeedsPage() {
+	if _, ok := w.inc.ackTimeoutAt(w.policy); ok || w.inc.NeedsPage() {
 		t.Error("resolved incident: got a timeout or a page, want neither")
 	}
 	w = fixtureIn(t, Active)
 	w.policy.AckTimeout = 0
-	if _, ok := w.inc.AckTimeoutAt(w.policy); ok {
+	if _, ok := w.inc.ackTimeoutAt(w.policy); ok {
 		t.Error("AckTimeout 0: got a timeout, want none")
 	}
 }

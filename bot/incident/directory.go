@@ -16,7 +16,7 @@ const (
 	ProviderMail      Provider = "mail"      // an e-mail address
 	ProviderOIDC      Provider = "oidc"      // an OpenID Connect subject
 	ProviderLocal     Provider = "local"     // a user of the operating system, on the control socket
-	ProviderSystem    Provider = "system"    // the bot, for timers, effects and schedules
+	ProviderSystem    Provider = "system"    // the bot, for deadlines, effects and schedules
 	ProviderSource    Provider = "source"    // an alert source, the id is its name
 )
 

@@ -45,12 +45,8 @@ const (
 	EffectMailHandover EffectKind = "mail_handover" // by mail
 	// Work inside Tocsin.
 	EffectWritePostmortem EffectKind = "write_postmortem"
-	EffectEscalationTimer EffectKind = "escalation_timer" // the escalation step was not acknowledged in time
-	EffectAckTimer        EffectKind = "ack_timer"        // the acknowledgement timed out
-	EffectSeverityTimer   EffectKind = "severity_timer"   // nobody answered the proposal of an alert to raise the severity
-	EffectStepTimer       EffectKind = "step_timer"       // Args "run" and "step": the deadline of the step passed
-	EffectBotStep         EffectKind = "bot_step"         // Args "run" and "step": perform the action of the step
-	EffectStormTimer      EffectKind = "storm_timer"      // check whether the alert storm is over
+	EffectDeadline        EffectKind = "deadline" // give a command of Tocsin at a time: see [Effect.Deadline]
+	EffectBotStep         EffectKind = "bot_step" // Args "run" and "step": perform the action of the step
 )
 
 // Effect is one unit of work to be done after an event, stored with it. It holds

@@ -124,7 +124,7 @@ func (e Event) escalationStep() (step, round int) {
 	return e.number("escalation_step") + 1, e.number("round")
 }
 
-// pageNextStep builds the page of the next escalation step and its timer. Their keys
+// pageNextStep builds the page of the next escalation step and its deadline. Their keys
 // contain round and step, so each page is sent once even if several events
 // require it.
 func pageNextStep(c effectBuilder) []Effect {
@@ -136,14 +136,12 @@ func pageNextStep(c effectBuilder) []Effect {
 	if step == "" || round != strconv.Itoa(c.inc.Paging.Round) {
 		return nil
 	}
-	out := []Effect{c.effect(EffectPage, nil), c.effect(EffectEscalationTimer, nil)}
-	for n := range out {
-		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, step)
-		out[n].Urgent = true
-		out[n].Args = map[string]string{"round": round, "escalation_step": step}
-	}
-	out[1].After = c.env.Now.Add(c.env.Policy.EscalateAfter)
-	return out
+	page := c.effect(EffectPage, map[string]string{"round": round, "escalation_step": step})
+	page.Key = fmt.Sprintf("%s/page/%s/%s", c.inc.ID, round, step)
+	timeout := c.deadline(Command{Verb: VerbPageTimeout, Round: atoi(round), EscalationStep: atoi(step)}, c.env.Now.Add(c.env.Policy.EscalateAfter),
+		fmt.Sprintf("%s/escalation_timer/%s/%s", c.inc.ID, round, step))
+	page.Urgent, timeout.Urgent = true, true
+	return []Effect{page, timeout}
 }
 
 // postRoundStarted posts that another paging round started. The first is not
@@ -187,23 +185,22 @@ func acknowledgeLatePage(c effectBuilder) []Effect {
 	return []Effect{e}
 }
 
-// timeAcknowledgement builds the timer of the acknowledgement timeout, once per round. If
-// the commander or the person who acknowledged was active since, the timer is set again when it fires.
+// timeAcknowledgement builds the deadline of the acknowledgement, once per round.
+// Activity of the commander or of the person who acknowledged moves it.
 func timeAcknowledgement(c effectBuilder) []Effect {
-	at, ok := c.inc.AckTimeoutAt(c.env.Policy)
+	at, ok := c.inc.ackTimeoutAt(c.env.Policy)
 	if !ok {
 		return nil
 	}
-	round := strconv.Itoa(c.inc.Paging.Round)
-	e := c.effect(EffectAckTimer, map[string]string{"round": round})
-	e.Key = fmt.Sprintf("%s/%s/%s", c.inc.ID, e.Kind, round)
-	e.Urgent, e.After = true, at
+	round := c.inc.Paging.Round
+	e := c.deadline(Command{Verb: VerbAckTimeout, Round: round}, at, fmt.Sprintf("%s/ack_timer/%d", c.inc.ID, round))
+	e.Urgent = true
 	return []Effect{e}
 }
 
-// timeAcknowledgementAgain builds the timer of the acknowledgement timeout after the severity
-// was raised without a new round. The timer of the acknowledgement may have ended
-// while the severity was sev3 or sev4.
+// timeAcknowledgementAgain builds the deadline of the acknowledgement after the
+// severity was raised without a new round. The first one may have passed while the
+// severity was sev3 or sev4.
 func timeAcknowledgementAgain(c effectBuilder) []Effect {
 	if c.event.severity("from").MoreSevereThan(Sev3) {
 		return nil

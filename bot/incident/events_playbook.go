@@ -1,6 +1,9 @@
 package incident
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // The kinds of events about playbooks.
 const (
@@ -110,14 +113,12 @@ func postTask(c effectBuilder) []Effect {
 	return postEvent(c)
 }
 
-// timeStep builds the timer for the deadline of a step, which counts from its
-// start.
+// timeStep builds the deadline of a step, which counts from its start.
 func timeStep(c effectBuilder) []Effect {
-	step, args := c.step()
+	step, _ := c.step()
 	if step == nil || step.Action != "" || step.Deadline <= 0 {
 		return nil
 	}
-	e := c.effect(EffectStepTimer, args)
-	e.After = c.event.RecordedAt.Add(step.Deadline)
-	return []Effect{e}
+	return []Effect{c.deadline(Command{Verb: VerbStepLate, Step: c.event.step().String()}, c.event.RecordedAt.Add(step.Deadline),
+		fmt.Sprintf("%s/%d/step_timer", c.inc.ID, c.event.Seq))}
 }

@@ -1,9 +1,9 @@
 package incident
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // The kinds of events about the severity.
@@ -97,14 +97,14 @@ func (i *Incident) recordLowering(p PersonID) {
 	}
 }
 
-// timeProposal builds the timer that raises the severity unless a person answers
+// timeProposal builds the deadline that raises the severity unless a person answers
 // the proposal of an alert.
 func timeProposal(c effectBuilder) []Effect {
-	until, err := time.Parse(time.RFC3339Nano, c.event.Field("until"))
-	if err != nil {
+	until := parseInstant(c.event.Field("until"))
+	if until.IsZero() {
 		return nil
 	}
-	e := c.effect(EffectSeverityTimer, nil)
-	e.Urgent, e.After = true, until
+	e := c.deadline(Command{Verb: VerbSeverityTimeout}, until, fmt.Sprintf("%s/%d/severity_timer", c.inc.ID, c.event.Seq))
+	e.Urgent = true
 	return []Effect{e}
 }

@@ -95,7 +95,7 @@ func checkFields(t tester, e Event) {
 }
 
 func TestEventEffects_UseEveryEffectKind(t *testing.T) {
-	used := map[EffectKind]bool{EffectAgenda: true, EffectStormTimer: true, // from a schedule and a storm
+	used := map[EffectKind]bool{EffectAgenda: true, // from a schedule
 		EffectAcknowledgeReport: true, EffectNotice: true, EffectMailNotice: true, EffectAnnounceMaintenance: true, // from a report and a notice
 		EffectHandover: true, EffectMailHandover: true} // from a departure
 	w := newFixture(t)

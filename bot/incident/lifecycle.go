@@ -98,7 +98,7 @@ const (
 	VerbReleaseLegalHold Verb = "release_legal_hold" // Text: why retention may delete it again
 )
 
-// The verbs of the bot. Effects, timers and sources issue them.
+// The verbs of the bot. Effects, deadlines and sources issue them.
 const (
 	VerbAttach            Verb = "attach"             // Alert, Severity (optional), Runs
 	VerbCount             Verb = "count"              // Alert, Count
@@ -110,8 +110,9 @@ const (
 	VerbPaged             Verb = "paged"              // Round, EscalationStep
 	VerbPageFailed        Verb = "page_failed"        // Round, EscalationStep, Text
 	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
-	VerbAckTimeout        Verb = "ack_timeout"        //
+	VerbAckTimeout        Verb = "ack_timeout"        // Round (optional)
 	VerbSeverityTimeout   Verb = "severity_timeout"   // nobody answered the proposal of an alert
+	VerbStormTimeout      Verb = "storm_timeout"      // Round, Count: the alert storm is over
 	VerbLink              Verb = "link"               // Links
 	VerbInvited           Verb = "invited"            // People
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
@@ -211,6 +212,7 @@ var Transitions = []Transition{
 	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
 	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},
 	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
+	{VerbStormTimeout, anyStatus, nil, TheBot, "an alert storm is over"},
 	{VerbLink, anyStatus, nil, TheBot, "ids of the incident in outside systems"},
 	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},

@@ -66,6 +66,7 @@ var statusMatrix = map[Verb]string{
 	VerbPageTimeout:       ". = = - - - - - -",
 	VerbAckTimeout:        "= . . - - - - - -",
 	VerbSeverityTimeout:   ". . . . r - - - -",
+	VerbStormTimeout:      ". . . . . . . . .",
 	VerbLink:              ". . . . . . . . .",
 	VerbInvited:           ". . . . . . . . .",
 	VerbPostmortemWritten: "- - - - - . = - -",
@@ -163,6 +164,8 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		by, c.Runs = "", []Run{{Playbook: "another", Plan: []Step{{ID: "x"}}}}
 	case VerbPage, VerbPaged, VerbPageFailed, VerbPageTimeout:
 		by, c.Round, c.EscalationStep = "", w.inc.Paging.Round, 0
+	case VerbStormTimeout:
+		c.Count = 12
 	case VerbAckTimeout:
 		w.now = w.now.AddDate(0, 0, 1)
 	case VerbLink:

@@ -77,7 +77,7 @@ func TestPageAgain_RefusedForReplay(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 	w.must("eng1", Command{Verb: VerbAcknowledge})
-	if at, ok := w.inc.AckTimeoutAt(w.policy); ok {
+	if at, ok := w.inc.ackTimeoutAt(w.policy); ok {
 		t.Errorf("got an acknowledgement that times out at %s, want none", at)
 	}
 }

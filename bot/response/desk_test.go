@@ -226,7 +226,7 @@ func TestPlaybook_RunsStepsAndTimers(t *testing.T) {
 	}
 	timers := 0
 	for _, e := range fx.store.effects {
-		if e.Kind == incident.EffectStepTimer && !e.done {
+		if e.Deadline().Command.Verb == incident.VerbStepLate && !e.done {
 			timers++
 			fx.now = e.After
 		}

@@ -1,6 +1,7 @@
 package response
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,13 +14,9 @@ import (
 // transaction.
 func (a *attempt) localHandler() func(*session) error {
 	do := map[incident.EffectKind]func(*session) (string, error){
-		incident.EffectEscalationTimer: a.pageTimer,
-		incident.EffectAckTimer:        a.ackTimer,
-		incident.EffectSeverityTimer:   a.severityTimer,
-		incident.EffectStepTimer:       a.stepTimer,
+		incident.EffectDeadline:        a.deadline,
 		incident.EffectBotStep:         a.botStep,
 		incident.EffectWritePostmortem: a.writePostmortem,
-		incident.EffectStormTimer:      a.stormTimer,
 	}[a.effect.Kind]
 	if do == nil {
 		return nil
@@ -38,40 +35,18 @@ func (a *attempt) localHandler() func(*session) error {
 	}
 }
 
-// pageTimer pages the next escalation step if no one acknowledged in time.
-func (a *attempt) pageTimer(s *session) (string, error) {
-	err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "escalation_step")})
-	return "timer fired", err
-}
-
-// ackTimer ends an acknowledgement without activity and restarts paging. If the
-// commander or the person who acknowledged was active, it sets the timer again.
-func (a *attempt) ackTimer(s *session) (string, error) {
-	dr, err := s.draft(a.effect.Incident)
-	if err != nil {
-		return "", err
+// deadline gives the command of a deadline. If the incident moved the deadline, it
+// snoozes the effect until then.
+func (a *attempt) deadline(s *session) (string, error) {
+	err := s.doAsBot(a.effect.Incident, a.effect.Deadline().Command)
+	early := new(incident.NotDue)
+	if !errors.As(err, &early) {
+		return "deadline passed", err
 	}
-	at, acknowledged := dr.inc.AckTimeoutAt(s.d.Policy)
-	switch {
-	case !acknowledged || dr.inc.Paging.Round != intArg(a.effect, "round"):
-		return "no longer acknowledged in this round", nil
-	case s.now.Before(at):
-		if err := s.tx.SnoozeEffect(a.job, at); err != nil {
-			return "", fmt.Errorf("snooze timer: %w", err)
-		}
-		return "", nil
+	if err := s.tx.SnoozeEffect(a.job, early.Until); err != nil {
+		return "", fmt.Errorf("snooze deadline: %w", err)
 	}
-	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbAckTimeout})
-}
-
-// severityTimer raises the severity as an alert proposed.
-func (a *attempt) severityTimer(s *session) (string, error) {
-	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbSeverityTimeout})
-}
-
-// stepTimer records that a step is late.
-func (a *attempt) stepTimer(s *session) (string, error) {
-	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepLate, Step: a.stepRef()})
+	return "", nil
 }
 
 func (a *attempt) stepRef() string { return a.effect.Args["run"] + "/" + a.effect.Args["step"] }

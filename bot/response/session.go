@@ -128,6 +128,12 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 		return s.merge(cmd)
 	case incident.VerbSplit:
 		return s.split(cmd)
+	case incident.VerbStormTimeout:
+		grouped, err := s.endStorm(cmd)
+		if err != nil {
+			return incident.Result{}, err
+		}
+		cmd.Count = grouped
 	}
 	dr, err := s.draft(cmd.For)
 	if err != nil {

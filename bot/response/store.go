@@ -188,7 +188,7 @@ type Tx interface {
 	// discarded.
 	DiscardEffect(job Job, reason string) error
 	// SnoozeEffect completes the job and makes the effect due again at a time,
-	// for a timer whose deadline has moved.
+	// for a deadline that has moved.
 	SnoozeEffect(job Job, until time.Time) error
 
 	PutDirectory(d incident.Directory) error

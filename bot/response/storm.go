@@ -2,7 +2,6 @@ package response
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -92,7 +91,7 @@ func formatDuration(d time.Duration) string {
 
 // noteStormGrowth counts a correlation key for the alert storm and notes its
 // growth at the 10th, 100th … key. If the storm starts or resumes, it sets the
-// timer for its end.
+// deadline for its end.
 func (r *ingestion) noteStormGrowth(id incident.ID) error {
 	storm, err := r.tx.Storm(id)
 	if err != nil {
@@ -107,11 +106,9 @@ func (r *ingestion) noteStormGrowth(id incident.ID) error {
 			}
 		}
 		storm.At, storm.Ended, storm.Round = r.now, false, storm.Round+1
-		round := strconv.Itoa(storm.Round)
-		err := r.tx.Enqueue(incident.Effect{Key: id.String() + "/storm_timer/" + round, Kind: incident.EffectStormTimer, Incident: id,
-			After: r.now.Add(r.d.Storm.Per), Args: map[string]string{"round": round}})
-		if err != nil {
-			return fmt.Errorf("set timer of the alert storm of %s: %w", id, err)
+		end := incident.Deadline{Command: incident.Command{For: id, Verb: incident.VerbStormTimeout, Round: storm.Round}, At: r.now.Add(r.d.Storm.Per)}
+		if err := r.tx.Enqueue(end.Effect(fmt.Sprintf("%s/storm_timer/%d", id, storm.Round))); err != nil {
+			return fmt.Errorf("set deadline of the alert storm of %s: %w", id, err)
 		}
 	} else if mark := milestone(storm.Grouped-1, storm.Grouped); mark != 0 {
 		if err := r.addNote(id, incident.Alert{Source: "storm"}, fmt.Sprintf("The alert storm has grouped %d correlation keys since %s.", mark, storm.At.Format(time.RFC3339))); err != nil {
@@ -124,37 +121,34 @@ func (r *ingestion) noteStormGrowth(id incident.ID) error {
 	return nil
 }
 
-// stormTimer ends an alert storm once the rate of new correlation keys is below
-// the limit. Until then it sets the timer again.
-func (a *attempt) stormTimer(s *session) (string, error) {
-	id, limit := a.effect.Incident, s.d.Storm
+// endStorm ends an alert storm once the rate of new correlation keys is below the
+// limit, and returns the number of grouped keys, or 0 if the storm ended before. Until
+// then it returns an [*incident.NotDue].
+func (s *session) endStorm(cmd incident.Command) (grouped int64, err error) {
+	id, limit := cmd.For, s.d.Storm
 	dr, err := s.draft(id)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	storm, err := s.tx.Storm(id)
 	if err != nil {
-		return "", fmt.Errorf("read alert storm of %s: %w", id, err)
+		return 0, fmt.Errorf("read alert storm of %s: %w", id, err)
 	}
-	if storm.Ended || storm.Round != intArg(a.effect, "round") {
-		return "the storm has ended", nil
+	if storm.Ended || storm.Round != cmd.Round {
+		return 0, nil
 	}
 	if limit.Incidents > 0 && dr.inc.Status.Live() {
 		n, err := s.tx.CountOpenings(s.now.Add(-limit.Per), limit.Incidents)
 		if err != nil {
-			return "", fmt.Errorf("count openings: %w", err)
+			return 0, fmt.Errorf("count openings: %w", err)
 		}
 		if n >= limit.Incidents {
-			if err := s.tx.SnoozeEffect(a.job, s.now.Add(limit.Per)); err != nil {
-				return "", fmt.Errorf("snooze timer: %w", err)
-			}
-			return "", nil
+			return 0, &incident.NotDue{Until: s.now.Add(limit.Per)}
 		}
 	}
 	storm.Ended = true
 	if err := s.tx.PutStorm(id, storm); err != nil {
-		return "", fmt.Errorf("store alert storm of %s: %w", id, err)
+		return 0, fmt.Errorf("store alert storm of %s: %w", id, err)
 	}
-	return "timer fired", s.addNote(id, incident.Alert{Source: "storm"},
-		fmt.Sprintf("The alert storm has ended: %d correlation keys were grouped into this incident. New ones open separate incidents again.", storm.Grouped))
+	return storm.Grouped, nil
 }

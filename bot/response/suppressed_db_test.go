@@ -22,6 +22,7 @@ type testDesk struct {
 	*response.Desk
 	t     *testing.T
 	store *store.Store
+	keys  *store.Keyset
 	now   time.Time
 	last  int64
 }
@@ -32,7 +33,7 @@ func newTestDesk(t *testing.T, url string, storm response.StormLimit, rules ...r
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &testDesk{t: t, now: time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)}
+	h := &testDesk{t: t, keys: keys, now: time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return h.now }
 	if h.store, err = store.Open(t.Context(), store.Config{URL: url, Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: clock}); err != nil {
 		t.Fatal(err)

@@ -105,7 +105,7 @@ type effectInfo struct{ kind, incident string }
 func (s *botProcess) checkEffects(discarded ...string) map[string]effectInfo {
 	out := map[string]effectInfo{}
 	for _, row := range s.queryRows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
-		WHERE NOT e.refresh AND e.kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer')`) {
+		WHERE NOT e.refresh AND e.kind <> 'deadline'`) {
 		want := "completed"
 		if slices.Contains(discarded, row[0]) {
 			want = "discarded"

@@ -485,7 +485,7 @@ func (s *botProcess) queryRows(query string) [][]string {
 // backlogQuery counts unhandled deliveries, and effects that are available or
 // pending. It excludes timers, which are meant to wait.
 const backlogQuery = `SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL) +
-	(SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer'))`
+	(SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND kind <> 'deadline')`
 
 // waitIdle waits until the backlog is empty. It polls the database, because the
 // commit of the last effect is visible only there.

@@ -1,0 +1,56 @@
+package incident
+
+import (
+	"strconv"
+	"time"
+)
+
+// Deadline is a command that Tocsin gives to an incident at a time. The verb decides
+// whether there is anything left to do by then. If the incident moved the deadline,
+// the verb returns a [*NotDue], and Tocsin gives the command again later.
+//
+// The command has the arguments Round, EscalationStep and Step only: ids and numbers,
+// no text of people.
+type Deadline struct {
+	Command Command
+	At      time.Time
+}
+
+// Effect returns the effect that waits for the deadline. key is its idempotency key,
+// which never changes: an effect of an earlier version may be pending.
+func (d Deadline) Effect(key string) Effect {
+	args := map[string]string{"verb": string(d.Command.Verb)}
+	for name, n := range map[string]int{"round": d.Command.Round, "escalation_step": d.Command.EscalationStep} {
+		if n != 0 {
+			args[name] = strconv.Itoa(n)
+		}
+	}
+	if d.Command.Step != "" {
+		args["step"] = d.Command.Step
+	}
+	return Effect{Key: key, Kind: EffectDeadline, Incident: d.Command.For, After: d.At, Args: args}
+}
+
+// Deadline returns the deadline that an [EffectDeadline] waits for.
+func (e Effect) Deadline() Deadline {
+	return Deadline{At: e.After, Command: Command{For: e.Incident, Verb: Verb(e.Args["verb"]),
+		Round: atoi(e.Args["round"]), EscalationStep: atoi(e.Args["escalation_step"]), Step: e.Args["step"]}}
+}
+
+// NotDue is the conflict of a command whose deadline has moved.
+type NotDue struct{ Until time.Time }
+
+func (e *NotDue) Error() string { return e.Unwrap().Error() }
+
+// Unwrap returns the conflict as an [*Error].
+func (e *NotDue) Unwrap() error {
+	return Conflict("the deadline has moved to %s. Wait until then", e.Until)
+}
+
+// deadline builds the effect of a deadline of the incident.
+func (c effectBuilder) deadline(cmd Command, at time.Time, key string) Effect {
+	cmd.For = c.inc.ID
+	e := Deadline{Command: cmd, At: at}.Effect(key)
+	e.Seq = c.event.Seq
+	return e
+}

@@ -32,7 +32,7 @@ func TestDocs_Verbs(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| Command | Help | Example |\n|---|---|---|\n")
 	for _, v := range command.Specs() {
-		name := "`" + strings.TrimSpace(v.Name+" "+v.Usage) + "`"
+		name := "`" + strings.TrimSpace(v.Name+" "+v.Usage()) + "`"
 		if len(v.Aliases) > 0 {
 			name += ", short: `" + strings.Join(v.Aliases, "`, `") + "`"
 		}
@@ -53,7 +53,7 @@ func TestDocs_Statuses(t *testing.T) {
 		for _, v := range incident.AllowedVerbs(s) {
 			name := v.CommandName()
 			if v == incident.VerbRestrict {
-				name = typedNames[v]
+				name = restrictName
 			}
 			allowed[name] = append(allowed[name], s)
 		}
@@ -78,9 +78,9 @@ func TestDocs_Statuses(t *testing.T) {
 	openPage(t, "docs/commands.md").generated("statuses", b.String())
 }
 
-// typedNames are the commands as people type them, for verbs that differ from their
-// command or share it.
-var typedNames = map[incident.Verb]string{incident.VerbPageAgain: "page", incident.VerbAddAction: "action add", incident.VerbFinishAction: "action done", incident.VerbRestrict: "restrict` or `public"}
+// restrictName is the name of a verb that two commands give with a different
+// argument.
+const restrictName = "restrict` or `public"
 
 // TestDocs_Authority compares the table of who may give which command with the
 // lifecycle.
@@ -101,10 +101,11 @@ func TestDocs_Authority(t *testing.T) {
 		if who == 0 {
 			continue
 		}
-		if typed := typedNames[line.Verb]; typed != "" {
-			name = typed
-		} else if len(verbs[name]) > 1 {
-			name = strings.ReplaceAll(string(line.Verb), "_", " ")
+		switch {
+		case line.Verb == incident.VerbRestrict:
+			name = restrictName
+		case len(verbs[name]) > 1:
+			name = command.Typed(line.Verb)[0]
 		}
 		words := regexp.MustCompile(` \(.*\)`).ReplaceAllString(strings.Join(who.Words(), ", "), "")
 		if row := fmt.Sprintf("| `%s` | %s |\n", name, words); !seen[row] {

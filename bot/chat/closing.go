@@ -4,12 +4,10 @@ import (
 	"context"
 	"unicode/utf8"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
 )
-
-// OpenStepsLabel is the heading of the steps that were open at the resolution.
-const OpenStepsLabel = "Steps left open at the resolution"
 
 // maxOpenSteps is the maximum length of the list of open steps.
 const maxOpenSteps = 600
@@ -23,7 +21,7 @@ func (m *builder) recordDue() {
 // record adds the closing record and the steps that were left open.
 func (m *builder) record(r incident.ClosingRecord) {
 	if open := m.inc.Unfinished; open != nil {
-		m.iconLine("warning", "%s", Strong{OpenStepsLabel})
+		m.iconLine("warning", "%s", Strong{command.OpenStepsHeading})
 		all := open.Text()
 		m.Cut = utf8.RuneCountInString(all) > maxOpenSteps
 		m.quote(text.Truncate(all, maxOpenSteps))

@@ -98,38 +98,31 @@ func Alerts(a incident.AlertResult, d incident.Directory, now time.Time) Message
 	return m.Message
 }
 
-// commonVerbs are the verbs that the help explains in full, in the order of
-// an incident.
-var commonVerbs = []string{"open", "list", "status", "ack", "severity", "role", "fact", "note", "step", "evidence", "update", "contain", "resolve", "record", "sign", "object", "review", "dismiss"}
-
-// Help returns the help about one verb, or about all verbs if topic is not a
-// verb.
+// Help returns the help about one command, or about all commands if topic is not
+// one.
 func Help(topic string) Message {
 	m := &builder{}
-	verbs := command.Specs()
-	if n := slices.IndexFunc(verbs, func(v command.Spec) bool { return v.Name == topic }); n >= 0 {
-		v := verbs[n]
-		m.line("%s\n%s", usage(v), Plain(v.Help))
-		for _, example := range v.Examples {
+	if spec, ok := command.Find(topic); ok {
+		m.line("%s\n%s", usage(spec), Plain(spec.Help))
+		for _, example := range spec.Examples {
 			m.line("%s", Typed(example))
 		}
 		return m.Message
 	}
 	m.line("%s In the channel of an incident, a command applies to that incident. Elsewhere, add its ID after the verb: %s.", Strong{"Commands."}, Typed("status INC-42"))
-	var rest []any
-	lines := make([]any, len(commonVerbs))
-	for _, v := range verbs {
-		if n := slices.Index(commonVerbs, v.Name); n >= 0 {
-			lines[n] = textf("%s – %s", usage(v), Plain(v.Help))
+	var common, rest []any
+	for _, spec := range command.Specs() {
+		if spec.Common {
+			common = append(common, textf("%s – %s", usage(&spec), Plain(spec.Help)))
 		} else {
-			rest = append(rest, Code(humanize(v.Name)))
+			rest = append(rest, Code(humanize(spec.Name)))
 		}
 	}
-	for chunk := range slices.Chunk(lines, 8) {
+	for chunk := range slices.Chunk(common, 8) {
 		m.line("%s", Joined{"\n", chunk})
 	}
 	m.line("More commands: %s.\nType %s to see one command with examples.", Joined{" ", rest}, Typed("help severity"))
 	return m.Message
 }
 
-func usage(v command.Spec) Typed { return Typed(strings.TrimSpace(v.Name + " " + v.Usage)) }
+func usage(spec *command.Spec) Typed { return Typed(strings.TrimSpace(spec.Name + " " + spec.Usage())) }

@@ -3,6 +3,7 @@ package chat
 import (
 	"slices"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -20,26 +21,10 @@ func Result(cmd incident.Command, r incident.Result) Message {
 	if m.inc.ID == 0 {
 		m.inc.ID, m.Incident = cmd.For, cmd.For
 	}
-	const done = "white_check_mark"
+	sentence, mark := command.ResultOf(cmd, r)
+	m.add(Paragraph{resultIcons[mark], resultText(sentence)})
 	if r.Reported {
-		m.iconLine(done, "%s.", incident.ReportReceived)
 		return m.Message
-	}
-	number, severity := Strong{m.inc.ID}, Strong{string(m.inc.Severity)}
-	format, known := resultTexts[cmd.Verb]
-	switch {
-	case r.Unchanged && cmd.Verb == incident.VerbPageAgain:
-		m.iconLine("pager", "No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges.", m.inc.Paging.Round, number)
-	case r.Unchanged:
-		m.iconLine(done, "No change: the timeline of %s already has this. Its status is %s, its severity %s.", number, Strong{string(m.inc.Status)}, severity)
-	case cmd.Verb == incident.VerbRestrict && cmd.Public:
-		m.iconLine(done, "The whole company can now read %s.", number)
-	case cmd.Verb == incident.VerbSetSeverity:
-		m.iconLine(done, "The severity of %s is now %s.", number, severity)
-	case known:
-		m.add(Paragraph{resultIcon(cmd.Verb), Text{Format: format, Args: []any{number}}})
-	default:
-		m.iconLine(done, "Recorded in %s.", number)
 	}
 	for _, e := range r.Events {
 		m.sentenceLine(eventTexts[e.Kind])
@@ -62,14 +47,24 @@ func (m *builder) sentenceLine(format string) {
 	}
 }
 
-func resultIcon(v incident.Verb) Icon {
-	switch v {
-	case incident.VerbExclude, incident.VerbReadmit:
-		return "lock"
-	case incident.VerbPageAgain:
-		return "pager"
+// resultIcons mark the result of a command.
+var resultIcons = map[command.Mark]Icon{command.MarkDone: "white_check_mark", command.MarkPaging: "pager", command.MarkPrivate: "lock"}
+
+// resultText returns the result of a command with a full stop. It stresses the
+// incident, its status and its severity.
+func resultText(s incident.Sentence) Text {
+	out := Text{Format: s.Format + ".", Args: slices.Clone(s.Args)}
+	for n, arg := range out.Args {
+		switch v := arg.(type) {
+		case incident.ID:
+			out.Args[n] = Strong{v}
+		case incident.Status:
+			out.Args[n] = Strong{string(v)}
+		case incident.Severity:
+			out.Args[n] = Strong{string(v)}
+		}
 	}
-	return "white_check_mark"
+	return out
 }
 
 // implicitAcknowledgement tells a person that a command acknowledged the incident
@@ -99,36 +94,6 @@ func (m *builder) exclusion(e incident.Event, chat string) {
 		m.iconLine("warning", "If they are in the channel, they can still read it. %s shows a removal to everybody in it. "+
 			"Type the command again with %s after the person to remove them, or with %s to continue in a new channel.", chat, Code("--remove"), Code("--new-channel"))
 	}
-}
-
-// resultTexts holds the replies to verbs. The argument is the number of the
-// incident. Other verbs have a general reply.
-var resultTexts = map[incident.Verb]string{
-	incident.VerbOpen:             "%s is open. Tocsin is creating the channel and will invite you.",
-	incident.VerbAcknowledge:      "You acknowledged %s. Paging stopped.",
-	incident.VerbKeepSeverity:     "The severity of %s stays as it was.",
-	incident.VerbEvidence:         "Recorded the evidence in the timeline of %s.",
-	incident.VerbContain:          "%s is contained.",
-	incident.VerbResolve:          "%s is resolved. Next: write the closing record.",
-	incident.VerbSubmit:           "The closing record of %s is frozen. Tocsin requests the signatures of the departments.",
-	incident.VerbSign:             "You signed the closing record of %s.",
-	incident.VerbObject:           "You objected to the closing record of %s. Approval waits until you withdraw the objection or the record is amended.",
-	incident.VerbAmend:            "You can edit the closing record of %s again. Its signatures are void.",
-	incident.VerbReopen:           "%s is open again. A new paging round starts.",
-	incident.VerbRestrict:         "Only participants can now read %s.",
-	incident.VerbGrant:            "The person can now read %s.",
-	incident.VerbPageAgain:        "A new paging round of %s starts. Tocsin pages until a responder acknowledges.",
-	incident.VerbRevoke:           "The person can no longer read %s.",
-	incident.VerbExclude:          "Recorded for %s. Only legal and security see this.",
-	incident.VerbReadmit:          "Recorded for %s. Only legal and security see this.",
-	incident.VerbAssignRole:       "The role in %s is assigned.",
-	incident.VerbConsult:          "Tocsin is requesting an answer from the team in %s.",
-	incident.VerbMerge:            "%s is merged. Continue in the other incident.",
-	incident.VerbPromote:          "The alert is attached to %s.",
-	incident.VerbSplit:            "The alerts of %s moved to a new incident. The timeline has its number.",
-	incident.VerbSetLegalHold:     "%s is on legal hold. Retention deletes nothing until the hold is released.",
-	incident.VerbReleaseLegalHold: "The legal hold of %s is released.",
-	incident.VerbScheduleReview:   "The review meeting of %s is scheduled. Tocsin mails the invitations.",
 }
 
 // eventTexts explain events that a person may not expect of a command.

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"tocsin/bot/incident"
 )
@@ -14,7 +12,7 @@ import (
 var incidentWord = regexp.MustCompile(`(?i)^inc-\d+[,:]?$`)
 
 // incident consumes the next word if it is an incident, such as "INC-42".
-func (p *argParser) incident() (incident.ID, bool) {
+func (p *parser) incident() (incident.ID, bool) {
 	word, ok := p.peek()
 	if !ok || word.quoted || !incidentWord.MatchString(word.text) {
 		return 0, false
@@ -27,28 +25,22 @@ func (p *argParser) incident() (incident.ID, bool) {
 	return id, true
 }
 
-// trailingIncident consumes an incident that is named after a subcommand.
-func (p *argParser) trailingIncident(w *Parsed) {
+// takeIncident consumes the incident of the command, if it is named.
+func (p *parser) takeIncident(w *Parsed) {
 	if id, ok := p.incident(); ok {
 		w.Command.For = id
 	}
 }
 
-// department consumes the name of a department or team, or a mention of its user
-// group.
-func (p *argParser) department() (incident.Department, error) {
+// department consumes the name of a department or team, or a mention of it.
+func (p *parser) department() (incident.Department, error) {
 	word, ok := p.next()
 	if !ok {
 		return "", p.missing("department", "%s needs a department or team. Type %s")
 	}
 	name := strings.TrimRight(word.text, ",:")
-	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "subteam^") {
-		for _, t := range p.Directory.Teams {
-			if t.Group == strings.TrimPrefix(m[2], "subteam^") {
-				return t.Name, nil
-			}
-		}
-		name = cmp.Or(strings.TrimPrefix(m[3], "@"), m[2])
+	if id, _, ok := mentioned("team", name); ok {
+		name = id
 	}
 	name = strings.TrimPrefix(name, "@")
 	known := names(incident.RequiredDepartments())
@@ -70,7 +62,7 @@ const maxNameWords = 5
 
 // person consumes a person: a mention, "@name", a mail address, a name of one or
 // more words, or "me". field names the argument in errors.
-func (p *argParser) person(field string) (incident.PersonID, error) {
+func (p *parser) person(field string) (incident.PersonID, error) {
 	word, ok := p.peek()
 	if !ok {
 		return "", p.missing(field, "%s needs a person. Type %s")
@@ -79,12 +71,12 @@ func (p *argParser) person(field string) (incident.PersonID, error) {
 		p.next()
 		return p.Who, nil
 	}
-	if m := wrapped.FindStringSubmatch(word.text); m != nil && m[1] == "@" {
+	if id, name, ok := mentioned("person", word.text); ok {
 		p.next()
-		if person, ok := p.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: m[2]}); ok {
+		if person, ok := p.Directory.Person(incident.PersonID(id)); ok {
 			return person.ID, nil
 		}
-		return "", incident.Unknown(field, "%s is not linked to a person. Ask an administrator to add them under people", cmp.Or(m[3], m[2]))
+		return "", incident.Unknown(field, "%s is not linked to a person. Ask an administrator to add them under people", name)
 	}
 	at, end := p.pos, 0
 	var found []incident.Person
@@ -129,10 +121,7 @@ func (p *argParser) person(field string) (incident.PersonID, error) {
 
 // peopleNamed returns the people with a full name, mail address or id equal to name.
 // If there are none, it returns the people with that given name or mailbox.
-func (p *argParser) peopleNamed(name string) []incident.Person {
-	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "mailto:") {
-		name = strings.TrimPrefix(m[2], "mailto:")
-	}
+func (p *parser) peopleNamed(name string) []incident.Person {
 	var exact, partial []incident.Person
 	if name == "" {
 		return nil
@@ -154,118 +143,38 @@ func (p *argParser) peopleNamed(name string) []incident.Person {
 	return partial
 }
 
-// readFact parses "NAME VALUE [because REASON]".
-func readFact(p *argParser, w *Parsed) error {
-	w.Command.Verb = incident.VerbSetFact
-	word, ok := p.next()
-	if !ok {
-		w.Form = incident.VerbSetFact
-		return nil
-	}
-	name := strings.ToLower(strings.Trim(word.text, ":="))
-	for _, two := range []string{"personal data", "time zone"} {
-		if first, second, _ := strings.Cut(two, " "); name == first && p.take(second) {
-			name = first + "_" + second
-		}
-	}
-	name = strings.ReplaceAll(name, "-", "_")
-	if name == "timezone" {
-		name = string(incident.FactTimeZone)
-	}
-	if !slices.Contains(incident.FactNames(), incident.FactName(name)) {
-		return unknownWord(incident.Invalid, "fact", name, names(incident.FactNames()), "unknown fact %q. Did you mean %q?", "unknown fact %q. Use one of: %s")
-	}
-	p.take("is", "=", "at")
-	f := &incident.FactChange{Name: incident.FactName(name)}
-	w.Command.Fact = f
-	if err := p.factValue(f); err != nil {
-		return err
-	}
-	w.Command.Text = p.reason()
-	return nil
-}
+// departmentArg is a department that signs, or another team.
+var departmentArg = Arg{Name: "department", Usage: "DEPARTMENT", Next: names(incident.RequiredDepartments()),
+	read: func(p *parser, w *Parsed) (bool, error) {
+		team, err := p.department()
+		w.Command.Department = team
+		return err == nil, err
+	},
+	value: func(c FormContext) string { return string(c.Given.Department) }}
 
-func (p *argParser) factValue(f *incident.FactChange) error {
-	switch f.Name {
-	case incident.FactOccurred, incident.FactDetected, incident.FactClassified:
-		return p.factInstant(f)
-	case incident.FactAware:
-		if _, ok := p.when(past); !ok {
-			regime, ok := p.next()
-			if !ok {
-				return p.missing("regime", "%s aware needs the name of a law. Type %s")
-			}
-			f.Regime = strings.ToLower(strings.Trim(regime.text, ",:"))
-			return p.factInstant(f)
-		}
-		return incident.Invalid("regime", "the law is missing. Type fact aware gdpr 02:31")
-	case incident.FactAffected:
-		return p.factAffected(f)
-	}
-	word, ok := p.next()
-	if !ok {
-		return p.missing("value", "%s needs a value. Type %s")
-	}
-	f.Value = word.text
-	switch f.Name {
-	case incident.FactPersonalData:
-		f.Value = strings.ToLower(strings.Trim(f.Value, ",."))
-		known := []incident.PersonalData{incident.PersonalUnknown, incident.PersonalNo, incident.PersonalSuspected, incident.PersonalConfirmed}
-		if !slices.Contains(known, incident.PersonalData(f.Value)) {
-			return unknownWord(incident.Invalid, "value", f.Value, names(known), "unknown value %q of personal_data. Did you mean %q?", "unknown value %q of personal_data. Use one of: %s")
-		}
-	case incident.FactTimeZone:
-		if _, err := time.LoadLocation(f.Value); err != nil || f.Value == "Local" {
-			return incident.Invalid("value", "unknown time zone %q. Use a name such as Europe/Paris", truncate(f.Value))
-		}
-	}
-	return nil
-}
+// personArg is a person.
+var personArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Parsed) (bool, error) {
+	person, err := p.person("person")
+	w.Command.Person = person
+	return err == nil, err
+}}
 
-func (p *argParser) factInstant(f *incident.FactChange) error {
-	at, ok := p.when(past)
-	if !ok {
-		return p.notTime("value")
-	}
-	f.Value = at.UTC().Format(time.RFC3339)
-	return nil
-}
+// textArg is the text of a command, with or without an introducing "because".
+var textArg = Arg{Name: "text", Usage: "TEXT",
+	read: func(p *parser, w *Parsed) (bool, error) {
+		w.Command.Text = p.reason()
+		return w.Command.Text != "", nil
+	},
+	value: func(c FormContext) string { return c.Given.Text }}
 
-// factAffected parses "WHO controller|processor [COUNT] [notified TIME]".
-func (p *argParser) factAffected(f *incident.FactChange) error {
-	a := &incident.Affected{}
-	f.Affected = a
-	var who []string
-	for a.Capacity == "" {
-		word, ok := p.next()
-		if !ok {
-			return incident.Invalid("value", `the capacity of the company is missing. After the party, type controller or processor of the personal data: fact affected "Example SA" processor 1200`)
-		}
-		switch c := incident.Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
-		case !word.quoted && len(who) > 0 && (c == incident.Controller || c == incident.Processor):
-			a.Capacity = c
-		case !word.quoted && len(who) > 0 && word.text == "as": // as in "Example SA as processor"
-		default:
-			who = append(who, p.readable(word.text))
-		}
-	}
-	a.Who = strings.Join(who, " ")
-	if word, ok := p.peek(); ok {
-		if n, err := strconv.Atoi(strings.ReplaceAll(strings.Trim(word.text, ","), ",", "")); err == nil {
-			if n < 0 {
-				return incident.Invalid("value", "%d is not a number of people. Use 0 to %d", n, int64(incident.MaxAffected))
-			}
-			p.next()
-			p.take("people", "persons")
-			a.Count = n
-		}
-	}
-	if p.take("notified") {
-		at, ok := p.when(past)
-		if !ok {
-			return p.notTime("value")
-		}
-		a.NotifiedAt = at.UTC()
-	}
-	return nil
-}
+// becauseArg and mayBecauseArg are textArg as the reason of a command.
+var (
+	becauseArg    = textArg.named("because REASON")
+	mayBecauseArg = textArg.named("[because REASON]")
+)
+
+// incidentArg is the incident of a command, named after the word of its syntax.
+var incidentArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {
+	p.takeIncident(w)
+	return true, nil
+}}

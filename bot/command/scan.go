@@ -1,10 +1,9 @@
 package command
 
 import (
-	"cmp"
-	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -13,10 +12,11 @@ import (
 )
 
 // scanner splits a text into words. A quoted phrase is one word, also in typographic
-// quotes, and so is a reference that Slack wraps in angle brackets.
+// quotes, and so is a mention.
 type scanner struct {
-	text string
-	pos  int
+	text  string
+	pos   int
+	whole bool // the whole text is one word
 }
 
 type word struct {
@@ -41,6 +41,9 @@ func (s *scanner) next() (word, bool) {
 		return word{}, false
 	}
 	rest := s.text[s.pos:]
+	if s.whole {
+		return word{text: s.rest()}, true
+	}
 	first, size := utf8.DecodeRuneInString(rest)
 	if isQuote(first) {
 		if end := strings.IndexFunc(rest[size:], isQuote); end >= 0 {
@@ -49,17 +52,28 @@ func (s *scanner) next() (word, bool) {
 			return word{text: strings.TrimFunc(rest[size:size+end], isSpace), quoted: true}, true
 		}
 	}
-	end := strings.IndexFunc(rest, isSpace)
-	if first == '<' {
-		if bracket := strings.IndexByte(rest, '>'); bracket >= 0 {
-			end = bracket + 1
-		}
-	}
-	if end < 0 {
-		end = len(rest)
-	}
+	end := wordEnd(rest)
 	s.pos += end
 	return word{text: rest[:end]}, true
+}
+
+// wordEnd returns the length of the word at the beginning of a text. A space inside a
+// mention does not end it.
+func wordEnd(text string) int {
+	for at := 0; at < len(text); {
+		if strings.HasPrefix(text[at:], "@{") {
+			if m := mentionPrefix.FindString(text[at:]); m != "" {
+				at += len(m)
+				continue
+			}
+		}
+		r, size := utf8.DecodeRuneInString(text[at:])
+		if isSpace(r) {
+			return at
+		}
+		at += size
+	}
+	return len(text)
 }
 
 // peek returns the next word without consuming it.
@@ -79,6 +93,12 @@ func (s *scanner) take(words ...string) bool {
 	}
 	s.next()
 	return true
+}
+
+// atEnd reports whether no word is left.
+func (s *scanner) atEnd() bool {
+	s.skip()
+	return s.pos == len(s.text)
 }
 
 func (s *scanner) skip() {
@@ -118,69 +138,69 @@ func (s *scanner) cut(keywords ...string) (before string, ok bool) {
 	return strings.TrimFunc(s.text[at:from], isSpace), true
 }
 
-// argParser parses the arguments of one verb.
-type argParser struct {
+// parser parses the arguments of one command, or one field of a form.
+type parser struct {
 	scanner
 	Context
-	verb Spec
+	spec *Spec
+	// field is set for a field of a form: the whole text is its value, and prose is
+	// taken literally.
+	field bool
 }
 
-// missing returns the error for a missing argument. format takes the verb and its
-// usage.
-func (p *argParser) missing(field, format string) *incident.Error {
-	return incident.Invalid(field, format, p.verb.Name, strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
+func newParser(text string, c Context) *parser {
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	return &parser{scanner: scanner{text: text}, Context: c}
 }
 
-// freeText consumes the remaining text as prose. It removes one pair of quotes
-// around the whole text and makes Slack's references readable.
-func (p *argParser) freeText() string {
+// inner returns a parser for a part of the text.
+func (p *parser) inner(text string) *parser {
+	return &parser{scanner: scanner{text: text}, Context: p.Context, spec: p.spec}
+}
+
+// missing returns the error for a missing argument. format takes the name and the
+// usage of the command.
+func (p *parser) missing(field, format string) *incident.Error {
+	return incident.Invalid(field, format, p.spec.Name, strings.TrimSpace(p.spec.Name+" "+p.spec.Usage()))
+}
+
+// freeText consumes the remaining text as prose. In a typed command it removes one
+// pair of quotes around the whole text and makes mentions readable.
+func (p *parser) freeText() string {
+	if p.field {
+		return p.rest()
+	}
 	at := p.pos
-	if w, ok := p.next(); ok && w.quoted {
-		p.skip()
-		if p.pos == len(p.text) {
-			return p.readable(w.text)
-		}
+	if w, ok := p.next(); ok && w.quoted && p.atEnd() {
+		return Readable(w.text)
 	}
 	p.pos = at
-	return p.readable(p.rest())
+	return Readable(p.rest())
 }
 
-// reason consumes the remaining text as a reason, without an introducing "because".
-func (p *argParser) reason() string {
-	p.take("because", "-", "–", "—", ":")
+// reason consumes the remaining text as a reason. In a typed command it removes an
+// introducing "because".
+func (p *parser) reason() string {
+	if !p.field {
+		p.take("because", "-", "–", "—", ":")
+	}
 	return p.freeText()
 }
 
-// Readable replaces the references that Slack wraps in angle brackets by readable
-// names and URLs.
-func Readable(text string, d incident.Directory) string {
-	return (&argParser{Context: Context{Directory: d}}).readable(text)
+// takeFlag consumes "--name", also with the dashes that editors insert.
+func (p *parser) takeFlag(name string) bool {
+	return p.take("--"+name, "-"+name, "—"+name, "–"+name)
 }
 
-var wrapped = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
-
-// readable implements [Readable].
-func (p *argParser) readable(text string) string {
-	return wrapped.ReplaceAllStringFunc(text, func(m string) string {
-		part := wrapped.FindStringSubmatch(m)
-		kind, ref, label := part[1], part[2], part[3]
-		switch {
-		case kind == "@":
-			if person, ok := p.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: ref}); ok {
-				return "@" + person.Name
-			}
-			return "@" + cmp.Or(strings.TrimPrefix(label, "@"), ref)
-		case kind == "#":
-			return "#" + cmp.Or(strings.TrimPrefix(label, "#"), ref)
-		case kind == "!":
-			return "@" + cmp.Or(strings.TrimPrefix(label, "@"), strings.TrimPrefix(ref, "subteam^"))
-		case strings.Contains(ref, "://"):
-			return ref
-		case strings.HasPrefix(ref, "mailto:"):
-			return strings.TrimPrefix(ref, "mailto:")
-		}
-		return m // not a reference
-	})
+// noFlag returns an error if the next word is a misspelt flag. Parsed as text, it
+// would silently publish or restrict the wrong way.
+func (p *parser) noFlag(name string) error {
+	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && incident.Nearest(word.text, []string{"--" + name}) != "" {
+		return incident.Invalid("flag", "unknown flag %q. Did you mean %q?", truncate(word.text), "--"+name)
+	}
+	return nil
 }
 
 // unknownWord returns the error for a word that is not in known. The format nearest
@@ -193,5 +213,5 @@ func unknownWord(newError func(field, format string, args ...any) *incident.Erro
 	return newError(field, list, truncate(got), strings.Join(known, ", "))
 }
 
-// truncate shortens a quotation for an error message.
-func truncate(s string) string { return text.Truncate(s, 60) }
+// truncate makes a quotation for an error message readable and shortens it.
+func truncate(s string) string { return text.Truncate(Readable(s), 60) }

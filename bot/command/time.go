@@ -1,9 +1,12 @@
 package command
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"tocsin/bot/incident"
 )
 
 // tense selects the day of a time without a date.
@@ -17,7 +20,7 @@ const (
 // when consumes a time: "02:31", "yesterday 23:10", "tomorrow 10:00",
 // "2026-11-24 10:00", RFC 3339, "5m ago", "in 2h", "monday 10:00" or "now". "UTC"
 // after it selects that zone. Without a time it returns false and consumes nothing.
-func (p *argParser) when(t tense) (time.Time, bool) {
+func (p *parser) when(t tense) (time.Time, bool) {
 	at := p.pos
 	if v, ok := p.instant(t); ok {
 		return v, true
@@ -26,29 +29,13 @@ func (p *argParser) when(t tense) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// ParseWhen parses a time in the past as people type it. field names the argument
-// in the error, which is an [*Error].
-func ParseWhen(text, field string, c Context) (time.Time, error) {
-	if c.Zone == nil {
-		c.Zone = time.UTC
-	}
-	p := &argParser{scanner: scanner{text: text}, Context: c}
-	p.take("at")
-	v, ok := p.when(past)
-	if !ok || p.rest() != "" {
-		p.pos = 0
-		return time.Time{}, p.notTime(field)
-	}
-	return v, nil
-}
-
-func (p *argParser) instant(t tense) (time.Time, bool) {
+func (p *parser) instant(t tense) (time.Time, bool) {
 	w, ok := p.next()
 	if !ok {
 		return time.Time{}, false
 	}
 	if w.quoted {
-		inner := &argParser{scanner: scanner{text: w.text}, Context: p.Context}
+		inner := p.inner(w.text)
 		v, ok := inner.when(t)
 		return v, ok && inner.rest() == ""
 	}
@@ -93,7 +80,7 @@ func (p *argParser) instant(t tense) (time.Time, bool) {
 }
 
 // clock returns the time of day s on a day. It consumes a following zone.
-func (p *argParser) clock(day time.Time, s string) (time.Time, bool) {
+func (p *parser) clock(day time.Time, s string) (time.Time, bool) {
 	s = strings.Trim(strings.ToLower(s), ",;:")
 	zone := p.Zone
 	if bare, ok := strings.CutSuffix(s, "z"); ok {
@@ -110,7 +97,7 @@ func (p *argParser) clock(day time.Time, s string) (time.Time, bool) {
 }
 
 // zoneAhead returns UTC if the next word is UTC or GMT, otherwise p.Zone.
-func (p *argParser) zoneAhead() *time.Location {
+func (p *parser) zoneAhead() *time.Location {
 	if w, ok := p.peek(); ok && (strings.EqualFold(w.text, "utc") || strings.EqualFold(w.text, "gmt")) {
 		return time.UTC
 	}
@@ -118,7 +105,7 @@ func (p *argParser) zoneAhead() *time.Location {
 }
 
 // day parses the name or date of a day and returns its midnight in UTC.
-func (p *argParser) day(s string, t tense) (time.Time, bool) {
+func (p *parser) day(s string, t tense) (time.Time, bool) {
 	if d, ok := dateOnly(s); ok {
 		return d, true
 	}
@@ -150,7 +137,7 @@ func dateOnly(s string) (time.Time, bool) {
 }
 
 // date consumes a future day: "2026-12-24", "tomorrow", "friday" or "in 14 days".
-func (p *argParser) date() (time.Time, bool) {
+func (p *parser) date() (time.Time, bool) {
 	at := p.pos
 	w, ok := p.next()
 	first := strings.Trim(strings.ToLower(w.text), ",;.")
@@ -167,7 +154,7 @@ func (p *argParser) date() (time.Time, bool) {
 }
 
 // length consumes a duration: "2h", "90m" or "14 days".
-func (p *argParser) length() (time.Duration, bool) {
+func (p *parser) length() (time.Duration, bool) {
 	w, ok := p.next()
 	if !ok {
 		return 0, false
@@ -200,4 +187,60 @@ func duration(s string) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(n) * unit, true
+}
+
+// notTime returns the error for a word that is not a date or time.
+func (p *parser) notTime(field string) *incident.Error {
+	rest := p.rest()
+	if rest == "" {
+		return p.missing(field, "%s needs a date or time. Type %s")
+	}
+	return incident.Invalid(field, "%q is not a date or time. Type 02:31, tomorrow 10:00 or 2026-11-24 10:00", truncate(rest))
+}
+
+// happenedAtArg is the time at which the described action took place.
+var happenedAtArg = Arg{Name: "happened_at", Usage: "[at TIME]", Next: []string{"at"}, read: readHappenedAt, value: func(c FormContext) string {
+	if c.Given.HappenedAt.IsZero() {
+		return ""
+	}
+	return c.Given.HappenedAt.In(c.Zone).Format(time.RFC3339)
+}}
+
+// whenField returns the field for the time of an action.
+func whenField() Field {
+	f := happenedAtArg.input(KindLine, "When did this happen?").optional()
+	f.Hint, f.zoned = "Empty means the current time. Examples: 02:31, yesterday 23:10, 2026-11-24 10:00.", true
+	return f
+}
+
+// timeLike matches a word that is meant as a time, valid or not.
+var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
+
+// readHappenedAt consumes "at TIME", if present. If the word after "at" does not look like
+// a time, it consumes nothing. A field of a form needs no "at" and must be a time.
+func readHappenedAt(p *parser, w *Parsed) (bool, error) {
+	start := p.pos
+	if !p.take("at", "@") && !p.field {
+		return false, nil
+	}
+	v, ok := p.when(past)
+	switch {
+	case p.field && (!ok || !p.atEnd()):
+		p.pos = start
+		return false, p.notTime("happened_at")
+	case p.field:
+		w.Command.HappenedAt = v
+		return true, nil
+	case !ok:
+		if word, _ := p.peek(); timeLike.MatchString(word.text) {
+			return false, incident.Invalid("happened_at", "%q is not a date or time. Type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
+		}
+		p.pos = start
+		return false, nil
+	case v.After(p.Now.Add(time.Minute)):
+		return false, incident.Invalid("happened_at", "%s is in the future. Give a time that has passed", v.Format("2006-01-02 15:04 MST"))
+	}
+	p.take("-", "–", "—", ":")
+	w.Command.HappenedAt = v
+	return true, nil
 }

@@ -15,7 +15,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +129,7 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 		reply.View = &view
 		return reply, err
 	case words.Form != "":
-		return Reply{}, incident.Invalid("arguments", "arguments are missing. Add them to the command:\n%s", helpText(string(words.Form)))
+		return Reply{}, incident.Invalid("arguments", "arguments are missing. Add them to the command:\n%s", helpText(command.SpecOf(words.Form).Name))
 	default:
 		cmd := words.Command
 		cmd.By, cmd.Auth, cmd.Via, cmd.Key = who, "user of the operating system", incident.ViaCLI, ask.Key
@@ -141,20 +140,19 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 	return reply, nil
 }
 
-// helpText returns the help of one verb with examples, or one line for each verb
-// if topic is empty.
+// helpText returns the help of one command with examples, or one line for each
+// command if topic is empty.
 func helpText(topic string) string {
 	var b strings.Builder
-	for _, v := range command.Specs() {
-		switch {
-		case topic == "":
-			fmt.Fprintf(&b, "%-10s %-44s %s\n", v.Name, v.Usage, v.Help)
-		case v.Name == topic || slices.Contains(v.Aliases, topic):
-			fmt.Fprintf(&b, "%s %s\n  %s\n", v.Name, v.Usage, v.Help)
-			for _, e := range v.Examples {
-				fmt.Fprintf(&b, "  tocsin incident %s\n", e)
-			}
+	if spec, ok := command.Find(topic); ok {
+		fmt.Fprintf(&b, "%s %s\n  %s\n", spec.Name, spec.Usage(), spec.Help)
+		for _, e := range spec.Examples {
+			fmt.Fprintf(&b, "  tocsin incident %s\n", e)
 		}
+		return b.String()
+	}
+	for _, spec := range command.Specs() {
+		fmt.Fprintf(&b, "%-10s %-44s %s\n", spec.Name, spec.Usage(), spec.Help)
 	}
 	return b.String()
 }

@@ -1,8 +1,8 @@
 package slack
 
 import (
+	"cmp"
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,21 +44,10 @@ func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 	return nil
 }
 
-// formVerbs are the verbs whose buttons open a form. The other buttons give their
-// command at once.
-var formVerbs = []incident.Verb{
-	incident.VerbStepDone, incident.VerbStepSkip, incident.VerbSign, incident.VerbObject, incident.VerbAnswer, incident.VerbEditRecord,
-	incident.VerbSubmit, incident.VerbAmend, incident.VerbContain, incident.VerbResolve, incident.VerbDismiss, incident.VerbNote,
-	incident.VerbSetFact, incident.VerbAddAction, incident.VerbScheduleReview, incident.VerbConclude,
-}
-
 // handleAction handles a button or menu. Anyone who sees a message can press
 // its buttons at any time, so the Desk checks the command like a typed one.
 func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement) error {
-	raw := a.Value
-	if raw == "" {
-		raw = a.Option.Value
-	}
+	raw := cmp.Or(a.Value, a.Option.Value)
 	verb, known := actionVerb(a.ActionID)
 	if !known && a.ActionID != ActStatus {
 		return nil // a link, or a menu inside a form
@@ -67,11 +56,11 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	if err != nil {
 		return err
 	}
-	cmd := chat.Press(verb, id, args)
-	switch {
-	case a.ActionID == ActStatus:
+	if !known {
 		return s.openStatus(ctx, in, id)
-	case slices.Contains(formVerbs, verb):
+	}
+	cmd := chat.Press(verb, id, args)
+	if _, hasForm := command.FormOf(verb); hasForm && cmd.Severity == "" { // a menu of severities gives its command at once
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: verb, prefill: cmd}, s.notifier(in))
 	}
 	cmd = s.commandBy(in.account(), idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
@@ -100,16 +89,16 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 		return nil
 	}
 	pc, err := s.parseContext(ctx, s.identityOf(in.account()), in.channel())
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case pc.Who == "":
-		return incident.NotLinked(pc.By)
+	}
+	if err := pc.Admit(incident.VerbNote); err != nil {
+		return err
 	}
 	if pc.Incident == 0 {
 		return incident.Invalid("incident", "this channel does not belong to an incident. Use the shortcut in the channel of an incident")
 	}
-	message := command.Readable(unescape(in.Message.Text), pc.Directory)
+	message := command.Readable(neutralText(in.Message.Text, pc.Directory))
 	prefill := incident.Command{For: pc.Incident, Text: message, HappenedAt: sentAt(in.Message.TS)}
 	if in.CallbackID == ShortcutAddNote {
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))

@@ -84,7 +84,7 @@ func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (command.Parse
 	if err != nil {
 		return command.Parsed{}, err
 	}
-	return command.Parse(unescape(c.Text), pc)
+	return command.Parse(neutralText(c.Text, pc.Directory), pc)
 }
 
 // parseContext returns the context for parsing the input of a user in a

@@ -1,8 +1,10 @@
 package slack
 
 import (
+	"cmp"
 	"strings"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -32,39 +34,30 @@ const (
 	ActStatus         = "status"          // INC-42: show the status to the person
 )
 
-// actionIDs holds the action ID of each verb that a button can have. Messages in
+// actionIDs holds the action IDs of verbs that differ from the verb. Messages in
 // Slack keep their buttons, so an ID never changes.
 var actionIDs = map[incident.Verb]string{
 	incident.VerbAcknowledge:    ActAcknowledge,
 	incident.VerbSetSeverity:    ActSeverity,
-	incident.VerbKeepSeverity:   ActKeepSeverity,
-	incident.VerbStepDone:       ActStepDone,
-	incident.VerbStepSkip:       ActStepSkip,
-	incident.VerbSign:           ActSign,
-	incident.VerbObject:         ActObject,
-	incident.VerbWithdraw:       ActWithdraw,
-	incident.VerbAnswer:         ActAnswer,
 	incident.VerbEditRecord:     ActRecord,
-	incident.VerbSubmit:         ActSubmit,
-	incident.VerbAmend:          ActAmend,
-	incident.VerbContain:        ActContain,
-	incident.VerbResolve:        ActResolve,
-	incident.VerbDismiss:        ActDismiss,
-	incident.VerbNote:           ActNote,
 	incident.VerbSetFact:        ActFact,
 	incident.VerbAddAction:      ActAction,
 	incident.VerbScheduleReview: ActReviewSchedule,
 	incident.VerbConclude:       ActReviewConclude,
 }
 
-// actionVerb returns the verb of an action ID.
+// actionID returns the action ID of a verb.
+func actionID(verb incident.Verb) string { return cmp.Or(actionIDs[verb], string(verb)) }
+
+// actionVerb returns the verb of an action ID. A button gives a command that people
+// can also type.
 func actionVerb(id string) (incident.Verb, bool) {
 	for verb, known := range actionIDs {
 		if known == id {
 			return verb, true
 		}
 	}
-	return "", false
+	return incident.Verb(id), len(command.Typed(incident.Verb(id))) > 0
 }
 
 // The callback IDs of the shortcuts in the manifest of the app.

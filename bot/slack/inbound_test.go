@@ -368,15 +368,9 @@ func FuzzDecodeInteraction(f *testing.F) {
 		if json.Unmarshal([]byte(in.View.PrivateMetadata), &m) != nil {
 			return
 		}
-		sub := submission{meta: m, fields: map[string]formElement{}, context: command.Context{Now: noon}}
-		for name, elements := range in.View.State.Values {
-			if e, ok := elements[name]; ok {
-				sub.fields[name] = e
-			}
-		}
-		for verb := range forms {
+		for verb, form := range forms() {
 			var refused *incident.Error
-			if _, err := sub.command(verb); err != nil && !errors.As(err, &refused) {
+			if _, err := m.command(verb, form, in.View.State.Values, command.Context{Now: noon}); err != nil && !errors.As(err, &refused) {
 				t.Fatalf("%s: got error %v, want an incident.Error", verb, err)
 			}
 		}

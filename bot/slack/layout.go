@@ -254,7 +254,7 @@ func (l *layouter) buttons(actions chat.Actions) {
 		if units(value) > maxButtonValue {
 			continue
 		}
-		b := button(actionIDs[a.Command.Verb], a.Label, value)
+		b := button(actionID(a.Command.Verb), a.Label, value)
 		b.Style = slack.Style(a.Style)
 		row = append(row, b)
 	}
@@ -269,7 +269,7 @@ func (l *layouter) menu(c chat.Choice) {
 	for _, a := range c.Options {
 		options = append(options, slack.NewOptionBlockObject(buttonValue(a.Command.For, a.Args()...), plainText(a.Label), nil))
 	}
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText(c.Label), actionIDs[c.Options[0].Command.Verb], options...)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText(c.Label), actionID(c.Options[0].Command.Verb), options...)
 	if c.Selected >= 0 {
 		e = e.WithInitialOption(options[c.Selected])
 	}

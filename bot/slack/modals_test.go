@@ -13,6 +13,7 @@ import (
 	"github.com/slack-go/slack"
 	"pgregory.net/rapid"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 )
@@ -503,14 +504,14 @@ func TestForms_WithinSlackLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for verb, f := range forms {
-		v, err := f.view(formRequest{verb: verb, prefill: prefill}, b, time.UTC)
+	for verb, f := range forms() {
+		v, err := formView(f, formRequest{verb: verb, prefill: prefill}, b.Incident, time.UTC)
 		if err != nil {
 			t.Fatal(err)
 		}
 		data, _ := json.Marshal(v)
-		if len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.title) > 24 || units(f.submit) > 24 {
-			t.Errorf("%s: got %d bytes, %d of metadata, title %q and submit %q, want them within the limits", verb, len(data), len(v.PrivateMetadata), f.title, f.submit)
+		if len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.Title) > 24 || units(f.Submit) > 24 {
+			t.Errorf("%s: got %d bytes, %d of metadata, title %q and submit %q, want them within the limits", verb, len(data), len(v.PrivateMetadata), f.Title, f.Submit)
 		}
 		ts := e.postBlocks(slack.NewActionBlock("", button("probe", "x", "x")))
 		if err := e.ws.Act("U0ADA").Click(e.channel, ts, chat.Action{ID: "probe"}); err != nil {
@@ -521,6 +522,19 @@ func TestForms_WithinSlackLimits(t *testing.T) {
 			t.Errorf("%s: open form: got error %v, want nil", verb, err)
 		}
 	}
+}
+
+// forms returns every form by its verb.
+func forms() map[incident.Verb]*command.FormSpec {
+	out := map[incident.Verb]*command.FormSpec{}
+	for _, spec := range command.Specs() {
+		for _, syntax := range spec.Syntaxes {
+			if syntax.Form != nil {
+				out[syntax.Verb] = syntax.Form
+			}
+		}
+	}
+	return out
 }
 
 func lastTrigger(t *testing.T, e *inboundTest) string {

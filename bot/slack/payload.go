@@ -204,5 +204,5 @@ func idempotency(kind string, parts ...string) string {
 	return "slack/" + kind + "/" + text.SHA256(strings.Join(parts, "\x00"))[:32]
 }
 
-// unescape reverses Slack's escaping. Mentions stay in angle brackets.
+// unescape reverses Slack's escaping.
 var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace

@@ -30,40 +30,28 @@ func incidentCommand(g *globalFlags) *cobra.Command {
 		Long: "Run any command of Slack's /incident over the control socket of the running bot. You act as the person whose `local`\n" +
 			"name in the configuration is your user name on this machine.",
 		Example: "  tocsin incident list\n  tocsin incident open sev2 customer data in a public bucket\n  tocsin incident status INC-42"})
-	for _, v := range command.Specs() {
-		cmd.AddCommand(verbCommand(g, v))
+	for _, spec := range command.Specs() {
+		cmd.AddCommand(verbCommand(g, &spec))
 	}
 	return cmd
 }
 
-func verbCommand(g *globalFlags, v command.Spec) *cobra.Command {
-	var key, audience string
-	var public, noPersonalData, remove, newChannel bool
+func verbCommand(g *globalFlags, spec *command.Spec) *cobra.Command {
+	var key string
+	var options []func(args []string) []string // insert the flags that were given
 	cmd := &cobra.Command{
-		Use: v.Name + " " + v.Usage, Aliases: v.Aliases, Short: v.Help, Example: "  tocsin incident " + strings.Join(v.Examples, "\n  tocsin incident "),
-		ValidArgs: v.Next,
+		Use: spec.Name + " " + spec.Usage(), Aliases: spec.Aliases, Short: spec.Help, Example: "  tocsin incident " + strings.Join(spec.Examples, "\n  tocsin incident "),
+		ValidArgs: spec.Next(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := g.client()
 			if err != nil {
 				return err
 			}
 			var reply control.Reply
-			if public {
-				args = slices.Insert(args, 0, "--public")
+			for _, insert := range options {
+				args = insert(args)
 			}
-			if audience != "" {
-				args = slices.Insert(args, afterIncident(args), "--audience", audience)
-			}
-			if noPersonalData {
-				args = slices.Insert(args, afterIncident(args), "no-personal-data")
-			}
-			if remove {
-				args = slices.Insert(args, afterIncident(args), "--remove")
-			}
-			if newChannel {
-				args = slices.Insert(args, afterIncident(args), "--new-channel")
-			}
-			request := control.Request{Command: strings.TrimSpace(v.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			request := control.Request{Command: strings.TrimSpace(spec.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {
 				return fmt.Errorf("%w (the command may have been recorded: run it again with --key %s, which records it only once)", err, request.Key)
@@ -78,36 +66,48 @@ func verbCommand(g *globalFlags, v command.Spec) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "idempotency `key`: a command repeated with the same key is recorded only once (default a random key)")
-	// Options of the command itself. As flags they can be written in any position.
-	if strings.Contains(v.Usage, "--public") {
-		cmd.Flags().BoolVar(&public, "public", false, "let the whole company read the incident")
-	}
-	if strings.Contains(v.Usage, "no-personal-data") {
-		cmd.Flags().BoolVar(&noPersonalData, "no-personal-data", false, "state that no personal data is involved, to dismiss the incident alone")
-	}
-	if strings.Contains(v.Usage, "--new-channel") {
-		cmd.Flags().BoolVar(&remove, "remove", false, "remove the person from the Slack channel, which shows it to everybody in it")
-		cmd.Flags().BoolVar(&newChannel, "new-channel", false, "continue in a new Slack channel without the person")
-		cmd.MarkFlagsMutuallyExclusive("remove", "new-channel")
-	}
-	if strings.Contains(v.Usage, "--audience") {
-		cmd.Flags().StringVar(&audience, "audience", "", "`audience` of the note: all, responders or legal_and_security")
+	for _, flags := range spec.Flags() {
+		var names []string
+		for _, flag := range flags {
+			options = append(options, commandFlag(cmd, flag, spec.NeedsIncident))
+			names = append(names, flag.Name)
+		}
+		if len(names) > 1 {
+			cmd.MarkFlagsMutuallyExclusive(names...)
+		}
 	}
 	return cmd
+}
+
+// commandFlag adds an argument of a command as a flag, which people can write in any
+// position. The result inserts it where the grammar expects it.
+func commandFlag(cmd *cobra.Command, flag command.Flag, afterIncident bool) func([]string) []string {
+	var set bool
+	var value string
+	if flag.TakesValue() {
+		cmd.Flags().StringVar(&value, flag.Name, "", flag.Help)
+	} else {
+		cmd.Flags().BoolVar(&set, flag.Name, false, flag.Help)
+	}
+	return func(args []string) []string {
+		at := 0
+		if afterIncident && len(args) > 0 && strings.HasPrefix(strings.ToUpper(args[0]), "INC-") {
+			at = 1
+		}
+		switch {
+		case set:
+			return slices.Insert(args, at, "--"+flag.Name)
+		case value != "":
+			return slices.Insert(args, at, "--"+flag.Name, value)
+		}
+		return args
+	}
 }
 
 // replyLost reports whether the command was sent to the bot but the reply was lost.
 func replyLost(err error) bool {
 	var refused *incident.Error
 	return err != nil && !errors.As(err, &refused) && !errors.Is(err, control.ErrNotRunning) && !errors.Is(err, control.ErrDenied)
-}
-
-// afterIncident returns the index after a leading incident such as INC-42.
-func afterIncident(args []string) int {
-	if len(args) > 0 && strings.HasPrefix(strings.ToUpper(args[0]), "INC-") {
-		return 1
-	}
-	return 0
 }
 
 // replyError prints an error of the bot as JSON with --json. In every case it

@@ -1,0 +1,232 @@
+package command
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// FormSpec describes the form of a verb: what people fill in if they press a button
+// or leave a command incomplete. Providers lay it out.
+type FormSpec struct {
+	Title, Submit string // at most 24 characters each
+	NeedsState    bool   // the form shows the state of the incident
+	Fields        []Field
+
+	// fill adapts the form to the incident and to what the person already gave, or
+	// is nil.
+	fill func(*Form, FormContext)
+	// check completes and checks the command of a submitted form, or is nil.
+	check func(*incident.Command) error
+}
+
+// Form is a form to be filled in.
+type Form struct {
+	Verb     incident.Verb
+	Document []Paragraph // what the person reads before the fields, as long as it may be
+	Fields   []Field     // without fields there is nothing to submit
+	State    FormState
+}
+
+// FormState is the part of a command that the form carries along and the person does
+// not edit.
+type FormState struct {
+	Incident   incident.ID         `json:"i,omitempty"`
+	Department incident.Department `json:"d,omitempty"`
+	Step       string              `json:"s,omitempty"`
+	Expect     string              `json:"x,omitempty"` // digest of the record in the form
+}
+
+// FormContext is the input of a form.
+type FormContext struct {
+	Given    incident.Command  // what the person already gave
+	Incident incident.Incident // if FormSpec.NeedsState
+	Zone     *time.Location    // of times in fields
+}
+
+// Field is one input of a form, or a text between the inputs.
+type Field struct {
+	Name     string // of the argument, also in errors
+	Kind     FieldKind
+	Label    string // or the text, of a field without input
+	Hint     string
+	Options  []string // of KindChoice, or the label of KindCheck
+	Optional bool
+	Value    string // initial value
+	// Sparse marks a field whose value is submitted only if it was changed, because
+	// the initial value may be redacted.
+	Sparse bool
+	// Command is typed instead if the value is too long for an input of the provider.
+	Command string
+
+	read  func(*parser, *Parsed) (bool, error)
+	value func(FormContext) string
+	zoned bool // the hint ends with the time zone
+}
+
+// FieldKind is the kind of a field.
+type FieldKind int
+
+// The kinds of fields. The comments show the values that providers submit.
+const (
+	KindLine   FieldKind = iota // a line of text
+	KindProse                   // lines of text
+	KindChoice                  // one of Field.Options
+	KindCheck                   // a box to tick: any text if it is ticked
+	KindPerson                  // a person: a Mention
+	KindPeople                  // people: a Mention each
+	KindDay                     // a calendar day: 2026-12-24
+	KindMoment                  // a day and time: RFC 3339
+
+	// Fields without input.
+	KindNote    // small text
+	KindPlain   // a paragraph
+	KindHeading // a heading
+	KindRule    // a line between parts
+)
+
+// IsInput reports whether the field has an input.
+func (k FieldKind) IsInput() bool { return k < KindNote }
+
+// Paragraph is a part of a document in a form.
+type Paragraph struct {
+	Kind FieldKind // KindNote, KindPlain or KindHeading
+	Text string
+}
+
+// Values holds the submitted values by the names of the fields. A field that was
+// left empty has no value or an empty one.
+type Values map[string][]string
+
+// FormOf returns the form of a verb.
+func FormOf(verb incident.Verb) (*FormSpec, bool) {
+	y, ok := syntaxOf(verb)
+	if !ok || y.Form == nil {
+		return nil, false
+	}
+	return y.Form, true
+}
+
+// Open returns the form with the values that the person already gave.
+func (f *FormSpec) Open(c FormContext) Form {
+	given := c.Given
+	out := Form{Verb: given.Verb, Fields: slices.Clone(f.Fields),
+		State: FormState{Incident: given.For, Department: given.Department, Step: given.Step, Expect: given.Expect}}
+	for n, field := range out.Fields {
+		if field.value != nil {
+			out.Fields[n].Value = field.value(c)
+		}
+		if field.zoned {
+			out.Fields[n].Hint += " Time zone: " + c.Zone.String() + "."
+		}
+	}
+	if f.fill != nil {
+		f.fill(&out, c)
+	}
+	return out
+}
+
+// Command returns the command of a submitted form. It returns an [*incident.Error]
+// that names the field if a value cannot be parsed.
+func (f *FormSpec) Command(verb incident.Verb, state FormState, values Values, c Context) (incident.Command, error) {
+	w := Parsed{Command: incident.Command{Verb: verb, For: state.Incident, Department: state.Department, Step: state.Step, Expect: state.Expect}}
+	for _, field := range f.Fields {
+		if field.read == nil {
+			continue
+		}
+		for _, value := range values[field.Name] {
+			if value = strings.TrimSpace(value); value == "" && !field.Sparse {
+				continue
+			}
+			p := newParser(value, c)
+			p.spec, p.field, p.whole = SpecOf(verb), true, field.Kind == KindChoice
+			if _, err := field.read(p, &w); err != nil {
+				return w.Command, err
+			}
+			if rest := p.rest(); rest != "" {
+				return w.Command, incident.Invalid(field.Name, "unexpected text %q. Enter one value", truncate(rest))
+			}
+		}
+	}
+	if f.check != nil {
+		return w.Command, f.check(&w.Command)
+	}
+	return w.Command, nil
+}
+
+// errorFields maps the field of an [incident.Error] to fields of forms with another
+// name.
+var errorFields = map[string][]string{
+	"actions": {"detection", "prevention"}, "action": {"title"}, "reason": {"text"}, "outcome": {"text"}, "record": {"summary"},
+	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"},
+}
+
+// ErrorField returns the field of a form that an error is about: one of the shown
+// fields, by default the first one.
+func ErrorField(err *incident.Error, shown []string) string {
+	if err != nil {
+		for _, name := range append([]string{err.Field}, errorFields[err.Field]...) {
+			if slices.Contains(shown, name) {
+				return name
+			}
+		}
+	}
+	return shown[0]
+}
+
+// syntaxOf returns the syntax of a verb, the one with a form if there are several.
+func syntaxOf(verb incident.Verb) (*Syntax, bool) {
+	var out *Syntax
+	for n := range specs {
+		for m := range specs[n].Syntaxes {
+			if y := &specs[n].Syntaxes[m]; y.Verb == verb && (out == nil || y.Form != nil) {
+				out = y
+			}
+		}
+	}
+	return out, out != nil
+}
+
+// SpecOf returns the command that gives a verb.
+func SpecOf(verb incident.Verb) *Spec {
+	n := slices.IndexFunc(specs, func(s Spec) bool {
+		return slices.ContainsFunc(s.Syntaxes, func(y Syntax) bool { return y.Verb == verb })
+	})
+	if n < 0 {
+		return &Spec{Name: string(verb)}
+	}
+	return &specs[n]
+}
+
+// input returns the field of a form for an argument. Its value is read by the
+// function that reads the typed argument.
+func (a Arg) input(kind FieldKind, label string) Field {
+	return Field{Name: a.Name, Kind: kind, Label: label, read: a.read, value: a.value}
+}
+
+// choice returns the field as a menu.
+func (a Arg) choice(label string, options ...string) Field {
+	f := a.input(KindChoice, label)
+	f.Options = options
+	return f
+}
+
+func (f Field) optional() Field {
+	f.Optional = true
+	return f
+}
+
+func (f Field) hint(text string) Field {
+	f.Hint = text
+	return f
+}
+
+// tick returns a box to tick.
+func tick(name, label, option string, set func(*incident.Command)) Field {
+	return Field{Name: name, Kind: KindCheck, Label: label, Options: []string{option}, read: func(p *parser, w *Parsed) (bool, error) {
+		set(&w.Command)
+		return p.rest() != "", nil
+	}}
+}

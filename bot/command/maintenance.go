@@ -1,0 +1,92 @@
+package command
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+var windowWord = regexp.MustCompile(`(?i)^[m#]?(\d{1,18})$`)
+
+// windowIDArg is the number of a maintenance window that a command confirms or ends.
+func windowIDArg(command string, field func(*incident.AlertRequest) *int64) Arg {
+	return Arg{Name: "id", read: func(p *parser, w *Parsed) (bool, error) {
+		w.AlertRequest = &incident.AlertRequest{Query: incident.QueryMaintenance}
+		word, _ := p.next()
+		m := windowWord.FindStringSubmatch(word.text)
+		if m == nil {
+			return false, incident.Invalid("id", "no maintenance window given. Type its number, such as maintenance %s M3, or type maintenance for a list", command)
+		}
+		id, _ := strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		if id == 0 {
+			return false, incident.Invalid("id", "there is no maintenance window M0. Type maintenance for a list")
+		}
+		*field(w.AlertRequest) = id
+		return true, nil
+	}}
+}
+
+// readNoWindow reads nothing: the windows are listed.
+func readNoWindow(p *parser, w *Parsed) (bool, error) {
+	w.AlertRequest = &incident.AlertRequest{Query: incident.QueryMaintenance}
+	if !p.atEnd() {
+		return false, p.spec.unknownWord(p)
+	}
+	return true, nil
+}
+
+func readWindow(p *parser, w *Parsed) (bool, error) {
+	window, err := p.maintenanceWindow()
+	w.AlertRequest = &incident.AlertRequest{Query: incident.QueryMaintenance, Add: window}
+	return err == nil, err
+}
+
+// maintenanceWindow parses "WHEN CONDITION because REASON". WHEN is "2h", "until
+// 18:00" or "22:00 to 23:30".
+func (p *parser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
+	m := &incident.MaintenanceWindow{From: p.Now, Owner: p.Who}
+	at := p.pos
+	p.take("for")
+	if span, ok := p.length(); ok {
+		m.To = p.Now.Add(span)
+	} else if p.pos = at; p.take("until", "till") {
+		if m.To, ok = p.when(future); !ok {
+			return nil, p.notTime("when")
+		}
+	} else {
+		p.take("from")
+		if m.From, ok = p.when(future); !ok {
+			return nil, p.notTime("when")
+		}
+		p.take("to", "until", "till", "-", "–")
+		if m.To, ok = p.when(future); !ok {
+			return nil, p.notTime("when")
+		}
+		for m.To.Before(m.From) && m.From.Sub(m.To) < 24*time.Hour {
+			m.To = m.To.AddDate(0, 0, 1) // past midnight
+		}
+	}
+	p.take("when", ":", "-")
+	condition, ok := p.cut("because")
+	if !ok {
+		return nil, incident.Invalid("reason", "the reason is missing. Type %s", p.spec.Examples[1])
+	}
+	m.When, m.Reason = straightenQuotes(Readable(condition)), p.freeText()
+	return m, nil
+}
+
+// straightenQuotes replaces the typographic quotes that phones insert.
+func straightenQuotes(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '‘' || r == '’' || r == '‚':
+			return '\''
+		case isQuote(r):
+			return '"'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,153 @@
+package command
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// signerArg is the department that signs or objects.
+var signerArg = Arg{Name: "department", Usage: "[DEPARTMENT]", Next: departmentArg.Next, read: func(p *parser, w *Parsed) (bool, error) {
+	if p.atEnd() {
+		return false, nil
+	}
+	return departmentArg.read(p, w)
+}}
+
+var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // may be shortened
+
+// digestArg is the digest of the record. Without it, a form shows the record first,
+// because people must read it before they sign or object.
+var digestArg = Arg{Name: "digest", Usage: "[DIGEST]", read: func(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.peek()
+	if !ok || !digestWord.MatchString(word.text) {
+		return false, nil
+	}
+	p.next()
+	w.Command.Expect = "sha256:" + strings.TrimPrefix(strings.ToLower(word.text), "sha256:")
+	return true, nil
+}}
+
+// noTextArg rejects a text after the digest.
+var noTextArg = Arg{read: func(p *parser, _ *Parsed) (bool, error) {
+	if rest := p.rest(); rest != "" {
+		return false, incident.Invalid("digest", "%q is not a digest. Type sha256: and the 64 hexadecimal digits shown in the record", truncate(rest))
+	}
+	return true, nil
+}}
+
+// OpenStepsHeading is the heading of the steps that were open at the resolution.
+const OpenStepsHeading = "Steps left open at the resolution"
+
+// showSubmission shows the submitted record with its digest. The command contains
+// the digest from the form, so people sign or object to exactly the record that they
+// saw.
+func showSubmission(f *Form, c FormContext) {
+	sub := c.Incident.Submission
+	if sub == nil {
+		f.Document, f.Fields = []Paragraph{{KindPlain, c.Incident.ID.String() + " has no submitted record."}}, nil
+		return
+	}
+	f.State.Expect = sub.Digest
+	f.Document = []Paragraph{{KindNote, "revision " + strconv.Itoa(sub.Document.Revision) + " · " + sub.Digest}}
+	if open := sub.Document.Unfinished; open != nil {
+		f.Document = append(f.Document, Paragraph{KindHeading, OpenStepsHeading}, Paragraph{KindPlain, open.Text()})
+	}
+	for _, field := range incident.RecordFields() {
+		if text := strings.TrimSpace(sub.Document.Record.Get(field.Name)); text != "" {
+			f.Document = append(f.Document, Paragraph{KindHeading, field.Label}, Paragraph{KindPlain, text})
+		}
+	}
+}
+
+// showSubmissionToTeams is showSubmission for an objection, which consulted teams
+// may raise, too.
+func showSubmissionToTeams(f *Form, c FormContext) {
+	showSubmission(f, c)
+	for n := range f.Fields {
+		if f.Fields[n].Name != departmentArg.Name {
+			continue
+		}
+		for _, consulted := range c.Incident.Consultations {
+			if name := string(consulted.Team); !slices.Contains(f.Fields[n].Options, name) {
+				f.Fields[n].Options = append(slices.Clip(f.Fields[n].Options), name)
+			}
+		}
+	}
+}
+
+var objectionID = regexp.MustCompile(`(?i)^o\d+$`)
+
+// readWithdrawn reads an objection or the department of a signature.
+func readWithdrawn(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.peek()
+	switch {
+	case !ok || strings.EqualFold(word.text, "because"):
+		return false, nil
+	case objectionID.MatchString(word.text):
+		p.next()
+		w.Command.Item = strings.ToUpper(word.text)
+		return true, nil
+	}
+	return departmentArg.read(p, w)
+}
+
+// teamArg is a consulted team.
+var teamArg = Arg{Name: "department", Usage: "TEAM", read: departmentArg.read}
+
+// nameTeam adds the team of the form.
+func nameTeam(f *Form, c FormContext) {
+	f.Fields = slices.Insert(f.Fields, 0, Field{Kind: KindNote, Label: "For " + string(c.Given.Department)})
+}
+
+func readBlocking(p *parser, w *Parsed) (bool, error) {
+	w.Command.Blocking = p.take("blocking", "--blocking")
+	return true, nil
+}
+
+// readUntil reads the end of a delegation. A day is included.
+func readUntil(p *parser, w *Parsed) (bool, error) {
+	if !p.take("until", "till", "to") {
+		return false, incident.Invalid("until", "the end date is missing. Type delegate %s PERSON until 2026-12-01", w.Command.Department)
+	}
+	if at, ok := p.when(future); ok {
+		w.Command.Until = at
+	} else if day, ok := p.date(); ok {
+		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone)
+	} else {
+		return false, p.notTime("until")
+	}
+	return true, nil
+}
+
+// readRevision reads "[set FIELD TEXT …] because WHY". It includes the edits,
+// because an approved record cannot be edited before it is revised.
+func readRevision(p *parser, w *Parsed) (bool, error) {
+	edits := map[string]string{}
+	for p.take("set") {
+		field, err := p.recordField()
+		if err != nil {
+			return false, err
+		}
+		if word, ok := p.peek(); ok && word.quoted {
+			p.next()
+			edits[field] = Readable(word.text)
+			continue
+		}
+		text, ok := p.cut("because") // the last text needs no quotes
+		if !ok {
+			return false, incident.Invalid("text", "the reason is missing. Type revise set %s TEXT because WHY", field)
+		}
+		edits[field], w.Command.Record, w.Command.Text = Readable(text), edits, p.freeText()
+		return true, nil
+	}
+	w.Command.Text = p.reason()
+	if len(edits) > 0 {
+		w.Command.Record = edits
+	}
+	return len(edits) > 0 && w.Command.Text != "", nil
+}

@@ -1,0 +1,196 @@
+package command
+
+import (
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// Spec describes one command that people type: its words, its help and the verbs
+// that it gives. Help, completion, the command line, the forms and the documents are
+// derived from it.
+type Spec struct {
+	Name          string
+	Aliases       []string
+	Help          string   // one line
+	Examples      []string // complete commands, starting with the name
+	NeedsIncident bool     // takes an incident, by default the one linked to the channel
+	Common        bool     // a short help explains it, too
+	// Syntaxes are the ways to continue after the name. Most commands have one.
+	Syntaxes []Syntax
+
+	usage string // replaces the derived one if that says too much
+}
+
+// Syntax describes one verb of a command: the words that select it, its arguments,
+// its form and its result.
+type Syntax struct {
+	Verb  incident.Verb // or
+	Query string        // for a command that only reads
+	// Words select the syntax. The first one is the usual word, the others are
+	// accepted as well. The syntax without words takes every other text.
+	Words []string
+	Bare  bool // selected, too, if no word follows the name
+	Args  []Arg
+	Form  *FormSpec
+
+	result    func(incident.Incident) incident.Sentence // or nil, if [ResultOf] is enough
+	unchanged func(incident.Incident) incident.Sentence // if the command had no effect, or nil
+	mark      Mark
+}
+
+// Arg is one argument of a command. The same function reads it from the words that
+// people type and from the field of a form.
+type Arg struct {
+	Name  string   // of the field in forms and errors
+	Usage string   // as help shows it, empty for an argument that is accepted silently
+	Next  []string // possible words, for completion
+	Flags []Flag   // spellings as flags of the command line, which exclude each other
+
+	// read consumes the argument and reports whether it was there.
+	read  func(*parser, *Parsed) (bool, error)
+	value func(FormContext) string // the value in a form, or nil
+	asked bool                     // a form asks for it if it is missing
+}
+
+// Flag is an argument that the command line also takes as a flag, in any position.
+type Flag struct {
+	Name string // without the hyphens
+	Help string // names the value in backquotes, if it takes one
+}
+
+// TakesValue reports whether a value follows the flag.
+func (f Flag) TakesValue() bool { return strings.Contains(f.Help, "`") }
+
+// ask returns the argument as one that opens the form if it is missing.
+func (a Arg) ask() Arg {
+	a.asked = true
+	return a
+}
+
+// named returns the argument under other words for help.
+func (a Arg) named(usage string) Arg {
+	a.Usage = usage
+	return a
+}
+
+// with returns the argument with another one after it in the same text.
+func (a Arg) with(next Arg) Arg {
+	read := a.read
+	a.read = func(p *parser, w *Parsed) (bool, error) {
+		p.field = false // the text is a part of a typed command
+		if _, err := read(p, w); err != nil {
+			return false, err
+		}
+		return next.read(p, w)
+	}
+	return a
+}
+
+// quiet returns the argument without help, completion and flags.
+func (a Arg) quiet() Arg {
+	a.Usage, a.Next, a.Flags = "", nil, nil
+	return a
+}
+
+// specs holds every command in the order of help. init fills it, because the help
+// command itself looks commands up.
+var specs []Spec
+
+func init() {
+	specs = slices.Concat(responseSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{helpSpec}, alertSpecs)
+}
+
+// Specs returns every command in the order of help. Callers must not change it.
+func Specs() []Spec { return specs }
+
+// Usage returns the arguments after the name, as help shows them.
+func (s *Spec) Usage() string {
+	if s.usage != "" {
+		return s.usage
+	}
+	ways := make([]string, len(s.Syntaxes))
+	for n, y := range s.Syntaxes {
+		words := y.Words[:min(1, len(y.Words))]
+		for _, a := range y.Args {
+			if a.Usage != "" {
+				words = append(words[:len(words):len(words)], a.Usage)
+			}
+		}
+		ways[n] = strings.Join(words, " ")
+	}
+	return strings.Join(ways, " | ")
+}
+
+// Next returns the words that may follow the name, for completion.
+func (s *Spec) Next() []string {
+	var out []string
+	for _, y := range s.Syntaxes {
+		out = append(out, y.Words[:min(1, len(y.Words))]...)
+		for _, a := range y.Args {
+			out = append(out, a.Next...)
+		}
+	}
+	return out
+}
+
+// Flags returns the arguments that the command line takes as flags, too. The flags of
+// one argument exclude each other.
+func (s *Spec) Flags() [][]Flag {
+	var out [][]Flag
+	for _, y := range s.Syntaxes {
+		for _, a := range y.Args {
+			if len(a.Flags) > 0 {
+				out = append(out, a.Flags)
+			}
+		}
+	}
+	return out
+}
+
+// Find returns the command with a name or alias.
+func Find(name string) (*Spec, bool) {
+	n := slices.IndexFunc(specs, func(s Spec) bool { return s.Name == name || slices.Contains(s.Aliases, name) })
+	if n < 0 {
+		return nil, false
+	}
+	return &specs[n], true
+}
+
+// Typed returns the commands that give a verb, as people type them.
+func Typed(verb incident.Verb) []string {
+	var out []string
+	for _, s := range specs {
+		for _, y := range s.Syntaxes {
+			if y.Verb == verb {
+				out = append(out, strings.Join(append([]string{s.Name}, y.Words[:min(1, len(y.Words))]...), " "))
+			}
+		}
+	}
+	return out
+}
+
+// findSpec is [Find] with an error that suggests the nearest name.
+func findSpec(name string) (*Spec, error) {
+	if s, ok := Find(name); ok {
+		return s, nil
+	}
+	var known []string
+	for _, s := range specs {
+		known = append(append(known, s.Name), s.Aliases...)
+	}
+	if near := incident.Nearest(name, known); near != "" {
+		return nil, incident.Invalid("verb", "unknown command %q. Did you mean %q?", truncate(name), near)
+	}
+	return nil, incident.Invalid("verb", "unknown command %q. Type help for all commands", truncate(name))
+}
+
+// names converts a slice of a string type, for messages and completion.
+func names[T ~string](of []T) []string {
+	out := make([]string, len(of))
+	for n, s := range of {
+		out[n] = string(s)
+	}
+	return out
+}

@@ -1,0 +1,166 @@
+package command
+
+import (
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// recordSpecs are the commands about the closing record and its signatures.
+var recordSpecs = []Spec{
+	{Name: "record", Help: "show, edit or submit the closing record that four departments sign", NeedsIncident: true, Common: true,
+		Examples: []string{"record", "record set root_cause the key was in a log line", "record submit"},
+		usage:    "[show | set FIELD TEXT | submit]",
+		Syntaxes: []Syntax{
+			{Query: QueryRecord, Words: []string{"show", "read"}, Args: []Arg{incidentArg}},
+			{Verb: incident.VerbEditRecord, Words: []string{"set"}, Args: []Arg{incidentArg, recordTextArg}},
+			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg}},
+			{Verb: incident.VerbEditRecord, Words: []string{"edit"}, Bare: true, Args: []Arg{formOnlyArg.ask()},
+				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, Fields: recordFields(true)}},
+		}},
+
+	{Name: "submit", Help: "submit the closing record for signing", NeedsIncident: true,
+		Examples: []string{"submit"},
+		Syntaxes: []Syntax{{Verb: incident.VerbSubmit,
+			Form:   &FormSpec{Title: "Submit the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord, Fields: recordFields(false)},
+			result: done("The closing record of %s is frozen. Tocsin requests the signatures of the departments")}}},
+
+	{Name: "sign", Help: "sign the closing record for your department, under the digest you read", NeedsIncident: true, Common: true,
+		Examples: []string{"sign", "sign legal sha256:…"},
+		Syntaxes: []Syntax{{Verb: incident.VerbSign, Args: []Arg{signerArg.ask(), digestArg.ask(), noTextArg},
+			Form: &FormSpec{Title: "Sign the record", Submit: "Sign", NeedsState: true, fill: showSubmission, Fields: []Field{
+				{Kind: KindRule},
+				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
+				{Kind: KindPlain, Label: incident.Attestation},
+				{Name: "attest", Kind: KindCheck, Label: "Your signature", Options: []string{"I confirm this statement"}},
+			}},
+			result: done("You signed the closing record of %s")}}},
+
+	{Name: "object", Help: "object to the closing record and block approval", NeedsIncident: true, Common: true,
+		Examples: []string{"object legal", "object legal sha256:… the impact leaves out the contractors"},
+		Syntaxes: []Syntax{{Verb: incident.VerbObject, Args: []Arg{signerArg.ask(), digestArg.ask(), textArg.named("[REASON]").ask()},
+			Form: &FormSpec{Title: "Object to the record", Submit: "Object", NeedsState: true, fill: showSubmissionToTeams, Fields: []Field{
+				{Kind: KindRule},
+				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
+				textArg.input(KindProse, "What is wrong with the record?"),
+			}},
+			result: done("You objected to the closing record of %s. Approval waits until you withdraw the objection or the record is amended")}}},
+
+	{Name: "amend", Help: "reopen the closing record for changes and void its signatures", NeedsIncident: true,
+		Examples: []string{"amend the impact left out the contractors"},
+		Syntaxes: []Syntax{{Verb: incident.VerbAmend, Args: []Arg{happenedAtArg.quiet(), textArg.named("WHY").ask()},
+			Form:   &FormSpec{Title: "Amend the record", Submit: "Amend", Fields: []Field{textArg.input(KindProse, "Why must the record change? Amending voids its signatures.")}},
+			result: done("You can edit the closing record of %s again. Its signatures are void")}}},
+
+	{Name: "withdraw", Help: "withdraw an objection or your signature", NeedsIncident: true,
+		Examples: []string{"withdraw", "withdraw O1", "withdraw legal"},
+		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, Args: []Arg{
+			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn}, mayBecauseArg}}}},
+
+	{Name: "delegate", Help: "let another person act for your department in this incident", NeedsIncident: true,
+		Examples: []string{"delegate legal @ada until 2026-12-01"},
+		Syntaxes: []Syntax{{Verb: incident.VerbDelegate, Args: []Arg{departmentArg, skipWords("to"), personArg,
+			{Name: "until", Usage: "until DATE", read: readUntil}}}}},
+
+	{Name: "consult", Help: "consult a team before closing (blocking: approval needs its answer)", NeedsIncident: true,
+		Examples: []string{"consult payroll blocking"},
+		Syntaxes: []Syntax{{Verb: incident.VerbConsult, Args: []Arg{teamArg, {Name: "blocking", Usage: "[blocking]", read: readBlocking}, textArg.quiet()},
+			result: done("Tocsin is requesting an answer from the team in %s")}}},
+
+	{Name: "involve", Help: "involve a department now, before sign-off", NeedsIncident: true,
+		Examples: []string{"involve legal because a regulator must be notified"},
+		Syntaxes: []Syntax{{Verb: incident.VerbInvolve, Args: []Arg{departmentArg, mayBecauseArg}}}},
+
+	{Name: "answer", Help: "answer for a consulted team", NeedsIncident: true,
+		Examples: []string{"answer payroll no run was affected"},
+		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, Args: []Arg{teamArg, textArg.ask()},
+			Form: &FormSpec{Title: "Answer for your team", Submit: "Answer", fill: nameTeam, Fields: []Field{
+				textArg.input(KindProse, "How does the incident affect your team, and is anything missing?")}}}}},
+
+	{Name: "revise", Help: "submit a new revision of an approved record for signing", NeedsIncident: true,
+		Examples: []string{"revise the forensics report changes the root cause", `revise set root_cause "the key was guessed" because the forensics report says so`},
+		Syntaxes: []Syntax{{Verb: incident.VerbRevise, Args: []Arg{
+			Arg{Name: "record", Usage: "[set FIELD TEXT …] because WHY", Next: []string{"set"}, read: readRevision}.ask()},
+			Form: &FormSpec{Title: "Revise the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord,
+				Fields: append([]Field{textArg.input(KindProse, "Why is the record revised?")}, recordFields(false)...)}}}},
+}
+
+// formOnlyArg stands for the fields of a form that nobody types.
+var formOnlyArg = Arg{read: func(*parser, *Parsed) (bool, error) { return false, nil }}
+
+// skipWords accepts a word that carries no meaning.
+func skipWords(words ...string) Arg {
+	return Arg{read: func(p *parser, _ *Parsed) (bool, error) { return p.take(words...), nil }}
+}
+
+// recordTextArg is "FIELD TEXT" of the closing record.
+var recordTextArg = Arg{Name: "record", Usage: "FIELD TEXT", read: func(p *parser, w *Parsed) (bool, error) {
+	field, err := p.recordField()
+	if err != nil {
+		return false, err
+	}
+	w.Command.Record = map[string]string{field: p.freeText()}
+	return true, nil
+}}
+
+// recordField consumes the name or label of a field of the record.
+func (p *parser) recordField() (string, error) {
+	known := []string{}
+	rest := strings.ToLower(p.text[p.pos:])
+	best, size := "", 0
+	for _, f := range incident.RecordFields() {
+		known = append(known, f.Name)
+		trimmed := strings.TrimLeftFunc(rest, isSpace)
+		for _, spelling := range []string{f.Name, strings.ReplaceAll(f.Name, "_", " "), strings.ReplaceAll(f.Name, "_", "-"), strings.ToLower(f.Label), strings.ReplaceAll(strings.ToLower(f.Label), " ", "_")} {
+			after, ok := strings.CutPrefix(trimmed, spelling)
+			if ok && len(spelling) > size && (after == "" || strings.IndexFunc(after, func(r rune) bool { return isSpace(r) || r == ':' || r == '=' }) == 0) {
+				best, size = f.Name, len(spelling)
+			}
+		}
+	}
+	if best == "" {
+		word, ok := p.next()
+		if !ok {
+			return "", p.missing("field", "%s needs a field. Type %s")
+		}
+		return "", unknownWord(incident.Invalid, "field", word.text, known, "unknown field %q. Did you mean %q?", "unknown field %q. Use one of: %s")
+	}
+	p.skip()
+	p.pos += size
+	p.pos += len(p.text[p.pos:]) - len(strings.TrimLeft(p.text[p.pos:], ":="))
+	return best, nil
+}
+
+// recordFields returns a field for each field of the record. The values may be
+// redacted, so only changed ones are submitted, and an untouched field never
+// overwrites the full text. If edit is set, no field is required.
+func recordFields(edit bool) []Field {
+	var out []Field
+	for _, f := range incident.RecordFields() {
+		field := Field{Name: f.Name, Kind: KindProse, Label: f.Label, Optional: edit || !f.Required, Sparse: true, Command: "record set " + f.Name + " TEXT",
+			read: func(p *parser, w *Parsed) (bool, error) {
+				if w.Command.Record == nil {
+					w.Command.Record = map[string]string{}
+				}
+				w.Command.Record[f.Name] = p.freeText()
+				return true, nil
+			},
+			value: func(c FormContext) string { return c.Incident.Record.Get(f.Name) }}
+		switch f.Name {
+		case "audience":
+			field.Kind, field.Options = KindChoice, audiences
+		case "language":
+			field.Kind = KindLine
+		}
+		out = append(out, field)
+	}
+	return out
+}
+
+// keepRecord makes a submitted form without changes an empty record.
+func keepRecord(c *incident.Command) error {
+	if c.Record == nil {
+		c.Record = map[string]string{}
+	}
+	return nil
+}

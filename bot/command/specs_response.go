@@ -1,0 +1,387 @@
+package command
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// responseSpecs are the commands from the report of an incident to its resolution.
+var responseSpecs = []Spec{
+	{Name: "open", Aliases: []string{"new", "declare"}, Help: "open an incident, restricted unless --public", Common: true,
+		Examples: []string{"open sev2 Leaked AWS key in a public repository"},
+		Syntaxes: []Syntax{{Verb: incident.VerbOpen, Args: []Arg{openOptionsArg, titleArg.ask()},
+			Form: &FormSpec{Title: "Open an incident", Submit: "Open", Fields: []Field{
+				titleArg.input(KindLine, "What happened? One line."),
+				severityArg.choice("Severity", severities...),
+				tick("public", "Who can read the incident?", "Everyone in the company", func(c *incident.Command) { c.Public = true }).
+					optional().hint("If unchecked, only the participants of the incident can read it."),
+			}},
+			result: done("%s is open. Tocsin is creating the channel and will invite you")}}},
+
+	{Name: "list", Aliases: []string{"ls"}, Help: "list live incidents, all incidents, or the incidents with a status", Common: true,
+		Examples: []string{"list", "list approved"},
+		Syntaxes: []Syntax{{Query: QueryList, Args: []Arg{
+			{Name: "status", Usage: "[all | STATUS …]", Next: append([]string{"all"}, names(incident.Statuses())...), read: readStatuses}}}}},
+
+	{Name: "status", Aliases: []string{"show"}, Help: "show the state of an incident", NeedsIncident: true, Common: true,
+		Examples: []string{"status INC-42"},
+		Syntaxes: []Syntax{{Query: QueryStatus, Args: []Arg{{Name: "incident", Usage: "[INC-42]", read: readStatusIncident}}}}},
+
+	{Name: "ack", Aliases: []string{"acknowledge"}, Help: "acknowledge: stop paging and become commander if there is none", NeedsIncident: true, Common: true,
+		Examples: []string{"ack", "ack INC-42 sev2"},
+		Syntaxes: []Syntax{{Verb: incident.VerbAcknowledge, Args: []Arg{ackSeverityArg, proseArg.quiet()},
+			result: done("You acknowledged %s. Paging stopped")}}},
+
+	{Name: "page", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges", NeedsIncident: true,
+		Examples: []string{"page", "page because the database needs a second pair of hands"},
+		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{mayBecauseArg}, mark: MarkPaging,
+			result: done("A new paging round of %s starts. Tocsin pages until a responder acknowledges"),
+			unchanged: func(i incident.Incident) incident.Sentence {
+				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
+			}}}},
+
+	{Name: "severity", Aliases: []string{"sev"}, NeedsIncident: true, Common: true,
+		Help:     "change the severity, or keep it although an alert proposes another (raising it pages again, unless it was acknowledged at that severity)",
+		Examples: []string{"severity sev1 because customers are locked out", "severity keep because it is the same test"},
+		Syntaxes: []Syntax{
+			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), mayBecauseArg},
+				Form: &FormSpec{Title: "Change the severity", Submit: "Change", Fields: []Field{
+					newSeverityArg.choice("Severity", severities...),
+					textArg.input(KindProse, "Why?").optional(),
+				}},
+				result: func(i incident.Incident) incident.Sentence {
+					return incident.Say("The severity of %s is now %s", i.ID, i.Severity)
+				}},
+			{Verb: incident.VerbKeepSeverity, Words: []string{"keep", "kept", "stay", "leave", "unchanged"}, Args: []Arg{mayBecauseArg},
+				result: done("The severity of %s stays as it was")},
+		}},
+
+	{Name: "role", Aliases: []string{"assign"}, Help: "assign a role to a person, or to yourself with me", NeedsIncident: true, Common: true,
+		Examples: []string{"role scribe @ada", "role commander me"},
+		Syntaxes: []Syntax{{Verb: incident.VerbAssignRole, Args: []Arg{roleArg.ask(), personArg, roleReasonArg},
+			Form: &FormSpec{Title: "Assign a role", Submit: "Assign", fill: offerGivenRole, Fields: []Field{
+				roleArg.choice("Role", names(incident.Roles())...),
+				personArg.input(KindPerson, "Person"),
+			}},
+			result: done("The role in %s is assigned")}}},
+
+	{Name: "fact", NeedsIncident: true, Common: true,
+		Help: "set a fact: occurred, detected, aware REGIME, classified, personal_data, affected, time_zone, language",
+		Examples: []string{"fact occurred yesterday 23:10 because the log shows the first call", "fact personal_data suspected because the dump held addresses",
+			"fact affected \"Example SA\" processor 1200 notified 2026-11-24 10:00", "fact aware gdpr 02:31"},
+		Syntaxes: []Syntax{{Verb: incident.VerbSetFact, Args: []Arg{factNameArg.ask(), factValueArg, becauseArg},
+			Form: &FormSpec{Title: "Set a fact", Submit: "Set", Fields: []Field{
+				factNameArg.choice("Fact", names(incident.FactNames())...),
+				factValueArg.with(becauseArg).input(KindLine, "Value").
+					hint(`Examples: occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
+				textArg.input(KindProse, "How is this known?").optional(),
+			}}}}},
+
+	{Name: "step", Help: "mark a playbook step as done, or skip it", NeedsIncident: true, Common: true,
+		Examples: []string{"step done rotate-key the old key is gone", "step skip leaked-aws-credentials/ask-aws because there is no support contract"},
+		usage:    "done | skip STEP [OUTCOME or REASON]",
+		Syntaxes: []Syntax{
+			{Verb: incident.VerbStepDone, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg, textArg.named("[OUTCOME]")},
+				Form: &FormSpec{Title: "Complete a step", Submit: "Complete", fill: nameStep, Fields: []Field{
+					textArg.input(KindProse, "What was the result?").optional(), whenField()}}},
+			{Verb: incident.VerbStepSkip, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg, textArg.named("REASON").ask()},
+				Form: &FormSpec{Title: "Skip a step", Submit: "Skip", fill: nameStep, Fields: []Field{
+					textArg.input(KindProse, "Why is the step not needed?"), whenField()}}},
+		}},
+
+	{Name: "note", Help: "add a note to the timeline", NeedsIncident: true, Common: true,
+		Examples: []string{"note at 02:31 disabled the key"},
+		Syntaxes: []Syntax{{Verb: incident.VerbNote, Args: []Arg{happenedAtArg, audienceArg, proseArg.ask()},
+			Form: &FormSpec{Title: "Add a note", Submit: "Add", Fields: []Field{
+				proseArg.input(KindProse, "Note"),
+				whenField(),
+				audienceArg.choice("Who can read the note?", audiences...),
+			}}}}},
+
+	{Name: "evidence", Help: "record a piece of evidence with its location and hash", NeedsIncident: true, Common: true,
+		Examples: []string{`evidence "disk image of web-1" in s3://evidence/web-1.img sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`},
+		Syntaxes: []Syntax{{Verb: incident.VerbEvidence, Args: []Arg{happenedAtArg.quiet(), evidenceArg.ask()},
+			Form: &FormSpec{Title: "Add evidence", Submit: "Add", Fields: []Field{
+				evidenceNameArg.input(KindLine, "Name of the evidence"),
+				evidenceWhereArg.input(KindLine, "Where is the evidence stored?").optional(),
+				evidenceHashArg.input(KindLine, "SHA-256").optional().
+					hint("64 hexadecimal digits. With the hash, the signatures of the closing record also cover the content of the evidence."),
+				whenField(),
+			}},
+			result: done("Recorded the evidence in the timeline of %s")}}},
+
+	{Name: "update", Help: "post a status update for stakeholders", NeedsIncident: true, Common: true,
+		Examples: []string{"update logins work again, we are looking for the cause"},
+		Syntaxes: []Syntax{{Verb: incident.VerbUpdate, Args: []Arg{happenedAtArg.quiet(), textArg.ask()},
+			Form: &FormSpec{Title: "Post a status update", Submit: "Post", Fields: []Field{textArg.input(KindProse, "What is the current status?")}}}}},
+
+	{Name: "contain", Aliases: []string{"contained"}, Help: "mark the incident as contained: the harm no longer spreads", NeedsIncident: true, Common: true,
+		Examples: []string{"contain at 02:31 disabled the key"},
+		Syntaxes: []Syntax{{Verb: incident.VerbContain, Args: []Arg{happenedAtArg, textArg.named("HOW").ask()},
+			Form:   &FormSpec{Title: "Contain the incident", Submit: "Mark as contained", Fields: []Field{textArg.input(KindProse, "How was the harm stopped?"), whenField()}},
+			result: done("%s is contained")}}},
+
+	{Name: "resolve", Aliases: []string{"resolved"}, NeedsIncident: true, Common: true,
+		Help:     "mark the incident as resolved: service and security are restored (WHY is for required steps that stay open)",
+		Examples: []string{"resolve all keys rotated, logins work", "resolve the key was never valid because there is nothing to rotate"},
+		Syntaxes: []Syntax{{Verb: incident.VerbResolve, Args: []Arg{happenedAtArg, resolutionArg.ask()},
+			Form: &FormSpec{Title: "Resolve the incident", Submit: "Mark as resolved", NeedsState: true, fill: listOpenSteps, Fields: []Field{
+				resolutionArg.input(KindProse, "How were service and security restored?"),
+				openStepsReasonArg.input(KindProse, "Why can these steps stay open?").hint("The four departments read the reason before they sign."),
+				whenField(),
+			}},
+			result: done("%s is resolved. Next: write the closing record")}}},
+}
+
+var severities = names(incident.Severities())
+
+// openOptionsArg are the options of open before the title, in any order.
+var openOptionsArg = Arg{Name: "severity", Usage: "[sev1…sev4] [--public]", Next: append(slices.Clip(severities), "--public"),
+	Flags: []Flag{{Name: "public", Help: "let the whole company read the incident"}},
+	read: func(p *parser, w *Parsed) (bool, error) {
+		for {
+			if p.takeFlag("public") {
+				w.Command.Public = true
+				continue
+			}
+			if found, err := p.severity(&w.Command); err != nil {
+				return false, err
+			} else if !found {
+				return true, p.noFlag("public")
+			}
+		}
+	}}
+
+// titleArg is the title of an incident.
+var titleArg = Arg{Name: "title", Usage: "TITLE",
+	read: func(p *parser, w *Parsed) (given bool, err error) {
+		w.Command.Title, err = p.title(&w.Command)
+		return w.Command.Title != "", err
+	},
+	value: func(c FormContext) string { return c.Given.Title }}
+
+// proseArg is a text that may begin with "because".
+var proseArg = Arg{Name: "text", Usage: "TEXT", value: textArg.value, read: func(p *parser, w *Parsed) (bool, error) {
+	w.Command.Text = p.freeText()
+	return w.Command.Text != "", nil
+}}
+
+func readStatuses(p *parser, w *Parsed) (bool, error) {
+	for {
+		word, ok := p.next()
+		if !ok {
+			return true, nil
+		}
+		name := incident.Status(strings.ReplaceAll(strings.ToLower(strings.Trim(word.text, ",")), "-", "_"))
+		switch {
+		case name == "all" || name == "--all":
+			w.Filter.All = true
+		case slices.Contains(incident.Statuses(), name):
+			w.Filter.Statuses = append(w.Filter.Statuses, name)
+		default:
+			return false, unknownWord(incident.Invalid, "status", word.text, append(names(incident.Statuses()), "all"), "unknown status %q. Did you mean %q?", "unknown status %q. Use one of: %s")
+		}
+	}
+}
+
+// readStatusIncident reads an incident that is named by its number alone.
+func readStatusIncident(p *parser, w *Parsed) (bool, error) {
+	rest := p.rest()
+	if rest == "" {
+		return true, nil
+	}
+	id, err := incident.ParseID(rest)
+	if err == nil {
+		w.Command.For = id
+	}
+	return err == nil, err
+}
+
+// roleArg is the role of a person.
+var roleArg = Arg{Name: "role", Usage: "ROLE", Next: names(incident.Roles()),
+	read: func(p *parser, w *Parsed) (bool, error) {
+		word, ok := p.next()
+		if !ok {
+			return false, nil
+		}
+		w.Command.Role = incident.Role(strings.ToLower(strings.Trim(word.text, ":=")))
+		p.take("to", "is", "=")
+		return true, nil
+	},
+	value: func(c FormContext) string { return string(c.Given.Role) }}
+
+// roleReasonArg is the reason for a role. It needs its "because", because a name
+// with an unknown part would leave the part behind.
+var roleReasonArg = Arg{Name: "text", read: func(p *parser, w *Parsed) (bool, error) {
+	if next, ok := p.peek(); ok && !p.take("because") {
+		return false, incident.Invalid("person", "unexpected word %q. Type role %s PERSON because REASON", truncate(next.text), w.Command.Role)
+	}
+	w.Command.Text = p.freeText()
+	return true, nil
+}}
+
+// offerGivenRole adds the role of a playbook to the menu.
+func offerGivenRole(f *Form, c FormContext) {
+	if r := string(c.Given.Role); r != "" && !slices.Contains(f.Fields[0].Options, r) {
+		f.Fields[0].Options = append(slices.Clip(f.Fields[0].Options), r)
+	}
+}
+
+// stepArg is a step of a playbook.
+var stepArg = Arg{Name: "step", Usage: "STEP", read: func(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.next()
+	if !ok {
+		return false, p.missing("step", "%s needs the name of a step. Type %s")
+	}
+	w.Command.Step = word.text
+	return true, nil
+}}
+
+// nameStep adds the step of the form as people read it, such as "disable key
+// (leaked-aws-credentials)".
+func nameStep(f *Form, c FormContext) {
+	playbook, id, found := strings.Cut(c.Given.Step, "/")
+	if !found {
+		playbook, id = "", c.Given.Step
+	}
+	name := strings.ReplaceAll(id, "-", " ")
+	if playbook != "" {
+		name += " (" + playbook + ")"
+	}
+	f.Fields = slices.Insert(f.Fields, 0, Field{Kind: KindNote, Label: name})
+}
+
+var audiences = names([]incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity})
+
+// audienceArg is the audience of a note, by default the responders.
+var audienceArg = Arg{Name: "audience", Usage: "[--audience all|responders|legal_and_security]", Next: []string{"--audience"},
+	Flags: []Flag{{Name: "audience", Help: "`audience` of the note: all, responders or legal_and_security"}},
+	read: func(p *parser, w *Parsed) (bool, error) {
+		if !p.field && !p.takeFlag("audience") {
+			return false, p.noFlag("audience")
+		}
+		word, _ := p.next()
+		w.Command.Audience = incident.Audience(strings.ReplaceAll(strings.ToLower(word.text), "-", "_"))
+		if !slices.Contains(audiences, string(w.Command.Audience)) {
+			return false, unknownWord(incident.Invalid, "audience", word.text, audiences, "unknown audience %q. Did you mean %q?", "unknown audience %q. Use one of: %s")
+		}
+		if p.field {
+			return true, nil
+		}
+		if _, err := readHappenedAt(p, w); err != nil {
+			return false, err
+		}
+		return true, p.noFlag("audience")
+	},
+	value: func(c FormContext) string {
+		if c.Given.Audience != "" {
+			return string(c.Given.Audience)
+		}
+		return string(incident.AudienceResponders)
+	}}
+
+var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)
+
+// parseHash returns the digits of a SHA-256.
+func parseHash(text string) (string, error) {
+	m := hash64.FindStringSubmatch(text)
+	if m == nil {
+		return "", incident.Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(text))
+	}
+	return strings.ToLower(m[1]), nil
+}
+
+// evidenceArg is "NAME [in PLACE] [sha256:HEX]", in any order.
+var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", read: func(p *parser, w *Parsed) (bool, error) {
+	e := evidenceOf(w)
+	var name, where []string
+	into := &name
+	for {
+		if p.take("sha256") {
+			continue // the digits follow
+		}
+		if p.take("in", "where") {
+			into = &where
+			continue
+		}
+		word, ok := p.next()
+		if !ok {
+			break
+		}
+		sum, err := parseHash(word.text)
+		if err == nil {
+			e.SHA256 = sum
+			continue
+		}
+		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
+			return false, err
+		}
+		*into = append(*into, Readable(word.text))
+	}
+	e.Name, e.Where = strings.Join(name, " "), strings.Join(where, " ")
+	return e.Name != "", nil
+}}
+
+// The parts of evidenceArg, for the fields of a form.
+var (
+	evidenceNameArg  = evidencePart("name", func(e *incident.Evidence) *string { return &e.Name })
+	evidenceWhereArg = evidencePart("where", func(e *incident.Evidence) *string { return &e.Where })
+	evidenceHashArg  = Arg{Name: "sha256", value: evidenceHash.value, read: func(p *parser, w *Parsed) (bool, error) {
+		sum, err := parseHash(p.rest())
+		evidenceOf(w).SHA256 = sum
+		return err == nil, err
+	}}
+	evidenceHash = evidencePart("sha256", func(e *incident.Evidence) *string { return &e.SHA256 })
+)
+
+func evidencePart(name string, part func(*incident.Evidence) *string) Arg {
+	return Arg{Name: name,
+		read: func(p *parser, w *Parsed) (bool, error) {
+			*part(evidenceOf(w)) = p.rest()
+			return true, nil
+		},
+		value: func(c FormContext) string {
+			if c.Given.Evidence == nil {
+				return ""
+			}
+			return *part(c.Given.Evidence)
+		}}
+}
+
+// evidenceOf returns the evidence of the command, which it begins if necessary.
+func evidenceOf(w *Parsed) *incident.Evidence {
+	if w.Command.Evidence == nil {
+		w.Command.Evidence = &incident.Evidence{}
+	}
+	return w.Command.Evidence
+}
+
+// resolutionArg is "HOW [because WHY]". A form asks for the reason separately.
+var resolutionArg = Arg{Name: "text", Usage: "HOW [because WHY]", value: textArg.value, read: func(p *parser, w *Parsed) (bool, error) {
+	w.Command.Text = p.reason()
+	if n := strings.LastIndex(w.Command.Text, " because "); n >= 0 && !p.field {
+		w.Command.Text, w.Command.Reason = strings.TrimSpace(w.Command.Text[:n]), strings.TrimSpace(w.Command.Text[n+len(" because "):])
+	}
+	return w.Command.Text != "", nil
+}}
+
+// openStepsReasonArg is the reason why steps stay open.
+var openStepsReasonArg = Arg{Name: "reason",
+	read: func(p *parser, w *Parsed) (bool, error) {
+		w.Command.Reason = p.reason()
+		return true, nil
+	},
+	value: func(c FormContext) string { return c.Given.Reason }}
+
+// listOpenSteps asks for a reason only if steps are open.
+func listOpenSteps(f *Form, c FormContext) {
+	open := c.Incident.OpenSteps()
+	if len(open) == 0 {
+		f.Fields = slices.Delete(f.Fields, 1, 2)
+		return
+	}
+	f.Fields = slices.Insert(f.Fields, 0, Field{Kind: KindPlain, Label: "Steps are still open: " + strings.Join(open, ", ")})
+}

@@ -1,0 +1,235 @@
+package command
+
+import (
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// reviewSpecs are the commands about the review meeting and its action items.
+var reviewSpecs = []Spec{
+	{Name: "review", Help: "schedule the review meeting, conclude it, or waive action items", NeedsIncident: true, Common: true,
+		Examples: []string{"review 2026-11-24 10:00", "review conclude", "review waive there is nothing to detect"},
+		Syntaxes: []Syntax{
+			{Verb: incident.VerbScheduleReview, Args: []Arg{meetingArg.ask()},
+				Form:   &FormSpec{Title: "Schedule the review", Submit: "Schedule", Fields: []Field{meetingArg.input(KindMoment, "When is the review meeting?").hint("In your time zone.")}},
+				result: done("The review meeting of %s is scheduled. Tocsin mails the invitations")},
+			{Verb: incident.VerbConclude, Words: []string{"conclude", "concluded"}, Args: []Arg{incidentArg, conclusionArg.ask()},
+				Form: &FormSpec{Title: "Conclude the review", Submit: "Conclude", NeedsState: true, fill: showActions, check: checkActions, Fields: concludeFields()}},
+			{Verb: incident.VerbWaiveActions, Words: []string{"waive"}, Args: []Arg{incidentArg, textArg.named("REASON")}},
+		}},
+
+	{Name: "action", Help: "add an action item (detection, prevention, mitigation, process) or finish one", NeedsIncident: true,
+		Examples: []string{"action add detection alert on unused keys owner @ada due 2026-12-24", "action done A1 the rule is live"},
+		Syntaxes: []Syntax{
+			{Verb: incident.VerbAddAction, Words: []string{"add"}, Bare: true, Args: []Arg{incidentArg, actionKindArg.ask(), newAction.title, newAction.owner, newAction.due},
+				Form: &FormSpec{Title: "Add an action item", Submit: "Add", check: func(c *incident.Command) error { return newAction.check(c.Action) }, Fields: []Field{
+					actionKindArg.choice("Kind", names(incident.ActionKinds())...),
+					newAction.title.input(KindLine, "What must be done?"),
+					newAction.owner.input(KindPerson, "Owner"),
+					newAction.due.input(KindDay, "Due date"),
+				}}},
+			{Verb: incident.VerbFinishAction, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, {Name: "item", Usage: "A1", read: readActionID}, textArg.named("[HOW]")}},
+		}},
+}
+
+// meetingArg is the time of the review meeting.
+var meetingArg = Arg{Name: "when", Usage: "TIME", Next: []string{"tomorrow"}, read: func(p *parser, w *Parsed) (bool, error) {
+	if p.atEnd() {
+		return false, nil
+	}
+	p.take("on", "at")
+	at, ok := p.when(future)
+	if !ok {
+		word, _ := p.peek()
+		if near := incident.Nearest(word.text, []string{"conclude", "waive"}); near != "" {
+			return false, incident.Invalid("when", "unknown word %q after review. Did you mean %q?", truncate(word.text), near)
+		}
+		return false, p.notTime("when")
+	}
+	w.Command.When = at
+	return true, nil
+}}
+
+// attendeeArg is a person who attended the review meeting.
+var attendeeArg = Arg{Name: "attendance", read: func(p *parser, w *Parsed) (bool, error) {
+	person, err := p.person("attendance")
+	if err == nil {
+		w.Command.Attendance = append(w.Command.Attendance, person)
+	}
+	return err == nil, err
+}}
+
+// conclusionArg is "with PERSON, PERSON: DECISIONS".
+var conclusionArg = Arg{Name: "attendance", Usage: "[with PERSON, … : DECISIONS]", read: func(p *parser, w *Parsed) (bool, error) {
+	if !p.take("with") {
+		if w.Command.Text = p.freeText(); w.Command.Text != "" {
+			return false, incident.Invalid("attendance", "the people who attended are missing. Type review conclude with @ada, @ben: DECISIONS")
+		}
+		return false, nil
+	}
+	rest := p.rest()
+	plain := masked(rest) // a name may contain the separators
+	end := strings.Index(plain, ":")
+	if end < 0 {
+		return false, incident.Invalid("text", "the decisions are missing. Type them after a colon: review conclude with @ada, @ben: DECISIONS")
+	}
+	for from := 0; from <= end; {
+		to := end
+		if n := strings.Index(plain[from:end], ","); n >= 0 {
+			to = from + n
+		}
+		if _, err := attendeeArg.read(p.inner(rest[from:to]), w); err != nil {
+			return false, err
+		}
+		from = to + 1
+	}
+	w.Command.Text = Readable(strings.TrimFunc(rest[end+1:], isSpace))
+	return true, nil
+}}
+
+// requiredActions are the kinds of action items that an incident needs before it can
+// be closed.
+var requiredActions = []incident.ActionKind{incident.ActionDetection, incident.ActionPrevention}
+
+// concludeFields returns the attendance, the decisions, and an action item of each
+// required kind.
+func concludeFields() []Field {
+	fields := []Field{
+		attendeeArg.input(KindPeople, "Who attended?"),
+		textArg.input(KindProse, "What was decided?"),
+	}
+	for _, kind := range requiredActions {
+		a := requiredAction(kind)
+		fields = append(fields, Field{Name: string(kind) + "_heading", Kind: KindHeading, Label: "Action item: " + string(kind)},
+			a.title.input(KindLine, "What must be done?").optional(), a.owner.input(KindPerson, "Owner").optional(), a.due.input(KindDay, "Due date").optional())
+	}
+	return append(fields, Field{Kind: KindRule}, waiverArg.input(KindProse, "Reason for a waiver: why close without both action items?").optional().
+		hint("A member of security must endorse the waiver."))
+}
+
+// waiverArg is the reason to close without the required action items.
+var waiverArg = Arg{Name: "waiver", read: func(p *parser, w *Parsed) (bool, error) {
+	w.Command.Waiver = p.reason()
+	return true, nil
+}}
+
+// showActions adds the action items that exist already.
+func showActions(f *Form, c FormContext) {
+	for _, kind := range requiredActions {
+		have := slices.IndexFunc(c.Incident.Actions, func(a incident.Action) bool { return a.Kind == kind })
+		at := slices.IndexFunc(f.Fields, func(f Field) bool { return f.Name == string(kind)+"_heading" })
+		if have >= 0 && at >= 0 {
+			a := c.Incident.Actions[have]
+			f.Fields = slices.Insert(f.Fields, at+1, Field{Kind: KindNote, Label: "Already recorded: " + a.ID + " " + a.Title})
+		}
+	}
+}
+
+func checkActions(c *incident.Command) error {
+	for n := range c.Actions {
+		if err := requiredAction(c.Actions[n].Kind).check(&c.Actions[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// actionKindArg is the kind of an action item. It begins Command.Action.
+var actionKindArg = Arg{Name: "kind", Usage: "KIND", read: func(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.next()
+	if !ok {
+		return false, nil
+	}
+	kind := incident.ActionKind(strings.ToLower(strings.TrimSuffix(word.text, ":")))
+	if !slices.Contains(incident.ActionKinds(), kind) {
+		return false, unknownWord(incident.Invalid, "kind", word.text, names(incident.ActionKinds()),
+			"unknown kind of action item %q. Did you mean %q?", "unknown kind of action item %q. Use one of: %s")
+	}
+	newAction.of(w).Kind = kind
+	return true, nil
+}}
+
+// actionArgs are the arguments of one action item of a command.
+type actionArgs struct {
+	title, owner, due Arg
+	of                func(*Parsed) *incident.Action
+}
+
+// newAction is the action item of action add.
+var newAction = newActionArgs("title", "owner", "due", func(w *Parsed) *incident.Action {
+	if w.Command.Action == nil {
+		w.Command.Action = &incident.Action{}
+	}
+	return w.Command.Action
+})
+
+// requiredAction is an action item of review conclude.
+func requiredAction(kind incident.ActionKind) actionArgs {
+	return newActionArgs(string(kind), string(kind)+"_owner", string(kind)+"_due", func(w *Parsed) *incident.Action {
+		n := slices.IndexFunc(w.Command.Actions, func(a incident.Action) bool { return a.Kind == kind })
+		if n < 0 {
+			n = len(w.Command.Actions)
+			w.Command.Actions = append(w.Command.Actions, incident.Action{Kind: kind})
+		}
+		return &w.Command.Actions[n]
+	})
+}
+
+func newActionArgs(title, owner, due string, of func(*Parsed) *incident.Action) actionArgs {
+	return actionArgs{
+		of: of,
+		title: Arg{Name: title, Usage: "TITLE", read: func(p *parser, w *Parsed) (bool, error) {
+			if p.field {
+				of(w).Title = p.rest()
+				return true, nil
+			}
+			text, ok := p.cut("owner")
+			if !ok {
+				return false, incident.Invalid("owner", "the owner is missing. Type action add %s TITLE owner PERSON due DATE", of(w).Kind)
+			}
+			of(w).Title = p.inner(text).freeText()
+			return true, nil
+		}},
+		owner: Arg{Name: owner, Usage: "owner PERSON", read: func(p *parser, w *Parsed) (bool, error) {
+			person, err := p.person(owner)
+			of(w).Owner = person
+			return err == nil, err
+		}},
+		due: Arg{Name: due, Usage: "due DATE", read: func(p *parser, w *Parsed) (bool, error) {
+			if !p.take("due", "by", "until") && !p.field {
+				return false, incident.Invalid("due", "the due date is missing. Type action add %s TITLE owner PERSON due DATE", of(w).Kind)
+			}
+			day, ok := p.date()
+			if !ok {
+				return false, p.notTime(due)
+			}
+			of(w).Due = day
+			return true, nil
+		}},
+	}
+}
+
+// check returns an error if a form left a part of the action item empty.
+func (args actionArgs) check(a *incident.Action) error {
+	switch {
+	case a == nil || a.Title == "":
+		return incident.Invalid(args.title.Name, "describe the action item")
+	case a.Owner == "":
+		return incident.Invalid(args.owner.Name, "select the owner of the action item")
+	case a.Due.IsZero():
+		return incident.Invalid(args.due.Name, "select the due date of the action item")
+	}
+	return nil
+}
+
+// readActionID reads the number of an action item.
+func readActionID(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.next()
+	if !ok {
+		return false, p.missing("item", "%s done needs the number of an action item. Type %s")
+	}
+	w.Command.Item = strings.ToUpper(word.text)
+	return true, nil
+}

@@ -116,7 +116,7 @@ func (c *Effects) postToChannel(ctx context.Context, b incident.Brief, m Message
 // already has a message with this mark, postOnce returns that one instead.
 func (c *Effects) postOnce(ctx context.Context, b incident.Brief, channel, key string, m Message, search bool) (Posted, error) {
 	if search {
-		found, ok, err := c.platform.Find(ctx, channel, key, searchStart(b))
+		found, ok, err := c.platform.Find(ctx, channel, m.Thread, key, searchStart(b))
 		if err != nil || ok {
 			return found, err
 		}

@@ -28,8 +28,9 @@ type Platform interface {
 	// Post sends a message with its mark.
 	Post(ctx context.Context, channel string, m Message, mark Mark) (Posted, error)
 	// Find returns the newest message of Tocsin in a channel with the key of a
-	// mark that was posted after since.
-	Find(ctx context.Context, channel, key string, since time.Time) (Posted, bool, error)
+	// mark that was posted after since. If thread is the ID of a message, Find
+	// searches the replies to that one instead.
+	Find(ctx context.Context, channel, thread, key string, since time.Time) (Posted, bool, error)
 	// Update replaces a message. It returns [ErrNoMessage] if the message was
 	// deleted.
 	Update(ctx context.Context, channel, id string, m Message, mark Mark) error

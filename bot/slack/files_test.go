@@ -51,6 +51,32 @@ func TestPost_FindsOldMessage(t *testing.T) {
 	}
 }
 
+func TestPost_RepliesInThread(t *testing.T) {
+	f := newOutboundTest(t)
+	channel := f.openChannel().Incident.Links[incident.LinkChannel]
+	say := func(format string) []neutral.Block {
+		return []neutral.Block{neutral.Paragraph{Text: incident.Sentence{Format: format}}}
+	}
+	parent, err := f.slack.Post(f.ctx, channel, neutral.Message{Blocks: say("parent")}, neutral.Mark{Key: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, files := range map[string][]incident.File{"b": nil, "c": {{Name: "a.md", Title: "a", Content: "text"}}} {
+		posted, err := f.slack.Post(f.ctx, channel, neutral.Message{Thread: parent.ID, Blocks: say("reply"), Files: files}, neutral.Mark{Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for thread, want := range map[string]bool{parent.ID: true, "": false} {
+			if found, ok, err := f.slack.Find(f.ctx, channel, thread, key, noon); err != nil || ok != want || ok && found.ID != posted.ID {
+				t.Errorf("find %s in thread %q: got %+v, %v, %v, want %v", key, thread, found, ok, err, want)
+			}
+		}
+	}
+	if messages := f.ws.Thread(channel, parent.ID); len(messages) != 3 {
+		t.Errorf("got thread %+v, want the parent and 2 replies", messages)
+	}
+}
+
 func TestCard_PostsPinsAndBookmarksOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "pins.add", "bookmarks.add", "conversations.history", "bookmarks.list"} {
 		eachFault(t, method, func(f *outboundTest) {

@@ -33,30 +33,46 @@ const clockSkew = time.Hour
 
 // Find returns the newest message of the bot in a channel with a key that was
 // posted after since. A zero since searches the whole history.
-func (s *Slack) Find(ctx context.Context, channel, key string, since time.Time) (chat.Posted, bool, error) {
+func (s *Slack) Find(ctx context.Context, channel, thread, key string, since time.Time) (chat.Posted, bool, error) {
 	self, err := s.Self(ctx)
 	if err != nil {
 		return chat.Posted{}, false, classify("search for an earlier message", err)
 	}
-	params := slack.GetConversationHistoryParameters{ChannelID: channel, Limit: 200, IncludeAllMetadata: true}
+	oldest := ""
 	if !since.IsZero() {
-		params.Oldest = strconv.FormatInt(since.Add(-clockSkew).Unix(), 10) + ".000000"
+		oldest = strconv.FormatInt(since.Add(-clockSkew).Unix(), 10) + ".000000"
 	}
-	for {
-		page, err := s.client.GetConversationHistoryContext(ctx, &params)
+	for cursor := ""; ; {
+		messages, next, err := s.history(ctx, channel, thread, oldest, cursor)
 		if err != nil {
 			return chat.Posted{}, false, classify("search for an earlier message", err)
 		}
-		for _, m := range page.Messages {
+		for _, m := range messages {
 			if payload := m.Metadata.EventPayload; m.User == self && m.Metadata.EventType == eventType && payload[metaKey] == key {
 				file, _ := payload[metaFile].(string)
 				return chat.Posted{ID: m.Timestamp, File: file}, true, nil
 			}
 		}
-		if params.Cursor = page.ResponseMetaData.NextCursor; params.Cursor == "" {
+		if cursor = next; cursor == "" {
 			return chat.Posted{}, false, nil
 		}
 	}
+}
+
+// history returns a page of the messages in a channel or thread.
+func (s *Slack) history(ctx context.Context, channel, thread, oldest, cursor string) (messages []slack.Message, next string, err error) {
+	const limit = 200
+	if thread != "" {
+		messages, _, next, err = s.client.GetConversationRepliesContext(ctx, &slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: thread,
+			Oldest: oldest, Cursor: cursor, Limit: limit, IncludeAllMetadata: true})
+		return messages, next, err
+	}
+	page, err := s.client.GetConversationHistoryContext(ctx, &slack.GetConversationHistoryParameters{ChannelID: channel,
+		Oldest: oldest, Cursor: cursor, Limit: limit, IncludeAllMetadata: true})
+	if err != nil {
+		return nil, "", err
+	}
+	return page.Messages, page.ResponseMetaData.NextCursor, nil
 }
 
 // eachChannel calls yield for every channel that the bot can see, until yield

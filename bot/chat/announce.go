@@ -40,7 +40,7 @@ func Announcement(b incident.Brief) Message {
 	m.add(Paragraph{"mega", Text{Format: format, Args: []any{Strong{m.inc.ID}, Strong{string(m.inc.Severity)}}}})
 	if m.inc.Restricted {
 		m.note("restricted: only participants can read the incident")
-		return m.Message
+		return m.message()
 	}
 	m.quote(m.inc.Title)
 	if b.Event.Kind == incident.EventUpdated {
@@ -54,7 +54,7 @@ func Announcement(b incident.Brief) Message {
 		channel = textf("channel: %s", Channel(c))
 	}
 	m.small(commander, channel)
-	return m.Message
+	return m.message()
 }
 
 // Agenda posts the agenda of the next review meeting. It posts nothing if the
@@ -72,7 +72,7 @@ func AgendaMessage(b incident.Brief) Message {
 	m.iconLine("calendar", "%s", Strong{"Agenda of the next review meeting"})
 	var due, dismissed, other []string
 	for _, i := range b.Agenda {
-		line := fmt.Sprintf("%s · %s", i.ID, i.Severity)
+		line := i.Origin.Marked(fmt.Sprintf("%s · %s", i.ID, i.Severity))
 		if i.Title != "" && !i.Restricted {
 			line += " · " + i.Title
 		}

@@ -120,7 +120,7 @@ func Card(b incident.Brief) Message {
 		m.note("%s", Plain(templates.LeftOut(b.Withheld)))
 	}
 	m.small(visibility, textf("updated %s", latest(inc.UpdatedAt, inc.OpenedAt)), textf("%s", Typed("help")))
-	return m.Message
+	return m.message()
 }
 
 func latest(a, b time.Time) time.Time {

@@ -77,7 +77,7 @@ func topic(b incident.Brief) string {
 	if !inc.Review.At.IsZero() && inc.Review.Concluded.IsZero() {
 		parts = append(parts, "review "+inc.Review.At.UTC().Format(timeLayout))
 	}
-	return strings.Join(parts, " · ")
+	return inc.Origin.Marked(strings.Join(parts, " · "))
 }
 
 // timeLayout is the format of times in plain texts, in UTC.
@@ -129,5 +129,5 @@ func NotInvited(b incident.Brief, refused map[incident.PersonID]string) Message 
 	}
 	slices.Sort(lines)
 	m.bullets(lines)
-	return m.Message
+	return m.message()
 }

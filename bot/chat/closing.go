@@ -114,7 +114,7 @@ func FinalMessage(b incident.Brief) Message {
 		next = textf("all further work belongs in %s", m.inc.MergedInto)
 	}
 	m.small(next, textf("this channel stays readable"))
-	return m.Message
+	return m.message()
 }
 
 // AskSign requests the signature of a department in the channel of the
@@ -139,7 +139,7 @@ func SignatureRequest(b incident.Brief, name incident.Department) Message {
 	object := m.action("Object", incident.Command{Verb: incident.VerbObject, Department: name, Expect: sub.Digest})
 	sign.Style, object.Style = StylePrimary, StyleDanger
 	m.buttons(sign, object)
-	return m.Message
+	return m.message()
 }
 
 // AskConsult requests the answer of a consulted team in the channel of the
@@ -165,7 +165,7 @@ func AnswerRequest(b incident.Brief, c incident.Consultation) Message {
 	answer := m.action("Answer", incident.Command{Verb: incident.VerbAnswer, Department: c.Team})
 	answer.Style = StylePrimary
 	m.buttons(answer)
-	return m.Message
+	return m.message()
 }
 
 // representatives mentions the group of a team and its current representatives.

@@ -121,7 +121,7 @@ func EventMessage(b incident.Brief, via incident.Via) (Message, bool) {
 	if late := b.Event.RecordedAt.Sub(b.Event.HappenedAt); late > time.Minute {
 		m.note("happened %s", b.Event.HappenedAt)
 	}
-	return m.Message, true
+	return m.message(), true
 }
 
 // tell adds the event by its layout, and reports false for a silent event.

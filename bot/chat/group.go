@@ -63,5 +63,5 @@ func GroupPage(b incident.Brief, group string) Message {
 	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
 	ack.Style = StylePrimary
 	m.buttons(ack)
-	return m.Message
+	return m.message()
 }

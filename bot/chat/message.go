@@ -8,7 +8,7 @@ type Message struct {
 	Directory incident.Directory // the people and teams whom the texts mention
 	Thread    string             // ID of the message that this one replies to, or ""
 	Blocks    []Block            // from top to bottom
-	Files     []incident.File    // shared by the message
+	Files     []incident.File    // shared by the message, which then has only paragraphs
 	Cut       bool               // the message leaves out a part of a text
 
 	// Notice is the text of a notification. Without it, the first paragraph and
@@ -166,6 +166,27 @@ func newEventBuilder(b incident.Brief) *builder {
 	m := newBuilder(b)
 	m.event = b.Event
 	return m
+}
+
+// message returns the message. Its first line, and its notification, begin with the
+// mark of an incident that is not live.
+func (m *builder) message() Message {
+	if m.inc.Origin == incident.OriginLive || len(m.Blocks) == 0 {
+		return m.Message
+	}
+	mark := func(t Text) Text { return textf("%s %s", Plain(m.inc.Origin.Mark()), t) }
+	if !isEmpty(m.Notice) {
+		m.Notice = mark(m.Notice)
+	}
+	switch first := m.Blocks[0].(type) {
+	case Headline:
+		m.Blocks[0] = Headline(m.inc.Origin.Marked(string(first)))
+	case Paragraph:
+		m.Blocks[0] = Paragraph{first.Icon, mark(first.Text)}
+	case Small:
+		m.Blocks[0] = append(Small{mark(first[0])}, first[1:]...)
+	}
+	return m.Message
 }
 
 func (m *builder) add(b Block) { m.Blocks = append(m.Blocks, b) }

@@ -52,7 +52,7 @@ func sharedPostmortem(b incident.Brief, doc incident.Document) Message {
 	if b.Withheld > 0 {
 		m.line("%s", Plain(templates.LeftOut(b.Withheld)))
 	}
-	return m.Message
+	return m.message()
 }
 
 // AnnouncePostmortem announces the postmortem to the audience in the signed
@@ -95,5 +95,5 @@ func PostmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) Mes
 	if sub := m.inc.Submission; sub != nil {
 		m.small(textf("revision %d", sub.Document.Revision), textf("%s", Plain(sub.Digest)))
 	}
-	return m.Message
+	return m.message()
 }

@@ -48,7 +48,7 @@ func Record(b incident.Brief) Message {
 	if isAllowed(m.inc, incident.VerbSubmit) {
 		m.buttons(m.action("Edit the record", incident.Command{Verb: incident.VerbEditRecord}), m.action("Submit the record", incident.Command{Verb: incident.VerbSubmit}))
 	}
-	return m.Message
+	return m.message()
 }
 
 // Incidents returns a list of incidents.
@@ -84,7 +84,7 @@ func SummaryLine(i incident.Summary) string {
 	if title == "" {
 		title = "(restricted)"
 	}
-	return fmt.Sprintf("%s · %s · %s · %s", i.ID, i.Severity, humanize(i.Status), title)
+	return i.Origin.Marked(fmt.Sprintf("%s · %s · %s · %s", i.ID, i.Severity, humanize(i.Status), title))
 }
 
 // Alerts returns the reply to a request about alerts or maintenance windows.

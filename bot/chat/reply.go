@@ -24,7 +24,7 @@ func Result(cmd incident.Command, r incident.Result) Message {
 	sentence, mark := command.ResultOf(cmd, r)
 	m.add(Paragraph{resultIcons[mark], resultText(sentence)})
 	if r.Reported {
-		return m.Message
+		return m.message()
 	}
 	for _, e := range r.Events {
 		m.sentenceLine(eventTexts[e.Kind])
@@ -37,7 +37,7 @@ func Result(cmd incident.Command, r incident.Result) Message {
 		m.line("Set the severity:")
 		m.add(m.severityMenu())
 	}
-	return m.Message
+	return m.message()
 }
 
 // sentenceLine adds a sentence without arguments, unless it is empty.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"text/tabwriter"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"tocsin/bot/terminal"
@@ -83,8 +84,12 @@ func terminalFile(w io.Writer) *os.File {
 	if !ok {
 		return nil
 	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 || f.Name() == os.DevNull {
+	raw, err := f.SyscallConn() // Fd would make a pipe block
+	if err != nil {
+		return nil
+	}
+	isTerminal := false
+	if err := raw.Control(func(fd uintptr) { isTerminal = isatty.IsTerminal(fd) }); err != nil || !isTerminal {
 		return nil
 	}
 	return f

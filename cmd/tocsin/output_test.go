@@ -447,3 +447,32 @@ func TestShowView_SeverityProposal(t *testing.T) {
 		t.Errorf("got %q, %v, want the proposal", out.String(), err)
 	}
 }
+
+func TestTerminalFile(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if got := terminalFile(w); got != nil {
+		t.Errorf("a pipe: got %s, want no terminal", got.Name())
+	}
+	if got := terminalFile(&strings.Builder{}); got != nil {
+		t.Errorf("a buffer: got %s, want no terminal", got.Name())
+	}
+	for path, want := range map[string]bool{os.DevNull: false, "/dev/zero": false, "/dev/ptmx": true, filepath.Join(t.TempDir(), "file"): false} {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil && want && os.Getenv("CI") == "" {
+			t.Logf("%s: skipped without a pseudo terminal: %v", path, err)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := terminalFile(terminal.NewWriter(f)); (got == f) != want {
+			t.Errorf("%s: got a terminal: %t, want %t", path, got != nil, want)
+		}
+		_ = f.Close()
+	}
+}

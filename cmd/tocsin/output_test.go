@@ -25,6 +25,7 @@ import (
 	"tocsin/bot/command"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/aws"
 	"tocsin/bot/terminal"
 	"tocsin/store"
 )
@@ -312,7 +313,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "keys create", "config check", "health", "detect", "detect lint", "detect test"} {
+	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -474,5 +475,18 @@ func TestTerminalFile(t *testing.T) {
 			t.Errorf("%s: got a terminal: %t, want %t", path, got != nil, want)
 		}
 		_ = f.Close()
+	}
+}
+
+func TestSandbox_EscapesFileNames(t *testing.T) {
+	account := aws.New(aws.Config{})
+	defer account.Close()
+	account.AddQueue(aws.Queue{Name: unreadQueue})
+	account.AddQueue(aws.Queue{Name: sandboxQueue})
+	unread := account.Send(unreadQueue, "{}")
+	var out strings.Builder
+	failed, err := reportRead(&out, account, map[string]string{"a": "x\n\x1b[2Jy", unread: "z\u202e"})
+	if err != nil || failed != 1 || strings.Count(out.String(), "\n") != 2 || strings.ContainsAny(out.String(), "\x1b\u202e") {
+		t.Errorf("got %q, %d, %v, want two escaped lines, one of them for a file that was not read", out.String(), failed, err)
 	}
 }

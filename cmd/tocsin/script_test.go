@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"regexp"
 	"testing"
@@ -29,6 +30,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TOCSIN_KEYSET_FILE", env.WorkDir+"/keyset")
 			env.Setenv("TOCSIN_DATABASE", "sqlite:"+env.WorkDir+"/tocsin.db")
 			env.Setenv("TOCSIN_CONTROL_SOCKET", env.WorkDir+"/tocsin.sock")
+			free, err := net.Listen("tcp", "127.0.0.1:0") // closed at once: a script names the port before it is in use
+			if err != nil {
+				return err
+			}
+			env.Setenv("FREE_ADDR", free.Addr().String())
+			_ = free.Close()
 			return os.WriteFile(env.WorkDir+"/tocsin.yaml", []byte(bot.Example), 0o600)
 		},
 	})

@@ -17,7 +17,6 @@ import (
 
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/slack"
-	"tocsin/templates"
 )
 
 // update is the flag that rewrites the generated parts of the pages.
@@ -118,11 +117,6 @@ func (p *page) fences(info string) []fence {
 // cell escapes a text for a table.
 func cell(s string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
-}
-
-// TestDocs_Lifecycle compares the diagram with the lifecycle table.
-func TestDocs_Lifecycle(t *testing.T) {
-	openPage(t, "docs/architecture.md").generated("lifecycle", "```mermaid\n"+strings.TrimSpace(templates.Diagram())+"\n```\n")
 }
 
 // TestDocs_Manifest compares the scopes and events in the manifest with those that

@@ -1,16 +1,27 @@
-package templates
+package bot
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 
 	"tocsin/bot/incident"
 )
 
-// Diagram returns the transitions of the lifecycle as a mermaid state diagram. A
-// test compares it with the copy in docs/architecture.md.
-func Diagram() string {
+// TestDocs_Lifecycle compares the diagram with the lifecycle table.
+func TestDocs_Lifecycle(t *testing.T) {
+	diagram := lifecycleDiagram()
+	openPage(t, "docs/architecture.md").generated("lifecycle", "```mermaid\n"+strings.TrimSpace(diagram)+"\n```\n")
+	for _, s := range incident.Statuses() {
+		if !strings.Contains(diagram, " "+string(s)) {
+			t.Errorf("the diagram does not contain %s", s)
+		}
+	}
+}
+
+// lifecycleDiagram returns the transitions of the lifecycle as a mermaid state diagram.
+func lifecycleDiagram() string {
 	type edge struct{ from, to incident.Status }
 	verbs := map[edge][]string{}
 	var order []edge
@@ -19,7 +30,7 @@ func Diagram() string {
 		if verbs[e] == nil {
 			order = append(order, e)
 		}
-		if w := humanize(v); !slices.Contains(verbs[e], w) {
+		if w := strings.ReplaceAll(string(v), "_", " "); !slices.Contains(verbs[e], w) {
 			verbs[e] = append(verbs[e], w)
 		}
 	}

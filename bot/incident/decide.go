@@ -15,7 +15,7 @@ const (
 	MaxText  = 20000
 )
 
-// Maximum number of texts of one person in one incident, of [writingVerbs]. Reading
+// Maximum number of texts of one person in one incident, of verbs that write. Reading
 // an incident reads every text of it, so that one account could otherwise slow down
 // every command for the incident and use up the memory. Commands that move the
 // incident have no limit, because nothing may stop responders.
@@ -23,10 +23,6 @@ const (
 	MaxTexts       = 500 // of a participant
 	MaxReaderTexts = 100 // of a person who only reads along
 )
-
-// writingVerbs are the verbs that a person can repeat without moving the incident.
-var writingVerbs = []Verb{VerbNote, VerbUpdate, VerbEvidence, VerbEditRecord, VerbSetFact, VerbAddAction, VerbAnswer, VerbObject,
-	VerbGrant, VerbRevoke, VerbDelegate, VerbRestrict, VerbScheduleReview}
 
 // Decide checks one command and returns the events that it leads to. It returns
 // no events and no error if the command changes nothing. If the command is not
@@ -44,8 +40,8 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	if line == nil {
 		return nil, d.notAllowed()
 	}
-	decide, ok := deciders[cmd.Verb]
-	if !ok {
+	decide := verbs[cmd.Verb].decide
+	if decide == nil {
 		return nil, Invalid("verb", "%q needs a second incident. Name both, such as INC-42 and INC-41", cmd.Verb)
 	}
 	if err := decide(&d); err != nil {
@@ -55,37 +51,6 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 		return nil, fmt.Errorf("%s: no transition from %s to %s", cmd.Verb, inc.Status, d.inc.Status)
 	}
 	return d.events, nil
-}
-
-// deciders maps each verb to the method that checks it and emits its events.
-// VerbMerge and VerbSplit change two incidents and have their own functions.
-var deciders = map[Verb]func(*decider) error{
-	VerbOpen: (*decider).open, VerbAcknowledge: (*decider).acknowledge,
-	VerbContain: (*decider).contain, VerbResolve: (*decider).resolve,
-	VerbReopen: (*decider).reopen, VerbDismiss: (*decider).dismiss,
-	VerbSetSeverity: (*decider).setSeverity, VerbKeepSeverity: (*decider).keepSeverity, VerbAssignRole: (*decider).assignRole,
-	VerbNote: (*decider).note, VerbUpdate: (*decider).update,
-	VerbPageAgain: (*decider).pageAgain,
-	VerbRevoke:    (*decider).revokeAccess, VerbExclude: (*decider).exclude, VerbReadmit: (*decider).readmit, VerbReplacement: (*decider).nameReplacement,
-	VerbGrant: (*decider).grant, VerbRestrict: (*decider).restrict, VerbErase: (*decider).erase,
-	VerbPromote: (*decider).promote, VerbSetLegalHold: (*decider).setLegalHold, VerbReleaseLegalHold: (*decider).releaseLegalHold,
-
-	VerbSetFact: (*decider).setFact, VerbEvidence: (*decider).addEvidence, VerbInvolve: (*decider).involveDepartment,
-	VerbStepDone: (*decider).stepDone, VerbStepSkip: (*decider).stepSkip,
-	VerbConsult: (*decider).consult, VerbAnswer: (*decider).answer, VerbDelegate: (*decider).delegate,
-
-	VerbEditRecord: (*decider).editRecord, VerbSubmit: (*decider).submit, VerbSign: (*decider).sign,
-	VerbObject: (*decider).object, VerbWithdraw: (*decider).withdraw, VerbAmend: (*decider).amend, VerbRevise: (*decider).revise,
-	VerbAddAction: (*decider).addAction, VerbFinishAction: (*decider).finishAction,
-	VerbScheduleReview: (*decider).scheduleReview, VerbConclude: (*decider).conclude, VerbWaiveActions: (*decider).waiveActions,
-
-	VerbAttach: (*decider).attach, VerbCount: (*decider).count, VerbSourceNote: (*decider).sourceNote,
-	VerbStartPlaybook: (*decider).startPlaybooks, VerbStartStep: (*decider).startStep, VerbStepLate: (*decider).stepLate,
-	VerbPage: (*decider).page, VerbPaged: (*decider).pageSent, VerbPageFailed: (*decider).pageFailed,
-	VerbPageTimeout: (*decider).pageTimeout, VerbAckTimeout: (*decider).ackTimeout, VerbSeverityTimeout: (*decider).severityTimeout, VerbStormTimeout: (*decider).stormTimeout,
-	VerbLink: (*decider).link, VerbInvited: (*decider).peopleInvited,
-	VerbPostmortemWritten: (*decider).postmortemWritten, VerbPostmortemShared: (*decider).postmortemShared, VerbEffectFailed: (*decider).effectFailed,
-	VerbPersonLeft: (*decider).personLeft,
 }
 
 // decider holds one command while it is checked. inc is a copy of the incident that
@@ -161,7 +126,7 @@ func (d *decider) check() error {
 
 // checkWritten returns an error if the actor has written too many texts.
 func (d *decider) checkWritten() error {
-	if d.env.System || !slices.Contains(writingVerbs, d.cmd.Verb) {
+	if d.env.System || !verbs[d.cmd.Verb].writes {
 		return nil
 	}
 	limit := MaxReaderTexts

@@ -121,6 +121,82 @@ const (
 	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
 )
 
+// verbRule describes one verb besides its rows in [Transitions].
+type verbRule struct {
+	decide func(*decider) error // nil for verbs that change two incidents
+	name   string               // how people type it, if that differs from the verb
+	// writes marks a verb that a person can repeat without moving the incident. The
+	// number of its texts is limited: see [MaxTexts].
+	writes bool
+}
+
+// verbs holds the rule of every verb.
+var verbs = map[Verb]verbRule{
+	VerbOpen:              {decide: (*decider).open},
+	VerbAcknowledge:       {decide: (*decider).acknowledge, name: "ack"},
+	VerbContain:           {decide: (*decider).contain},
+	VerbResolve:           {decide: (*decider).resolve},
+	VerbEditRecord:        {decide: (*decider).editRecord, name: "record", writes: true},
+	VerbSubmit:            {decide: (*decider).submit},
+	VerbSign:              {decide: (*decider).sign},
+	VerbObject:            {decide: (*decider).object, writes: true},
+	VerbWithdraw:          {decide: (*decider).withdraw},
+	VerbAmend:             {decide: (*decider).amend},
+	VerbRevise:            {decide: (*decider).revise},
+	VerbReopen:            {decide: (*decider).reopen},
+	VerbDismiss:           {decide: (*decider).dismiss},
+	VerbMerge:             {},
+	VerbSetSeverity:       {decide: (*decider).setSeverity, name: "severity"},
+	VerbKeepSeverity:      {decide: (*decider).keepSeverity, name: "severity keep"},
+	VerbAssignRole:        {decide: (*decider).assignRole, name: "role"},
+	VerbSetFact:           {decide: (*decider).setFact, name: "fact", writes: true},
+	VerbNote:              {decide: (*decider).note, writes: true},
+	VerbUpdate:            {decide: (*decider).update, writes: true},
+	VerbEvidence:          {decide: (*decider).addEvidence, writes: true},
+	VerbStepDone:          {decide: (*decider).stepDone, name: "step"},
+	VerbStepSkip:          {decide: (*decider).stepSkip, name: "step"},
+	VerbConsult:           {decide: (*decider).consult},
+	VerbAnswer:            {decide: (*decider).answer, writes: true},
+	VerbDelegate:          {decide: (*decider).delegate, writes: true},
+	VerbAddAction:         {decide: (*decider).addAction, name: "action", writes: true},
+	VerbFinishAction:      {decide: (*decider).finishAction, name: "action"},
+	VerbGrant:             {decide: (*decider).grant, name: "grant", writes: true},
+	VerbRestrict:          {decide: (*decider).restrict, writes: true},
+	VerbScheduleReview:    {decide: (*decider).scheduleReview, name: "review", writes: true},
+	VerbConclude:          {decide: (*decider).conclude, name: "review conclude"},
+	VerbWaiveActions:      {decide: (*decider).waiveActions, name: "review waive"},
+	VerbInvolve:           {decide: (*decider).involveDepartment},
+	VerbErase:             {decide: (*decider).erase},
+	VerbPromote:           {decide: (*decider).promote, name: "alerts promote"},
+	VerbSplit:             {},
+	VerbSetLegalHold:      {decide: (*decider).setLegalHold, name: "legal-hold"},
+	VerbPageAgain:         {decide: (*decider).pageAgain, name: "page"},
+	VerbRevoke:            {decide: (*decider).revokeAccess, name: "revoke", writes: true},
+	VerbExclude:           {decide: (*decider).exclude},
+	VerbReadmit:           {decide: (*decider).readmit},
+	VerbReplacement:       {decide: (*decider).nameReplacement, name: "replacement"},
+	VerbReleaseLegalHold:  {decide: (*decider).releaseLegalHold, name: "legal-hold release"},
+	VerbAttach:            {decide: (*decider).attach},
+	VerbCount:             {decide: (*decider).count},
+	VerbSourceNote:        {decide: (*decider).sourceNote},
+	VerbStartPlaybook:     {decide: (*decider).startPlaybooks},
+	VerbStartStep:         {decide: (*decider).startStep},
+	VerbStepLate:          {decide: (*decider).stepLate},
+	VerbPage:              {decide: (*decider).page},
+	VerbPaged:             {decide: (*decider).pageSent},
+	VerbPageFailed:        {decide: (*decider).pageFailed},
+	VerbPageTimeout:       {decide: (*decider).pageTimeout},
+	VerbAckTimeout:        {decide: (*decider).ackTimeout},
+	VerbSeverityTimeout:   {decide: (*decider).severityTimeout},
+	VerbStormTimeout:      {decide: (*decider).stormTimeout},
+	VerbLink:              {decide: (*decider).link},
+	VerbInvited:           {decide: (*decider).peopleInvited},
+	VerbPostmortemWritten: {decide: (*decider).postmortemWritten},
+	VerbPostmortemShared:  {decide: (*decider).postmortemShared},
+	VerbEffectFailed:      {decide: (*decider).effectFailed},
+	VerbPersonLeft:        {decide: (*decider).personLeft},
+}
+
 // unchanged, as an element of [Transition.To], means the current status.
 const unchanged Status = ""
 
@@ -258,18 +334,10 @@ func AllowedVerbs(s Status) []Verb {
 	return out
 }
 
-// commandNames maps verbs to the commands that people type, if they differ.
-var commandNames = map[Verb]string{
-	VerbAcknowledge: "ack", VerbKeepSeverity: "severity keep", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
-	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbPageAgain: "page", VerbRevoke: "revoke", VerbReplacement: "replacement",
-	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
-	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
-}
-
 // CommandName returns the command that people type for the verb.
 func (v Verb) CommandName() string {
-	if word, ok := commandNames[v]; ok {
-		return word
+	if name := verbs[v].name; name != "" {
+		return name
 	}
 	return string(v)
 }

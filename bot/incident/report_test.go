@@ -85,7 +85,7 @@ func TestReport_AcknowledgementStartsPlaybooks(t *testing.T) {
 // TestAdmit_OutsiderOnlyOpens checks that no verb but open needs more than the
 // account to be denied, whatever the incident is.
 func TestAdmit_OutsiderOnlyOpens(t *testing.T) {
-	for v := range deciders {
+	for v := range verbs {
 		err := Admit(Command{Verb: v, By: Identity{ProviderSlack, "U0EVE"}}, Env{Directory: testDirectory()})
 		if (err == nil) != (v == VerbOpen) || err != nil && !IsDenied(err) {
 			t.Errorf("%s: got %v", v, err)

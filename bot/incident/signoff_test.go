@@ -294,7 +294,7 @@ func randomCommand(rt *rapid.T, w *fixture) (PersonID, Command) {
 	}
 	onward := map[Status][]Verb{Triage: {VerbAcknowledge, VerbDismiss}, Active: {VerbResolve, VerbContain, VerbDismiss, VerbMerge}, Contained: {VerbResolve}, Resolved: {VerbSubmit},
 		InReview: {VerbSign, VerbSign, VerbSign, VerbSign, VerbWithdraw}, Approved: {VerbConclude, VerbPostmortemWritten}, Closed: {VerbNote, VerbPostmortemWritten}, Dismissed: {VerbReopen}}
-	verb := rapid.SampledFrom(append(slices.Sorted(maps.Keys(deciders)), VerbMerge)).Draw(rt, "verb")
+	verb := rapid.SampledFrom(slices.Sorted(maps.Keys(verbs))).Draw(rt, "verb")
 	if ahead := onward[w.inc.Status]; len(ahead) > 0 && rapid.IntRange(0, 9).Draw(rt, "onward") < 8 {
 		verb = rapid.SampledFrom(ahead).Draw(rt, "ahead")
 	}

@@ -17,56 +17,12 @@ const (
 )
 
 // Action is a button that gives a command. A platform stores its verb, the
-// incident and [Action.Args] in the button, and builds the command again with
-// [Press].
+// incident and [command.ButtonArgs] in the button, and builds the command again
+// with [command.Press].
 type Action struct {
 	Label   string
 	Style   Style
-	Command incident.Command // For, Verb and the fields that Args returns
-}
-
-// Args returns the arguments of the command that the button carries.
-func (a Action) Args() []string {
-	c := a.Command
-	switch c.Verb {
-	case incident.VerbSetSeverity:
-		return []string{string(c.Severity)}
-	case incident.VerbStepDone, incident.VerbStepSkip:
-		return []string{c.Step}
-	case incident.VerbSign, incident.VerbObject:
-		return []string{string(c.Department), c.Expect}
-	case incident.VerbAnswer:
-		return []string{string(c.Department)}
-	case incident.VerbWithdraw:
-		return []string{c.Item}
-	}
-	return nil
-}
-
-// Press returns the command of a pressed button. Missing arguments are empty.
-// The Desk checks the command like a typed one, because the sender can change
-// a button.
-func Press(v incident.Verb, id incident.ID, args []string) incident.Command {
-	c := incident.Command{Verb: v, For: id}
-	arg := func(n int) string {
-		if n < len(args) {
-			return args[n]
-		}
-		return ""
-	}
-	switch v {
-	case incident.VerbSetSeverity:
-		c.Severity = incident.Severity(arg(0))
-	case incident.VerbStepDone, incident.VerbStepSkip:
-		c.Step = arg(0)
-	case incident.VerbSign, incident.VerbObject:
-		c.Department, c.Expect = incident.Department(arg(0)), arg(1)
-	case incident.VerbAnswer:
-		c.Department = incident.Department(arg(0))
-	case incident.VerbWithdraw:
-		c.Item = arg(0)
-	}
-	return c
+	Command incident.Command // For, Verb and the fields that [command.ButtonArgs] returns
 }
 
 // isAllowed reports whether the status of the incident allows a verb.

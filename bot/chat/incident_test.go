@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
@@ -105,7 +106,7 @@ func (d *plainDesk) press(person string, m *plainMessage, label string, more fun
 		row, _ := b.(chat.Actions)
 		for _, a := range row {
 			if a.Label == label {
-				cmd := chat.Press(a.Command.Verb, a.Command.For, a.Args())
+				cmd := command.Press(a.Command.Verb, a.Command.For, command.ButtonArgs(a.Command))
 				if more != nil {
 					more(&cmd)
 				}

@@ -21,8 +21,8 @@ func Result(cmd incident.Command, r incident.Result) Message {
 	if m.inc.ID == 0 {
 		m.inc.ID, m.Incident = cmd.For, cmd.For
 	}
-	sentence, mark := command.ResultOf(cmd, r)
-	m.add(Paragraph{resultIcons[mark], resultText(sentence)})
+	sentence, kind := command.ResultOf(cmd, r)
+	m.add(Paragraph{resultIcons[kind], resultText(sentence)})
 	if r.Reported {
 		return m.message()
 	}
@@ -48,7 +48,7 @@ func (m *builder) sentenceLine(format string) {
 }
 
 // resultIcons mark the result of a command.
-var resultIcons = map[command.Mark]Icon{command.MarkDone: "white_check_mark", command.MarkPaging: "pager", command.MarkPrivate: "lock"}
+var resultIcons = map[command.ResultKind]Icon{command.ResultDone: "white_check_mark", command.ResultPaging: "pager", command.ResultPrivate: "lock"}
 
 // resultText returns the result of a command with a full stop. It stresses the
 // incident, its status and its severity.

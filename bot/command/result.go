@@ -2,18 +2,18 @@ package command
 
 import "tocsin/bot/incident"
 
-// Mark is the kind of a result, for providers that show an icon.
-type Mark int
+// ResultKind is the kind of a result, for providers that show an icon.
+type ResultKind int
 
-// The marks.
+// The kinds of results.
 const (
-	MarkDone    Mark = iota
-	MarkPaging       // people are paged
-	MarkPrivate      // only legal and security see the result
+	ResultDone    ResultKind = iota
+	ResultPaging             // people are paged
+	ResultPrivate            // only legal and security see the result
 )
 
 // ResultOf tells the author of a command what it did.
-func ResultOf(cmd incident.Command, r incident.Result) (incident.Sentence, Mark) {
+func ResultOf(cmd incident.Command, r incident.Result) (incident.Sentence, ResultKind) {
 	inc := r.Incident
 	if inc.ID == 0 {
 		inc.ID = cmd.For
@@ -21,15 +21,15 @@ func ResultOf(cmd incident.Command, r incident.Result) (incident.Sentence, Mark)
 	y, known := syntaxOf(cmd.Verb)
 	switch {
 	case r.Reported:
-		return incident.ReportReceived, MarkDone
+		return incident.ReportReceived, ResultDone
 	case r.Unchanged && known && y.unchanged != nil:
-		return y.unchanged(inc), y.mark
+		return y.unchanged(inc), y.kind
 	case r.Unchanged:
-		return incident.Say("No change: the timeline of %s already has this. Its status is %s, its severity %s", inc.ID, inc.Status, inc.Severity), MarkDone
+		return incident.Say("No change: the timeline of %s already has this. Its status is %s, its severity %s", inc.ID, inc.Status, inc.Severity), ResultDone
 	case known && y.result != nil:
-		return y.result(inc), y.mark
+		return y.result(inc), y.kind
 	}
-	return incident.Say("Recorded in %s", inc.ID), MarkDone
+	return incident.Say("Recorded in %s", inc.ID), ResultDone
 }
 
 // done returns a result that is one sentence about the incident.

@@ -35,9 +35,10 @@ type Syntax struct {
 	Args  []Arg
 	Form  *FormSpec
 
+	button    []part                                    // the arguments that a button carries
 	result    func(incident.Incident) incident.Sentence // or nil, if [ResultOf] is enough
 	unchanged func(incident.Incident) incident.Sentence // if the command had no effect, or nil
-	mark      Mark
+	kind      ResultKind
 }
 
 // Arg is one argument of a command. The same function reads it from the words that

@@ -23,12 +23,12 @@ var accessSpecs = []Spec{
 	{Name: "exclude", Help: "shut a suspected insider out: no reading, signing or acting (legal or security, seen by them only)", NeedsIncident: true,
 		Examples: []string{"exclude @ada because the key was used from her laptop", "exclude @ada --new-channel because she reads along"},
 		Syntaxes: []Syntax{{Verb: incident.VerbExclude, Args: []Arg{channelArg.quiet(), personArg, channelArg, becauseArg},
-			result: done("Recorded for %s. Only legal and security see this"), mark: MarkPrivate}}},
+			result: done("Recorded for %s. Only legal and security see this"), kind: ResultPrivate}}},
 
 	{Name: "readmit", Help: "end an exclusion (legal or security)", NeedsIncident: true,
 		Examples: []string{"readmit @ada because the laptop was stolen"},
 		Syntaxes: []Syntax{{Verb: incident.VerbReadmit, Args: []Arg{personArg, becauseArg},
-			result: done("Recorded for %s. Only legal and security see this"), mark: MarkPrivate}}},
+			result: done("Recorded for %s. Only legal and security see this"), kind: ResultPrivate}}},
 
 	{Name: "replacement", Help: "let a person act for a department that has at most one person left (administrators, on the command line)", NeedsIncident: true,
 		Examples: []string{"replacement INC-42 legal ada because the only signer is a suspect"},

@@ -27,7 +27,7 @@ var recordSpecs = []Spec{
 
 	{Name: "sign", Help: "sign the closing record for your department, under the digest you read", NeedsIncident: true, Common: true,
 		Examples: []string{"sign", "sign legal sha256:…"},
-		Syntaxes: []Syntax{{Verb: incident.VerbSign, Args: []Arg{signerArg.ask(), digestArg.ask(), noTextArg},
+		Syntaxes: []Syntax{{Verb: incident.VerbSign, button: []part{departmentPart, digestPart}, Args: []Arg{signerArg.ask(), digestArg.ask(), noTextArg},
 			Form: &FormSpec{Title: "Sign the record", Submit: "Sign", NeedsState: true, fill: showSubmission, Fields: []Field{
 				{Kind: KindRule},
 				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
@@ -38,7 +38,7 @@ var recordSpecs = []Spec{
 
 	{Name: "object", Help: "object to the closing record and block approval", NeedsIncident: true, Common: true,
 		Examples: []string{"object legal", "object legal sha256:… the impact leaves out the contractors"},
-		Syntaxes: []Syntax{{Verb: incident.VerbObject, Args: []Arg{signerArg.ask(), digestArg.ask(), textArg.named("[REASON]").ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbObject, button: []part{departmentPart, digestPart}, Args: []Arg{signerArg.ask(), digestArg.ask(), textArg.named("[REASON]").ask()},
 			Form: &FormSpec{Title: "Object to the record", Submit: "Object", NeedsState: true, fill: showSubmissionToTeams, Fields: []Field{
 				{Kind: KindRule},
 				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
@@ -54,7 +54,7 @@ var recordSpecs = []Spec{
 
 	{Name: "withdraw", Help: "withdraw an objection or your signature", NeedsIncident: true,
 		Examples: []string{"withdraw", "withdraw O1", "withdraw legal"},
-		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, Args: []Arg{
+		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, button: []part{itemPart}, Args: []Arg{
 			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn}, mayBecauseArg}}}},
 
 	{Name: "delegate", Help: "let another person act for your department in this incident", NeedsIncident: true,
@@ -73,7 +73,7 @@ var recordSpecs = []Spec{
 
 	{Name: "answer", Help: "answer for a consulted team", NeedsIncident: true,
 		Examples: []string{"answer payroll no run was affected"},
-		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, Args: []Arg{teamArg, textArg.ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, button: []part{departmentPart}, Args: []Arg{teamArg, textArg.ask()},
 			Form: &FormSpec{Title: "Answer for your team", Submit: "Answer", fill: nameTeam, Fields: []Field{
 				textArg.input(KindProse, "How does the incident affect your team, and is anything missing?")}}}}},
 

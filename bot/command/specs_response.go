@@ -37,7 +37,7 @@ var responseSpecs = []Spec{
 
 	{Name: "page", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges", NeedsIncident: true,
 		Examples: []string{"page", "page because the database needs a second pair of hands"},
-		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{mayBecauseArg}, mark: MarkPaging,
+		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{mayBecauseArg}, kind: ResultPaging,
 			result: done("A new paging round of %s starts. Tocsin pages until a responder acknowledges"),
 			unchanged: func(i incident.Incident) incident.Sentence {
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
@@ -47,7 +47,7 @@ var responseSpecs = []Spec{
 		Help:     "change the severity, or keep it although an alert proposes another (raising it pages again, unless it was acknowledged at that severity)",
 		Examples: []string{"severity sev1 because customers are locked out", "severity keep because it is the same test"},
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), mayBecauseArg},
+			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), mayBecauseArg}, button: []part{severityPart},
 				Form: &FormSpec{Title: "Change the severity", Submit: "Change", Fields: []Field{
 					newSeverityArg.choice("Severity", severities...),
 					textArg.input(KindProse, "Why?").optional(),
@@ -84,10 +84,10 @@ var responseSpecs = []Spec{
 		Examples: []string{"step done rotate-key the old key is gone", "step skip leaked-aws-credentials/ask-aws because there is no support contract"},
 		usage:    "done | skip STEP [OUTCOME or REASON]",
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbStepDone, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg, textArg.named("[OUTCOME]")},
+			{Verb: incident.VerbStepDone, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg, textArg.named("[OUTCOME]")},
 				Form: &FormSpec{Title: "Complete a step", Submit: "Complete", fill: nameStep, Fields: []Field{
 					textArg.input(KindProse, "What was the result?").optional(), whenField()}}},
-			{Verb: incident.VerbStepSkip, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg, textArg.named("REASON").ask()},
+			{Verb: incident.VerbStepSkip, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg, textArg.named("REASON").ask()},
 				Form: &FormSpec{Title: "Skip a step", Submit: "Skip", fill: nameStep, Fields: []Field{
 					textArg.input(KindProse, "Why is the step not needed?"), whenField()}}},
 		}},

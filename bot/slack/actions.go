@@ -59,7 +59,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	if !known {
 		return s.openStatus(ctx, in, id)
 	}
-	cmd := chat.Press(verb, id, args)
+	cmd := command.Press(verb, id, args)
 	if _, hasForm := command.FormOf(verb); hasForm && cmd.Severity == "" { // a menu of severities gives its command at once
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: verb, prefill: cmd}, s.notifier(in))
 	}

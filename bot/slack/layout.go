@@ -9,6 +9,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -250,7 +251,7 @@ const maxButtonValue = 2000
 func (l *layouter) buttons(actions chat.Actions) {
 	var row []slack.BlockElement
 	for _, a := range actions {
-		value := buttonValue(a.Command.For, a.Args()...)
+		value := buttonValue(a.Command.For, command.ButtonArgs(a.Command)...)
 		if units(value) > maxButtonValue {
 			continue
 		}
@@ -267,7 +268,7 @@ func (l *layouter) buttons(actions chat.Actions) {
 func (l *layouter) menu(c chat.Choice) {
 	var options []*slack.OptionBlockObject
 	for _, a := range c.Options {
-		options = append(options, slack.NewOptionBlockObject(buttonValue(a.Command.For, a.Args()...), plainText(a.Label), nil))
+		options = append(options, slack.NewOptionBlockObject(buttonValue(a.Command.For, command.ButtonArgs(a.Command)...), plainText(a.Label), nil))
 	}
 	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText(c.Label), actionID(c.Options[0].Command.Verb), options...)
 	if c.Selected >= 0 {

@@ -1,0 +1,36 @@
+package command
+
+import "tocsin/bot/incident"
+
+// part is a part of a command that a button carries.
+type part func(*incident.Command) *string
+
+func severityPart(c *incident.Command) *string   { return (*string)(&c.Severity) }
+func departmentPart(c *incident.Command) *string { return (*string)(&c.Department) }
+func digestPart(c *incident.Command) *string     { return &c.Expect }
+func stepPart(c *incident.Command) *string       { return &c.Step }
+func itemPart(c *incident.Command) *string       { return &c.Item }
+
+// ButtonArgs returns the arguments that a button with a command carries, besides the
+// verb and the incident.
+func ButtonArgs(c incident.Command) []string {
+	var out []string
+	if y, ok := syntaxOf(c.Verb); ok {
+		for _, p := range y.button {
+			out = append(out, *p(&c))
+		}
+	}
+	return out
+}
+
+// Press returns the command of a pressed button. Missing arguments are empty. The
+// desk checks the command like a typed one, because the sender can change a button.
+func Press(verb incident.Verb, id incident.ID, args []string) incident.Command {
+	c := incident.Command{Verb: verb, For: id}
+	if y, ok := syntaxOf(verb); ok {
+		for n, p := range y.button[:min(len(args), len(y.button))] {
+			*p(&c) = args[n]
+		}
+	}
+	return c
+}

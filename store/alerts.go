@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"gorm.io/gorm"
-
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
@@ -46,27 +44,10 @@ func (r reader) alert(row alertRow) (response.AlertRow, error) {
 	return out, err
 }
 
-func (r reader) Alerts(id incident.ID, limit int) ([]response.AlertRow, error) {
-	q := r.db.Where("incident_id = ?", int64(id))
-	if id <= 0 { // suppressed alerts
-		q = q.Order("last_at DESC, id DESC")
-	} else {
-		q = q.Order("id")
-	}
-	if limit > 0 {
-		q = q.Limit(limit)
-	}
-	return r.alerts(q)
-}
-
-func (r reader) AlertsAfter(id incident.ID, after int64, limit int) ([]response.AlertRow, error) {
-	return r.alerts(r.db.Where("incident_id = ? AND id > ?", int64(id), after).Order("id").Limit(limit))
-}
-
-func (r reader) alerts(q *gorm.DB) ([]response.AlertRow, error) {
-	var rows []alertRow
-	if err := q.Find(&rows).Error; err != nil {
-		return nil, fmt.Errorf("list alerts: %w", err)
+func (r reader) Alerts(q response.AlertQuery) ([]response.AlertRow, error) {
+	rows, err := r.alertRows(q)
+	if err != nil {
+		return nil, fmt.Errorf("read alerts: %w", err)
 	}
 	out := make([]response.AlertRow, len(rows))
 	for i, row := range rows {
@@ -78,22 +59,42 @@ func (r reader) alerts(q *gorm.DB) ([]response.AlertRow, error) {
 	return out, nil
 }
 
-func (r reader) Alert(id int64) (response.AlertRow, error) {
-	var rows []alertRow
-	if err := r.db.Raw("SELECT * FROM alerts WHERE id = ?", id).Scan(&rows).Error; err != nil {
-		return response.AlertRow{}, fmt.Errorf("read alert: %w", err)
+func (r reader) alertRows(q response.AlertQuery) (rows []alertRow, err error) {
+	if q.ID != 0 {
+		return r.alertRow(q.ID)
 	}
-	if len(rows) > 0 {
-		return r.alert(rows[0])
+	find := r.db.Where("incident_id = ?", int64(q.Incident))
+	if q.Incident <= 0 { // suppressed alerts
+		find = find.Order("last_at DESC, id DESC")
+	} else {
+		find = find.Order("id")
 	}
-	var next int64
-	if err := r.db.Raw("SELECT moved_to FROM moved_alerts WHERE id = ?", id).Scan(&next).Error; err != nil {
-		return response.AlertRow{}, fmt.Errorf("read moved alert: %w", err)
+	if q.Same != nil {
+		find = find.Where("hash = ?", r.s.fingerprint(*q.Same))
 	}
-	if next == 0 {
-		return response.AlertRow{}, incident.NoAlert(id)
+	if q.After != 0 {
+		find = find.Where("id > ?", q.After)
 	}
-	return r.Alert(next)
+	if q.Limit > 0 {
+		find = find.Limit(q.Limit)
+	}
+	err = find.Find(&rows).Error
+	return rows, err
+}
+
+// alertRow returns the row of one alert, also after a move, or no row.
+func (r reader) alertRow(id int64) (rows []alertRow, err error) {
+	for id != 0 {
+		if err := r.db.Raw("SELECT * FROM alerts WHERE id = ?", id).Scan(&rows).Error; err != nil || len(rows) > 0 {
+			return rows, err
+		}
+		var next int64
+		if err := r.db.Raw("SELECT moved_to FROM moved_alerts WHERE id = ?", id).Scan(&next).Error; err != nil {
+			return nil, err
+		}
+		id = next
+	}
+	return nil, nil
 }
 
 // AlertIncidents scans the alerts for fingerprints, because an index would slow every alert and only exports need it.
@@ -200,7 +201,10 @@ func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time
 // MoveAlerts implements [response.Tx]. Counts of alerts that both incidents have are added up. From
 // [response.WatchedAlerts] it moves the alerts with a live correlation key of the target incident, and further
 // occurrences of the target's alerts.
-func (t domainTx) MoveAlerts(from, to incident.ID) error {
+func (t domainTx) MoveAlerts(from, to incident.ID, ids ...int64) error {
+	if len(ids) > 0 {
+		return t.splitAlerts(from, to, ids)
+	}
 	if from == response.WatchedAlerts {
 		// The literal 0 lets the planner use the partial index alerts_watched.
 		err := t.moveAlertsWhere(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
@@ -277,7 +281,8 @@ func (t domainTx) exists(query string, args ...any) (bool, error) {
 	return len(found) > 0, nil
 }
 
-func (t domainTx) Split(alerts []int64, from, to incident.ID) error {
+// splitAlerts moves alerts with the correlation keys that no remaining alert has.
+func (t domainTx) splitAlerts(from, to incident.ID, alerts []int64) error {
 	err := t.db.Exec(`UPDATE correlations SET incident_id = ? WHERE live AND incident_id = ?
 		AND key_hash IN (SELECT correlation_hash FROM alerts WHERE incident_id = ? AND id IN ?)
 		AND key_hash NOT IN (SELECT correlation_hash FROM alerts WHERE incident_id = ? AND id NOT IN ?)`,

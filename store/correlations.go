@@ -10,20 +10,7 @@ import (
 	"tocsin/bot/response"
 )
 
-func (r reader) IncidentByCorrelation(keys ...string) (incident.ID, error) {
-	incidents, err := r.IncidentsByCorrelation(keys)
-	if err != nil {
-		return 0, err
-	}
-	for _, key := range keys {
-		if id := incidents[key]; id != 0 {
-			return id, nil
-		}
-	}
-	return 0, nil
-}
-
-func (r reader) IncidentsByCorrelation(keys []string) (map[string]incident.ID, error) {
+func (r reader) IncidentsByCorrelation(keys ...string) (map[string]incident.ID, error) {
 	keyOf := make(map[string]string, len(keys)) // key of each hash
 	for _, key := range keys {
 		keyOf[r.s.hash("correlations", "key", key)] = key
@@ -57,11 +44,12 @@ func (r reader) EndedIncident(key string, a incident.Alert, since time.Time) (in
 	if err != nil || id == 0 {
 		return id, false, err
 	}
-	occurrences, err := r.CountOccurrences(id, a)
+	occurrences, err := r.countOccurrences(id, a)
 	return id, occurrences > 0, err
 }
 
-func (r reader) CountOccurrences(id incident.ID, a incident.Alert) (int64, error) {
+// countOccurrences returns how often an alert occurred in an incident.
+func (r reader) countOccurrences(id incident.ID, a incident.Alert) (int64, error) {
 	var counts []int64
 	if err := r.db.Raw("SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), r.s.fingerprint(a)).Scan(&counts).Error; err != nil {
 		return 0, fmt.Errorf("find alert: %w", err)
@@ -94,21 +82,20 @@ func (t domainTx) Correlate(key string, id incident.ID) error {
 	if inserted.RowsAffected == 1 {
 		return nil
 	}
-	existing, err := t.IncidentByCorrelation(key)
-	if err == nil && existing != id {
+	existing, err := t.IncidentsByCorrelation(key)
+	if err == nil && existing[key] != id {
 		err = response.ErrCorrelated
 	}
 	return err
 }
 
-func (t domainTx) ReleaseCorrelations(id incident.ID) error {
-	if err := t.db.Exec("UPDATE correlations SET live = false, ended_at = ? WHERE live AND incident_id = ?", t.s.now(), int64(id)).Error; err != nil {
-		return fmt.Errorf("release correlation keys of %s: %w", id, err)
-	}
-	return nil
-}
-
 func (t domainTx) MoveCorrelations(from, to incident.ID) error {
+	if to == 0 {
+		if err := t.db.Exec("UPDATE correlations SET live = false, ended_at = ? WHERE live AND incident_id = ?", t.s.now(), int64(from)).Error; err != nil {
+			return fmt.Errorf("release correlation keys of %s: %w", from, err)
+		}
+		return nil
+	}
 	if err := t.db.Exec("UPDATE correlations SET incident_id = ? WHERE live AND incident_id = ?", int64(to), int64(from)).Error; err != nil {
 		return fmt.Errorf("move correlation keys of %s to %s: %w", from, to, err)
 	}

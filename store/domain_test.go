@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,135 +20,22 @@ import (
 	"tocsin/store/storetest"
 )
 
-var noon = time.Date(2026, 11, 20, 12, 0, 0, 123456789, time.UTC)
-
-func newSalt() []byte {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b)
-	return b
-}
+var (
+	noon       = storetest.Noon
+	newEvent   = storetest.NewEvent
+	saveEvents = storetest.SaveEvents
+)
 
 // mustTx runs f in a transaction and fails the test if it does not commit.
 func (s *Store) mustTx(t testing.TB, f func(response.Tx) error) {
 	t.Helper()
-	if err := s.Tx(t.Context(), f); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newEvent returns an event with texts given as pairs of name and value.
-func newEvent(kind incident.EventKind, fields map[string]string, texts ...string) incident.Event {
-	e := incident.Event{Kind: kind, HappenedAt: noon, RecordedAt: noon, Via: incident.ViaCLI, Audience: incident.AudienceAll, Fields: fields}
-	for i := 0; i < len(texts); i += 2 {
-		if e.Texts == nil {
-			e.Texts = map[string]incident.Text{}
-		}
-		e.Texts[texts[i]] = incident.Text{Value: texts[i+1]}
-	}
-	return e
-}
-
-// saveEvents seals events, applies them to an incident and saves it.
-func saveEvents(tx response.Tx, inc incident.Incident, events ...incident.Event) (incident.Incident, error) {
-	for i, e := range events {
-		events[i], _ = incident.Seal(inc.Head, e, newSalt)
-		inc = incident.Apply(inc, events[i])
-	}
-	return inc, tx.Save(inc, events)
+	storetest.MustTx(t, s, f)
 }
 
 // openIncident saves a new incident in triage.
-func (s *Store) openIncident(t testing.TB, title string) (inc incident.Incident) {
+func (s *Store) openIncident(t testing.TB, title string) incident.Incident {
 	t.Helper()
-	s.mustTx(t, func(tx response.Tx) error {
-		id, err := tx.NewID()
-		if err != nil {
-			return err
-		}
-		inc, err = saveEvents(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
-			newEvent(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev2", "restricted": "true"}, "title", title))
-		return err
-	})
-	return inc
-}
-
-func TestSave_RoundTrip(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		inc := s.openIncident(t, "keys leaked")
-		if inc.ID != 1 {
-			t.Fatalf("got %s, want INC-1", inc.ID)
-		}
-		note := newEvent(incident.EventNoted, nil, "text", "we saw it")
-		var after incident.Incident
-		s.mustTx(t, func(tx response.Tx) (err error) {
-			after, err = saveEvents(tx, inc, note, newEvent(incident.EventLinked, map[string]string{"name": incident.LinkChannel, "value": "C1"}))
-			return err
-		})
-		err := s.View(t.Context(), func(r response.Reader) error {
-			got, err := r.Incident(1)
-			if diff := cmp.Diff(after, got); diff != "" {
-				t.Errorf("state (-want +got):\n%s", diff)
-			}
-			events, err2 := r.Timeline(1)
-			if problems := incident.Verify(1, events, got.Head); len(events) != 3 || len(problems) > 0 {
-				t.Errorf("got %d events with problems %v, want 3 without", len(events), problems)
-			}
-			if text := events[1].Text("text"); text != "we saw it" {
-				t.Errorf("got text %q, want %q", text, "we saw it")
-			}
-			linked, err3 := r.IncidentByLink(incident.LinkChannel, "C1")
-			other, err4 := r.IncidentByLink(incident.LinkChannel, "C2")
-			if linked != 1 || other != 0 {
-				t.Errorf("IncidentByLink: got %v, %v, want INC-1 and none", linked, other)
-			}
-			list, err5 := r.Summaries(incident.Filter{})
-			if len(list) != 1 || list[0].Title != "keys leaked" || list[0].ID != 1 || !list[0].Restricted || list[0].Status != incident.Triage {
-				t.Errorf("Summaries: got %+v", list)
-			}
-			none, err6 := r.Summaries(incident.Filter{Statuses: []incident.Status{incident.Closed}})
-			if len(none) != 0 {
-				t.Errorf("closed incidents: got %+v, want none", none)
-			}
-			_, unknown := r.Incident(7)
-			if incident.CodeOf(unknown) != incident.CodeUnknown {
-				t.Errorf("unknown incident: got %v", unknown)
-			}
-			return errors.Join(err, err2, err3, err4, err5, err6)
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestSave_RejectsStaleSequence(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		inc := s.openIncident(t, "x")
-		s.mustTx(t, func(tx response.Tx) error {
-			_, err := saveEvents(tx, inc, newEvent(incident.EventNoted, nil))
-			return err
-		})
-		err := s.Tx(t.Context(), func(tx response.Tx) error {
-			_, err := saveEvents(tx, inc, newEvent(incident.EventNoted, nil))
-			return err
-		})
-		if !errors.Is(err, response.ErrChanged) {
-			t.Errorf("stale save: got %v, want %v", err, response.ErrChanged)
-		}
-		err = s.Tx(t.Context(), func(tx response.Tx) error {
-			_, err := saveEvents(tx, incident.Incident{ID: inc.ID, Head: incident.Genesis(inc.ID)},
-				newEvent(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev2"}))
-			return err
-		})
-		if !errors.Is(err, response.ErrChanged) {
-			t.Errorf("second opening: got %v, want %v", err, response.ErrChanged)
-		}
-		if n := s.count(t, "SELECT count(*) FROM events"); n != 2 {
-			t.Errorf("got %d events, want 2", n)
-		}
-	})
+	return storetest.OpenIncident(t, s, title)
 }
 
 func TestNewID_HasNoGaps(t *testing.T) {
@@ -179,55 +64,6 @@ func TestNewID_HasNoGaps(t *testing.T) {
 		wg.Wait()
 		if n, last := s.count(t, "SELECT count(*) FROM incidents"), s.count(t, "SELECT max(id) FROM incidents"); n != 13 || last != 13 {
 			t.Errorf("got %d incidents, the last %d, want 13, 13", n, last)
-		}
-	})
-}
-
-func TestRecordCommandKey_OncePerIncident(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		for i, want := range []bool{true, false} {
-			s.mustTx(t, func(tx response.Tx) error {
-				fresh, err := tx.RecordCommandKey(1, "view/hash")
-				other, err2 := tx.RecordCommandKey(incident.ID(i+10), "view/hash")
-				if fresh != want || !other {
-					t.Errorf("pass %d: got %v, other incident %v, want %v, true", i, fresh, other, want)
-				}
-				return errors.Join(err, err2)
-			})
-		}
-	})
-}
-
-func TestCorrelate_OneLiveIncidentPerKey(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		a, b := s.openIncident(t, "a"), s.openIncident(t, "b")
-		s.mustTx(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("k", a.ID), tx.Correlate("k", a.ID)) })
-		if err := s.Tx(t.Context(), func(tx response.Tx) error { return tx.Correlate("k", b.ID) }); !errors.Is(err, response.ErrCorrelated) {
-			t.Errorf("second incident: got %v, want %v", err, response.ErrCorrelated)
-		}
-		correlated := func() (id incident.ID) {
-			t.Helper()
-			if err := s.View(t.Context(), func(r response.Reader) (err error) { id, err = r.IncidentByCorrelation("k"); return err }); err != nil {
-				t.Fatal(err)
-			}
-			return id
-		}
-		if id := correlated(); id != a.ID {
-			t.Errorf("got %s, want %s", id, a.ID)
-		}
-		s.mustTx(t, func(tx response.Tx) error { return tx.MoveCorrelations(a.ID, b.ID) })
-		if id := correlated(); id != b.ID {
-			t.Errorf("after MoveCorrelations: got %s, want %s", id, b.ID)
-		}
-		s.mustTx(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(b.ID) })
-		if id := correlated(); id != 0 {
-			t.Errorf("after ReleaseCorrelations: got %s, want none", id)
-		}
-		s.mustTx(t, func(tx response.Tx) error { return tx.Correlate("k", a.ID) })
-		if err := s.Tx(t.Context(), func(tx response.Tx) error { return tx.Correlate("z", 99) }); err == nil {
-			t.Error("unsaved incident: got no error")
 		}
 	})
 }
@@ -264,53 +100,6 @@ func TestCorrelate_ConcurrentOpeningsCreateOneIncident(t *testing.T) {
 		wg.Wait()
 		if n := s.count(t, "SELECT count(*) FROM incidents"); n != 1 || rejected != 7 {
 			t.Errorf("got %d incidents and %d rejected, want 1, 7", n, rejected)
-		}
-	})
-}
-
-func TestCountAlertAndMoveAlerts(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		a, b := s.openIncident(t, "a"), s.openIncident(t, "b")
-		alert := incident.Alert{Source: "sentry", Kind: "sentry.issue", Title: "boom", Fingerprint: "f", Correlation: "c", Tags: map[string]string{"k": "v"}, At: dbTime(noon)}
-		other := alert
-		other.Fingerprint, other.Correlation = "g", "d"
-		count := func(id incident.ID, al incident.Alert, n, before, total int64) {
-			t.Helper()
-			s.mustTx(t, func(tx response.Tx) error {
-				row, known, err := tx.CountAlert(id, al, n, noon, response.RoutingDecision{})
-				if known != before || row.Count != total || row.Incident != id || (row.Alert.Title == "boom") != (before == 0) || row.ID == 0 || row.Hash == "" {
-					t.Errorf("got %d before, row %+v, want %d before, count %d", known, row, before, total)
-				}
-				return err
-			})
-		}
-		count(a.ID, alert, 1, 0, 1)
-		changed := alert
-		changed.Title = "later occurrence"
-		count(a.ID, changed, 10, 1, 11)
-		count(b.ID, alert, 2, 0, 2)
-		count(b.ID, other, 5, 0, 5)
-		count(0, alert, 3, 0, 3)
-		count(0, other, 4, 0, 4)
-		s.mustTx(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("c", a.ID), tx.MoveAlerts(0, a.ID)) })
-		s.mustTx(t, func(tx response.Tx) error { return tx.MoveAlerts(b.ID, a.ID) })
-		counts := func(id incident.ID) (out []int64) {
-			t.Helper()
-			err := s.View(t.Context(), func(r response.Reader) error {
-				rows, err := r.Alerts(id, 10)
-				for _, row := range rows {
-					out = append(out, row.Count)
-				}
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out
-		}
-		if got := fmt.Sprint(counts(a.ID), counts(b.ID), counts(0)); got != "[16 5] [] [4]" {
-			t.Errorf("got counts %s, want [16 5] [] [4]", got)
 		}
 	})
 }
@@ -429,47 +218,6 @@ func TestDocument_ReadsMarkdownAndHTML(t *testing.T) {
 	})
 }
 
-func TestDirectoryDocumentsAndAudit(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		inc := s.openIncident(t, "x")
-		dir := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Ada", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "a@x"}}}},
-			Teams: []incident.Team{{Name: incident.Legal, Members: []incident.Membership{{Person: "p1"}}}}}
-		doc := incident.Document{Revision: 1, Digest: "sha256:1", Files: []incident.File{{Name: "x.md", Title: "x", MediaType: "text/markdown", Content: "# x"}, {Name: "x.html", MediaType: "text/html", Content: "<h1>"}}}
-		newer := doc
-		newer.Digest = "sha256:2"
-		err := s.View(t.Context(), func(r response.Reader) error {
-			d, err := r.Directory()
-			if len(d.People) != 0 {
-				t.Errorf("empty directory: got %v", d)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mustTx(t, func(tx response.Tx) error {
-			return errors.Join(tx.PutDirectory(incident.Directory{}), tx.PutDirectory(dir), tx.PutDocument(inc.ID, doc), tx.PutDocument(inc.ID, newer),
-				tx.Audit(response.Access{At: noon, Person: "p1", Handle: incident.Identity{Provider: incident.ProviderSlack, ID: "U1"}, Action: "show", Incident: inc.ID, Reason: "why", Allowed: true}))
-		})
-		err = s.View(t.Context(), func(r response.Reader) error {
-			gotDir, err := r.Directory()
-			gotDoc, err2 := r.Document(inc.ID, 1)
-			if diff := cmp.Diff(dir, gotDir) + cmp.Diff(newer, gotDoc); diff != "" {
-				t.Error(diff)
-			}
-			_, missing := r.Document(inc.ID, 2)
-			if incident.CodeOf(missing) != incident.CodeUnknown {
-				t.Errorf("missing revision: got %v", missing)
-			}
-			return errors.Join(err, err2)
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestSchema_ListsAllStatuses compares the CHECK constraint of both dialects with incident.Statuses.
 func TestSchema_ListsAllStatuses(t *testing.T) {
 	var quoted []string
@@ -507,7 +255,7 @@ func TestStore_WritesNoPlaintext(t *testing.T) {
 	})
 	done := make(chan error, 1)
 	s.runEffects(t, func(ctx context.Context, job response.Job) error {
-		err := s.Tx(ctx, func(tx response.Tx) error { return tx.CompleteEffect(job, seed) })
+		err := s.Tx(ctx, func(tx response.Tx) error { return tx.FinishEffect(job, response.EffectCompleted, seed) })
 		done <- err
 		return fmt.Errorf("ignored: %s", seed)
 	})
@@ -533,10 +281,8 @@ func TestErase_RemovesTextAndChainVerifies(t *testing.T) {
 		s := openTest(t, url)
 		inc := s.openIncident(t, "a personal name")
 		s.mustTx(t, func(tx response.Tx) error {
-			if _, err := saveEvents(tx, inc, newEvent(incident.EventErased, map[string]string{"refs": `[{"seq":1,"name":"title"}]`}, "reason", "asked to")); err != nil {
-				return err
-			}
-			return tx.Erase(inc.ID, []incident.TextRef{{Seq: 1, Name: "title"}})
+			event, _ := incident.Seal(inc.Head, newEvent(incident.EventErased, map[string]string{"refs": `[{"seq":1,"name":"title"}]`}, "reason", "asked to"), func() []byte { return make([]byte, 32) })
+			return tx.Save(incident.Apply(inc, event), []incident.Event{event}, incident.TextRef{Seq: 1, Name: "title"})
 		})
 		err := s.View(t.Context(), func(r response.Reader) error {
 			got, err := r.Incident(inc.ID)
@@ -552,12 +298,6 @@ func TestErase_RemovesTextAndChainVerifies(t *testing.T) {
 		}
 		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 || v.Incidents != 1 || v.Events != 2 {
 			t.Errorf("Verify: got %+v, %v", v, err)
-		}
-		for _, ref := range []incident.TextRef{{Seq: 9, Name: "title"}, {Seq: 1, Name: "other"}} {
-			err := s.Tx(t.Context(), func(tx response.Tx) error { return tx.Erase(inc.ID, []incident.TextRef{ref}) })
-			if incident.CodeOf(err) != incident.CodeUnknown {
-				t.Errorf("%+v: got %v, want unknown", ref, err)
-			}
 		}
 	})
 }

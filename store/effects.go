@@ -23,8 +23,8 @@ const (
 	effectAvailable = "available" // has a job
 	effectPending   = "pending"   // waits for earlier effects of its lane
 	effectIdle      = "idle"      // refresh effect that is up to date
-	effectCompleted = "completed" // done
-	effectDiscarded = "discarded" // will not be done
+	effectCompleted = string(response.EffectCompleted)
+	effectDiscarded = string(response.EffectDiscarded)
 )
 
 // effectRow is a row of the table effects.
@@ -230,16 +230,8 @@ func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
 	return e, row.finished(), err
 }
 
-func (t domainTx) CompleteEffect(job response.Job, result string) error {
-	return t.finishEffect(job, effectCompleted, result)
-}
-
-func (t domainTx) DiscardEffect(job response.Job, reason string) error {
-	return t.finishEffect(job, effectDiscarded, reason)
-}
-
-// finishEffect completes the job, writes the ledger and starts the next effect of the lane.
-func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
+// FinishEffect implements [response.Tx]. It also starts the next effect of the lane.
+func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome, result string) error {
 	token, err := tokenOf(job)
 	if err != nil {
 		return err
@@ -255,11 +247,11 @@ func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
 	}
 	err = t.db.Exec(`INSERT INTO ledger (effect_id, key, outcome, at, sealed_result) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (effect_id) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, sealed_result = excluded.sealed_result`,
-		row.ID, row.Key, outcome, now, sealed).Error
+		row.ID, row.Key, string(outcome), now, sealed).Error
 	if err != nil {
 		return fmt.Errorf("write ledger: %w", err)
 	}
-	state := outcome
+	state := string(outcome)
 	if row.Refresh {
 		state = effectIdle
 	}
@@ -385,7 +377,7 @@ func (s *Store) effectHandler(perform func(context.Context, response.Job) error)
 				return err
 			}
 			discardErr := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
-				return t.DiscardEffect(job, fmt.Sprintf("all %d attempts failed", task.Attempt))
+				return t.FinishEffect(job, response.EffectDiscarded, fmt.Sprintf("all %d attempts failed", task.Attempt))
 			})
 			return errors.Join(err, discardErr)
 		}

@@ -42,7 +42,7 @@ func (s *Store) completeEffects(performed chan<- performedEffect) func(context.C
 			if e, done, err = tx.Effect(job); err != nil || done {
 				return err
 			}
-			return tx.CompleteEffect(job, "ok")
+			return tx.FinishEffect(job, response.EffectCompleted, "ok")
 		})
 		performed <- performedEffect{e, job}
 		return err
@@ -119,7 +119,7 @@ func TestLane_PreservesOrder(t *testing.T) {
 				return errors.New("failed once")
 			case e.Key == "k05":
 				performed <- performedEffect{e, job}
-				return s.Tx(ctx, func(tx response.Tx) error { return tx.DiscardEffect(job, "discarded") })
+				return s.Tx(ctx, func(tx response.Tx) error { return tx.FinishEffect(job, response.EffectDiscarded, "discarded") })
 			}
 			return finish(ctx, job)
 		})
@@ -214,7 +214,7 @@ func TestRefreshEffect_RerunsForMissedRequests(t *testing.T) {
 			err := s.Tx(ctx, func(tx response.Tx) error { _, _, err := tx.Effect(job); return err })
 			started <- time.Now()
 			<-resume
-			return errors.Join(err, s.Tx(ctx, func(tx response.Tx) error { return tx.CompleteEffect(job, "ts") }))
+			return errors.Join(err, s.Tx(ctx, func(tx response.Tx) error { return tx.FinishEffect(job, response.EffectCompleted, "ts") }))
 		})
 		enqueue := func(seq int) {
 			t.Helper()
@@ -262,7 +262,7 @@ func TestSnoozeEffect_RunsLater(t *testing.T) {
 				if runs == 1 {
 					return tx.SnoozeEffect(job, time.Now().Add(500*time.Millisecond))
 				}
-				return tx.CompleteEffect(job, "")
+				return tx.FinishEffect(job, response.EffectCompleted, "")
 			})
 			performed <- time.Since(start)
 			return err
@@ -305,7 +305,9 @@ func TestEffect_RejectsForeignJobs(t *testing.T) {
 	s := openTest(t, storetest.SQLite(t))
 	s.mustTx(t, func(tx response.Tx) error { return tx.Enqueue(newTestEffect("k", "")) })
 	for _, f := range []func(response.Tx) error{
-		func(tx response.Tx) error { return tx.CompleteEffect(response.Job{Effect: 1}, "") },
+		func(tx response.Tx) error {
+			return tx.FinishEffect(response.Job{Effect: 1}, response.EffectCompleted, "")
+		},
 		func(tx response.Tx) error { return tx.SnoozeEffect(response.Job{Effect: 1}, noon) },
 		func(tx response.Tx) error { _, _, err := tx.Effect(response.Job{Effect: 99}); return err },
 	} {

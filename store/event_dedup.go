@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"tocsin/bot/response"
 )
 
 // dedupBatch is the maximum number of events that one statement writes.
@@ -42,19 +40,4 @@ func (t domainTx) DedupeEvents(events map[string]int64, until time.Time) (map[st
 		}
 	}
 	return first, nil
-}
-
-func (t domainTx) DeliveryOutcomes(rows []int64) (map[int64]response.DeliveryOutcome, error) {
-	out := make(map[int64]response.DeliveryOutcome, len(rows))
-	for chunk := range slices.Chunk(rows, listChunk) {
-		var found []inboxRow
-		err := t.db.Raw("SELECT id, outcome, incident_id, alert_id, rule, routing_id FROM inbox WHERE id IN ?", padToPowerOfTwo(chunk)).Scan(&found).Error
-		if err != nil {
-			return nil, fmt.Errorf("read delivery outcomes: %w", err)
-		}
-		for _, row := range found {
-			out[row.ID] = row.deliveryOutcome()
-		}
-	}
-	return out, nil
 }

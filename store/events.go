@@ -23,9 +23,13 @@ func (eventRow) TableName() string { return "events" }
 
 func (r eventRow) key() string { return rowKey(r.IncidentID, r.Seq) }
 
-func (r reader) Timeline(id incident.ID) ([]incident.Event, error) {
+func (r reader) Timeline(id incident.ID, seq ...int) ([]incident.Event, error) {
 	var rows []eventRow
-	if err := r.db.Where("incident_id = ?", int64(id)).Order("seq").Find(&rows).Error; err != nil {
+	find := r.db.Where("incident_id = ?", int64(id)).Order("seq")
+	if len(seq) > 0 {
+		find = find.Where("seq IN ?", seq)
+	}
+	if err := find.Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("read timeline of %s: %w", id, err)
 	}
 	events := make([]incident.Event, len(rows))
@@ -35,15 +39,6 @@ func (r reader) Timeline(id incident.ID) ([]incident.Event, error) {
 		}
 	}
 	return events, nil
-}
-
-func (r reader) Event(id incident.ID, seq int) (e incident.Event, err error) {
-	var rows []eventRow
-	err = r.db.Raw("SELECT incident_id, seq, sealed_body FROM events WHERE incident_id = ? AND seq = ?", int64(id), seq).Scan(&rows).Error
-	if err != nil || len(rows) == 0 {
-		return e, err
-	}
-	return e, r.s.unseal("events", rows[0].key(), "sealed_body", rows[0].SealedBody, &e)
 }
 
 func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
@@ -64,8 +59,8 @@ func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
 	return nil
 }
 
-// Erase implements [response.Tx]. It removes texts from stored events and rebuilds the state from the remaining events.
-func (t domainTx) Erase(id incident.ID, refs []incident.TextRef) error {
+// erase removes texts from stored events and rebuilds the state from the remaining events.
+func (t domainTx) erase(id incident.ID, refs []incident.TextRef) error {
 	events, err := t.Timeline(id)
 	if err != nil {
 		return err

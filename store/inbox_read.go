@@ -2,59 +2,69 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
 
-// FirstDelivery implements [response.Reader]. It scans the inbox, because an index would slow every delivery and only
-// interactive requests need it.
-func (r reader) FirstDelivery(alert int64) (row int64, err error) {
-	err = r.db.Raw(`SELECT coalesce(min(id), 0) FROM inbox WHERE alert_id = ? OR alert_id IN (SELECT id FROM moved_alerts WHERE moved_to = ?)`, alert, alert).Scan(&row).Error
-	if err != nil {
-		return 0, fmt.Errorf("find first delivery of alert: %w", err)
+// Deliveries implements [response.InboxReader]. For an alert it scans the inbox, because an index would slow every
+// delivery and only interactive requests need it.
+func (r reader) Deliveries(q response.DeliveryQuery) (out []response.Delivery, err error) {
+	table := "inbox"
+	if q.Bodies {
+		table = "inbox JOIN delivery_bodies ON inbox_id = id"
 	}
-	return row, nil
-}
-
-func (r reader) UndecodableDeliveries(source string, limit int) (out []incident.StoredDelivery, err error) {
-	var rows []inboxRow
-	err = r.db.Raw("SELECT * FROM inbox WHERE source = ? AND outcome = 'undecodable' ORDER BY id DESC LIMIT ?", source, limit).Scan(&rows).Error
-	if err != nil {
-		return nil, fmt.Errorf("list undecodable deliveries: %w", err)
+	limit := int64(noUpperBound)
+	if q.Limit > 0 {
+		limit = int64(q.Limit)
 	}
-	for _, row := range rows {
-		one := incident.StoredDelivery{ID: row.ID, Source: row.Source, At: row.ReceivedAt.UTC(), Outcome: row.Outcome}
-		if len(row.SealedReason) > 0 {
-			if err := r.s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", row.SealedReason, &one.Reason); err != nil {
-				return nil, err
+	read := func(where, order string, args ...any) error {
+		var rows []inboxRow
+		if err := r.db.Raw("SELECT * FROM "+table+" WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, limit)...).Scan(&rows).Error; err != nil {
+			return fmt.Errorf("read deliveries: %w", err)
+		}
+		for _, row := range rows {
+			d, err := r.delivery(row)
+			if err != nil {
+				return err
+			}
+			out = append(out, d)
+		}
+		return nil
+	}
+	switch {
+	case q.Alert != 0:
+		err = read("alert_id = ? OR alert_id IN (SELECT id FROM moved_alerts WHERE moved_to = ?)", "id", q.Alert, q.Alert)
+	case q.Undecodable != "":
+		err = read("source = ? AND outcome = ?", "id DESC", q.Undecodable, outcomeUndecodable)
+	default:
+		for chunk := range slices.Chunk(q.Rows, listChunk) {
+			if err = read("id IN ?", "id", padToPowerOfTwo(chunk)); err != nil {
+				break
 			}
 		}
-		out = append(out, one)
 	}
-	return out, nil
+	return out, err
 }
 
-func (r reader) Delivery(id int64) (out incident.StoredDelivery, outcome response.DeliveryOutcome, err error) {
-	var rows []inboxRow
-	if err := r.db.Raw("SELECT * FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id = ?", id).Scan(&rows).Error; err != nil {
-		return out, outcome, fmt.Errorf("read delivery: %w", err)
-	}
-	if len(rows) == 0 {
-		return out, outcome, incident.NoDelivery(id)
-	}
-	row := rows[0]
-	var d sealedDelivery
+// delivery decodes a row. Its body is absent if the row has none.
+func (r reader) delivery(row inboxRow) (out response.Delivery, err error) {
+	out.Outcome = row.deliveryOutcome()
+	out.Stored = incident.StoredDelivery{ID: row.ID, Source: row.Source, At: row.ReceivedAt.UTC(), Outcome: row.Outcome}
 	key := inboxKey(row.Source, row.DeliveryHash)
-	if err := r.s.unseal("inbox", key, "sealed_body", row.SealedBody, &d); err != nil {
-		return out, outcome, err
-	}
-	outcome = row.deliveryOutcome()
 	if len(row.SealedReason) > 0 {
-		if err := r.s.unseal("inbox", key, "sealed_reason", row.SealedReason, &outcome.Reason); err != nil {
-			return out, outcome, err
+		if err := r.s.unseal("inbox", key, "sealed_reason", row.SealedReason, &out.Outcome.Reason); err != nil {
+			return out, err
 		}
+		out.Stored.Reason = out.Outcome.Reason
 	}
-	return incident.StoredDelivery{ID: id, Source: row.Source, At: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, SHA256: d.sha256(),
-		Outcome: row.Outcome, Reason: outcome.Reason, Body: d.Body}, outcome, nil
+	if len(row.SealedBody) > 0 {
+		var d sealedDelivery
+		if err := r.s.unseal("inbox", key, "sealed_body", row.SealedBody, &d); err != nil {
+			return out, err
+		}
+		out.Stored.Sender, out.Stored.Verified, out.Stored.SHA256, out.Stored.Body = d.Sender, d.Verified, d.sha256(), d.Body
+	}
+	return out, nil
 }

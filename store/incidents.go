@@ -48,16 +48,6 @@ func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 	return r.s.incidents.unseal(r.s, "incidents", rows[0].stateKey(), "sealed_state", rows[0].SealedState)
 }
 
-func (t domainTx) LockIncident(id incident.ID) error {
-	if t.lockClause == "" {
-		return nil // SQLite has one writer
-	}
-	if err := t.db.Exec("SELECT id FROM incidents WHERE id = ?"+t.lockClause, int64(id)).Error; err != nil {
-		return fmt.Errorf("lock %s: %w", id, err)
-	}
-	return nil
-}
-
 func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	q := r.db.Model(&incidentRow{}).Omit("sealed_state").Order("id DESC")
 	if statuses := filterStatuses(f); statuses != nil {
@@ -79,14 +69,6 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 		if err := r.s.unseal("incidents", row.stateKey(), "sealed_title", row.SealedTitle, &out[i].Title); err != nil {
 			return nil, err
 		}
-	}
-	return out, nil
-}
-
-func (r reader) IncidentIDs() ([]incident.ID, error) {
-	var out []incident.ID
-	if err := r.db.Raw("SELECT id FROM incidents ORDER BY id DESC").Scan(&out).Error; err != nil {
-		return nil, fmt.Errorf("list incidents: %w", err)
 	}
 	return out, nil
 }
@@ -123,7 +105,7 @@ func (t domainTx) NewID() (incident.ID, error) {
 	return incident.ID(id), nil
 }
 
-func (t domainTx) Save(inc incident.Incident, events []incident.Event) error {
+func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ...incident.TextRef) error {
 	before := inc.Head.Seq - len(events)
 	for i, e := range events {
 		if e.Seq != before+1+i {
@@ -152,7 +134,10 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event) error {
 	if err := t.appendEvents(inc.ID, events); err != nil {
 		return err
 	}
-	return t.saveLinks(inc)
+	if err := t.saveLinks(inc); err != nil || len(erased) == 0 {
+		return err
+	}
+	return t.erase(inc.ID, erased)
 }
 
 func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {

@@ -146,6 +146,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := s.checkKeyset(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.backend.close())
 	}
+	if err := s.moveStorms(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", wrapUnavailable(err)), s.backend.close())
+	}
 	return s, nil
 }
 

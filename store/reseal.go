@@ -14,16 +14,17 @@ import (
 )
 
 // sealedColumn is a column that holds ciphertexts. key is an SQL expression for the row part of their associated data,
-// which equals the results of rowKey, stateKey and inboxKey. boundTable is the table in the associated data, if it
-// differs.
+// which equals the results of rowKey, stateKey and inboxKey. boundTable and boundColumn are
+// the names in the associated data, if they differ.
 type sealedColumn struct {
 	table, id, key, column string
 	boundTable             string
+	boundColumn            string
 }
 
 // associatedData returns the associated data of the ciphertext in the row with a key.
 func (c sealedColumn) associatedData(key string) []byte {
-	return associatedData(cmp.Or(c.boundTable, c.table), key, c.column)
+	return associatedData(cmp.Or(c.boundTable, c.table), key, cmp.Or(c.boundColumn, c.column))
 }
 
 var sealedColumns = []sealedColumn{
@@ -40,7 +41,7 @@ var sealedColumns = []sealedColumn{
 	{table: "configurations", id: "id", key: "id || ''", column: "sealed_rules"},
 	{table: "configurations", id: "id", key: "id || ''", column: "sealed_detection"},
 	{table: "maintenance_windows", id: "id", key: "id || ''", column: "sealed_body"},
-	{table: "correlation_windows", id: "id", key: "key_hash", column: "sealed_window"},
+	{table: "key_values", id: "id", key: "key_hash", column: "sealed_value", boundTable: valuesTable, boundColumn: valuesColumn},
 	{table: "keyset", id: "id", key: "id || ''", column: "sealed_mark"},
 }
 

@@ -44,7 +44,7 @@ func (s *Store) Prune(ctx context.Context, retention Retention, within time.Dura
 	if err := s.view(ctx, p.loadExempt); err != nil {
 		return p.result, err
 	}
-	for _, step := range []func(context.Context, Retention) error{p.pruneExpired("correlation_windows"), p.pruneExpired("seen_events"), p.pruneInbox, p.pruneSuppressedAlerts, p.pruneIncidents, p.pruneCommands, p.pruneAudit} {
+	for _, step := range []func(context.Context, Retention) error{p.pruneExpired("key_values"), p.pruneExpired("seen_events"), p.pruneInbox, p.pruneSuppressedAlerts, p.pruneIncidents, p.pruneCommands, p.pruneAudit} {
 		if err := step(ctx, retention); err != nil {
 			return p.result, err
 		}

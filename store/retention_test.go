@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -226,15 +225,15 @@ func TestDelivery_StoredAsReceived(t *testing.T) {
 			t.Errorf("got %d deliveries, %v, want 1", seen, err)
 		}
 		err = s.View(t.Context(), func(r response.Reader) error {
-			got, outcome, err := r.Delivery(1)
-			if got.SHA256 != bodyHash(in.Body) || got.Reason != "not text" || got.Sender != "10.0.0.1" || outcome.Rule != 2 || outcome.Routing != 7 {
+			found, err := r.Deliveries(response.DeliveryQuery{Rows: []int64{1}, Bodies: true})
+			if err != nil || len(found) != 1 {
+				t.Fatalf("got %+v, %v, want one delivery", found, err)
+			}
+			got, outcome := found[0].Stored, found[0].Outcome
+			if !bytes.Equal(got.Body, in.Body) || got.SHA256 != bodyHash(in.Body) || got.Reason != "not text" || got.Sender != "10.0.0.1" || outcome.Rule != 2 || outcome.Routing != 7 {
 				t.Errorf("got %+v, %+v", got, outcome)
 			}
-			_, _, unknown := r.Delivery(9)
-			if incident.CodeOf(unknown) != incident.CodeUnknown {
-				t.Errorf("unknown delivery: got %v", unknown)
-			}
-			return err
+			return nil
 		})
 		if err != nil {
 			t.Error(err)
@@ -274,214 +273,6 @@ func TestReprocess_RequeuesReprocessableOutcomes(t *testing.T) {
 		}
 		if n, err := s.Reprocess(t.Context(), DeliveryFilter{From: noon.Add(-time.Minute)}); err != nil || n != 0 {
 			t.Errorf("second call: got %d requeued, %v, want 0", n, err)
-		}
-	})
-}
-
-func TestMoveAlertAndSplit(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url)
-		a, b := s.openIncident(t, "a"), s.openIncident(t, "b")
-		one := incident.Alert{Source: "sentry", Kind: "k", Title: "one", Fingerprint: "1", Correlation: "c"}
-		two, three := one, one
-		two.Fingerprint, three.Fingerprint, three.Correlation = "2", "3", "d"
-		var first response.AlertRow
-		s.mustTx(t, func(tx response.Tx) (err error) {
-			first, _, err = tx.CountAlert(response.WatchedAlerts, one, 3, noon, response.RoutingDecision{Rule: 2})
-			_, _, err2 := tx.CountAlert(response.DroppedAlerts, one, 4, noon, response.RoutingDecision{})
-			row, known, err3 := tx.MoveAlert(a.ID, one, response.RoutingDecision{Rule: 5, Storm: true})
-			if known || row.Count != 7 || row.Incident != a.ID || row.Decision.Rule != 5 || !row.Decision.Storm {
-				t.Errorf("MoveAlert: got known %v, %+v", known, row)
-			}
-			row, known, err4 := tx.MoveAlert(a.ID, one, response.RoutingDecision{})
-			if !known || row.Count != 7 {
-				t.Errorf("second MoveAlert: got known %v, %+v", known, row)
-			}
-			missing, _, err5 := tx.MoveAlert(a.ID, two, response.RoutingDecision{})
-			if missing.ID != 0 {
-				t.Errorf("MoveAlert of an unknown alert: got %+v", missing)
-			}
-			return errors.Join(err, err2, err3, err4, err5)
-		})
-		s.mustTx(t, func(tx response.Tx) error {
-			second, _, err := tx.CountAlert(a.ID, two, 1, noon, response.RoutingDecision{})
-			third, _, err2 := tx.CountAlert(a.ID, three, 1, noon, response.RoutingDecision{})
-			err3 := errors.Join(tx.Correlate("c", a.ID), tx.Correlate("d", a.ID), tx.Split([]int64{second.ID, third.ID}, a.ID, b.ID))
-			keyC, err4 := tx.IncidentByCorrelation("c")
-			keyD, err5 := tx.IncidentByCorrelation("d")
-			firstMatch, err6 := tx.IncidentByCorrelation("unknown", "d", "c")
-			if keyC != a.ID || keyD != b.ID || firstMatch != b.ID {
-				t.Errorf("got incidents %s, %s, %s, want %s, %s, %s", keyC, keyD, firstMatch, a.ID, b.ID, b.ID)
-			}
-			moved, err7 := tx.Alert(third.ID)
-			if moved.Incident != b.ID {
-				t.Errorf("after Split: got %+v, want incident %s", moved, b.ID)
-			}
-			// A row that was merged into another is found by its old id.
-			again, _, err8 := tx.CountAlert(response.WatchedAlerts, three, 2, noon, response.RoutingDecision{})
-			_, _, err9 := tx.MoveAlert(b.ID, three, response.RoutingDecision{})
-			found, err10 := tx.Alert(again.ID)
-			if found.ID != third.ID || found.Count != 3 {
-				t.Errorf("merged row: got %+v, want id %d with count 3", found, third.ID)
-			}
-			return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10)
-		})
-		err := s.View(t.Context(), func(r response.Reader) error {
-			if _, err := r.Alert(first.ID); err != nil {
-				t.Error(err)
-			}
-			_, err := r.Alert(999)
-			if incident.CodeOf(err) != incident.CodeUnknown {
-				t.Error(err)
-			}
-			kinds, occurrences, err := r.CountSuppressed(response.WatchedAlerts, noon)
-			if kinds != 0 || occurrences != 0 {
-				t.Errorf("got %d kinds, %d occurrences, want none", kinds, occurrences)
-			}
-			return err
-		})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestEndedIncident_WithinRecurrenceWindow(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s, _ := openWithClock(t, url)
-		inc := s.openIncident(t, "a")
-		known := incident.Alert{Source: "sentry", Fingerprint: "1", Correlation: "c"}
-		other := known
-		other.Fingerprint = "2"
-		s.mustTx(t, func(tx response.Tx) error {
-			_, _, err := tx.CountAlert(inc.ID, known, 1, noon, response.RoutingDecision{})
-			return errors.Join(err, tx.Correlate("c", inc.ID))
-		})
-		look := func(a incident.Alert, since time.Time) (id incident.ID, known bool) {
-			t.Helper()
-			err := s.View(t.Context(), func(r response.Reader) (err error) { id, known, err = r.EndedIncident("c", a, since); return err })
-			if err != nil {
-				t.Fatal(err)
-			}
-			return id, known
-		}
-		if id, _ := look(known, time.Time{}); id != 0 {
-			t.Errorf("live incident: got %s, want none", id)
-		}
-		s.mustTx(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(inc.ID) })
-		if id, known := look(known, noon.Add(-time.Hour)); id != inc.ID || !known {
-			t.Errorf("known alert: got %s, known %v, want %s, true", id, known, inc.ID)
-		}
-		if id, known := look(other, noon.Add(-time.Hour)); id != inc.ID || known {
-			t.Errorf("other alert: got %s, known %v, want %s, false", id, known, inc.ID)
-		}
-		if id, _ := look(known, noon.Add(time.Hour)); id != 0 {
-			t.Errorf("outside the window: got %s, want none", id)
-		}
-		// An alert about an ongoing state belongs to the last incident that has it, even if a later incident has the
-		// key.
-		next := s.openIncident(t, "b")
-		s.mustTx(t, func(tx response.Tx) error { return tx.Correlate("c", next.ID) })
-		s.mustTx(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(next.ID) })
-		known.Ongoing, other.Ongoing = true, true
-		if id, known := look(known, noon.Add(time.Hour)); id != inc.ID || !known {
-			t.Errorf("repeated ongoing alert: got %s, known %v, want %s, true", id, known, inc.ID)
-		}
-		if id, known := look(other, noon.Add(-time.Hour)); id != next.ID || known {
-			t.Errorf("new ongoing alert: got %s, known %v, want %s, false", id, known, next.ID)
-		}
-	})
-}
-
-func TestStormsMaintenanceAndConfigurations(t *testing.T) {
-	storetest.Databases(t, func(t *testing.T, url string) {
-		s, _ := openWithClock(t, url)
-		inc := s.openIncident(t, "storm")
-		s.mustTx(t, func(tx response.Tx) error {
-			var errs []error
-			for n := range 5 {
-				errs = append(errs, tx.AddOpening(noon.Add(time.Duration(n)*time.Minute), noon.Add(time.Duration(n-3)*time.Minute)))
-			}
-			n, err := tx.CountOpenings(noon.Add(-time.Hour), 10)
-			capped, err2 := tx.CountOpenings(noon.Add(-time.Hour), 2)
-			if n != 3 || capped != 2 {
-				t.Errorf("got %d openings, %d with limit 2, want 3, 2", n, capped)
-			}
-			none, err3 := tx.Storm(inc.ID)
-			err4 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 1, Grouped: 5})
-			err5 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 2, Grouped: 6, Ended: true})
-			storm, err6 := tx.Storm(inc.ID)
-			if none != (response.Storm{}) || storm.Round != 2 || storm.Grouped != 6 || !storm.Ended {
-				t.Errorf("got storms %+v, %+v", none, storm)
-			}
-			rules := func(routing, detection string) response.Configuration {
-				return response.Configuration{Routing: response.Ruleset{Digest: routing, Source: []byte("[" + routing + "]")}, Detection: response.Ruleset{Digest: detection, Source: []byte(detection)}}
-			}
-			one, err7 := tx.PutConfiguration(rules("sha256:1", "sha256:a"))
-			two, err8 := tx.PutConfiguration(rules("sha256:1", "sha256:b"))
-			same, err9 := tx.PutConfiguration(rules("sha256:1", "sha256:a"))
-			single, err10 := tx.PutConfiguration(rules("sha256:2", ""))
-			c, err11 := tx.Configuration(two)
-			bare, err12 := tx.Configuration(single)
-			if one != same || one == two || single == one || string(c.Routing.Source) != "[sha256:1]" || string(c.Detection.Source) != "sha256:b" || c.Detection.Digest != "sha256:b" || c.Since.IsZero() {
-				t.Errorf("got configurations %d, %d, %d: %+v", one, two, same, c)
-			}
-			if bare.Detection.Digest != "" || bare.Detection.Source != nil || bare.Routing.Digest != "sha256:2" {
-				t.Errorf("without detection rules: got %+v", bare)
-			}
-			return errors.Join(append(errs, err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)...)
-		})
-		window := incident.MaintenanceWindow{When: "true", Reason: "database migration", Owner: "p1", From: dbTime(noon), To: dbTime(noon.Add(time.Hour))}
-		s.mustTx(t, func(tx response.Tx) (err error) {
-			window.ID, err = tx.PutMaintenance(window)
-			return errors.Join(err, tx.AddSuppressed(window.ID, 3, 1))
-		})
-		window.Suppressed, window.SuppressedSevere = 3, 1
-		err := s.View(t.Context(), func(r response.Reader) error {
-			list, err := r.Maintenance(noon)
-			late, err2 := r.Maintenance(noon.Add(2 * time.Hour))
-			if len(list) != 1 || list[0] != window || len(late) != 0 {
-				t.Errorf("got windows %+v, after the end %+v", list, late)
-			}
-			return errors.Join(err, err2)
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		for n, want := range []bool{true, false} { // the second changes nothing
-			s.mustTx(t, func(tx response.Tx) error {
-				confirmed, err := tx.ConfirmMaintenance(window.ID, incident.PersonID(fmt.Sprint("s", n)), noon.Add(time.Minute))
-				if confirmed != want {
-					t.Errorf("confirmation %d: got %v, want %v", n, confirmed, want)
-				}
-				return err
-			})
-		}
-		window.ConfirmedBy, window.ConfirmedAt = "s0", dbTime(noon.Add(time.Minute))
-		err = s.View(t.Context(), func(r response.Reader) error {
-			got, err := r.MaintenanceWindow(window.ID)
-			if got != window {
-				t.Errorf("got window %+v, want %+v", got, window)
-			}
-			if _, unknown := r.MaintenanceWindow(99); incident.CodeOf(unknown) != incident.CodeUnknown {
-				t.Errorf("unknown window: got %v", unknown)
-			}
-			return err
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		end := func(id int64) error {
-			return s.Tx(context.Background(), func(tx response.Tx) error { return tx.EndMaintenance(id, "p2", noon.Add(time.Minute)) })
-		}
-		if err := end(window.ID); err != nil {
-			t.Error(err)
-		}
-		if err := end(window.ID); incident.CodeOf(err) != incident.CodeConflict {
-			t.Errorf("second end: got %v, want a conflict", err)
-		}
-		if err := end(99); incident.CodeOf(err) != incident.CodeUnknown {
-			t.Errorf("unknown window: got %v", err)
 		}
 	})
 }

@@ -16,8 +16,7 @@ import (
 type JobFuncs struct {
 	// Drain decodes and ingests the inbox rows in a range of ids.
 	Drain func(ctx context.Context, from, to int64) error
-	// Perform performs one effect and commits the result with CompleteEffect, DiscardEffect or SnoozeEffect of
-	// [response.Tx], in a context derived from ctx. If the last attempt fails, the store discards the effect.
+	// Perform performs one effect and commits the result with FinishEffect or SnoozeEffect of [response.Tx], in a context derived from ctx. If the last attempt fails, the store discards the effect.
 	Perform func(ctx context.Context, job response.Job) error
 	// Scheduled has a function for each [Schedule] kind. at is the scheduled time, which is equal in all attempts.
 	Scheduled map[string]func(ctx context.Context, at time.Time) error

@@ -85,13 +85,13 @@ func (d *Desk) listSuppressed(ctx context.Context, name incident.Disposition) (a
 
 // readSuppressed counts the alerts of a disposition since a time and returns the
 // newest of them, at most limit.
-func (d *Desk) readSuppressed(r Reader, name incident.Disposition, id incident.ID, since time.Time, limit int) (incident.AlertResult, error) {
+func (d *Desk) readSuppressed(r AlertReader, name incident.Disposition, id incident.ID, since time.Time, limit int) (incident.AlertResult, error) {
 	a := incident.AlertResult{Disposition: name}
 	var err error
 	if a.Kinds, a.Occurrences, err = r.CountSuppressed(id, since); err != nil {
 		return a, fmt.Errorf("count %s alerts: %w", name, err)
 	}
-	rows, err := r.Alerts(id, limit)
+	rows, err := r.Alerts(AlertQuery{Incident: id, Limit: limit})
 	if err != nil {
 		return a, err
 	}
@@ -113,7 +113,7 @@ func (d *Desk) readSuppressed(r Reader, name incident.Disposition, id incident.I
 
 // dropReason returns why an alert was dropped, from the rule that decided. It
 // returns "" if that rule is no longer stored. known caches the configurations.
-func (d *Desk) dropReason(r Reader, decision RoutingDecision, known map[int64]*Routing) (string, error) {
+func (d *Desk) dropReason(r AlertReader, decision RoutingDecision, known map[int64]*Routing) (string, error) {
 	routing, ok := known[decision.Routing]
 	if !ok {
 		config, err := r.Configuration(decision.Routing)
@@ -147,7 +147,7 @@ func (s *session) agendaAlerts(since time.Time) (incident.AlertResult, error) {
 	for n := range a.Alerts {
 		a.Alerts[n].Title = ""
 	}
-	if a.MaintenanceWindows, err = s.tx.Maintenance(since); err != nil {
+	if a.MaintenanceWindows, err = s.tx.MaintenanceWindows(since); err != nil {
 		return a, fmt.Errorf("read maintenance windows: %w", err)
 	}
 	for n := range a.MaintenanceWindows {

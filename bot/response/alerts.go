@@ -26,7 +26,7 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 		id := g.incident // still live: alerts do not end incidents
 		if id == 0 {     // an earlier alert of the batch may have opened one
 			var err error
-			if id, err = r.tx.IncidentByCorrelation(fingerprintKey(g.alert), g.alert.Correlation); err != nil {
+			if id, err = firstIncident(r.tx, fingerprintKey(g.alert), g.alert.Correlation); err != nil {
 				return fmt.Errorf("find the incident of the alert: %w", err)
 			}
 		}
@@ -179,14 +179,13 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 	return r.noteMilestone(id, row, before)
 }
 
-// lockIncident locks an incident without reading it. Most alerts of an incident
-// are repeats, which only change a counter, so reading the incident would be
-// wasted work.
+// lockIncident locks an incident. Most alerts of an incident are repeats, which
+// only change a counter, so it adds no draft.
 func (r *ingestion) lockIncident(id incident.ID) error {
 	if r.drafts[id] != nil || r.locked[id] {
 		return nil
 	}
-	if err := r.tx.LockIncident(id); err != nil {
+	if _, err := r.tx.Incident(id); err != nil {
 		return err
 	}
 	r.locked[id] = true
@@ -202,7 +201,7 @@ func (r *ingestion) noteMilestone(id incident.ID, row AlertRow, before int64) er
 	}
 	if before > 0 {
 		var err error
-		if row, err = r.tx.Alert(row.ID); err != nil {
+		if row, err = alertByID(r.tx, row.ID); err != nil {
 			return fmt.Errorf("read the counted alert: %w", err)
 		}
 	}

@@ -141,11 +141,14 @@ func recipientsMayReadPrivileged(kind incident.EffectKind, inc incident.Incident
 
 // event loads the event that produced an effect.
 func (s *session) event(e incident.Effect) (incident.Event, error) {
-	event, err := s.tx.Event(e.Incident, e.Seq)
+	events, err := s.tx.Timeline(e.Incident, e.Seq)
 	if err != nil {
 		return incident.Event{}, fmt.Errorf("read event %d of %s: %w", e.Seq, e.Incident, err)
 	}
-	return event, nil
+	if len(events) == 0 {
+		return incident.Event{}, nil // the effect belongs to no event
+	}
+	return events[0], nil
 }
 
 // publicView returns the part of a restricted incident that anyone may see.

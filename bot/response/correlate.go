@@ -62,7 +62,7 @@ func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDeli
 		byWindow[o.Window] = append(byWindow[o.Window], o)
 	}
 	keys := slices.Sorted(maps.Keys(byWindow))
-	windows, err := r.tx.Windows(keys)
+	windows, err := r.tx.Values(NamespaceCorrelation, keys...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read correlation windows: %w", err)
 	}
@@ -76,7 +76,7 @@ func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDeli
 		if err != nil {
 			return nil, nil, fmt.Errorf("correlate: %w", err)
 		}
-		if err := r.tx.PutWindow(key, next, expires); err != nil {
+		if err := r.tx.PutValue(NamespaceCorrelation, key, next, expires); err != nil {
 			return nil, nil, fmt.Errorf("store correlation window: %w", err)
 		}
 		for _, f := range firings {

@@ -56,8 +56,8 @@ func TestCorrelate_CountsObservationsOnce(t *testing.T) {
 	again := observedIn(3, "a")
 	again.Reprocessed = true
 	fx.ingest(t, again) // counted the first time
-	if got := fx.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, outcomeDropped, outcomeDropped}) || string(fx.store.correlationWindows["a"]) != "2" {
-		t.Fatalf("got outcomes %v, window %s, want 2 observations", got, fx.store.correlationWindows["a"])
+	if got := fx.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, outcomeDropped, outcomeDropped}) || string(fx.store.values[memoryKey{NamespaceCorrelation, "a"}]) != "2" {
+		t.Fatalf("got outcomes %v, window %s, want 2 observations", got, fx.store.values[memoryKey{NamespaceCorrelation, "a"}])
 	}
 	fx.ingest(t, observedIn(4, "a"), observedIn(5, "b"))
 	if got := fx.outcomes(4, 5); got[0] != outcomeOpened || got[1] != outcomeDropped {
@@ -68,8 +68,8 @@ func TestCorrelate_CountsObservationsOnce(t *testing.T) {
 		t.Errorf("got %d incidents, %+v, want one of the correlation", len(fx.store.incidents), inc)
 	}
 	fx.ingest(t, observedIn(6, "b"), observedIn(7, "a"), observedIn(8, "a"), observedIn(9, "a")) // completes b, then a, then the rule on both
-	if got := fx.outcomes(6, 9); !slices.Equal(got, []string{outcomeOpened, outcomeOpened}) || len(fx.store.incidents) != 3 || string(fx.store.correlationWindows["all"]) != "3" {
-		t.Errorf("got outcomes %v, %d incidents, window %s", got, len(fx.store.incidents), fx.store.correlationWindows["all"])
+	if got := fx.outcomes(6, 9); !slices.Equal(got, []string{outcomeOpened, outcomeOpened}) || len(fx.store.incidents) != 3 || string(fx.store.values[memoryKey{NamespaceCorrelation, "all"}]) != "3" {
+		t.Errorf("got outcomes %v, %d incidents, window %s", got, len(fx.store.incidents), fx.store.values[memoryKey{NamespaceCorrelation, "all"}])
 	}
 }
 
@@ -94,7 +94,7 @@ func TestCorrelate_FailedCommitCountsNothing(t *testing.T) {
 		}
 	}
 	fx.ingest(t, observedIn(1, "a"))
-	if string(fx.store.correlationWindows["a"]) != "1" {
-		t.Errorf("got %s observations, want 1", fx.store.correlationWindows["a"])
+	if string(fx.store.values[memoryKey{NamespaceCorrelation, "a"}]) != "1" {
+		t.Errorf("got %s observations, want 1", fx.store.values[memoryKey{NamespaceCorrelation, "a"}])
 	}
 }

@@ -21,7 +21,7 @@ func (s *session) syncCorrelations(dr *draft) error {
 			return fmt.Errorf("move the alerts of %s: %w", id, err)
 		}
 	case dr.wasLive && !live:
-		if err := s.tx.ReleaseCorrelations(id); err != nil {
+		if err := s.tx.MoveCorrelations(id, 0); err != nil {
 			return fmt.Errorf("release the correlation keys of %s: %w", id, err)
 		}
 	case !dr.wasLive && live && dr.events[0].Seq > 1: // reopened
@@ -46,7 +46,7 @@ const restoreBatch = 500
 func (s *session) restoreCorrelations(inc incident.Incident) error {
 	seen := map[string]bool{}
 	for after := int64(0); ; {
-		rows, err := s.tx.AlertsAfter(inc.ID, after, restoreBatch)
+		rows, err := s.tx.Alerts(AlertQuery{Incident: inc.ID, After: after, Limit: restoreBatch})
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (s *session) correlationKeys(inc incident.Incident, a incident.Alert, seen 
 
 // bindCorrelation binds a key to an incident unless another live incident has it.
 func (s *session) bindCorrelation(key string, id incident.ID) error {
-	holder, err := s.tx.IncidentByCorrelation(key)
+	holder, err := firstIncident(s.tx, key)
 	if err != nil || holder != 0 {
 		return err
 	}

@@ -3,6 +3,7 @@ package response
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -56,17 +57,17 @@ func (d *Desk) EndDepartures(ctx context.Context) ([]incident.FormerPerson, erro
 	if len(pending) == 0 {
 		return nil, nil
 	}
-	var ids []incident.ID
+	var all []incident.Summary
 	err = d.Store.View(ctx, func(r Reader) (err error) {
-		ids, err = r.IncidentIDs()
+		all, err = r.Summaries(incident.Filter{All: true, Limit: math.MaxInt32})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		if err := d.endHeldIn(ctx, id, pending); err != nil {
-			return nil, fmt.Errorf("end departures in %s: %w", id, err)
+	for _, s := range all {
+		if err := d.endHeldIn(ctx, s.ID, pending); err != nil {
+			return nil, fmt.Errorf("end departures in %s: %w", s.ID, err)
 		}
 	}
 	var out []incident.FormerPerson

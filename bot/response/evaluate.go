@@ -49,7 +49,7 @@ func (d *Desk) evaluateBatch(ctx context.Context, batch []incident.DecodedDelive
 		return e, nil
 	}
 	err := d.Store.View(ctx, func(r Reader) error {
-		windows, err := r.Maintenance(d.Now())
+		windows, err := r.MaintenanceWindows(d.Now())
 		for _, m := range windows {
 			if m.Active(d.Now()) {
 				e.windows[m.ID] = m

@@ -149,7 +149,7 @@ type windowReader struct {
 	windows []incident.MaintenanceWindow
 }
 
-func (r windowReader) Maintenance(time.Time) ([]incident.MaintenanceWindow, error) {
+func (r windowReader) MaintenanceWindows(time.Time) ([]incident.MaintenanceWindow, error) {
 	return r.windows, nil
 }
 
@@ -158,7 +158,7 @@ type windowTx struct {
 	windows []incident.MaintenanceWindow
 }
 
-func (t windowTx) Maintenance(time.Time) ([]incident.MaintenanceWindow, error) {
+func (t windowTx) MaintenanceWindows(time.Time) ([]incident.MaintenanceWindow, error) {
 	return slices.Clone(t.windows), nil
 }
 

@@ -64,9 +64,13 @@ func (r *ingestion) dedupeEvents(batch []incident.DecodedDelivery) ([]incident.D
 // before. They get the alert and incident of the first delivery.
 func (r *ingestion) markDuplicates() error {
 	elsewhere := slices.DeleteFunc(slices.Sorted(maps.Values(r.duplicates)), func(row int64) bool { _, ok := r.outcomes[row]; return ok })
-	outcomes, err := r.tx.DeliveryOutcomes(slices.Compact(elsewhere))
+	stored, err := r.tx.Deliveries(DeliveryQuery{Rows: slices.Compact(elsewhere)})
 	if err != nil {
 		return fmt.Errorf("read outcomes of first deliveries: %w", err)
+	}
+	outcomes := make(map[int64]DeliveryOutcome, len(stored))
+	for _, d := range stored {
+		outcomes[d.Outcome.Row] = d.Outcome
 	}
 	for row, before := range r.duplicates {
 		first, ok := r.outcomes[before]

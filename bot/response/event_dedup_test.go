@@ -33,8 +33,8 @@ func TestDedupeEvents_AcrossSources(t *testing.T) {
 	if got := fx.outcomes(1, 2, 3, 4, 5); !slices.Equal(got, []string{"opened", "counted", "counted", "counted", "attached"}) {
 		t.Errorf("got outcomes %v", got)
 	}
-	if fx.store.alerts[0].Count != 2 || string(fx.store.correlationWindows["w"]) != "2" {
-		t.Errorf("got %d occurrences and %s observations, want 2 each", fx.store.alerts[0].Count, fx.store.correlationWindows["w"])
+	if fx.store.alerts[0].Count != 2 || string(fx.store.values[memoryKey{NamespaceCorrelation, "w"}]) != "2" {
+		t.Errorf("got %d occurrences and %s observations, want 2 each", fx.store.alerts[0].Count, fx.store.values[memoryKey{NamespaceCorrelation, "w"}])
 	}
 	for row, first := range map[int64]string{2: "D1", 4: "D3"} {
 		if got := fx.store.handled[row]; got.Incident != 1 || got.Alert != 1 || !strings.Contains(got.Reason, first) {
@@ -95,8 +95,8 @@ func TestDedupeEvents_Property(t *testing.T) {
 				counted += row.Count
 			}
 		}
-		if counted != int64(len(sent)) || string(fx.store.correlationWindows["w"]) != fmt.Sprint(len(sent)) {
-			t.Fatalf("got %d occurrences and %s observations, want %d", counted, fx.store.correlationWindows["w"], len(sent))
+		if counted != int64(len(sent)) || string(fx.store.values[memoryKey{NamespaceCorrelation, "w"}]) != fmt.Sprint(len(sent)) {
+			t.Fatalf("got %d occurrences and %s observations, want %d", counted, fx.store.values[memoryKey{NamespaceCorrelation, "w"}], len(sent))
 		}
 		for _, row := range all {
 			if fx.store.handled[row.Row].Outcome == "" {

@@ -59,17 +59,18 @@ func (d *Desk) explain(ctx context.Context, who incident.Identity, e incident.Al
 func (d *Desk) loadExplanation(r Reader, x *explanation, e incident.AlertRequest) (err error) {
 	*x = explanation{}
 	if e.Delivery != 0 {
-		received, outcome, err := r.Delivery(e.Delivery)
+		delivery, err := deliveryByRow(r, e.Delivery)
 		if err != nil {
 			return err
 		}
+		received, outcome := delivery.Stored, delivery.Outcome
 		x.stored, x.Delivery, x.outcome = received, &received, outcome.Outcome
 		x.Delivery.Body = nil
 		e.Alert, x.decision = outcome.Alert, RoutingDecision{Rule: outcome.Rule, Routing: outcome.Routing}
 		x.Incident = outcome.Incident
 	}
 	if e.Alert != 0 {
-		if x.row, err = r.Alert(e.Alert); err != nil {
+		if x.row, err = alertByID(r, e.Alert); err != nil {
 			return err
 		}
 		if e.Delivery == 0 {
@@ -110,12 +111,13 @@ const (
 // loadDecodeFailures adds the reasons why deliveries of the source are
 // undecodable. All reasons share one alert, because otherwise a sender could fill
 // the list of alerts.
-func loadDecodeFailures(r Reader, x *explanation) error {
-	rows, err := r.UndecodableDeliveries(x.row.Alert.Source, maxUndecodable)
+func loadDecodeFailures(r InboxReader, x *explanation) error {
+	rows, err := r.Deliveries(DeliveryQuery{Undecodable: x.row.Alert.Source, Limit: maxUndecodable})
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
+	for _, d := range rows {
+		row := d.Stored
 		n := slices.IndexFunc(x.DecodeFailures, func(u incident.DecodeFailure) bool { return u.Reason == row.Reason })
 		switch {
 		case n >= 0:
@@ -159,7 +161,7 @@ func (d *Desk) traceWindows(ctx context.Context, x *explanation) error {
 	}
 	var windows []incident.MaintenanceWindow
 	err := d.Store.View(ctx, func(r Reader) (err error) {
-		windows, err = r.Maintenance(x.row.LastAt)
+		windows, err = r.MaintenanceWindows(x.row.LastAt)
 		return err
 	})
 	if err != nil {

@@ -23,11 +23,17 @@ func (d *Desk) currentConfiguration() Configuration {
 
 // loadFirstDelivery finds the first delivery of an alert, and reads it if
 // detection rules evaluate its source. An alert about several events has none.
-func (d *Desk) loadFirstDelivery(r Reader, x *explanation) (err error) {
-	if x.FirstDelivery, err = r.FirstDelivery(x.row.ID); err != nil || x.FirstDelivery == 0 || d.Detect == nil || !d.Detect.Evaluates(x.row.Alert.Source) {
+func (d *Desk) loadFirstDelivery(r InboxReader, x *explanation) error {
+	first, err := r.Deliveries(DeliveryQuery{Alert: x.row.ID, Limit: 1})
+	if err != nil || len(first) == 0 {
 		return err
 	}
-	x.stored, _, err = r.Delivery(x.FirstDelivery)
+	x.FirstDelivery = first[0].Stored.ID
+	if d.Detect == nil || !d.Detect.Evaluates(x.row.Alert.Source) {
+		return nil
+	}
+	delivery, err := deliveryByRow(r, x.FirstDelivery)
+	x.stored = delivery.Stored
 	return err
 }
 

@@ -124,7 +124,7 @@ func (x *Export) audit(ctx context.Context, restricted []Access) error {
 }
 
 // incidentsOf returns the incidents of each delivery.
-func incidentsOf(r Reader, batch []ExportedDelivery) ([][]incident.ID, error) {
+func incidentsOf(r AlertReader, batch []ExportedDelivery) ([][]incident.ID, error) {
 	var ids []int64
 	var alerts []incident.Alert
 	for _, e := range batch {

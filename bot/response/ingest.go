@@ -130,7 +130,6 @@ type ingestion struct {
 	suppressed  map[int64]suppressedCount    // by maintenance window
 	locked      map[incident.ID]bool         // incidents that are locked but were not read
 	recurrences map[incident.ID][]recurrence // to be noted in their ended incidents
-	reportState map[string][]byte            // state of the vulnerability reports of the batch
 	duplicates  map[int64]int64              // deliveries without a new event, with the first delivery of their event
 }
 
@@ -169,7 +168,7 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 		return nil, err
 	}
 	groups := groupAlerts(append(slices.Clone(batch), fired...))
-	if err := r.loadReportState(groups); err != nil {
+	if err := r.lockReportState(groups); err != nil {
 		return nil, err
 	}
 	if groups, err = r.lockOrder(groups); err != nil {
@@ -226,7 +225,7 @@ func (r *ingestion) prepare() (err error) {
 			return fmt.Errorf("store configuration: %w", err)
 		}
 	}
-	if r.maintenance, err = r.tx.Maintenance(r.now); err != nil {
+	if r.maintenance, err = r.tx.MaintenanceWindows(r.now); err != nil {
 		return fmt.Errorf("read maintenance windows: %w", err)
 	}
 	r.maintenance = slices.DeleteFunc(r.maintenance, func(m incident.MaintenanceWindow) bool { return !m.Active(r.now) })
@@ -253,7 +252,7 @@ func (r *ingestion) lockOrder(groups []*alertGroup) ([]*alertGroup, error) {
 	for _, g := range groups {
 		keys = append(keys, fingerprintKey(g.alert), g.alert.Correlation)
 	}
-	incidents, err := r.tx.IncidentsByCorrelation(keys)
+	incidents, err := r.tx.IncidentsByCorrelation(keys...)
 	if err != nil {
 		return nil, fmt.Errorf("find incidents of alerts: %w", err)
 	}
@@ -293,7 +292,7 @@ func (r *ingestion) applyCommand(row incident.DecodedDelivery, signal incident.S
 		cmd.For, cmd.Round = id, cmp.Or(cmd.Round, round)
 	}
 	if fingerprint := signal.Subject.Fingerprint; fingerprint != "" && cmd.Key != "" {
-		n, err := r.tx.CountOccurrences(cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: fingerprint})
+		n, err := countOccurrences(r.tx, cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: fingerprint})
 		if err != nil {
 			return fmt.Errorf("count occurrences for a command: %w", err)
 		}
@@ -336,7 +335,7 @@ func (r *ingestion) resolveRef(s incident.IncidentRef, source string) (id incide
 	if s.Fingerprint != "" {
 		keys = []string{fingerprintKey(incident.Alert{Source: source, Fingerprint: s.Fingerprint}), s.Correlation}
 	}
-	id, err = r.tx.IncidentByCorrelation(keys...)
+	id, err = firstIncident(r.tx, keys...)
 	return id, 0, err
 }
 

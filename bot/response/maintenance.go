@@ -154,7 +154,7 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 				return err
 			}
 		}
-		open, err := tx.Maintenance(now)
+		open, err := tx.MaintenanceWindows(now)
 		switch {
 		case err != nil:
 			return fmt.Errorf("read maintenance windows: %w", err)
@@ -190,10 +190,15 @@ func (d *Desk) endMaintenanceWindow(ctx context.Context, by incident.PersonID, i
 		if err != nil {
 			return err
 		}
-		if err := tx.EndMaintenance(id, by, now); err != nil {
+		if !m.To.After(now) {
+			return incident.Conflict("maintenance window M%d has already ended", id)
+		}
+		active := m.Active(now)
+		m.To, m.EndedBy = now, by
+		if _, err := tx.PutMaintenance(m); err != nil {
 			return err
 		}
-		if m.Active(now) {
+		if active {
 			if err := tx.Enqueue(announceMaintenance(id, incident.MaintenanceEnded, "ended_early", now)); err != nil {
 				return fmt.Errorf("announce the end of a maintenance window: %w", err)
 			}
@@ -213,7 +218,7 @@ func (d *Desk) endMaintenanceWindow(ctx context.Context, by incident.PersonID, i
 func (d *Desk) listMaintenanceWindows(ctx context.Context) (a incident.AlertResult, err error) {
 	now := d.Now()
 	err = d.Store.View(ctx, func(r Reader) error {
-		a.MaintenanceWindows, err = r.Maintenance(now.Add(-30 * 24 * time.Hour))
+		a.MaintenanceWindows, err = r.MaintenanceWindows(now.Add(-30 * 24 * time.Hour))
 		return err
 	})
 	d.describeFailures(a.MaintenanceWindows)

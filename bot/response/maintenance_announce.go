@@ -14,7 +14,7 @@ import (
 // earlier version stored without announcements.
 func (d *Desk) AnnounceMaintenance(ctx context.Context) error {
 	err := d.Store.Tx(ctx, func(tx Tx) error {
-		windows, err := tx.Maintenance(d.Now())
+		windows, err := tx.MaintenanceWindows(d.Now())
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,8 @@ func (d *Desk) confirmMaintenanceWindow(ctx context.Context, by incident.PersonI
 		if err := independentOfOwner(dir, m, by); err != nil {
 			return err
 		}
-		if confirmed, err = tx.ConfirmMaintenance(id, by, now); err != nil || !confirmed {
+		m.ConfirmedBy, m.ConfirmedAt, confirmed = by, now, true
+		if _, err := tx.PutMaintenance(m); err != nil {
 			return err
 		}
 		if err := tx.Enqueue(announceMaintenance(id, incident.MaintenanceConfirmed, incident.MaintenanceConfirmed, now)); err != nil {

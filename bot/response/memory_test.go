@@ -25,31 +25,36 @@ type memory struct {
 var errCrash = errors.New("crashed")
 
 type memoryState struct {
-	next               incident.ID
-	incidents          map[incident.ID]incident.Incident
-	events             map[incident.ID][]incident.Event
-	directory          incident.Directory
-	keys               map[string]bool
-	correlate          map[string]incident.ID
-	alerts             []AlertRow
-	handled            map[int64]DeliveryOutcome
-	effects            []queuedEffect
-	documents          map[string]incident.Document
-	audit              []Access
-	ended              map[string][]releasedKey
-	configurations     []Configuration
-	maintenance        []incident.MaintenanceWindow
-	openings           []time.Time
-	storms             map[incident.ID]Storm
-	correlationWindows map[string][]byte
-	seenEvents         map[string]int64
-	bodies             map[int64]string // of deliveries
+	next           incident.ID
+	incidents      map[incident.ID]incident.Incident
+	events         map[incident.ID][]incident.Event
+	directory      incident.Directory
+	keys           map[string]bool
+	correlate      map[string]incident.ID
+	alerts         []AlertRow // in the order of their ids
+	lastAlert      int64
+	handled        map[int64]DeliveryOutcome
+	effects        []queuedEffect
+	documents      map[string]incident.Document
+	audit          []Access
+	ended          map[string][]releasedKey
+	configurations []Configuration
+	maintenance    []incident.MaintenanceWindow
+	moved          map[int64]int64 // alerts whose occurrences were added to another row
+	values         map[memoryKey][]byte
+	seenEvents     map[string]int64
+	bodies         map[int64]string // of deliveries
 }
 
 // releasedKey is the incident that released a correlation key, and when.
 type releasedKey struct {
 	id incident.ID
 	at time.Time
+}
+
+type memoryKey struct {
+	namespace Namespace
+	key       string
 }
 
 type queuedEffect struct {
@@ -62,16 +67,16 @@ type queuedEffect struct {
 func newMemory(d incident.Directory) *memory {
 	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
 		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]DeliveryOutcome{}, documents: map[string]incident.Document{},
-		ended: map[string][]releasedKey{}, storms: map[incident.ID]Storm{}, correlationWindows: map[string][]byte{}, seenEvents: map[string]int64{}}}
+		ended: map[string][]releasedKey{}, moved: map[int64]int64{}, values: map[memoryKey][]byte{}, seenEvents: map[string]int64{}}}
 }
 
 func (m *memoryState) clone() memoryState {
 	c := *m
 	c.incidents, c.events, c.keys, c.correlate = maps.Clone(m.incidents), maps.Clone(m.events), maps.Clone(m.keys), maps.Clone(m.correlate)
 	c.handled, c.documents = maps.Clone(m.handled), maps.Clone(m.documents)
-	c.ended, c.storms, c.correlationWindows = maps.Clone(m.ended), maps.Clone(m.storms), maps.Clone(m.correlationWindows)
+	c.ended, c.moved, c.values = maps.Clone(m.ended), maps.Clone(m.moved), maps.Clone(m.values)
 	c.seenEvents = maps.Clone(m.seenEvents)
-	c.configurations, c.maintenance, c.openings = slices.Clone(m.configurations), slices.Clone(m.maintenance), slices.Clone(m.openings)
+	c.configurations, c.maintenance = slices.Clone(m.configurations), slices.Clone(m.maintenance)
 	c.alerts, c.effects, c.audit = slices.Clone(m.alerts), slices.Clone(m.effects), slices.Clone(m.audit)
 	for id, events := range c.events {
 		c.events[id] = slices.Clone(events)
@@ -125,20 +130,8 @@ func (m *memory) Incident(id incident.ID) (incident.Incident, error) {
 	return inc, nil
 }
 
-func (m *memory) Timeline(id incident.ID) ([]incident.Event, error) {
-	return slices.Clone(m.events[id]), nil
-}
-
-func (m *memory) Event(id incident.ID, seq int) (incident.Event, error) {
-	events, err := m.Timeline(id)
-	if err != nil || seq < 1 || seq > len(events) {
-		return incident.Event{}, err
-	}
-	return events[seq-1], nil
-}
-
-func (m *memory) IncidentIDs() ([]incident.ID, error) {
-	return slices.SortedFunc(maps.Keys(m.incidents), func(a, b incident.ID) int { return cmp.Compare(b, a) }), nil
+func (m *memory) Timeline(id incident.ID, seq ...int) ([]incident.Event, error) {
+	return slices.DeleteFunc(slices.Clone(m.events[id]), func(e incident.Event) bool { return len(seq) > 0 && !slices.Contains(seq, e.Seq) }), nil
 }
 
 func (m *memory) AlertIncidents(ids []int64, alerts []incident.Alert) (map[int64]incident.ID, [][]incident.ID, error) {
@@ -159,9 +152,7 @@ func (m *memory) AlertIncidents(ids []int64, alerts []incident.Alert) (map[int64
 	return byID, byAlert, nil
 }
 
-func (m *memory) LockIncident(incident.ID) error { return nil }
-
-func (m *memory) IncidentsByCorrelation(keys []string) (map[string]incident.ID, error) {
+func (m *memory) IncidentsByCorrelation(keys ...string) (map[string]incident.ID, error) {
 	out := map[string]incident.ID{}
 	for _, key := range keys {
 		if id := m.correlate[key]; id != 0 {
@@ -173,8 +164,11 @@ func (m *memory) IncidentsByCorrelation(keys []string) (map[string]incident.ID, 
 
 func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	var out []incident.Summary
-	for _, id := range slices.Sorted(maps.Keys(m.incidents)) {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(m.incidents))) {
 		inc := m.incidents[id]
+		if f.Limit > 0 && len(out) == f.Limit {
+			break
+		}
 		if f.All || slices.Contains(f.Statuses, inc.Status) || len(f.Statuses) == 0 && !inc.Status.Ended() {
 			out = append(out, inc.Summary())
 		}
@@ -182,13 +176,24 @@ func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	return out, nil
 }
 
-func (m *memory) Directory() (incident.Directory, error)      { return m.directory, nil }
-func (m *memory) PutDirectory(d incident.Directory) error     { m.directory = d; return nil }
-func (m *memory) Windows([]string) (map[string][]byte, error) { return m.correlationWindows, nil }
-func (m *memory) PutWindow(key string, w []byte, _ time.Time) error {
-	m.correlationWindows[key] = w
+func (m *memory) Directory() (incident.Directory, error)  { return m.directory, nil }
+func (m *memory) PutDirectory(d incident.Directory) error { m.directory = d; return nil }
+
+func (m *memory) Values(n Namespace, keys ...string) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, key := range keys {
+		if value := m.values[memoryKey{n, key}]; value != nil {
+			out[key] = value
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) PutValue(n Namespace, key string, value []byte, _ time.Time) error {
+	m.values[memoryKey{n, key}] = slices.Clone(value)
 	return nil
 }
+
 func (m *memory) DedupeEvents(events map[string]int64, _ time.Time) (map[string]int64, error) {
 	first := map[string]int64{}
 	for event, row := range events {
@@ -200,17 +205,8 @@ func (m *memory) DedupeEvents(events map[string]int64, _ time.Time) (map[string]
 	return first, nil
 }
 
-func (m *memory) DeliveryOutcomes(rows []int64) (map[int64]DeliveryOutcome, error) {
-	out := map[int64]DeliveryOutcome{}
-	for _, row := range rows {
-		out[row] = m.handled[row]
-	}
-	return out, nil
-}
-
-func (m *memory) Audit(a Access) error                        { m.audit = append(m.audit, a); return nil }
-func (m *memory) Erase(incident.ID, []incident.TextRef) error { return nil }
-func (m *memory) NewID() (incident.ID, error)                 { m.next++; return m.next, nil }
+func (m *memory) Audit(a Access) error        { m.audit = append(m.audit, a); return nil }
+func (m *memory) NewID() (incident.ID, error) { m.next++; return m.next, nil }
 func (m *memory) PutDocument(id incident.ID, d incident.Document) error {
 	m.documents[fmt.Sprint(id, d.Revision)] = d
 	return nil
@@ -225,14 +221,29 @@ func (m *memory) IncidentByLink(name, value string) (incident.ID, error) {
 	return 0, nil
 }
 
-func (m *memory) Alerts(id incident.ID, _ int) ([]AlertRow, error) {
-	return slices.DeleteFunc(slices.Clone(m.alerts), func(r AlertRow) bool { return r.Incident != id }), nil
+func (m *memory) Alerts(q AlertQuery) ([]AlertRow, error) {
+	if q.ID != 0 {
+		for moved := m.moved[q.ID]; moved != 0; moved = m.moved[q.ID] {
+			q.ID = moved
+		}
+	}
+	rows := slices.DeleteFunc(slices.Clone(m.alerts), func(r AlertRow) bool {
+		if q.ID != 0 {
+			return r.ID != q.ID
+		}
+		return r.Incident != q.Incident || r.ID <= q.After || q.Same != nil && !sameAlert(r.Alert, *q.Same)
+	})
+	if q.ID == 0 && q.Incident <= 0 {
+		slices.SortFunc(rows, func(a, b AlertRow) int { return cmp.Or(b.LastAt.Compare(a.LastAt), cmp.Compare(b.ID, a.ID)) })
+	}
+	if q.Limit > 0 {
+		rows = rows[:min(q.Limit, len(rows))]
+	}
+	return rows, nil
 }
 
-func (m *memory) AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow, error) {
-	rows, err := m.Alerts(id, 0)
-	rows = slices.DeleteFunc(rows, func(r AlertRow) bool { return r.ID <= after })
-	return rows[:min(limit, len(rows))], err
+func sameAlert(a, b incident.Alert) bool {
+	return a.Source == b.Source && a.Fingerprint == b.Fingerprint
 }
 
 func (m *memory) Document(id incident.ID, revision int) (incident.Document, error) {
@@ -243,12 +254,26 @@ func (m *memory) Document(id incident.ID, revision int) (incident.Document, erro
 	return d, nil
 }
 
-func (m *memory) Save(inc incident.Incident, events []incident.Event) error {
+func (m *memory) Save(inc incident.Incident, events []incident.Event, erased ...incident.TextRef) error {
 	if events[0].Seq != m.incidents[inc.ID].Head.Seq+1 {
 		return ErrChanged
 	}
 	m.incidents[inc.ID] = inc
 	m.events[inc.ID] = append(m.events[inc.ID], events...)
+	for _, ref := range erased {
+		if ref.Seq < 1 || ref.Seq > len(m.events[inc.ID]) {
+			return incident.Unknown("erase", "unknown event %d", ref.Seq)
+		}
+		e := &m.events[inc.ID][ref.Seq-1]
+		if _, ok := e.Texts[ref.Name]; !ok {
+			return incident.Unknown("erase", "unknown text %q", ref.Name)
+		}
+		e.Texts = maps.Clone(e.Texts)
+		e.Texts[ref.Name] = incident.Text{Commitment: e.Texts[ref.Name].Commitment}
+	}
+	if len(erased) > 0 {
+		m.incidents[inc.ID] = incident.Fold(inc.ID, m.events[inc.ID])
+	}
 	return nil
 }
 
@@ -267,26 +292,20 @@ func (m *memory) Correlate(key string, id incident.ID) error {
 	return nil
 }
 
-func (m *memory) IncidentByCorrelation(keys ...string) (incident.ID, error) {
-	for _, key := range keys {
-		if id := m.correlate[key]; id != 0 {
-			return id, nil
-		}
-	}
-	return 0, nil
-}
-
-func (m *memory) ReleaseCorrelations(id incident.ID) error {
+func (m *memory) releaseCorrelations(id incident.ID) {
 	for key, owner := range m.correlate {
 		if owner == id {
 			m.ended[key] = append(slices.Clone(m.ended[key]), releasedKey{id, m.incidents[id].UpdatedAt})
 		}
 	}
 	maps.DeleteFunc(m.correlate, func(_ string, owner incident.ID) bool { return owner == id })
-	return nil
 }
 
 func (m *memory) MoveCorrelations(from, to incident.ID) error {
+	if to == 0 {
+		m.releaseCorrelations(from)
+		return nil
+	}
 	for key, owner := range m.correlate {
 		if owner == from {
 			m.correlate[key] = to
@@ -296,24 +315,31 @@ func (m *memory) MoveCorrelations(from, to incident.ID) error {
 }
 
 func (m *memory) CountAlert(id incident.ID, a incident.Alert, n int64, now time.Time, d RoutingDecision) (AlertRow, int64, error) {
-	for k, row := range m.alerts {
-		if row.Incident == id && row.Alert.Fingerprint == a.Fingerprint {
-			m.alerts[k].Count += n
-			m.alerts[k].LastAt, m.alerts[k].Decision = now, d
-			return m.alerts[k], row.Count, nil
-		}
+	if k := m.findAlert(id, a); k >= 0 {
+		row := &m.alerts[k]
+		before := row.Count
+		d.Storm = d.Storm || row.Decision.Storm
+		row.Count, row.LastAt, row.Decision = before+n, now, d
+		counted := *row
+		counted.Alert = incident.Alert{}
+		return counted, before, nil
 	}
-	row := AlertRow{ID: int64(len(m.alerts) + 1), Incident: id, Alert: a, Hash: "hash of " + a.Fingerprint, Count: n, FirstAt: now, LastAt: now, Decision: d}
+	m.lastAlert++
+	row := AlertRow{ID: m.lastAlert, Incident: id, Alert: a, Hash: "hash of " + a.Fingerprint, Count: n, FirstAt: now, LastAt: now, Decision: d}
 	m.alerts = append(m.alerts, row)
 	return row, 0, nil
 }
 
-func (m *memory) MoveAlerts(from, to incident.ID) error {
-	for k, row := range m.alerts {
-		if row.Incident == from && (from != 0 || m.correlate[row.Alert.Correlation] == to) {
-			m.alerts[k].Incident = to
-		}
+func (m *memory) MoveAlerts(from, to incident.ID, ids ...int64) error {
+	if len(ids) > 0 {
+		return m.splitAlerts(from, to, ids)
 	}
+	if from != WatchedAlerts {
+		m.moveAlertsWhere(to, func(r AlertRow) bool { return r.Incident == from })
+		return nil
+	}
+	m.moveAlertsWhere(to, func(r AlertRow) bool { return r.Incident == from && m.correlate[r.Alert.Correlation] == to })
+	m.moveAlertsWhere(to, func(r AlertRow) bool { return r.Incident == from && m.findAlert(to, r.Alert) >= 0 })
 	return nil
 }
 
@@ -334,24 +360,6 @@ func (m *memory) EndedIncident(key string, a incident.Alert, since time.Time) (i
 	return id, knows(id), nil
 }
 
-func (m *memory) Alert(id int64) (AlertRow, error) {
-	for _, row := range m.alerts {
-		if row.ID == id {
-			return row, nil
-		}
-	}
-	return AlertRow{}, incident.Unknown("alert", "unknown alert A%d", id)
-}
-
-func (m *memory) CountOccurrences(id incident.ID, a incident.Alert) (int64, error) {
-	for _, row := range m.alerts {
-		if row.Incident == id && row.Alert.Source == a.Source && row.Alert.Fingerprint == a.Fingerprint {
-			return row.Count, nil
-		}
-	}
-	return 0, nil
-}
-
 func (m *memory) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {
 	for _, row := range m.alerts {
 		if row.Incident == disposition && !row.LastAt.Before(since) {
@@ -361,30 +369,31 @@ func (m *memory) CountSuppressed(disposition incident.ID, since time.Time) (kind
 	return kinds, occurrences, nil
 }
 
-func (m *memory) Delivery(row int64) (incident.StoredDelivery, DeliveryOutcome, error) {
-	s, ok := m.handled[row]
-	if !ok {
-		return incident.StoredDelivery{}, s, incident.Unknown("delivery", "unknown delivery D%d", row)
-	}
-	return incident.StoredDelivery{ID: row, Source: "cloudtrail", Outcome: s.Outcome, Reason: s.Reason, Body: []byte(m.bodies[row])}, s, nil
-}
-
-func (m *memory) UndecodableDeliveries(source string, limit int) (out []incident.StoredDelivery, err error) {
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(m.handled))) {
-		if s := m.handled[id]; s.Outcome == outcomeUndecodable && len(out) < limit {
-			out = append(out, incident.StoredDelivery{ID: id, Source: source, Outcome: s.Outcome, Reason: s.Reason})
+func (m *memory) Deliveries(q DeliveryQuery) (out []Delivery, err error) {
+	for _, row := range slices.Sorted(maps.Keys(m.handled)) {
+		o := m.handled[row]
+		matches := slices.Contains(q.Rows, row)
+		if q.Alert != 0 {
+			matches = o.Alert == q.Alert
 		}
+		if q.Undecodable != "" {
+			matches = o.Outcome == outcomeUndecodable
+		}
+		if matches {
+			stored := incident.StoredDelivery{ID: row, Source: "cloudtrail", Outcome: o.Outcome, Reason: o.Reason}
+			if q.Bodies {
+				stored.Body = []byte(m.bodies[row])
+			}
+			out = append(out, Delivery{stored, o})
+		}
+	}
+	if q.Undecodable != "" {
+		slices.Reverse(out)
+	}
+	if q.Limit > 0 {
+		out = out[:min(q.Limit, len(out))]
 	}
 	return out, nil
-}
-
-func (m *memory) FirstDelivery(alert int64) (row int64, err error) {
-	for id, s := range m.handled {
-		if s.Alert == alert && (row == 0 || id < row) {
-			row = id
-		}
-	}
-	return row, nil
 }
 
 func (m *memory) Configuration(id int64) (Configuration, error) {
@@ -402,26 +411,26 @@ func (m *memory) PutConfiguration(c Configuration) (int64, error) {
 			return int64(n + 1), nil
 		}
 	}
+	if c.Detection.Digest == "" {
+		c.Detection.Source = nil
+	}
 	m.configurations = append(m.configurations, c)
 	return int64(len(m.configurations)), nil
 }
 
-func (m *memory) Maintenance(after time.Time) ([]incident.MaintenanceWindow, error) {
+func (m *memory) MaintenanceWindows(after time.Time) ([]incident.MaintenanceWindow, error) {
 	return slices.DeleteFunc(slices.Clone(m.maintenance), func(w incident.MaintenanceWindow) bool { return !w.To.After(after) }), nil
 }
 
 func (m *memory) PutMaintenance(w incident.MaintenanceWindow) (int64, error) {
+	if w.ID != 0 {
+		stored := &m.maintenance[w.ID-1]
+		stored.To, stored.EndedBy, stored.ConfirmedBy, stored.ConfirmedAt = w.To, w.EndedBy, w.ConfirmedBy, w.ConfirmedAt
+		return w.ID, nil
+	}
 	w.ID = int64(len(m.maintenance) + 1)
 	m.maintenance = append(m.maintenance, w)
 	return w.ID, nil
-}
-
-func (m *memory) EndMaintenance(id int64, by incident.PersonID, at time.Time) error {
-	if id < 1 || int(id) > len(m.maintenance) {
-		return incident.Unknown("id", "unknown maintenance window M%d", id)
-	}
-	m.maintenance[id-1].To, m.maintenance[id-1].EndedBy = at, by
-	return nil
 }
 
 func (m *memory) MaintenanceWindow(id int64) (incident.MaintenanceWindow, error) {
@@ -431,69 +440,65 @@ func (m *memory) MaintenanceWindow(id int64) (incident.MaintenanceWindow, error)
 	return m.maintenance[id-1], nil
 }
 
-func (m *memory) ConfirmMaintenance(id int64, by incident.PersonID, at time.Time) (bool, error) {
-	w := &m.maintenance[id-1]
-	if w.ConfirmedBy != "" || !w.To.After(at) {
-		return false, nil
-	}
-	w.ConfirmedBy, w.ConfirmedAt = by, at
-	return true, nil
-}
-
 func (m *memory) AddSuppressed(window, n, severe int64) error {
 	m.maintenance[window-1].Suppressed += n
 	m.maintenance[window-1].SuppressedSevere += severe
 	return nil
 }
 
-func (m *memory) CountOpenings(since time.Time, limit int) (n int, err error) {
-	for _, at := range m.openings {
-		if at.After(since) && n < limit {
-			n++
+func (m *memory) findAlert(id incident.ID, a incident.Alert) int {
+	return slices.IndexFunc(m.alerts, func(r AlertRow) bool { return r.Incident == id && sameAlert(r.Alert, a) })
+}
+
+// moveAlertsWhere moves alerts. It adds the counts of alerts that the target has to its
+// rows, and removes the moved ones.
+func (m *memory) moveAlertsWhere(to incident.ID, matches func(AlertRow) bool) {
+	kept := make([]AlertRow, 0, len(m.alerts))
+	var moving []AlertRow
+	for _, row := range m.alerts {
+		if matches(row) {
+			moving = append(moving, row)
+		} else {
+			kept = append(kept, row)
 		}
 	}
-	return n, nil
+	m.alerts = kept
+	for _, row := range moving {
+		n := m.findAlert(to, row.Alert)
+		if n < 0 {
+			row.Incident = to
+			m.alerts = append(m.alerts, row)
+			continue
+		}
+		target := &m.alerts[n]
+		target.Count += row.Count
+		if row.FirstAt.Before(target.FirstAt) {
+			target.FirstAt = row.FirstAt
+		}
+		if row.LastAt.After(target.LastAt) {
+			target.LastAt = row.LastAt
+		}
+		m.moved[row.ID] = target.ID
+	}
+	slices.SortFunc(m.alerts, func(a, b AlertRow) int { return cmp.Compare(a.ID, b.ID) })
 }
-
-func (m *memory) AddOpening(at, _ time.Time) error {
-	m.openings = append(m.openings, at)
-	return nil
-}
-
-func (m *memory) Storm(id incident.ID) (Storm, error)    { return m.storms[id], nil }
-func (m *memory) PutStorm(id incident.ID, s Storm) error { m.storms[id] = s; return nil }
 
 func (m *memory) MoveAlert(id incident.ID, a incident.Alert, d RoutingDecision) (AlertRow, bool, error) {
-	find := func(at incident.ID) int {
-		return slices.IndexFunc(m.alerts, func(r AlertRow) bool { return r.Incident == at && r.Alert.Fingerprint == a.Fingerprint })
-	}
-	known := find(id) >= 0
-	for _, disposition := range []incident.ID{WatchedAlerts, DroppedAlerts, MaintenanceAlerts} {
-		from, to := find(disposition), find(id)
-		switch {
-		case from < 0 || disposition == id:
-		case to < 0:
-			m.alerts[from].Incident = id
-		default:
-			m.alerts[to].Count += m.alerts[from].Count
-			m.alerts[from].Incident = -9 // added to another row
-		}
-	}
-	n := find(id)
+	known := m.findAlert(id, a) >= 0
+	m.moveAlertsWhere(id, func(r AlertRow) bool { return r.Incident <= 0 && r.Incident != id && sameAlert(r.Alert, a) })
+	n := m.findAlert(id, a)
 	if n < 0 {
 		return AlertRow{}, false, nil
 	}
+	d.Storm = d.Storm || m.alerts[n].Decision.Storm
 	m.alerts[n].Decision = d
 	return m.alerts[n], known, nil
 }
 
-func (m *memory) Split(alerts []int64, from, to incident.ID) error {
+func (m *memory) splitAlerts(from, to incident.ID, alerts []int64) error {
 	stays := map[string]bool{}
-	for n, row := range m.alerts {
-		switch {
-		case slices.Contains(alerts, row.ID):
-			m.alerts[n].Incident = to
-		case row.Incident == from:
+	for _, row := range m.alerts {
+		if row.Incident == from && !slices.Contains(alerts, row.ID) {
 			stays[row.Alert.Correlation] = true
 		}
 	}
@@ -502,6 +507,7 @@ func (m *memory) Split(alerts []int64, from, to incident.ID) error {
 			m.correlate[row.Alert.Correlation] = to
 		}
 	}
+	m.moveAlertsWhere(to, func(r AlertRow) bool { return r.Incident == from && slices.Contains(alerts, r.ID) })
 	return nil
 }
 
@@ -535,18 +541,16 @@ func (m *memory) Effect(job Job) (incident.Effect, bool, error) {
 	return e.Effect, e.done, nil
 }
 
-func (m *memory) finish(job Job, result string) error {
+func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string) error {
 	e := &m.effects[job.Effect-1]
 	if e.done || e.attempts != job.Attempt {
 		return errors.New("another attempt has the job")
 	}
+	if outcome == EffectDiscarded {
+		result = "discarded: " + result
+	}
 	e.done, e.result = true, result
 	return nil
-}
-
-func (m *memory) CompleteEffect(job Job, result string) error { return m.finish(job, result) }
-func (m *memory) DiscardEffect(job Job, reason string) error {
-	return m.finish(job, "discarded: "+reason)
 }
 
 func (m *memory) SnoozeEffect(job Job, until time.Time) error {

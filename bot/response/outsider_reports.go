@@ -1,7 +1,6 @@
 package response
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -23,16 +22,24 @@ type reportQuota struct {
 	Incidents int       `json:"incidents"`
 }
 
-// reporterKeys are the correlation keys of reports, which are also the keys of
-// their quotas.
-type reporterKeys struct{ account, team string }
+// quotaKey is the key of a quota. As a correlation key it binds the incident of the
+// reports that the quota counts.
+type quotaKey struct {
+	namespace Namespace
+	key       string
+}
+
+func (k quotaKey) correlation() string { return string(k.namespace) + "/" + k.key }
+
+// reporterKeys are the keys of a report.
+type reporterKeys struct{ account, team quotaKey }
 
 func keysOf(cmd incident.Command) reporterKeys {
-	k := reporterKeys{account: "reporter/" + cmd.By.String(), team: "reporters/" + string(cmd.By.Provider) + "/"}
+	team := string(cmd.By.Provider) + "/"
 	if cmd.Reporter != nil {
-		k.team += cmd.Reporter.Team
+		team += cmd.Reporter.Team
 	}
-	return k
+	return reporterKeys{quotaKey{NamespaceReporter, cmd.By.String()}, quotaKey{NamespaceReporters, team}}
 }
 
 // report handles [incident.VerbOpen] by an account that belongs to no person. The
@@ -48,9 +55,13 @@ func (s *session) report(cmd incident.Command) (incident.Result, error) {
 	if _, err := incident.Decide(cmd, incident.New(0), env); err != nil {
 		return incident.Result{}, err // a report that is added to an incident must be valid too
 	}
-	states, err := s.tx.Windows([]string{keys.account, keys.team})
+	account, err := s.quota(keys.account)
 	if err != nil {
-		return incident.Result{}, fmt.Errorf("read quotas of reports: %w", err)
+		return incident.Result{}, err
+	}
+	team, err := s.quota(keys.team)
+	if err != nil {
+		return incident.Result{}, err
 	}
 	if cmd.Key != "" {
 		fresh, err := s.tx.RecordCommandKey(0, authorKey(cmd))
@@ -60,14 +71,6 @@ func (s *session) report(cmd incident.Command) (incident.Result, error) {
 		if !fresh {
 			return incident.Result{Reported: true, Unchanged: true}, nil
 		}
-	}
-	account, err := s.quota(states[keys.account])
-	if err != nil {
-		return incident.Result{}, err
-	}
-	team, err := s.quota(states[keys.team])
-	if err != nil {
-		return incident.Result{}, err
 	}
 	until := account.Since.Add(reportWindow)
 	switch {
@@ -98,11 +101,11 @@ func errTooManyReports(until time.Time) error {
 // addReport adds a report to the live incident of its account. Without one it opens
 // an incident, unless the accounts of the workspace opened too many.
 func (s *session) addReport(cmd incident.Command, keys reporterKeys, team *reportQuota, note string) error {
-	find := []string{keys.account}
+	find := []string{keys.account.correlation()}
 	if team.Incidents >= maxTeamIncidents {
-		find = append(find, keys.team)
+		find = append(find, keys.team.correlation())
 	}
-	id, err := s.tx.IncidentByCorrelation(find...)
+	id, err := firstIncident(s.tx, find...)
 	if err != nil {
 		return fmt.Errorf("find the incident of a report: %w", err)
 	}
@@ -111,10 +114,10 @@ func (s *session) addReport(cmd incident.Command, keys reporterKeys, team *repor
 		if id, err = s.tx.NewID(); err != nil {
 			return fmt.Errorf("allocate an incident number: %w", err)
 		}
-		if _, err := s.create(id, cmd, keys.account); err != nil {
+		if _, err := s.create(id, cmd, keys.account.correlation()); err != nil {
 			return err
 		}
-		return s.bindCorrelation(keys.team, id)
+		return s.bindCorrelation(keys.team.correlation(), id)
 	}
 	text := cmd.Title
 	for _, more := range []string{cmd.Text, note} {
@@ -127,14 +130,11 @@ func (s *session) addReport(cmd incident.Command, keys reporterKeys, team *repor
 	return err
 }
 
-// quota decodes a quota. It starts a new one after reportWindow.
-func (s *session) quota(raw []byte) (reportQuota, error) {
+// quota locks and reads a quota. It starts a new one after reportWindow.
+func (s *session) quota(k quotaKey) (reportQuota, error) {
 	q := reportQuota{Since: s.now}
-	if len(raw) == 0 {
-		return q, nil
-	}
-	if err := json.Unmarshal(raw, &q); err != nil {
-		return q, fmt.Errorf("decode quota of reports: %w", err)
+	if err := getValue(s.tx, k.namespace, k.key, &q); err != nil {
+		return q, fmt.Errorf("read quota of reports: %w", err)
 	}
 	if s.now.Sub(q.Since) >= reportWindow {
 		q = reportQuota{Since: s.now}
@@ -142,12 +142,8 @@ func (s *session) quota(raw []byte) (reportQuota, error) {
 	return q, nil
 }
 
-func (s *session) putQuota(key string, q reportQuota) error {
-	raw, err := json.Marshal(q)
-	if err != nil {
-		return fmt.Errorf("encode quota of reports: %w", err)
-	}
-	if err := s.tx.PutWindow(key, raw, q.Since.Add(reportWindow)); err != nil {
+func (s *session) putQuota(k quotaKey, q reportQuota) error {
+	if err := putValue(s.tx, k.namespace, k.key, q, q.Since.Add(reportWindow)); err != nil {
 		return fmt.Errorf("store quota of reports: %w", err)
 	}
 	return nil

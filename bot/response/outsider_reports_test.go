@@ -137,25 +137,21 @@ func (c *readCounter) Incident(id incident.ID) (incident.Incident, error) {
 	c.reads++
 	return c.memory.Incident(id)
 }
-func (c *readCounter) Timeline(id incident.ID) ([]incident.Event, error) {
+func (c *readCounter) Timeline(id incident.ID, seq ...int) ([]incident.Event, error) {
 	c.reads++
-	return c.memory.Timeline(id)
+	return c.memory.Timeline(id, seq...)
 }
 func (c *readCounter) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	c.reads++
 	return c.memory.Summaries(f)
 }
-func (c *readCounter) Alerts(id incident.ID, limit int) ([]AlertRow, error) {
+func (c *readCounter) Alerts(q AlertQuery) ([]AlertRow, error) {
 	c.reads++
-	return c.memory.Alerts(id, limit)
+	return c.memory.Alerts(q)
 }
-func (c *readCounter) Alert(id int64) (AlertRow, error) {
+func (c *readCounter) Deliveries(q DeliveryQuery) ([]Delivery, error) {
 	c.reads++
-	return c.memory.Alert(id)
-}
-func (c *readCounter) Delivery(row int64) (incident.StoredDelivery, DeliveryOutcome, error) {
-	c.reads++
-	return c.memory.Delivery(row)
+	return c.memory.Deliveries(q)
 }
 func (c *readCounter) Document(id incident.ID, revision int) (incident.Document, error) {
 	c.reads++

@@ -82,7 +82,7 @@ func (a *attempt) prepare(s *session) error {
 	}
 	skip := func(reason string) error {
 		a.finished = true
-		return s.tx.CompleteEffect(a.job, reason)
+		return s.tx.FinishEffect(a.job, EffectCompleted, reason)
 	}
 	if a.handler() == nil {
 		return skip("no provider is configured for this effect")
@@ -148,8 +148,8 @@ func (a *attempt) callHandler(ctx context.Context) (incident.Command, error) {
 // commitResult commits the result of the handler. The effect has happened, so a
 // result that the lifecycle rejects is only noted in the ledger.
 //
-// CompleteEffect returns an error if another attempt has taken over the job. The
-// effect is not read again: CompleteEffect also finds a refresh effect that
+// FinishEffect returns an error if another attempt has taken over the job. The
+// effect is not read again: FinishEffect also finds a refresh effect that
 // became due during the call.
 func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	if cmd.Verb == "" && a.effect.Kind == incident.EffectPage {
@@ -171,7 +171,7 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 
 // finish writes the ledger entry and completes the job.
 func (s *session) finish(job Job, result string) error {
-	if err := s.tx.CompleteEffect(job, result); err != nil {
+	if err := s.tx.FinishEffect(job, EffectCompleted, result); err != nil {
 		return fmt.Errorf("complete effect: %w", err)
 	}
 	return nil
@@ -210,7 +210,7 @@ func (a *attempt) handleError(ctx context.Context, cause error) (string, error) 
 				return err
 			}
 		}
-		if err := s.tx.DiscardEffect(a.job, cause.Error()); err != nil {
+		if err := s.tx.FinishEffect(a.job, EffectDiscarded, cause.Error()); err != nil {
 			return fmt.Errorf("discard effect: %w", err)
 		}
 		return nil

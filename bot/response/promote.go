@@ -17,7 +17,7 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	if !person.Responder {
 		return incident.Result{}, incident.Forbidden("only responders may do this and %s is not one. Ask a responder to do it", s.dir.Name(person.ID))
 	}
-	row, err := s.tx.Alert(cmd.Alerts[0])
+	row, err := alertByID(s.tx, cmd.Alerts[0])
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -27,7 +27,7 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	alert, id := alertRef(row), cmd.For
 	cmd.Alert, cmd.Text = &alert, truncate(row.Alert.Detail)
 	if id == 0 {
-		if id, err = s.tx.IncidentByCorrelation(fingerprintKey(row.Alert), correlationKey(row.Alert)); err != nil {
+		if id, err = firstIncident(s.tx, fingerprintKey(row.Alert), correlationKey(row.Alert)); err != nil {
 			return incident.Result{}, fmt.Errorf("find the incident of the alert: %w", err)
 		}
 	}
@@ -113,7 +113,7 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 	refs := make([]incident.AlertRef, len(ids))
 	rows := make([]AlertRow, len(ids))
 	for n, id := range ids {
-		rows[n], err = s.tx.Alert(id)
+		rows[n], err = alertByID(s.tx, id)
 		if err != nil && incident.CodeOf(err) != incident.CodeUnknown {
 			return incident.Result{}, err
 		}
@@ -135,7 +135,7 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 	}
 	result := s.record(dr, ofSource)
 	s.record(s.addDraft(incident.New(id)), ofTarget)
-	if err := s.tx.Split(ids, cmd.For, id); err != nil {
+	if err := s.tx.MoveAlerts(cmd.For, id, ids...); err != nil {
 		return incident.Result{}, fmt.Errorf("move alerts to %s: %w", id, err)
 	}
 	for _, row := range rows {

@@ -16,7 +16,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		if err != nil {
 			return err
 		}
-		alerts, err := r.Alerts(id, 1000)
+		alerts, err := r.Alerts(AlertQuery{Incident: id, Limit: 1000})
 		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), Directory: dir}
 		return err
 	})

@@ -252,7 +252,7 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 
 // repeatedOpen returns the incident that an earlier run of the command opened.
 func (s *session) repeatedOpen(cmd incident.Command) (incident.Result, error) {
-	id, err := s.tx.IncidentByCorrelation(openKey(cmd))
+	id, err := firstIncident(s.tx, openKey(cmd))
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -357,16 +357,13 @@ func (s *session) advance(dr *draft) error {
 
 func (s *session) save(dr *draft) error {
 	id := dr.inc.ID
-	if err := s.tx.Save(dr.inc, dr.events); err != nil {
+	if err := s.tx.Save(dr.inc, dr.events, dr.erase...); err != nil {
 		return fmt.Errorf("save %s: %w", id, err)
 	}
 	if err := s.tx.Enqueue(dropRepeatedKeys(dr.effects)...); err != nil {
 		return fmt.Errorf("enqueue effects of %s: %w", id, err)
 	}
 	if len(dr.erase) > 0 {
-		if err := s.tx.Erase(id, dr.erase); err != nil {
-			return fmt.Errorf("erase texts of %s: %w", id, err)
-		}
 		inc, err := s.tx.Incident(id)
 		if err != nil {
 			return err

@@ -31,24 +31,38 @@ type Store interface {
 	View(ctx context.Context, f func(Reader) error) error
 }
 
-// Reader reads the database. For an unknown incident, alert, delivery,
-// configuration or document it returns an [*incident.Error] with
-// [incident.CodeUnknown].
+// Reader reads the database. For an unknown incident, configuration, document or maintenance window it returns an
+// [*incident.Error] with [incident.CodeUnknown].
 type Reader interface {
+	IncidentReader
+	AlertReader
+	InboxReader
+}
+
+// Tx is a read-write transaction. RecordCommandKey, Correlate and CountAlert may
+// name an incident that is saved later in the transaction, so a store must not
+// require its row before the commit.
+type Tx interface {
+	Reader
+	IncidentWriter
+	AlertWriter
+	InboxWriter
+	Jobs
+	AuditLog
+	KeyValues
+}
+
+// IncidentReader reads incidents, their documents and the directory.
+type IncidentReader interface {
 	Incident(id incident.ID) (incident.Incident, error) // in a Tx: locked for update
-	Timeline(id incident.ID) ([]incident.Event, error)  // in order of Seq
-	// Event returns one event of a timeline, or the zero Event if it does not
-	// exist.
-	Event(id incident.ID, seq int) (incident.Event, error)
+	// Timeline returns the events of an incident in order of Seq: all of them, or
+	// those with the given Seq.
+	Timeline(id incident.ID, seq ...int) ([]incident.Event, error)
+	// Summaries returns the matching incidents, the newest first.
 	Summaries(f incident.Filter) ([]incident.Summary, error)
-	// IncidentIDs returns all incidents, the newest first.
-	IncidentIDs() ([]incident.ID, error)
 	Directory() (incident.Directory, error)
-	// IncidentByCorrelation tries the correlation keys in order. It returns the
-	// live incident of the first key that has one, or 0.
-	IncidentByCorrelation(keys ...string) (incident.ID, error)
 	// IncidentsByCorrelation returns the live incidents by correlation key.
-	IncidentsByCorrelation(keys []string) (map[string]incident.ID, error)
+	IncidentsByCorrelation(keys ...string) (map[string]incident.ID, error)
 	// EndedIncident returns the last incident with the correlation key if that
 	// incident ended at or after since, or 0. known reports whether the incident
 	// already has alert a. If a reports an ongoing condition, the last incident
@@ -57,69 +71,63 @@ type Reader interface {
 	// IncidentByLink returns the incident whose Links contain the value under
 	// that name, for example a Slack channel id under LinkChannel, or 0.
 	IncidentByLink(name, value string) (incident.ID, error)
-	// Alerts returns the alerts of an incident with their occurrence counts. For
-	// WatchedAlerts, DroppedAlerts or MaintenanceAlerts it returns the newest
-	// first.
-	Alerts(id incident.ID, limit int) ([]AlertRow, error)
-	// AlertsAfter returns the alerts of an incident with an id greater than
-	// after, in order.
-	AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow, error)
-	// Alert returns one alert.
-	Alert(id int64) (AlertRow, error)
-	// AlertIncidents returns the incidents that have one of the given alerts: by
-	// id, also after a move, and for each element of alerts by its fingerprint.
-	AlertIncidents(ids []int64, alerts []incident.Alert) (byID map[int64]incident.ID, byAlert [][]incident.ID, err error)
-	// CountOccurrences returns how often an alert occurred in an incident.
-	CountOccurrences(id incident.ID, a incident.Alert) (int64, error)
-	// CountSuppressed returns the number of suppressed alerts with a disposition
-	// since a time, and of their occurrences.
-	CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error)
-	// Delivery returns a stored delivery and its outcome.
-	Delivery(row int64) (incident.StoredDelivery, DeliveryOutcome, error)
-	// FirstDelivery returns the first stored delivery of an alert, or 0.
-	FirstDelivery(alert int64) (row int64, err error)
-	// UndecodableDeliveries returns the undecodable deliveries of a source, the
-	// newest first, with number, time and reason.
-	UndecodableDeliveries(source string, limit int) ([]incident.StoredDelivery, error)
-	// Configuration returns the rules of one configuration.
-	Configuration(id int64) (Configuration, error)
-	// Maintenance returns the maintenance windows that end after a time, in the
-	// order of their ends.
-	Maintenance(after time.Time) ([]incident.MaintenanceWindow, error)
-	// MaintenanceWindow returns one maintenance window.
-	MaintenanceWindow(id int64) (incident.MaintenanceWindow, error)
-	// CountOpenings returns how often since a time an alert opened an incident or
-	// was grouped instead, at most limit.
-	CountOpenings(since time.Time, limit int) (int, error)
 	// Document returns a postmortem, unredacted.
 	Document(id incident.ID, revision int) (incident.Document, error)
 }
 
-// Tx is a read-write transaction. RecordCommandKey, Correlate and CountAlert may
-// name an incident that is saved later in the transaction, so a store must not
-// require its row before the commit.
-type Tx interface {
-	Reader
-
+// IncidentWriter writes incidents, their documents and the directory.
+type IncidentWriter interface {
 	// NewID returns the next incident number. Committed numbers have no gaps.
 	NewID() (incident.ID, error)
 	// Save appends sealed events and stores the incident after them, with the MAC
 	// of its new head. It returns ErrChanged unless the first event follows the
-	// stored state.
-	Save(inc incident.Incident, events []incident.Event) error
+	// stored state. Save then removes the erased texts and their salts from the
+	// stored events and from the stored incident. The commitments of the events
+	// stay.
+	Save(inc incident.Incident, events []incident.Event, erased ...incident.TextRef) error
 	// RecordCommandKey stores the key of a command for an incident, or for id 0
 	// of a command that opens one. It returns false if the key was stored
 	// already. In that case the command must not be carried out again.
 	RecordCommandKey(id incident.ID, key string) (bool, error)
 	// Correlate binds a correlation key to a live incident, or returns
-	// ErrCorrelated. ReleaseCorrelations releases the keys of an ended incident.
-	// MoveCorrelations moves them to another incident.
+	// ErrCorrelated. MoveCorrelations moves the keys of an incident to another,
+	// or releases the keys of an ended incident if to is 0.
 	Correlate(key string, id incident.ID) error
-	ReleaseCorrelations(id incident.ID) error
 	MoveCorrelations(from, to incident.ID) error
+	PutDirectory(d incident.Directory) error
+	PutDocument(id incident.ID, d incident.Document) error
+}
 
-	// LockIncident locks an incident like Incident, without reading it.
-	LockIncident(id incident.ID) error
+// AlertReader reads alerts, and the rules and maintenance windows that route them.
+type AlertReader interface {
+	Alerts(q AlertQuery) ([]AlertRow, error)
+	// AlertIncidents returns the incidents that have one of the given alerts: by
+	// id, also after a move, and for each element of alerts by its fingerprint.
+	AlertIncidents(ids []int64, alerts []incident.Alert) (byID map[int64]incident.ID, byAlert [][]incident.ID, err error)
+	// CountSuppressed returns the number of suppressed alerts with a disposition
+	// since a time, and of their occurrences.
+	CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error)
+	// Configuration returns the rules of one configuration.
+	Configuration(id int64) (Configuration, error)
+	// MaintenanceWindows returns the windows that end after a time, in the order
+	// of their ends. MaintenanceWindow returns one window, in a Tx locked for
+	// update.
+	MaintenanceWindows(endAfter time.Time) ([]incident.MaintenanceWindow, error)
+	MaintenanceWindow(id int64) (incident.MaintenanceWindow, error)
+}
+
+// AlertQuery selects alerts with their occurrence counts: the one with ID, also
+// after a move, or those of an incident or a disposition.
+type AlertQuery struct {
+	ID       int64
+	Incident incident.ID     // for a disposition, the newest alerts are first
+	Same     *incident.Alert // only the row that counts the occurrences of this alert
+	After    int64           // only alerts with a greater id
+	Limit    int             // 0: no limit
+}
+
+// AlertWriter writes alerts, and the rules and maintenance windows that route them.
+type AlertWriter interface {
 	// CountAlert adds n occurrences of an alert to an incident or a disposition,
 	// with the decision about them. It returns the row and the count before, 0
 	// for a new alert. row.Alert is set only for a new alert, because repeats are
@@ -129,48 +137,50 @@ type Tx interface {
 	// and counts nothing. known reports whether the alert was there before.
 	// row.ID is 0 if the alert is stored nowhere.
 	MoveAlert(id incident.ID, a incident.Alert, d RoutingDecision) (row AlertRow, known bool, err error)
-	// MoveAlerts moves all alerts of a merged incident to another. From
-	// WatchedAlerts it moves only alerts with a correlation key of the target and
-	// repeats of its alerts.
-	MoveAlerts(from, to incident.ID) error
-	// Split moves alerts from one incident to another, with the correlation keys
-	// that no remaining alert has.
-	Split(alerts []int64, from, to incident.ID) error
+	// MoveAlerts moves alerts of an incident to another, with the correlation
+	// keys that no remaining alert has. Without ids it moves all alerts and no
+	// keys. From WatchedAlerts it moves only alerts with a correlation key of the
+	// target and repeats of its alerts.
+	MoveAlerts(from, to incident.ID, ids ...int64) error
+	// PutConfiguration stores the current rules and returns their id. The id is
+	// equal for equal digests.
+	PutConfiguration(c Configuration) (int64, error)
+	// PutMaintenance stores a new maintenance window, or the end and the
+	// confirmation of a stored one, and returns its id. AddSuppressed adds n
+	// alerts to the count of a window, severe of them at sev1 or sev2.
+	PutMaintenance(m incident.MaintenanceWindow) (int64, error)
+	AddSuppressed(window, n, severe int64) error
+}
+
+// InboxReader reads stored deliveries.
+type InboxReader interface {
+	Deliveries(q DeliveryQuery) ([]Delivery, error)
+}
+
+// DeliveryQuery selects stored deliveries: those with the given rows, those of an
+// alert in the order of arrival, or the undecodable ones of a source, the newest
+// first.
+type DeliveryQuery struct {
+	Rows        []int64
+	Alert       int64
+	Undecodable string // name of a source
+	Limit       int    // 0: no limit
+	Bodies      bool   // read the bodies, senders and verifications too
+}
+
+// InboxWriter marks deliveries as handled.
+type InboxWriter interface {
 	// Claim locks the given inbox rows that are not handled and returns their
 	// ids. MarkHandled marks rows as handled.
 	Claim(rows []int64) ([]int64, error)
 	MarkHandled(rows []DeliveryOutcome) error
-
 	// DedupeEvents returns the first delivery of each event: the given one,
 	// unless another is stored for the event. New events are stored until a time.
 	DedupeEvents(events map[string]int64, until time.Time) (map[string]int64, error)
-	// DeliveryOutcomes returns the outcomes of deliveries, without reasons.
-	DeliveryOutcomes(rows []int64) (map[int64]DeliveryOutcome, error)
+}
 
-	// Windows locks and returns correlation windows by key, nil for a new one.
-	// PutWindow stores one until it expires.
-	Windows(keys []string) (map[string][]byte, error)
-	PutWindow(key string, window []byte, expires time.Time) error
-
-	// PutConfiguration stores the current rules and returns their id. The id is
-	// equal for equal digests.
-	PutConfiguration(c Configuration) (int64, error)
-	// PutMaintenance stores a maintenance window and returns its id.
-	// EndMaintenance ends one: it returns CodeUnknown if there is none and
-	// CodeConflict if it has ended. ConfirmMaintenance reports whether it confirmed
-	// one: it changes nothing if the window is confirmed or has ended. AddSuppressed
-	// adds n alerts to the count of a window, severe of them at sev1 or sev2.
-	PutMaintenance(m incident.MaintenanceWindow) (int64, error)
-	EndMaintenance(id int64, by incident.PersonID, at time.Time) error
-	ConfirmMaintenance(id int64, by incident.PersonID, at time.Time) (bool, error)
-	AddSuppressed(window, n, severe int64) error
-	// AddOpening records that an alert opened an incident or was grouped instead.
-	// It deletes the records before since.
-	AddOpening(at, since time.Time) error
-	// Storm locks and returns the alert storm of an incident. PutStorm stores it.
-	Storm(id incident.ID) (Storm, error)
-	PutStorm(id incident.ID, s Storm) error
-
+// Jobs are the effects of incidents and the jobs to perform them.
+type Jobs interface {
 	// Enqueue stores effects and the jobs to perform them. It ignores an effect
 	// whose key exists, except that a refresh effect becomes due again: at most
 	// one is pending for each incident and kind, and it runs at most once per
@@ -182,22 +192,51 @@ type Tx interface {
 	// Effect returns the effect of a job. done reports whether the ledger has it
 	// as completed or discarded. In that case it must not be carried out again.
 	Effect(job Job) (e incident.Effect, done bool, err error)
-	// CompleteEffect completes the job and writes result and time to the ledger.
-	CompleteEffect(job Job, result string) error
-	// DiscardEffect completes the job and writes to the ledger why the effect was
-	// discarded.
-	DiscardEffect(job Job, reason string) error
+	// FinishEffect completes the job and writes outcome, result and time to the
+	// ledger.
+	FinishEffect(job Job, outcome EffectOutcome, result string) error
 	// SnoozeEffect completes the job and makes the effect due again at a time,
 	// for a deadline that has moved.
 	SnoozeEffect(job Job, until time.Time) error
+}
 
-	PutDirectory(d incident.Directory) error
-	PutDocument(id incident.ID, d incident.Document) error
-	// Erase removes texts and salts from stored events and from the stored
-	// incident. The commitments of the events stay.
-	Erase(id incident.ID, refs []incident.TextRef) error
+// EffectOutcome is how an effect ended. The result of a discarded effect is why it
+// was discarded.
+type EffectOutcome string
+
+// Outcomes of effects.
+const (
+	EffectCompleted EffectOutcome = "completed"
+	EffectDiscarded EffectOutcome = "discarded"
+)
+
+// AuditLog records who read data, and which commands were denied.
+type AuditLog interface {
 	Audit(a Access) error
 }
+
+// KeyValues holds small states that belong to no incident, for example quotas. Keys
+// are stored as hashes, and values are encrypted.
+type KeyValues interface {
+	// Values locks keys of a namespace and returns their values, nil for a new
+	// key. PutValue stores the value of a locked key until it expires, or forever
+	// if expires is zero. An expired value may still be returned.
+	Values(n Namespace, keys ...string) (map[string][]byte, error)
+	PutValue(n Namespace, key string, value []byte, expires time.Time) error
+}
+
+// Namespace names one kind of small state.
+type Namespace string
+
+// Namespaces of [KeyValues]. A name must not change, because stored keys contain it.
+const (
+	NamespaceCorrelation Namespace = "correlation" // windows of correlation rules
+	NamespaceReporter    Namespace = "reporter"    // quotas of one account that reports incidents
+	NamespaceReporters   Namespace = "reporters"   // quotas of all accounts of a workspace
+	NamespaceAck         Namespace = "ack"         // quotas of acknowledgements of reports
+	NamespaceDuplicate   Namespace = "alike"       // first incident with a duplicate key
+	NamespaceStorm       Namespace = "storm"       // alert storms and the rate of openings
+)
 
 // These ids stand for the dispositions of suppressed alerts, in place of an incident.
 const (
@@ -228,14 +267,6 @@ type RoutingDecision struct {
 	Storm        bool        // the alert was grouped into an alert storm
 }
 
-// Storm is the state of an alert storm, stored with its incident.
-type Storm struct {
-	At      time.Time // start, zero if there was no storm
-	Ended   bool
-	Round   int   // increases when the storm resumes
-	Grouped int64 // correlation keys
-}
-
 // AlertRow is a stored alert with its occurrence count.
 type AlertRow struct {
 	ID       int64           `json:"id"`
@@ -246,6 +277,12 @@ type AlertRow struct {
 	FirstAt  time.Time       `json:"first_at"`
 	LastAt   time.Time       `json:"last_at"`
 	Decision RoutingDecision `json:"decision"` // about the last occurrence
+}
+
+// Delivery is a stored delivery and its outcome.
+type Delivery struct {
+	Stored  incident.StoredDelivery
+	Outcome DeliveryOutcome
 }
 
 // DeliveryOutcome is the outcome of one delivery.

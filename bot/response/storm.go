@@ -2,6 +2,7 @@ package response
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,41 @@ type StormLimit struct {
 // stormKey is the correlation key of the incident that groups an alert storm.
 const stormKey = "storm"
 
+// Storm is the state of an alert storm. It is stored in [NamespaceStorm] under the
+// number of its incident.
+type Storm struct {
+	At      time.Time `json:"at"` // start, zero if there was no storm
+	Ended   bool      `json:"ended"`
+	Round   int       `json:"round"`   // increases when the storm resumes
+	Grouped int64     `json:"grouped"` // correlation keys
+}
+
+// OpeningsKey is the key in [NamespaceStorm] of the times at which the last alerts
+// opened an incident or were grouped instead.
+const OpeningsKey = "openings"
+
+// openings returns the recorded openings since a time.
+func (s *session) openings(since time.Time) (out []time.Time, err error) {
+	if err := getValue(s.tx, NamespaceStorm, OpeningsKey, &out); err != nil {
+		return nil, fmt.Errorf("read openings: %w", err)
+	}
+	return slices.DeleteFunc(out, func(at time.Time) bool { return !at.After(since) }), nil
+}
+
+func (s *session) storm(id incident.ID) (storm Storm, err error) {
+	if err := getValue(s.tx, NamespaceStorm, id.String(), &storm); err != nil {
+		return storm, fmt.Errorf("read alert storm of %s: %w", id, err)
+	}
+	return storm, nil
+}
+
+func (s *session) putStorm(id incident.ID, storm Storm) error {
+	if err := putValue(s.tx, NamespaceStorm, id.String(), storm, time.Time{}); err != nil {
+		return fmt.Errorf("store alert storm of %s: %w", id, err)
+	}
+	return nil
+}
+
 // stormExceeded records that an alert is about to open an incident, and reports
 // whether the limit is exceeded. Grouped alerts are recorded too, so a storm
 // lasts until the rate of new correlation keys falls.
@@ -27,22 +63,23 @@ func (r *ingestion) stormExceeded() (bool, error) {
 	if limit.Incidents <= 0 {
 		return false, nil
 	}
-	since := r.now.Add(-limit.Per)
-	n, err := r.tx.CountOpenings(since, limit.Incidents)
+	before, err := r.openings(r.now.Add(-limit.Per))
 	if err != nil {
-		return false, fmt.Errorf("count openings: %w", err)
+		return false, err
 	}
-	if err := r.tx.AddOpening(r.now, since); err != nil {
+	last := append(before, r.now)
+	last = last[max(0, len(last)-limit.Incidents):] // older ones cannot matter any more
+	if err := putValue(r.tx, NamespaceStorm, OpeningsKey, last, r.now.Add(limit.Per)); err != nil {
 		return false, fmt.Errorf("record opening: %w", err)
 	}
-	return n >= limit.Incidents, nil
+	return len(before) >= limit.Incidents, nil
 }
 
 // groupIntoStorm attaches an alert to the incident of the alert storm and opens
 // that incident if necessary. The correlation key of the alert stays bound to it.
 func (r *ingestion) groupIntoStorm(g *alertGroup, rule Rule) error {
 	g.decision.Storm = true
-	id, err := r.tx.IncidentByCorrelation(stormKey)
+	id, err := firstIncident(r.tx, stormKey)
 	if err != nil {
 		return fmt.Errorf("find the incident of the alert storm: %w", err)
 	}
@@ -93,9 +130,9 @@ func formatDuration(d time.Duration) string {
 // growth at the 10th, 100th … key. If the storm starts or resumes, it sets the
 // deadline for its end.
 func (r *ingestion) noteStormGrowth(id incident.ID) error {
-	storm, err := r.tx.Storm(id)
+	storm, err := r.storm(id)
 	if err != nil {
-		return fmt.Errorf("read alert storm of %s: %w", id, err)
+		return err
 	}
 	storm.Grouped++
 	if storm.At.IsZero() || storm.Ended {
@@ -115,10 +152,7 @@ func (r *ingestion) noteStormGrowth(id incident.ID) error {
 			return err
 		}
 	}
-	if err := r.tx.PutStorm(id, storm); err != nil {
-		return fmt.Errorf("store alert storm of %s: %w", id, err)
-	}
-	return nil
+	return r.putStorm(id, storm)
 }
 
 // endStorm ends an alert storm once the rate of new correlation keys is below the
@@ -130,25 +164,25 @@ func (s *session) endStorm(cmd incident.Command) (grouped int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	storm, err := s.tx.Storm(id)
+	storm, err := s.storm(id)
 	if err != nil {
-		return 0, fmt.Errorf("read alert storm of %s: %w", id, err)
+		return 0, err
 	}
 	if storm.Ended || storm.Round != cmd.Round {
 		return 0, nil
 	}
 	if limit.Incidents > 0 && dr.inc.Status.Live() {
-		n, err := s.tx.CountOpenings(s.now.Add(-limit.Per), limit.Incidents)
+		recent, err := s.openings(s.now.Add(-limit.Per))
 		if err != nil {
-			return 0, fmt.Errorf("count openings: %w", err)
+			return 0, err
 		}
-		if n >= limit.Incidents {
+		if len(recent) >= limit.Incidents {
 			return 0, &incident.NotDue{Until: s.now.Add(limit.Per)}
 		}
 	}
 	storm.Ended = true
-	if err := s.tx.PutStorm(id, storm); err != nil {
-		return 0, fmt.Errorf("store alert storm of %s: %w", id, err)
+	if err := s.putStorm(id, storm); err != nil {
+		return 0, err
 	}
 	return storm.Grouped, nil
 }

@@ -26,9 +26,9 @@ func TestStorm_GroupsAlertsUntilItEnds(t *testing.T) {
 		t.Fatalf("got %d incidents, want 4", len(fx.store.incidents))
 	}
 	storm := fx.store.incidents[4]
-	alerts, _ := fx.store.Alerts(4, 0)
-	if len(alerts) != 147 || fx.store.storms[4].Grouped != 147 || storm.Title != "Alert storm: more than 3 incidents within 5m" {
-		t.Errorf("got %d alerts, storm %+v, title %q", len(alerts), fx.store.storms[4], storm.Title)
+	alerts, _ := fx.store.Alerts(AlertQuery{Incident: 4})
+	if len(alerts) != 147 || fx.store.storm(t, 4).Grouped != 147 || storm.Title != "Alert storm: more than 3 incidents within 5m" {
+		t.Errorf("got %d alerts, storm %+v, title %q", len(alerts), fx.store.storm(t, 4), storm.Title)
 	}
 	pages := 0
 	for _, call := range fx.calls {
@@ -45,8 +45,8 @@ func TestStorm_GroupsAlertsUntilItEnds(t *testing.T) {
 	}
 	fx.now = fx.now.Add(6 * time.Minute)
 	fx.runQueue(t)
-	if n := countOf(fx.eventKinds(4), incident.EventSourceNoted); n != 3 || !fx.store.storms[4].Ended {
-		t.Errorf("after the end: got %d notes, storm %+v", n, fx.store.storms[4])
+	if n := countOf(fx.eventKinds(4), incident.EventSourceNoted); n != 3 || !fx.store.storm(t, 4).Ended {
+		t.Errorf("after the end: got %d notes, storm %+v", n, fx.store.storm(t, 4))
 	}
 	deliver(2)
 	if len(fx.store.incidents) != 6 {
@@ -57,7 +57,16 @@ func TestStorm_GroupsAlertsUntilItEnds(t *testing.T) {
 		t.Errorf("later occurrence of a grouped alert: got %+v", got)
 	}
 	deliver(5)
-	if s := fx.store.storms[4]; s.Ended || s.Round != 2 || len(fx.store.incidents) != 7 {
+	if s := fx.store.storm(t, 4); s.Ended || s.Round != 2 || len(fx.store.incidents) != 7 {
 		t.Errorf("second storm: got %+v, %d incidents", s, len(fx.store.incidents))
 	}
+}
+
+// storm returns the stored state of an alert storm.
+func (m *memory) storm(t testingT, id incident.ID) (out Storm) {
+	t.Helper()
+	if err := decodeValue(m.values[memoryKey{NamespaceStorm, id.String()}], &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

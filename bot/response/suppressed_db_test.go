@@ -77,9 +77,11 @@ func (h *testDesk) deliver(alerts ...incident.Alert) []response.DeliveryOutcome 
 	out := make([]response.DeliveryOutcome, len(alerts))
 	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) {
 		for n := range out {
-			if _, out[n], err = r.Delivery(h.last + int64(n) + 1); err != nil {
-				return err
+			found, err := r.Deliveries(response.DeliveryQuery{Rows: []int64{h.last + int64(n) + 1}})
+			if err != nil || len(found) != 1 {
+				return fmt.Errorf("got %d deliveries, want 1: %w", len(found), err)
 			}
+			out[n] = found[0].Outcome
 		}
 		return nil
 	})
@@ -112,7 +114,10 @@ func (h *testDesk) alertRequest(e incident.AlertRequest) incident.AlertResult {
 func (h *testDesk) alerts(id incident.ID) []response.AlertRow {
 	h.t.Helper()
 	var rows []response.AlertRow
-	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) { rows, err = r.Alerts(id, 0); return err })
+	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) {
+		rows, err = r.Alerts(response.AlertQuery{Incident: id})
+		return err
+	})
 	if err != nil {
 		h.t.Fatal(err)
 	}

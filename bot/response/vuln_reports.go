@@ -2,7 +2,6 @@ package response
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,7 +20,7 @@ const (
 	acksPerAddressWindow = 24 * time.Hour
 	maxAcks              = 60
 	acksWindow           = time.Hour
-	acksKey              = "ack/all"
+	acksKey              = "all"
 )
 
 // Limits of the search for possible duplicates.
@@ -41,64 +40,41 @@ type firstSeen struct {
 	Incident incident.ID `json:"incident"`
 }
 
-func duplicateStateKey(k incident.DuplicateKey) string { return "alike/" + k.Value }
-
 // addressKey returns the key of the quota of an address. Tags ("+x") are removed
 // because they all reach one person.
 func addressKey(address string) string {
 	local, domain, _ := strings.Cut(strings.ToLower(address), "@")
 	local, _, _ = strings.Cut(local, "+")
-	return "ack/to/" + local + "@" + domain
+	return "to/" + local + "@" + domain
 }
 
-// loadReportState locks and reads the state of all reports in a batch. It runs
+// lockReportState locks the state of all reports in a batch. It runs
 // before any incident is locked, which prevents deadlocks between batches.
-func (r *ingestion) loadReportState(groups []*alertGroup) (err error) {
-	var keys []string
+func (r *ingestion) lockReportState(groups []*alertGroup) error {
+	var duplicates, acks []string
 	for _, g := range groups {
 		report := g.alert.Report
 		if report == nil {
 			continue
 		}
 		for _, k := range report.DuplicateKeys {
-			keys = append(keys, duplicateStateKey(k))
+			duplicates = append(duplicates, k.Value)
 		}
 		if report.Reply != nil {
-			keys = append(keys, addressKey(report.Reply.To), acksKey)
+			acks = append(acks, addressKey(report.Reply.To), acksKey)
 		}
 	}
-	if len(keys) == 0 {
-		return nil
+	for _, lock := range []struct {
+		namespace Namespace
+		keys      []string
+	}{{NamespaceDuplicate, duplicates}, {NamespaceAck, acks}} {
+		if len(lock.keys) == 0 {
+			continue
+		}
+		if _, err := r.tx.Values(lock.namespace, lock.keys...); err != nil {
+			return fmt.Errorf("lock report state: %w", err)
+		}
 	}
-	if r.reportState, err = r.tx.Windows(keys); err != nil {
-		return fmt.Errorf("read report state: %w", err)
-	}
-	return nil
-}
-
-// getState decodes the state with a key into v, and leaves v unchanged if there
-// is none.
-func (r *ingestion) getState(key string, v any) error {
-	raw := r.reportState[key]
-	if len(raw) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("decode report state: %w", err)
-	}
-	return nil
-}
-
-// setState stores the state with a key until expires.
-func (r *ingestion) setState(key string, v any, expires time.Time) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode report state: %w", err)
-	}
-	if err := r.tx.PutWindow(key, raw, expires); err != nil {
-		return fmt.Errorf("store report state: %w", err)
-	}
-	r.reportState[key] = raw
 	return nil
 }
 
@@ -162,7 +138,7 @@ func (r *ingestion) allowAck(to string) (reason string, err error) {
 	}
 	used := make([]quota, len(limits))
 	for n, l := range limits {
-		if err := r.getState(l.key, &used[n]); err != nil {
+		if err := getValue(r.tx, NamespaceAck, l.key, &used[n]); err != nil {
 			return "", err
 		}
 		if r.now.Sub(used[n].Since) >= l.window {
@@ -174,7 +150,7 @@ func (r *ingestion) allowAck(to string) (reason string, err error) {
 	}
 	for n, l := range limits {
 		used[n].N++
-		if err := r.setState(l.key, used[n], used[n].Since.Add(l.window)); err != nil {
+		if err := putValue(r.tx, NamespaceAck, l.key, used[n], used[n].Since.Add(l.window)); err != nil {
 			return "", err
 		}
 	}
@@ -189,7 +165,7 @@ func (r *ingestion) noteDuplicates(id incident.ID, keys []incident.DuplicateKey)
 	var earlier []incident.ID
 	for _, k := range keys {
 		first := firstSeen{}
-		if err := r.getState(duplicateStateKey(k), &first); err != nil {
+		if err := getValue(r.tx, NamespaceDuplicate, k.Value, &first); err != nil {
 			return err
 		}
 		switch first.Incident {
@@ -202,7 +178,7 @@ func (r *ingestion) noteDuplicates(id incident.ID, keys []incident.DuplicateKey)
 			}
 			reasons[first.Incident] = append(reasons[first.Incident], k.Kind)
 		}
-		if err := r.setState(duplicateStateKey(k), first, r.now.Add(duplicateLookback)); err != nil {
+		if err := putValue(r.tx, NamespaceDuplicate, k.Value, first, r.now.Add(duplicateLookback)); err != nil {
 			return err
 		}
 	}
@@ -229,7 +205,7 @@ func (r *ingestion) noteDuplicates(id incident.ID, keys []incident.DuplicateKey)
 // ackBrief adds the address of the reporter to the brief of an acknowledgement.
 // The brief has no incident, because nothing of the incident may reach the mail.
 func (s *session) ackBrief(e incident.Effect, b incident.Brief) (incident.Brief, error) {
-	row, err := s.tx.Alert(int64(intArg(e, "alert")))
+	row, err := alertByID(s.tx, int64(intArg(e, "alert")))
 	if incident.CodeOf(err) == incident.CodeUnknown || err == nil && (row.Alert.Report == nil || row.Alert.Report.Reply == nil) {
 		return b, nil // the alert was deleted
 	}

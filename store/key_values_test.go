@@ -17,25 +17,25 @@ import (
 	"tocsin/store/storetest"
 )
 
-func TestWindows_ExpireAndReseal(t *testing.T) {
+func TestValues_ExpireAndReseal(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s, now := openWithClock(t, url)
 		read := func() (out map[string][]byte) {
 			s.mustTx(t, func(tx response.Tx) (err error) {
-				out, err = tx.Windows([]string{"short", "long", "none"})
+				out, err = tx.Values(response.NamespaceCorrelation, "short", "long", "none")
 				return err
 			})
 			return out
 		}
 		for _, text := range []string{`{"n":1}`, `{"n":2}`} {
 			s.mustTx(t, func(tx response.Tx) error {
-				if _, err := tx.Windows([]string{"long", "short"}); err != nil {
+				if _, err := tx.Values(response.NamespaceCorrelation, "long", "short"); err != nil {
 					return err
 				}
-				if err := tx.PutWindow("short", []byte(text), noon.Add(time.Hour)); err != nil {
+				if err := tx.PutValue(response.NamespaceCorrelation, "short", []byte(text), noon.Add(time.Hour)); err != nil {
 					return err
 				}
-				return tx.PutWindow("long", []byte(text), noon.Add(48*time.Hour))
+				return tx.PutValue(response.NamespaceCorrelation, "long", []byte(text), noon.Add(48*time.Hour))
 			})
 		}
 		if got := read(); string(got["short"]) != `{"n":2}` || string(got["long"]) != `{"n":2}` || got["none"] != nil {
@@ -47,7 +47,7 @@ func TestWindows_ExpireAndReseal(t *testing.T) {
 		if _, err := s.Reseal(t.Context()); err != nil {
 			t.Error(err)
 		}
-		for _, sealed := range s.sealedWindows(t) {
+		for _, sealed := range s.sealedValues(t) {
 			if !s.keys.SealedWithPrimary(sealed) {
 				t.Error("got a window not resealed with the primary key")
 			}
@@ -63,10 +63,10 @@ func TestWindows_ExpireAndReseal(t *testing.T) {
 	})
 }
 
-func (s *Store) sealedWindows(t *testing.T) (out [][]byte) {
+func (s *Store) sealedValues(t *testing.T) (out [][]byte) {
 	t.Helper()
 	err := s.view(t.Context(), func(db *gorm.DB) error {
-		return db.Raw("SELECT sealed_window FROM correlation_windows WHERE sealed_window IS NOT NULL").Scan(&out).Error
+		return db.Raw("SELECT sealed_value FROM key_values WHERE sealed_value IS NOT NULL").Scan(&out).Error
 	})
 	if err != nil || len(out) != 2 {
 		t.Fatalf("got %d windows, %v, want 2", len(out), err)
@@ -75,7 +75,7 @@ func (s *Store) sealedWindows(t *testing.T) (out [][]byte) {
 }
 
 // Concurrent transactions that request equal windows in different orders lose no update.
-func TestWindows_ConcurrentUpdatesAreSerialized(t *testing.T) {
+func TestValues_ConcurrentUpdatesAreSerialized(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		const workers, steps = 8, 10
@@ -86,13 +86,13 @@ func TestWindows_ConcurrentUpdatesAreSerialized(t *testing.T) {
 				for range steps {
 					order := append(keys[worker%3:len(keys):len(keys)], keys[:worker%3]...)
 					err := s.Tx(t.Context(), func(tx response.Tx) error {
-						windows, err := tx.Windows(order)
+						windows, err := tx.Values(response.NamespaceCorrelation, order...)
 						if err != nil {
 							return err
 						}
 						for _, key := range order {
 							n, _ := strconv.Atoi(string(windows[key]))
-							if err := tx.PutWindow(key, []byte(strconv.Itoa(n+1)), noon); err != nil {
+							if err := tx.PutValue(response.NamespaceCorrelation, key, []byte(strconv.Itoa(n+1)), noon); err != nil {
 								return err
 							}
 						}
@@ -106,7 +106,7 @@ func TestWindows_ConcurrentUpdatesAreSerialized(t *testing.T) {
 		}
 		wg.Wait()
 		s.mustTx(t, func(tx response.Tx) error {
-			windows, err := tx.Windows(keys)
+			windows, err := tx.Values(response.NamespaceCorrelation, keys...)
 			if want := fmt.Sprint(workers * steps); string(windows["a"]) != want || string(windows["c"]) != want {
 				t.Errorf("got %s, want %s updates each", windows, want)
 			}
@@ -115,15 +115,15 @@ func TestWindows_ConcurrentUpdatesAreSerialized(t *testing.T) {
 	})
 }
 
-func TestWindows_WriteNoPlaintext(t *testing.T) {
+func TestValues_WriteNoPlaintext(t *testing.T) {
 	const seed = "Xyzzy-window"
 	url := storetest.SQLite(t)
 	s := openTest(t, url)
 	s.mustTx(t, func(tx response.Tx) error {
-		if _, err := tx.Windows([]string{seed}); err != nil {
+		if _, err := tx.Values(response.NamespaceCorrelation, seed); err != nil {
 			return err
 		}
-		return tx.PutWindow(seed, []byte(strconv.Quote(seed)), noon)
+		return tx.PutValue(response.NamespaceCorrelation, seed, []byte(strconv.Quote(seed)), noon)
 	})
 	if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) != 0 {
 		t.Errorf("Verify: got %+v, %v", v, err)

@@ -31,8 +31,8 @@ type Store interface {
 	View(ctx context.Context, f func(Reader) error) error
 }
 
-// Reader reads the database. For an unknown incident, configuration, document or maintenance window it returns an
-// [*incident.Error] with [incident.CodeUnknown].
+// Reader reads the database. For an unknown incident, configuration, document or
+// maintenance window it returns an [*incident.Error] with [incident.CodeUnknown].
 type Reader interface {
 	IncidentReader
 	AlertReader

@@ -55,7 +55,7 @@ func (r inboxRow) deliveryOutcome() response.DeliveryOutcome {
 }
 
 // sealedDelivery is the encrypted part of a delivery: its id, the headers, the body as received, the SHA-256 of the
-// body, the sender and how the sender was verified.
+// body, the sender, how the sender was verified and the evaluation of the source.
 type sealedDelivery struct {
 	ID       string            `json:"id"`
 	Header   map[string]string `json:"header,omitempty"`
@@ -63,10 +63,12 @@ type sealedDelivery struct {
 	SHA256   string            `json:"sha256,omitempty"` // absent in old rows
 	Sender   string            `json:"sender,omitempty"`
 	Verified string            `json:"verified,omitempty"`
+	// Evaluation is absent in most rows.
+	Evaluation string `json:"evaluation,omitempty"`
 }
 
 func newSealedDelivery(d intake.Delivery) sealedDelivery {
-	return sealedDelivery{d.ID, d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified}
+	return sealedDelivery{d.ID, d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified, d.Evaluation}
 }
 
 func bodyHash(body []byte) string {
@@ -263,7 +265,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 }
 
 func (d sealedDelivery) delivery(row inboxRow) intake.Delivery {
-	return intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified}
+	return intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}
 }
 
 // listChunk is the maximum length of the list in an IN clause.

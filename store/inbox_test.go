@@ -136,6 +136,20 @@ func TestAccept_InvalidUTF8Header(t *testing.T) {
 	})
 }
 
+func TestAccept_StoresEvaluation(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		batch := []intake.Delivery{{Source: "s", ID: "1", Body: []byte("{}"), Received: noon, Evaluation: "rules 1 2"}, {Source: "s", ID: "2", Body: []byte("{}"), Received: noon}}
+		if err := s.Accept(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.Rows(t.Context(), 1, noUpperBound)
+		if err != nil || len(rows) != 2 || rows[0].Evaluation != "rules 1 2" || rows[1].Evaluation != "" {
+			t.Errorf("got %+v, %v, want the evaluation of the first delivery", rows, err)
+		}
+	})
+}
+
 func TestAccept_StoresCompressedBodies(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)

@@ -101,7 +101,7 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	if bounds.TooManyTokens(row.Body) {
 		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", bounds.MaxJSONTokens))
 	}
-	signals, err := source.Decode(header, row.Body)
+	signals, err := decodeSignals(source.Source, header, row)
 	if err != nil {
 		return undecodable(out, row, cleanText(err.Error(), maxLine))
 	}
@@ -115,6 +115,15 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	}
 	out.Signals = signals
 	return out
+}
+
+// decodeSignals decodes the body of a row. It passes on the evaluation that was made
+// when the delivery was received.
+func decodeSignals(source Source, header http.Header, row Row) ([]incident.Signal, error) {
+	if decoder, ok := source.(EvaluatedDecoder); ok && row.Evaluation != "" {
+		return decoder.DecodeEvaluated(header, row.Body, row.Evaluation)
+	}
+	return source.Decode(header, row.Body)
 }
 
 // maxEventAge is the shortest time for which the inbox recognises a repeated delivery.

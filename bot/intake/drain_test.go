@@ -129,6 +129,26 @@ func TestDrain_BoundsTexts(t *testing.T) {
 	}
 }
 
+// evaluated is a source that reports the evaluation of its deliveries.
+type evaluated struct{ signed }
+
+func (evaluated) DecodeEvaluated(_ http.Header, _ []byte, evaluation string) ([]incident.Signal, error) {
+	return []incident.Signal{{Alert: &incident.Alert{Source: "signed", Kind: evaluation, Title: "t"}}}, nil
+}
+
+func TestDrain_PassesEvaluationOn(t *testing.T) {
+	r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{evaluated{}} })
+	for n, evaluation := range []string{"rules 1", ""} {
+		r.store.rows = append(r.store.rows, intake.Row{ID: int64(n + 1), Delivery: intake.Delivery{Source: "signed", Received: testTime, Body: []byte("{}"), Evaluation: evaluation}})
+	}
+	if err := r.Drain(t.Context(), 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.desk.batch; len(got) != 2 || len(got[0].Signals) != 1 || got[0].Signals[0].Alert.Kind != "rules 1" || len(got[1].Signals) != 0 {
+		t.Errorf("got %+v, want the evaluation of the first delivery and Decode for the second", got)
+	}
+}
+
 // dated is a source whose signature covers the times of its events.
 type dated struct{ signed }
 

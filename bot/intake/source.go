@@ -28,6 +28,14 @@ type Source interface {
 	Decode(header http.Header, body []byte) ([]incident.Signal, error)
 }
 
+// EvaluatedDecoder is a [Source] whose deliveries can carry the result of an
+// evaluation that was made when they were received.
+type EvaluatedDecoder interface {
+	// DecodeEvaluated is Decode with the evaluation of the delivery. It evaluates the
+	// delivery again if the evaluation is no longer valid.
+	DecodeEvaluated(header http.Header, body []byte, evaluation string) ([]incident.Signal, error)
+}
+
 // Dated is a [Source] whose signature covers the times of its events. Such a source
 // cannot prevent that a recorded delivery is sent again years later, and the inbox
 // recognises a repeat only while it stores the first delivery.
@@ -53,6 +61,8 @@ type Delivery struct {
 	Received time.Time
 	Sender   string // network address
 	Verified string // how the delivery was authenticated, for the evidence
+	// Evaluation is for the source's [EvaluatedDecoder], or empty.
+	Evaluation string
 }
 
 // Row is a stored delivery.

@@ -2,7 +2,6 @@ package bot
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/bot/cloudtrail"
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/mail"
@@ -139,16 +139,25 @@ func (s liveSource) Decode(h http.Header, body []byte) ([]incident.Signal, error
 	return s.source().Decode(h, body)
 }
 
-// liveRecords decodes and filters the records of the sources that do not change,
+// DecodeEvaluated is [intake.EvaluatedDecoder], for the sources that implement it.
+func (s liveSource) DecodeEvaluated(h http.Header, body []byte, evaluation string) ([]incident.Signal, error) {
+	source := s.source()
+	if decoder, ok := source.(intake.EvaluatedDecoder); ok {
+		return decoder.DecodeEvaluated(h, body, evaluation)
+	}
+	return source.Decode(h, body)
+}
+
+// liveRecords decodes and evaluates the records of the sources that do not change,
 // with the detection rules of the current generation.
 type liveRecords struct{ current *atomic.Pointer[generation] }
 
-func (r liveRecords) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
-	return r.current.Load().cloudtrail.Decode(h, body)
+func (r liveRecords) DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error) {
+	return r.current.Load().cloudtrail.DecodeItem(h, body)
 }
 
-func (r liveRecords) Notable(record json.RawMessage) bool {
-	return r.current.Load().cloudtrail.Notable(record)
+func (r liveRecords) Evaluate(record *detect.Item) (evaluation string, notable bool) {
+	return r.current.Load().cloudtrail.Evaluate(record)
 }
 
 // liveRedactor returns the redactor of the current generation, for the log and for

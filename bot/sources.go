@@ -41,7 +41,7 @@ func (b *Bot) openFixedSources() error {
 	}
 	if c.Trail.QueueURL != "" {
 		files, err := trail.New(trail.Config{QueueURL: c.Trail.QueueURL, Region: c.Trail.Region, Endpoint: c.Trail.Endpoint, Pollers: c.Trail.Pollers,
-			Sink: trailSink{b}, Filter: records.Notable, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+			Sink: trailSink{b}, Evaluate: records.Evaluate, Clock: b.clock, Logger: b.log, Observer: b.metrics})
 		if err != nil {
 			return fmt.Errorf("sources.trail: %w", err)
 		}
@@ -216,7 +216,7 @@ type trailSink struct{ b *Bot }
 func (d trailSink) Accept(ctx context.Context, ds []trail.Delivery) error {
 	batch := make([]intake.Delivery, len(ds))
 	for n, r := range ds {
-		batch[n] = intake.Delivery{Source: r.Source, ID: r.ID, Body: r.Body, Received: r.Received, Sender: r.Sender,
+		batch[n] = intake.Delivery{Source: r.Source, ID: r.ID, Body: r.Body, Evaluation: r.Evaluation, Received: r.Received, Sender: r.Sender,
 			Verified: "read from the trail's bucket with the credentials of Tocsin"}
 	}
 	return d.b.store.Accept(ctx, batch)

@@ -97,40 +97,6 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Ti
 	return deliveryID(body), nil
 }
 
-// deliveryID returns the ID of a delivery, or "". The ID of a record consists of the
-// recipient account and the eventID, which is unique within the account. A record
-// from EventBridge and from a log file is therefore one delivery. A finding has the ID
-// of its envelope. A bare finding has its ID, its update and its count.
-func deliveryID(body []byte) string {
-	type ids struct {
-		ID        text `json:"id"`
-		UpdatedAt text `json:"updatedAt"`
-		EventID   text `json:"eventID"`
-		Account   text `json:"recipientAccountId"`
-		Service   struct {
-			Count text `json:"count"`
-		} `json:"service"`
-	}
-	var v struct {
-		ids
-		Detail *ids `json:"detail"`
-	}
-	if decode(body, &v) != nil {
-		return ""
-	}
-	switch {
-	case v.Detail != nil && v.Detail.EventID != "": // without the envelope's ID, which differs between paths
-		return joinNonEmpty("/", v.Detail.Account, v.Detail.EventID)
-	case v.Detail != nil && v.ID != "":
-		return joinNonEmpty("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
-	case v.EventID != "":
-		return joinNonEmpty("/", v.Account, v.EventID)
-	case v.ID != "" && v.UpdatedAt != "":
-		return joinNonEmpty("/", v.ID, v.UpdatedAt, v.Service.Count)
-	}
-	return ""
-}
-
 // decode unmarshals JSON. It ignores a field of an unexpected type, because many tools
 // export records in slightly different forms.
 func decode(body []byte, v any) error {

@@ -73,7 +73,7 @@ func TestAdvance_IgnoresUnloadedRules(t *testing.T) {
 	}
 }
 
-func TestNotable(t *testing.T) {
+func TestEvaluate_ReportsNotableRecords(t *testing.T) {
 	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
 	for record, want := range map[string]bool{
 		`{"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com","requestParameters":{"secretId":"s"}}`: true,
@@ -81,7 +81,8 @@ func TestNotable(t *testing.T) {
 		`{"eventName":"ListBuckets","eventSource":"s3.amazonaws.com"}`:                                                     false,
 		`{"eventName":`: true,
 	} {
-		if got := s.Notable([]byte(record)); got != want {
+		item := new(detect.Record).DecodeItem([]byte(record))
+		if _, got := s.Evaluate(&item); got != want {
 			t.Errorf("%s: got %v, want %v", record, got, want)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"tocsin/bot/detect"
@@ -16,11 +15,6 @@ import (
 type verdict struct {
 	rule   *detect.Rule   // the most severe one, or nil
 	others []*detect.Rule // by decreasing severity
-}
-
-// levelOrder returns the position of a level, where a higher one is more severe.
-func levelOrder(l detect.Level) int {
-	return slices.Index([]detect.Level{detect.Informational, detect.Low, detect.Medium, detect.High, detect.Critical}, l)
 }
 
 func (v verdict) level() incident.Level {
@@ -67,34 +61,58 @@ func ruleAndAuthor(r *detect.Rule) string {
 	return fmt.Sprintf("%s (%s) by %s", r.Title, r.ID, r.Author)
 }
 
-// records is a pool of decoded records, to reuse their memory.
-var records = sync.Pool{New: func() any { return new(detect.Record) }}
-
-// evaluate matches a record against the rules and returns its alert and observations.
-// The body must be the bytes that r was decoded from.
-func (s *Source) evaluate(r *record, body []byte) (incident.Signal, error) {
-	decoded := records.Get().(*detect.Record)
-	defer records.Put(decoded)
-	if err := decoded.Decode(body); err != nil {
-		return incident.Signal{}, err
+// evaluateRecord returns the rules that match a record, encoded. It reports whether the
+// record is notable, see [Source.Evaluate].
+func (s *Source) evaluateRecord(r *detect.Record) (evaluation string, notable bool) {
+	if s.rules == nil {
+		return "", false
 	}
+	hits := s.rules.Evaluate(r)
+	for _, rule := range hits {
+		notable = notable || !rule.Silent && rule.Level != detect.Informational
+	}
+	for _, rule := range hits {
+		if notable {
+			break
+		}
+		detect.Hit{Rule: rule, Record: r}.Observe(time.Time{}, func(detect.Observation) { notable = true })
+	}
+	if !notable {
+		return "", false
+	}
+	return s.rules.EncodeHits(hits), true
+}
+
+// hits returns the rules that match a record. It takes them from its evaluation if the
+// rules have not changed since then.
+func (s *Source) hits(r *detect.Record, evaluation string) []*detect.Rule {
+	if s.rules == nil {
+		return nil
+	}
+	if hits, ok := s.rules.DecodeHits(evaluation); ok {
+		return hits
+	}
+	return s.rules.Evaluate(r)
+}
+
+// evaluate returns the alert and the observations of a record. r holds the fields of
+// decoded.
+func (s *Source) evaluate(r *record, decoded *detect.Record, evaluation string) incident.Signal {
 	var alerting []*detect.Rule
 	var observed []detect.Observation
-	if s.rules != nil {
-		s.rules.Match(decoded, func(h detect.Hit) {
-			if !h.Rule.Silent {
-				alerting = append(alerting, h.Rule)
-			}
-			h.Observe(time.Time{}, func(o detect.Observation) { observed = append(observed, o) })
-		})
+	for _, rule := range s.hits(decoded, evaluation) {
+		if !rule.Silent {
+			alerting = append(alerting, rule)
+		}
+		detect.Hit{Rule: rule, Record: decoded}.Observe(time.Time{}, func(o detect.Observation) { observed = append(observed, o) })
 	}
 	slices.SortFunc(alerting, func(a, b *detect.Rule) int {
-		return cmp.Or(-cmp.Compare(levelOrder(a.Level), levelOrder(b.Level)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(b.Level.Compare(a.Level), cmp.Compare(a.ID, b.ID))
 	})
 	var v verdict
 	if len(alerting) > 0 {
 		v = verdict{alerting[0], alerting[1:]}
 	}
 	a := r.alert(v)
-	return incident.Signal{Alert: &a, Observations: observations(observed, &a)}, nil
+	return incident.Signal{Alert: &a, Observations: observations(observed, &a)}
 }

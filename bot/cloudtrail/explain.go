@@ -131,40 +131,42 @@ const maxNesting = 4
 // recordsIn returns the CloudTrail records in a body, in every form that Decode
 // accepts. It skips findings.
 func recordsIn(body []byte, depth int) (out []json.RawMessage) {
-	body = bytes.TrimSpace(body)
-	if len(body) == 0 || depth == maxNesting {
+	if depth == maxNesting {
 		return nil
 	}
-	if body[0] == '[' {
-		var items []json.RawMessage
-		if json.Unmarshal(body, &items) != nil {
-			return nil
+	_ = detect.ReadItems(bytes.NewReader(body), detect.Limits{}, func(item *detect.Item) error {
+		switch {
+		case item.Record != nil:
+			out = append(out, recordsInValue(item.Record.Root(), depth)...)
+		case isRecordText(item.Raw): // the rules cannot evaluate it, which its trace reports
+			out = append(out, bytes.Clone(item.Raw))
 		}
-		for _, item := range items {
-			out = append(out, recordsIn(item, depth+1)...)
-		}
-		return out
-	}
-	var v struct {
-		Type    text            `json:"Type"` // of an SNS message
-		Message text            `json:"Message"`
-		Records json.RawMessage `json:"Records"`
-		Detail  json.RawMessage `json:"detail"`
-		Name    text            `json:"eventName"`
-		Service text            `json:"eventSource"`
-	}
-	if body[0] != '{' || decode(body, &v) != nil {
 		return nil
+	})
+	return out
+}
+
+var nestingFields = detect.NewFields("Type", "Message", "Records", "detail")
+
+// recordsInValue returns the records in an element of a body.
+func recordsInValue(v detect.Value, depth int) []json.RawMessage {
+	if isRecord(v) {
+		return []json.RawMessage{bytes.Clone(v.Raw())}
 	}
+	var nested [4]detect.Value // by the index of the field
+	for key, member := range v.Members() {
+		if i := nestingFields.Index(key); i >= 0 {
+			nested[i] = member
+		}
+	}
+	kind, message, list, detail := nested[0], nested[1], nested[2], nested[3]
 	switch {
-	case v.Name != "" && v.Service != "":
-		return []json.RawMessage{body}
-	case v.Type == "Notification" && v.Message != "":
-		return recordsIn([]byte(v.Message), depth+1)
-	case len(v.Records) > 0 && v.Records[0] == '[':
-		return recordsIn(v.Records, depth+1)
+	case kind.Text() == "Notification" && message.HasText(): // of SNS
+		return recordsIn([]byte(message.Text()), depth+1)
+	case list.IsArray():
+		return recordsIn(list.Raw(), depth+1)
 	}
-	return recordsIn(v.Detail, depth+1)
+	return recordsIn(detail.Raw(), depth+1)
 }
 
 // explainRecord returns the trace of one record. Its rules are sorted by the number of
@@ -176,7 +178,7 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.RecordTrace {
 	}
 	traces, others := rules.Trace(r)
 	slices.SortStableFunc(traces, func(a, b detect.RuleTrace) int {
-		return cmp.Or(failedComparisons(a)-failedComparisons(b), -cmp.Compare(levelOrder(a.Rule.Level), levelOrder(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
+		return cmp.Or(failedComparisons(a)-failedComparisons(b), b.Rule.Level.Compare(a.Rule.Level), cmp.Compare(a.Rule.ID, b.Rule.ID))
 	})
 	out := incident.RecordTrace{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
 	for _, t := range traces {

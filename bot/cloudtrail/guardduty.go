@@ -1,6 +1,8 @@
 package cloudtrail
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,6 +58,35 @@ type finding struct {
 			Name text `json:"name"`
 		} `json:"s3BucketDetails"`
 	} `json:"resource"`
+}
+
+// object is a JSON object that is decoded on demand. It can also be a string that
+// contains an object.
+type object struct{ raw json.RawMessage }
+
+func (o *object) UnmarshalJSON(b []byte) error {
+	o.raw = bytes.Clone(b)
+	return nil
+}
+
+// fields returns the members of the object, or nil if it is not an object.
+func (o object) fields() map[string]any {
+	b := []byte(o.raw)
+	if len(b) > 0 && b[0] == '"' {
+		var s string
+		if json.Unmarshal(b, &s) != nil {
+			return nil
+		}
+		b = []byte(strings.TrimSpace(s))
+	}
+	if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	var m map[string]any
+	if json.Unmarshal(b, &m) != nil {
+		return nil
+	}
+	return m
 }
 
 type remote struct {

@@ -5,23 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net/http"
 	"strings"
 
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 )
-
-// envelope is the envelope of an EventBridge event. An input transformer may remove it.
-type envelope struct {
-	ID         text            `json:"id"`
-	DetailType text            `json:"detail-type"`
-	Source     text            `json:"source"`
-	Account    text            `json:"account"`
-	Region     text            `json:"region"`
-	Time       text            `json:"time"`
-	Resources  []text          `json:"resources"`
-	Detail     json.RawMessage `json:"detail"`
-}
 
 var errNoObject = errors.New("not a JSON object")
 
@@ -33,7 +24,24 @@ var errNoObject = errors.New("not a JSON object")
 //
 // In a drill, signals have no event names, because replayed events must count again.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
-	signals, err := s.decodeBody(body)
+	return s.DecodeEvaluated(h, body, "")
+}
+
+// DecodeEvaluated is like [Source.Decode] for a bare record that [Source.Evaluate] has
+// evaluated. If the rules have changed since then, it evaluates the record again.
+func (s *Source) DecodeEvaluated(h http.Header, body []byte, evaluation string) ([]incident.Signal, error) {
+	r := detect.AcquireRecord()
+	defer r.Release()
+	return s.decode(h, r.DecodeItem(bytes.TrimSpace(body)), evaluation)
+}
+
+// DecodeItem is like [Source.Decode] for a body that is decoded already.
+func (s *Source) DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error) {
+	return s.decode(h, body, "")
+}
+
+func (s *Source) decode(h http.Header, body detect.Item, evaluation string) ([]incident.Signal, error) {
+	signals, err := s.decodeBody(body, evaluation)
 	if h.Get(incident.HeaderDrill) != "" {
 		for n := range signals {
 			signals[n].Event = ""
@@ -42,50 +50,109 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	return signals, err
 }
 
-func (s *Source) decodeBody(body []byte) ([]incident.Signal, error) {
-	trimmed := bytes.TrimSpace(body)
-	if len(trimmed) > 0 && trimmed[0] == '[' {
-		return s.decodeList(trimmed)
+// Evaluate evaluates a record of a log file while the file is read. It reports whether
+// the record needs to be stored: if it is more than informational, if a correlation
+// rule counts it, or if it is unreadable. The evaluation can be stored with the record
+// and passed to [Source.DecodeEvaluated].
+func (s *Source) Evaluate(record *detect.Item) (evaluation string, notable bool) {
+	c, err := open(*record)
+	switch {
+	case err != nil:
+		return "", true
+	case c.value.IsObject() && isRecord(c.value):
+		return s.evaluateRecord(c.value.Enter())
 	}
-	var file struct {
-		Records json.RawMessage `json:"Records"`
-	}
-	if decode(trimmed, &file) == nil && len(file.Records) > 0 && file.Records[0] == '[' {
-		return s.decodeList(file.Records)
-	}
-	return s.decodeItem(trimmed)
-}
-
-// Notable reports whether a bare record needs to be stored. It is true if the record
-// is more than informational, if a correlation rule counts it, or if it is unreadable.
-func (s *Source) Notable(record json.RawMessage) bool {
-	signals, err := s.decodeItem(record)
+	signals, err := s.decodeContent(c, "")
 	if err != nil {
-		return true
+		return "", true
 	}
 	for _, s := range signals {
 		if s.Alert == nil || s.Alert.Level != incident.LevelInformational || len(s.Observations) > 0 {
-			return true
+			return "", true
 		}
 	}
-	return false
+	return "", false
 }
 
-func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
-	items, unread, err := readItems(body)
+// decodeBody decodes a list or a single item.
+func (s *Source) decodeBody(body detect.Item, evaluation string) ([]incident.Signal, error) {
+	if body.Record == nil {
+		return s.decodeText(body)
+	}
+	list := listIn(body.Record.Root())
+	if !list.IsArray() {
+		return s.decodeItem(body, evaluation)
+	}
+	unread := -maxItems
+	for range list.Elements() {
+		unread++
+	}
+	return joinSignals(func(yield func([]incident.Signal, error) bool) {
+		for element := range list.Elements() {
+			if !yield(s.decodeItem(detect.Item{Raw: element.Raw(), Record: element.Enter()}, "")) {
+				return
+			}
+		}
+	}, max(unread, 0))
+}
+
+var recordsField = detect.NewFields("Records")
+
+// listIn returns the array that a body is, or the value of its member Records.
+func listIn(body detect.Value) (list detect.Value) {
+	if body.IsArray() {
+		return body
+	}
+	for key, member := range body.Members() {
+		if recordsField.Index(key) == 0 {
+			list = member
+		}
+	}
+	return list
+}
+
+// decodeText decodes a body that package detect does not decode. It can still be a
+// finding, or a list with only one unreadable record.
+func (s *Source) decodeText(body detect.Item) ([]incident.Signal, error) {
+	list := body.Raw
+	if len(list) == 0 || list[0] != '[' {
+		var file struct {
+			Records json.RawMessage `json:"Records"`
+		}
+		if decode(list, &file) != nil || len(file.Records) == 0 || file.Records[0] != '[' {
+			return s.decodeItem(body, "")
+		}
+		list = file.Records
+	}
+	items, unread, err := readItems(list)
 	if err != nil {
 		return nil, fmt.Errorf("decode cloudtrail array: %w", err)
 	}
+	r := detect.AcquireRecord()
+	defer r.Release()
+	return joinSignals(func(yield func([]incident.Signal, error) bool) {
+		for _, item := range items {
+			if !yield(s.decodeItem(r.DecodeItem(item), "")) {
+				return
+			}
+		}
+	}, unread)
+}
+
+// joinSignals returns the signals of the first elements of a list. unread is the number
+// of the others.
+func joinSignals(items iter.Seq2[[]incident.Signal, error], unread int) ([]incident.Signal, error) {
 	var out []incident.Signal
-	bad := 0
+	read, bad := 0, 0
 	var lastErr error
-	for _, item := range items {
-		signals, err := s.decodeItem(item)
-		if err != nil {
+	for signals, err := range items {
+		if read++; err != nil {
 			bad, lastErr = bad+1, err
-			continue
 		}
 		out = append(out, signals...)
+		if read == maxItems {
+			break
+		}
 	}
 	if unread > 0 {
 		out = append(out, incident.Signal{Alert: &incident.Alert{
@@ -97,11 +164,11 @@ func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
 	}
 	switch {
 	case bad > 0 && len(out) == 0:
-		return nil, fmt.Errorf("decode cloudtrail array: all %d elements failed: %w", len(items), lastErr)
+		return nil, fmt.Errorf("decode cloudtrail array: all %d elements failed: %w", read, lastErr)
 	case bad > 0:
 		out = append(out, incident.Signal{Alert: &incident.Alert{
 			Source: sourceName, Kind: "cloudtrail.unreadable", Level: incident.LevelInformational,
-			Title:       fmt.Sprintf("%d of %d CloudTrail records in one delivery could not be read", bad, len(items)),
+			Title:       fmt.Sprintf("%d of %d CloudTrail records in one delivery could not be read", bad, read),
 			Detail:      lastErr.Error(),
 			Fingerprint: "cloudtrail.unreadable",
 		}})
@@ -130,31 +197,21 @@ func readItems(body []byte) (items []json.RawMessage, unread int, err error) {
 		}
 		items = append(items, item)
 	}
-	_, err = d.Token()
-	return items, unread, err
+	if _, err = d.Token(); err != nil {
+		return nil, 0, err
+	}
+	if _, err = d.Token(); !errors.Is(err, io.EOF) {
+		return nil, 0, errors.New("data follows the array")
+	}
+	return items, unread, nil
 }
 
-func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
-	if len(body) == 0 || body[0] != '{' {
-		return nil, fmt.Errorf("decode cloudtrail event: %w", errNoObject)
+func (s *Source) decodeItem(item detect.Item, evaluation string) ([]incident.Signal, error) {
+	c, err := open(item)
+	if err != nil {
+		return nil, err
 	}
-	var env envelope
-	if err := decode(body, &env); err != nil {
-		return nil, fmt.Errorf("decode cloudtrail event: %w", err)
-	}
-	switch {
-	case env.DetailType != "" && !isKnownDetailType(env.DetailType):
-		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is not supported. Remove it from the EventBridge rule", env.DetailType, env.Source)
-	case len(env.Detail) > 0:
-		if env.Detail[0] != '{' {
-			return nil, fmt.Errorf("decode cloudtrail event: detail: %w", errNoObject)
-		}
-		if env.DetailType == hubImported || env.DetailType == hubAction {
-			return hubSignals(env.Detail, env)
-		}
-		return s.decodeDetail(env.Detail, env)
-	}
-	return s.decodeDetail(body, envelope{})
+	return s.decodeContent(c, evaluation)
 }
 
 // isKnownDetailType reports whether the package decodes a detail-type of EventBridge.
@@ -166,43 +223,55 @@ func isKnownDetailType(detailType text) bool {
 	return strings.HasSuffix(string(detailType), " via CloudTrail")
 }
 
-// decodeDetail decodes a record, a finding or an alarm, which it distinguishes by
+// decodeContent decodes a record, a finding or an alarm, which it distinguishes by
 // their required fields. The event name must be equal on every path. It therefore
 // contains no field of the envelope.
-func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
-	var r record
-	if err := decode(body, &r); err != nil {
-		return nil, fmt.Errorf("decode cloudtrail record: %w", err)
+func (s *Source) decodeContent(c content, evaluation string) ([]incident.Signal, error) {
+	if c.DetailType == hubImported || c.DetailType == hubAction {
+		return hubSignals(c.raw, c.envelope)
 	}
-	if r.EventName != "" && r.EventSource != "" {
-		event := ""
-		if r.EventID != "" {
-			event = joinNonEmpty("|", "cloudtrail", r.Account, r.EventID)
-		}
-		r.Account, r.Region = text(firstNonEmpty(r.Account, r.UserIdentity.AccountID, env.Account)), text(firstNonEmpty(r.Region, env.Region))
-		r.EventTime = text(firstNonEmpty(r.EventTime, r.Timestamp, env.Time))
-		signal, err := s.evaluate(&r, body)
-		if err != nil {
+	if !c.value.IsObject() { // the envelope was not decoded, but its detail can be
+		r := detect.AcquireRecord()
+		defer r.Release()
+		if err := r.Decode(c.raw); err == nil {
+			c.value = r.Root()
+		} else if isRecordText(c.raw) {
 			return nil, fmt.Errorf("decode cloudtrail record: %w", err)
 		}
-		signal.Event = event
-		return []incident.Signal{signal}, nil
+	}
+	if c.value.IsObject() && isRecord(c.value) {
+		return []incident.Signal{s.recordSignal(c, evaluation)}, nil
 	}
 	var f finding
-	if err := decode(body, &f); err != nil {
+	if err := decode(c.raw, &f); err != nil {
 		return nil, fmt.Errorf("decode guardduty finding: %w", err)
 	}
 	if f.ID != "" && f.Type != "" && f.Severity != "" {
-		f.AccountID, f.Region = text(firstNonEmpty(f.AccountID, env.Account)), text(firstNonEmpty(f.Region, env.Region))
+		f.AccountID, f.Region = text(firstNonEmpty(f.AccountID, c.Account)), text(firstNonEmpty(f.Region, c.Region))
 		a := f.alert()
 		return []incident.Signal{{Alert: &a, Event: f.version()}}, nil
 	}
 	var w alarm
-	if err := decode(body, &w); err != nil {
+	if err := decode(c.raw, &w); err != nil {
 		return nil, fmt.Errorf("decode cloudwatch alarm: %w", err)
 	}
 	if w.isComplete() {
-		return []incident.Signal{w.signal(env)}, nil
+		return []incident.Signal{w.signal(c.envelope)}, nil
 	}
 	return nil, errors.New("decode cloudtrail event: unknown shape. Expected a CloudTrail record (eventName, eventSource), a GuardDuty finding (id, type, severity) or a CloudWatch alarm")
+}
+
+// recordSignal returns the signal of a record.
+func (s *Source) recordSignal(c content, evaluation string) incident.Signal {
+	var r record
+	r.read(c.value)
+	event := ""
+	if r.EventID != "" {
+		event = joinNonEmpty("|", "cloudtrail", r.Account, r.EventID)
+	}
+	r.Account, r.Region = text(firstNonEmpty(r.Account, r.UserIdentity.AccountID, c.Account)), text(firstNonEmpty(r.Region, c.Region))
+	r.EventTime = text(firstNonEmpty(r.EventTime, r.Timestamp, c.Time))
+	signal := s.evaluate(&r, c.value.Enter(), evaluation)
+	signal.Event = event
+	return signal
 }

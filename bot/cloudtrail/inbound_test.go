@@ -319,3 +319,22 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDelivery verifies and decodes EventBridge deliveries, as the webhook and the
+// drain do.
+func BenchmarkDelivery(b *testing.B) {
+	deliveries := append(intaketest.Fixtures(b, "testdata/envelope.json"), intaketest.Fixtures(b, "testdata/eventbridge/envelopes/cloudtrail-*.json")...)
+	header := http.Header{"X-Api-Key": {"new key"}}
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		body := deliveries[n%len(deliveries)].Body
+		n++
+		if id, err := source.Verify(b.Context(), header, body, time.Time{}); err != nil || id == "" {
+			b.Fatalf("got ID %q, error %v", id, err)
+		}
+		if _, err := source.Decode(nil, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

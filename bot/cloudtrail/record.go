@@ -9,78 +9,130 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 )
 
 // record has the fields of a CloudTrail record that appear in an alert. It fits all
 // versions 1.x, because minor versions only add fields.
 type record struct {
-	EventTime       text     `json:"eventTime"`
-	Timestamp       text     `json:"@timestamp"` // used by some tools instead of eventTime
-	EventID         text     `json:"eventID"`
-	EventSource     text     `json:"eventSource"`
-	EventName       text     `json:"eventName"`
-	EventType       text     `json:"eventType"`
-	Region          text     `json:"awsRegion"`
-	ReadOnly        text     `json:"readOnly"`
-	SourceIPAddress text     `json:"sourceIPAddress"`
-	UserAgent       text     `json:"userAgent"`
-	ErrorCode       text     `json:"errorCode"`
-	ErrorMessage    text     `json:"errorMessage"`
-	Account         text     `json:"recipientAccountId"`
-	UserIdentity    identity `json:"userIdentity"`
-	Request         object   `json:"requestParameters"`
-	Response        object   `json:"responseElements"`
-	Additional      object   `json:"additionalEventData"`
+	EventTime       text
+	Timestamp       text // @timestamp, used by some tools instead of eventTime
+	EventID         text
+	EventSource     text
+	EventName       text
+	EventType       text
+	Region          text
+	ReadOnly        text
+	SourceIPAddress text
+	UserAgent       text
+	ErrorCode       text
+	ErrorMessage    text
+	Account         text
+	UserIdentity    identity
+	Request         detect.Value // an object, or a string that contains one
 }
 
 type identity struct {
-	Type        text `json:"type"`
-	PrincipalID text `json:"principalId"`
-	ARN         text `json:"arn"`
-	AccountID   text `json:"accountId"`
-	AccessKeyID text `json:"accessKeyId"`
-	UserName    text `json:"userName"`
-	InvokedBy   text `json:"invokedBy"`
-	Session     struct {
-		Attributes struct {
-			MFA text `json:"mfaAuthenticated"`
-		} `json:"attributes"`
-		Issuer struct {
-			Type     text `json:"type"`
-			ARN      text `json:"arn"`
-			UserName text `json:"userName"`
-		} `json:"sessionIssuer"`
-	} `json:"sessionContext"`
+	Type        text
+	PrincipalID text
+	ARN         text
+	AccountID   text
+	AccessKeyID text
+	UserName    text
+	InvokedBy   text
+	MFA         text
+	IssuerARN   text
 }
 
-// object is a JSON object that is decoded on demand. It can also be a string that
-// contains an object.
-type object struct{ raw json.RawMessage }
+var (
+	recordFields = detect.NewFields("eventTime", "@timestamp", "eventID", "eventSource", "eventName", "eventType", "awsRegion", "readOnly",
+		"sourceIPAddress", "userAgent", "errorCode", "errorMessage", "recipientAccountId", "userIdentity", "requestParameters")
+	identityFields = detect.NewFields("type", "principalId", "arn", "accountId", "accessKeyId", "userName", "invokedBy", "sessionContext")
+	sessionFields  = detect.NewFields("attributes", "sessionIssuer")
+	mfaField       = detect.NewFields("mfaAuthenticated")
+	arnField       = detect.NewFields("arn")
+)
 
-func (o *object) UnmarshalJSON(b []byte) error {
-	o.raw = bytes.Clone(b)
-	return nil
-}
-
-// fields returns the members of the object, or nil if it is not an object.
-func (o object) fields() map[string]any {
-	b := []byte(o.raw)
-	if len(b) > 0 && b[0] == '"' {
-		var s string
-		if json.Unmarshal(b, &s) != nil {
-			return nil
+// read reads the fields of a record. Like encoding/json, it ignores fields of an
+// unexpected type.
+func (r *record) read(v detect.Value) {
+	texts := [...]*text{&r.EventTime, &r.Timestamp, &r.EventID, &r.EventSource, &r.EventName, &r.EventType, &r.Region, &r.ReadOnly,
+		&r.SourceIPAddress, &r.UserAgent, &r.ErrorCode, &r.ErrorMessage, &r.Account}
+	for key, member := range v.Members() {
+		switch i := recordFields.Index(key); {
+		case i < 0:
+		case i < len(texts):
+			*texts[i] = text(member.Text())
+		case recordFields.Name(i) == "userIdentity":
+			r.UserIdentity.read(member)
+		default:
+			r.Request = member
 		}
-		b = []byte(strings.TrimSpace(s))
 	}
-	if len(b) == 0 || b[0] != '{' {
-		return nil
+}
+
+func (i *identity) read(v detect.Value) {
+	texts := [...]*text{&i.Type, &i.PrincipalID, &i.ARN, &i.AccountID, &i.AccessKeyID, &i.UserName, &i.InvokedBy}
+	for key, member := range v.Members() {
+		switch n := identityFields.Index(key); {
+		case n < 0:
+		case n < len(texts):
+			*texts[n] = text(member.Text())
+		default:
+			i.readSession(member)
+		}
 	}
-	var m map[string]any
-	if json.Unmarshal(b, &m) != nil {
-		return nil
+}
+
+func (i *identity) readSession(v detect.Value) {
+	for key, member := range v.Members() {
+		field, target := arnField, &i.IssuerARN
+		switch sessionFields.Index(key) {
+		case 0:
+			field, target = mfaField, &i.MFA
+		case 1:
+		default:
+			continue
+		}
+		for key, member := range member.Members() {
+			if field.Index(key) == 0 {
+				*target = text(member.Text())
+			}
+		}
 	}
-	return m
+}
+
+// requestTargets returns the texts of the request parameters that identify the target
+// of a call, and reports whether there are any parameters.
+func requestTargets(request detect.Value) (targets string, any bool) {
+	if request.IsString() {
+		return targetsInText(strings.TrimSpace(request.Text()))
+	}
+	found := make([]text, len(targetParameters))
+	for key, member := range request.Members() {
+		any = true
+		if n, ok := targetOrder[string(key)]; ok && member.IsString() {
+			found[n] = text(member.Text())
+		}
+	}
+	return joinNonEmpty(", ", found...), any
+}
+
+// targetsInText is requestTargets for parameters that are JSON in a string.
+func targetsInText(request string) (targets string, any bool) {
+	var parameters map[string]json.RawMessage
+	if !strings.HasPrefix(request, "{") || json.Unmarshal([]byte(request), &parameters) != nil {
+		return "", false
+	}
+	var found []text
+	for _, k := range targetParameters {
+		var s string
+		if raw := parameters[k]; len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
+			found = append(found, text(s))
+		}
+	}
+	return joinNonEmpty(", ", found...), len(parameters) > 0
 }
 
 // apiDate matches the API version that some services append to their event names, as
@@ -115,8 +167,8 @@ func (i identity) principal() (shown, key string) {
 	switch {
 	case i.Type == "Root":
 		return firstNonEmpty(i.ARN, "root"), "root"
-	case i.Session.Issuer.ARN != "":
-		return string(i.Session.Issuer.ARN), arnKey(string(i.Session.Issuer.ARN))
+	case i.IssuerARN != "":
+		return string(i.IssuerARN), arnKey(string(i.IssuerARN))
 	case i.ARN != "":
 		return withoutSession(string(i.ARN)), arnKey(string(i.ARN))
 	case i.InvokedBy != "":
@@ -179,15 +231,14 @@ var targetParameters = []string{
 	"dBInstanceIdentifier", "functionName", "serialNumber", "logGroupName", "resourceArn", "accountId", "principalArn",
 }
 
-func requestTargets(request map[string]any) string {
-	var out []text
-	for _, k := range targetParameters {
-		if s, ok := request[k].(string); ok {
-			out = append(out, text(s))
-		}
+// targetOrder holds the position of each target parameter.
+var targetOrder = func() map[string]int {
+	order := map[string]int{}
+	for n, k := range targetParameters {
+		order[k] = n
 	}
-	return joinNonEmpty(", ", out...)
-}
+	return order
+}()
 
 // maxRequest is the maximum length of the request parameters in an alert, in bytes.
 const maxRequest = 2000
@@ -195,9 +246,9 @@ const maxRequest = 2000
 // alert converts an evaluated record.
 func (r *record) alert(v verdict) incident.Alert {
 	principal, key := r.UserIdentity.principal()
-	request := r.Request.fields()
-	target := requestTargets(request)
-	title := r.service() + " " + r.apiName()
+	target, hasRequest := requestTargets(r.Request)
+	api := r.apiName()
+	title := r.service() + " " + api
 	if v.rule != nil {
 		title = v.rule.Title
 	}
@@ -206,9 +257,9 @@ func (r *record) alert(v verdict) incident.Alert {
 		result = "failed: " + firstNonEmpty(r.ErrorCode, r.ErrorMessage)
 	}
 	a := incident.Alert{
-		Source: sourceName, Kind: "cloudtrail." + r.apiName(), Level: v.level(), Rule: ruleAndAuthor(v.rule),
-		Title:       joinNonEmpty(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.apiName(), principal)), text(result)),
-		Fingerprint: joinNonEmpty("|", "cloudtrail", text(r.service()), text(r.apiName()), text(key), r.Account, text(target), text(v.level()), text(failureLabel(r.isFailed()))),
+		Source: sourceName, Kind: "cloudtrail." + api, Level: v.level(), Rule: ruleAndAuthor(v.rule),
+		Title:       joinNonEmpty(", ", text(fmt.Sprintf("%s (%s by %s)", title, api, principal)), text(result)),
+		Fingerprint: joinNonEmpty("|", "cloudtrail", text(r.service()), text(api), text(key), r.Account, text(target), text(v.level()), text(failureLabel(r.isFailed()))),
 		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
 		EventID:     string(r.EventID), At: parseTime(r.EventTime),
 		URL:     r.console(),
@@ -218,12 +269,12 @@ func (r *record) alert(v verdict) incident.Alert {
 	a.Detail = joinNonEmpty("\n",
 		text(v.description()), field("Event", r.EventSource+" "+r.EventName), field("Account", text(joinNonEmpty(", ", r.Account, r.Region))),
 		field("Principal", text(principal)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
-		field("MFA", r.UserIdentity.Session.Attributes.MFA), field("Target", text(target)), field("Source address", r.SourceIPAddress),
+		field("MFA", r.UserIdentity.MFA), field("Target", text(target)), field("Source address", r.SourceIPAddress),
 		field("User agent", r.UserAgent), field("Error", text(joinNonEmpty(" ", r.ErrorCode, r.ErrorMessage))))
 	if v.rule != nil {
 		a.Tags["rule_id"] = v.rule.ID
-		if len(request) > 0 {
-			a.Detail += "\nRequest: " + compact(r.Request.raw)
+		if hasRequest {
+			a.Detail += "\nRequest: " + compact(r.Request.Raw())
 		}
 	}
 	return a
@@ -240,7 +291,7 @@ func (r *record) tags() map[string]string {
 	tags := map[string]string{}
 	for k, v := range map[string]text{
 		"event_source": r.EventSource, "event_name": r.EventName, "event_type": r.EventType, "identity_type": r.UserIdentity.Type,
-		"error_code": r.ErrorCode, "read_only": r.ReadOnly, "mfa": r.UserIdentity.Session.Attributes.MFA,
+		"error_code": r.ErrorCode, "read_only": r.ReadOnly, "mfa": r.UserIdentity.MFA,
 		"access_key": r.UserIdentity.AccessKeyID, "session": text(r.UserIdentity.session()), "address": text(addressKind(string(r.SourceIPAddress))),
 	} {
 		if v != "" {

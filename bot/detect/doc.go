@@ -6,7 +6,9 @@
 // rules that can match. Matching cannot fail. [Ruleset.Trace] explains why each
 // rule matches a record or does not.
 //
-// [Read] decodes the records of a file or stream. A [Tracker] counts hits for
+// [ReadItems] splits a file or stream into records and decodes each once. The rules
+// and the alerts read the decoded [Record]. [Read] passes on only the records. A
+// [Tracker] counts hits for
 // correlations in memory, and [Correlation.Advance] counts them in a [Window]
 // that the caller stores.
 //

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -14,7 +15,8 @@ import (
 type Record struct {
 	raw          []byte
 	nodes        []node
-	text         []byte // the decoded form of strings with escapes
+	text         []byte        // the decoded form of strings with escapes
+	escaped      []escapedText // strings with escapes, by their place in text
 	root         int32
 	rawIsCompact bool // no spaces between tokens, no escapes that JSON does not require
 	renderings   []rendering
@@ -50,10 +52,34 @@ type node struct {
 	escaped     bool
 }
 
+// escapedText is the place of a string with escapes in raw, including its quotes. It
+// begins at the offset text of the decoded strings.
+type escapedText struct{ text, start, end uint32 }
+
 // rendering is the compact JSON text of an object or array.
 type rendering struct {
 	node int32
 	text []byte
+}
+
+// pool reuses the memory of records.
+var pool = sync.Pool{New: func() any { return new(Record) }}
+
+// AcquireRecord returns a Record to decode. The caller should call [Record.Release].
+func AcquireRecord() *Record { return pool.Get().(*Record) }
+
+// maxPooled is the maximum number of values of a record whose memory is reused.
+const maxPooled = 16 << 10
+
+// maxPooledText is the maximum memory for its decoded strings, in bytes.
+const maxPooledText = 1 << 20
+
+// Release makes the memory of r available to [AcquireRecord]. The caller must not use
+// r or its values any more.
+func (r *Record) Release() {
+	if r.raw = nil; cap(r.nodes) <= maxPooled && cap(r.text) <= maxPooledText {
+		pool.Put(r)
+	}
 }
 
 // DecodeRecord decodes one JSON object. The record refers to b, which must not
@@ -70,12 +96,8 @@ func DecodeRecord(b []byte) (*Record, error) {
 
 // Decode is like [DecodeRecord] but reuses the memory of r.
 func (r *Record) Decode(b []byte) error {
-	n, err := r.decode(b)
-	if err != nil {
+	if err := r.decodeWhole(b); err != nil {
 		return err
-	}
-	if rest := bytes.TrimLeft(b[n:], " \t\r\n"); len(rest) > 0 {
-		return &SyntaxError{Offset: len(b) - len(rest), Reason: "unexpected text after the object"}
 	}
 	if r.nodes[0].kind != kindObject {
 		return &SyntaxError{Reason: "not a JSON object"}
@@ -83,10 +105,19 @@ func (r *Record) Decode(b []byte) error {
 	return nil
 }
 
+// DecodeItem decodes one JSON value of any kind. The item is valid until r is decoded
+// again, and has an error instead of the record if the value cannot be decoded. An
+// array of records is one item.
+func (r *Record) DecodeItem(b []byte) Item {
+	if err := r.decodeWhole(b); err != nil {
+		return Item{Raw: b, Err: err}
+	}
+	return Item{Raw: b, Record: r}
+}
+
 // Raw returns the original bytes of the record.
 func (r *Record) Raw() []byte {
-	n := &r.nodes[r.root]
-	return r.raw[n.val:n.valEnd]
+	return r.Root().Raw()
 }
 
 // EventName returns the called action, such as StopLogging, or "".

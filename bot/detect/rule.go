@@ -34,6 +34,7 @@ type Rule struct {
 
 	expr  expr
 	feeds []feed
+	index int // in the rules of its ruleset
 }
 
 // Level is the severity of a hit.

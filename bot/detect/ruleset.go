@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"crypto/rand"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ type Ruleset struct {
 	rules        []*Rule
 	correlations []*Rule
 	source       []byte // see Source
+	id           string // random, see DecodeHits
 
 	byName   map[string][]*Rule // by folded eventName
 	byPrefix [256][]prefixed    // by the first byte of the folded eventName
@@ -120,8 +122,9 @@ func (r *Record) foldedField(path string) (text []byte, scalar bool) {
 // under these names, and another rule under the texts that it needs in some other
 // field.
 func (rs *Ruleset) buildIndex() {
-	rs.byName = map[string][]*Rule{}
-	for _, r := range rs.rules {
+	rs.byName, rs.id = map[string][]*Rule{}, rand.Text()
+	for i, r := range rs.rules {
+		r.index = i
 		if names, ok := needs(r.expr, "eventName"); ok {
 			rs.indexByName(r, names)
 		} else if path, texts := otherFieldNeeds(r.expr); path != "" {

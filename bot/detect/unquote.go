@@ -47,7 +47,7 @@ var plainByte = func() (t [256]bool) {
 // escapedString decodes a string into the record's text. i is the offset of the
 // first backslash.
 func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
-	start := len(d.r.text)
+	start, raw := len(d.r.text), from-1
 	text := append(d.r.text, d.b[from:i]...)
 	for i < len(d.b) {
 		switch c := d.b[i]; {
@@ -57,6 +57,7 @@ func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
 			}
 			d.r.text = text
 			d.i = i + 1
+			d.r.escaped = append(d.r.escaped, escapedText{uint32(start), uint32(raw), uint32(d.i)})
 			return uint32(start), uint32(len(text)), nil
 		case c == '\\':
 			var err error

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"regexp"
 
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 )
 
@@ -29,7 +30,7 @@ const sourceName = "sns"
 // Decoder decodes an unwrapped message: an EventBridge event, a CloudTrail record,
 // a finding or an alarm. cloudtrail.Source implements it.
 type Decoder interface {
-	Decode(http.Header, []byte) ([]incident.Signal, error)
+	DecodeItem(http.Header, detect.Item) ([]incident.Signal, error)
 }
 
 // Observer records metrics of a [Source]. Its methods are called concurrently and

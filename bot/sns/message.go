@@ -1,6 +1,7 @@
 package sns
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"tocsin/bot/bounds"
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 )
 
@@ -49,6 +51,49 @@ type topicMessage struct {
 	} `json:"Records"`
 }
 
+var (
+	topicFields  = detect.NewFields("Type", "Event", "s3Bucket", "Message", "s3ObjectKey", "Records")
+	objectFields = detect.NewFields("s3")
+)
+
+// read reads the fields of a decoded message. Like encoding/json, it ignores fields of
+// an unexpected type.
+func (m *topicMessage) read(v detect.Value) {
+	texts := [...]*string{&m.Type, &m.Event, &m.S3Bucket}
+	for key, member := range v.Members() {
+		switch i := topicFields.Index(key); {
+		case i < 0:
+		case i < len(texts) && member.IsString():
+			*texts[i] = member.Text()
+		case topicFields.Name(i) == "Message" && !member.IsNull():
+			text := ""
+			if member.IsString() {
+				text = member.Text()
+			}
+			m.Message = &text
+		case topicFields.Name(i) == "s3ObjectKey":
+			m.S3ObjectKey = member.Raw()
+		case topicFields.Name(i) == "Records":
+			m.readRecords(member)
+		}
+	}
+}
+
+// readRecords reads the first record, because a notification of S3 has only its own.
+func (m *topicMessage) readRecords(list detect.Value) {
+	for record := range list.Elements() {
+		m.Records = append(m.Records[:0], struct {
+			S3 json.RawMessage `json:"s3"`
+		}{})
+		for key, member := range record.Members() {
+			if objectFields.Index(key) == 0 {
+				m.Records[0].S3 = member.Raw()
+			}
+		}
+		return
+	}
+}
+
 var errObjectNotice = errors.New("decode sns message: it announces an S3 object. Subscribe an SQS queue to the topic and set it as sources.trail.queue_url")
 
 // unwrap decodes a message with up to depth further levels of nesting.
@@ -59,19 +104,15 @@ func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Si
 	if bounds.TooManyTokens(message) {
 		return nil, fmt.Errorf("decode sns message: it has more than %d names and values. Send fewer in one message", bounds.MaxJSONTokens)
 	}
-	if !json.Valid(message) {
-		return nil, errors.New("decode sns message: not JSON")
-	}
-	var inner string
-	if json.Unmarshal(message, &inner) == nil {
-		return s.unwrap(h, []byte(inner), depth-1)
-	}
-	var m topicMessage
-	var mismatch *json.UnmarshalTypeError
-	if err := json.Unmarshal(message, &m); err != nil && !errors.As(err, &mismatch) {
-		return nil, fmt.Errorf("decode sns message: %w", err)
-	}
+	r := detect.AcquireRecord()
+	defer r.Release()
+	item := r.DecodeItem(bytes.TrimSpace(message))
+	m, inner, err := readMessage(item)
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("decode sns message: %w", err)
+	case inner != nil:
+		return s.unwrap(h, []byte(*inner), depth-1)
 	case m.Type == typeNotification && m.Message != nil:
 		return s.unwrap(h, []byte(*m.Message), depth-1)
 	case m.Event == "s3:TestEvent":
@@ -79,11 +120,31 @@ func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Si
 	case m.S3Bucket != "" && len(m.S3ObjectKey) > 0, len(m.Records) > 0 && len(m.Records[0].S3) > 0:
 		return nil, errObjectNotice
 	}
-	signals, err := s.decoder.Decode(h, message)
+	signals, err := s.decoder.DecodeItem(h, item)
 	if err != nil {
 		return nil, fmt.Errorf("decode sns message: %w", err)
 	}
 	return signals, nil
+}
+
+// readMessage returns the fields of a message, or its text if it is a JSON string. A
+// message that package detect does not decode can still be a finding.
+func readMessage(item detect.Item) (m topicMessage, inner *string, err error) {
+	switch {
+	case item.Record != nil && item.Record.Root().IsString():
+		text := item.Record.Root().Text()
+		return m, &text, nil
+	case item.Record != nil:
+		m.read(item.Record.Root())
+		return m, nil, nil
+	case !json.Valid(item.Raw):
+		return m, nil, errors.New("not JSON")
+	}
+	var mismatch *json.UnmarshalTypeError
+	if err := json.Unmarshal(item.Raw, &m); err != nil && !errors.As(err, &mismatch) {
+		return m, nil, err
+	}
+	return m, nil, nil
 }
 
 // unsubscribedAlert returns the alert about a removed subscription.

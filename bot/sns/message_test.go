@@ -145,3 +145,14 @@ func FuzzMessage(f *testing.F) {
 		_, _ = intaketest.Decode(t, s, nil, body)
 	})
 }
+
+// BenchmarkDecode decodes notifications with a CloudTrail record.
+func BenchmarkDecode(b *testing.B) {
+	s, body := newSource(b, nil), notificationOf(b, readTestdata(b, "../../cloudtrail/testdata/envelope.json"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Decode(nil, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -19,7 +19,6 @@ package trail
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -34,6 +33,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/logging"
 
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 )
 
@@ -45,11 +45,13 @@ const (
 
 // Delivery is one record of a file, or one notice of this package about a file.
 type Delivery struct {
-	Source   string // decodes the body, "cloudtrail" or "trail"
-	ID       string // unique within the source
-	Body     []byte // the bytes of the record, or a notice as JSON
-	Received time.Time
-	Sender   string // s3://bucket/key
+	Source string // decodes the body, "cloudtrail" or "trail"
+	ID     string // unique within the source
+	Body   []byte // the bytes of the record, or a notice as JSON
+	// Evaluation is the result of Config.Evaluate, for the decoder of the record.
+	Evaluation string
+	Received   time.Time
+	Sender     string // s3://bucket/key
 }
 
 // Sink stores deliveries. It must be safe for concurrent use.
@@ -71,10 +73,11 @@ type Config struct {
 	Visibility time.Duration // visibility timeout of a message in whole seconds, default 2 min
 
 	Sink Sink
-	// Filter reports whether to store a record. The default stores all. It must not
-	// retain the bytes and must be safe for concurrent use. Most records of a trail
-	// are read-only calls, and a filter saves their storage.
-	Filter   func(json.RawMessage) bool
+	// Evaluate evaluates a record and reports whether to store it. The evaluation is
+	// stored with the record. The default stores all. It must not retain the item and
+	// must be safe for concurrent use. Most records of a trail are read-only calls, and
+	// a filter saves their storage.
+	Evaluate func(*detect.Item) (evaluation string, notable bool)
 	Clock    func() time.Time // default time.Now
 	Logger   *slog.Logger     // default slog.Default
 	Observer Observer         // default no metrics
@@ -125,8 +128,8 @@ func New(c Config) (*Source, error) {
 	}
 	c.Pollers, c.MaxObject, c.MaxContent = cmp.Or(c.Pollers, 2), cmp.Or(c.MaxObject, 64<<20), cmp.Or(c.MaxContent, 1<<30)
 	c.Visibility = cmp.Or(c.Visibility, 2*time.Minute)
-	if c.Filter == nil {
-		c.Filter = func(json.RawMessage) bool { return true }
+	if c.Evaluate == nil {
+		c.Evaluate = func(*detect.Item) (string, bool) { return "", true }
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now

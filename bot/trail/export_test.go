@@ -1,7 +1,7 @@
 package trail
 
 import (
-	"bufio"
+	"context"
 	"io"
 	"net/http"
 )
@@ -10,19 +10,6 @@ import (
 func WithClient(c Config, client *http.Client) Config {
 	c.client = client
 	return c
-}
-
-// MaxRecord is the maximum size of a record in bytes.
-const MaxRecord = maxRecord
-
-// Split emits the records of a file.
-func Split(r io.Reader, emit func(raw []byte, broken bool) error) error {
-	return split(bufio.NewReaderSize(r, maxLine), emit)
-}
-
-// Unpack returns the content of a file within bounds.
-func Unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
-	return unpack(r, maxObject, maxContent)
 }
 
 // Object is one object named in a message.
@@ -36,4 +23,11 @@ func Unwrap(raw []byte) ([]Object, MessageOutcome) {
 		out = append(out, Object{n.Bucket, n.Key, n.Region, n.ETag, n.Version, n.Event})
 	}
 	return out, outcome
+}
+
+// ReadFile stores the records of a file.
+func (s *Source) ReadFile(ctx context.Context, body io.Reader) (stored, skipped, bad int, err error) {
+	f := &file{source: s}
+	err = f.read(ctx, body)
+	return f.stored, f.skipped, f.bad, err
 }

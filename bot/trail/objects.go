@@ -1,9 +1,7 @@
 package trail
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,10 +17,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 )
 
 const (
+	// maxRecord is the maximum size of a record in bytes. CloudTrail's records are
+	// smaller than 256 KiB.
+	maxRecord = 1 << 20
+
 	maxBatch      = 256     // deliveries in one commit
 	maxBatchBytes = 4 << 20 // bytes of bodies that end a batch
 
@@ -134,10 +137,8 @@ type file struct {
 // read stores the records of a file. If the file breaks off, it still stores the
 // records before that point and returns the error.
 func (f *file) read(ctx context.Context, body io.Reader) error {
-	content, err := unpack(body, f.source.MaxObject, f.source.MaxContent)
-	if err == nil {
-		err = split(bufio.NewReaderSize(content, maxLine), func(raw []byte, broken bool) error { return f.addRecord(ctx, raw, broken) })
-	}
+	limits := detect.Limits{Record: maxRecord, Stored: f.source.MaxObject, Content: f.source.MaxContent, InflateFloor: bombGrace, InflateRatio: bombRatio}
+	err := describeReadError(detect.ReadItems(body, limits, func(item *detect.Item) error { return f.addRecord(ctx, item) }))
 	if ctx.Err() != nil {
 		return fmt.Errorf("read %s: %w", f.notice.uri(), ctx.Err())
 	}
@@ -153,53 +154,123 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 	return nil
 }
 
+// fields are the fields of an element that identify it.
+type fields struct {
+	EventSource incident.FlexString `json:"eventSource"`
+	EventName   incident.FlexString `json:"eventName"`
+	EventID     incident.FlexString `json:"eventID"`
+	Account     incident.FlexString `json:"recipientAccountId"`
+	Digest      incident.FlexString `json:"digestS3Object"`
+	Records     json.RawMessage     `json:"Records"`
+
+	// Fields of an exported GuardDuty finding.
+	FindingID incident.FlexString `json:"id"`
+	Type      incident.FlexString `json:"type"`
+	Severity  incident.FlexString `json:"severity"`
+	UpdatedAt incident.FlexString `json:"updatedAt"`
+	Service   struct {
+		Count incident.FlexString `json:"count"`
+	} `json:"service"`
+}
+
+var (
+	fieldNames = detect.NewFields("eventSource", "eventName", "eventID", "recipientAccountId", "digestS3Object", "id", "type", "severity", "updatedAt", "Records", "service")
+	countField = detect.NewFields("count")
+)
+
+// read reads the fields of a decoded element. Like encoding/json, it ignores fields of
+// an unexpected type.
+func (f *fields) read(v detect.Value) {
+	texts := [...]*incident.FlexString{&f.EventSource, &f.EventName, &f.EventID, &f.Account, &f.Digest, &f.FindingID, &f.Type, &f.Severity, &f.UpdatedAt}
+	for key, member := range v.Members() {
+		switch i := fieldNames.Index(key); {
+		case i < 0:
+		case i < len(texts):
+			*texts[i] = incident.FlexString(member.Text())
+		case fieldNames.Name(i) == "Records":
+			f.Records = member.Raw()
+		default:
+			for key, count := range member.Members() {
+				if countField.Index(key) == 0 {
+					f.Service.Count = incident.FlexString(count.Text())
+				}
+			}
+		}
+	}
+}
+
+// readFields reads the fields of an element. Package detect is stricter than JSON, and
+// an element that it does not decode is still stored and reported if it is JSON.
+func readFields(item *detect.Item) (f fields, err error) {
+	if item.Record != nil {
+		f.read(item.Record.Root())
+		return f, nil
+	}
+	err = json.Unmarshal(item.Raw, &f)
+	if mismatch := new(json.UnmarshalTypeError); errors.As(err, &mismatch) {
+		err = nil
+	}
+	return f, err
+}
+
+// describeReadError returns the error of a file as outcomeOf and the alert expect it.
+func describeReadError(err error) error {
+	size, packed, short := new(detect.SizeError), new(detect.GzipError), new(detect.TruncatedError)
+	switch {
+	case errors.As(err, &size):
+		return fmt.Errorf("%w: more than %d bytes", errTooBig, size.Limit)
+	case errors.Is(err, detect.ErrInflateRatio):
+		return errBomb
+	case errors.As(err, &packed):
+		return fmt.Errorf("%w: %w", errBroken, packed.Err)
+	case errors.As(err, &short) && errors.Is(short.Err, io.EOF):
+		return fmt.Errorf("%w: it ends inside a record", errBroken)
+	case errors.As(err, &short):
+		return short.Err
+	}
+	return err
+}
+
 // addRecord adds one element of the file to the batch, or counts it as bad or
 // skipped.
-func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
-	var r struct {
-		EventSource incident.FlexString `json:"eventSource"`
-		EventName   incident.FlexString `json:"eventName"`
-		EventID     incident.FlexString `json:"eventID"`
-		Account     incident.FlexString `json:"recipientAccountId"`
-		Digest      incident.FlexString `json:"digestS3Object"`
-		Records     json.RawMessage
-
-		// Fields of an exported GuardDuty finding.
-		FindingID incident.FlexString `json:"id"`
-		Type      incident.FlexString `json:"type"`
-		Severity  incident.FlexString `json:"severity"`
-		UpdatedAt incident.FlexString `json:"updatedAt"`
-		Service   struct {
-			Count incident.FlexString `json:"count"`
-		} `json:"service"`
+func (f *file) addRecord(ctx context.Context, item *detect.Item) error {
+	raw := item.Raw
+	if raw == nil {
+		return f.countBad(fmt.Sprintf("the record is not JSON or is larger than %d bytes", maxRecord))
 	}
-	err := json.Unmarshal(raw, &r)
-	var mismatch *json.UnmarshalTypeError
+	r, err := readFields(item)
+	if err != nil {
+		return f.countBad(err.Error())
+	}
 	finding := r.EventName == "" && r.FindingID != "" && r.Type != "" && r.Severity != ""
 	switch {
-	case broken:
-		return f.countBad(fmt.Sprintf("the record is not JSON or is larger than %d bytes", maxRecord))
-	case err != nil && !errors.As(err, &mismatch):
-		return f.countBad(err.Error())
-	case string(raw) == "{}", string(r.Records) == "null", r.Digest != "": // empty, or a digest with the name of a log file
+	case isEmptyObject(raw), string(r.Records) == "null", r.Digest != "": // empty, or a digest with the name of a log file
 		return nil
-	case !finding && (len(raw) == 0 || raw[0] != '{' || r.EventSource == "" || r.EventName == ""):
+	case !finding && (raw[0] != '{' || r.EventSource == "" || r.EventName == ""):
 		return f.countBad("the record is not a finding and has no eventSource or eventName")
-	case !f.source.Filter(raw):
+	}
+	evaluation, notable := f.source.Evaluate(item)
+	if !notable {
 		f.skipped++
 		return nil
 	}
-	id := recordID(string(r.Account), string(r.EventID), raw)
+	body := item.Text()
+	id := recordID(string(r.Account), string(r.EventID), body)
 	if finding {
-		id = findingID(string(r.FindingID), string(r.UpdatedAt), string(r.Service.Count), raw)
+		id = findingID(string(r.FindingID), string(r.UpdatedAt), string(r.Service.Count), body)
 	}
 	f.stored++
-	f.size += len(raw)
-	f.batch = append(f.batch, Delivery{Source: recordSource, ID: id, Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.uri()})
+	f.size += len(body)
+	f.batch = append(f.batch, Delivery{Source: recordSource, ID: id, Body: body, Evaluation: evaluation, Received: f.source.Clock(), Sender: f.notice.uri()})
 	if len(f.batch) < maxBatch && f.size < maxBatchBytes {
 		return nil
 	}
 	return f.flush(ctx)
+}
+
+func isEmptyObject(raw []byte) bool {
+	members, ok := bytes.CutPrefix(raw, []byte("{"))
+	return ok && string(bytes.TrimSpace(members)) == "}"
 }
 
 // countBad counts a bad record and always returns nil, because a bad record does
@@ -269,55 +340,6 @@ func boundedID(id string) string {
 func sha256ID(b []byte) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// unpack returns a reader of the content of r, which fails with errTooBig, errBomb
-// or errBroken. It detects gzip by the first bytes, because names and headers can be
-// wrong.
-func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
-	packed := &limitedReader{r: r, limit: maxObject}
-	head := bufio.NewReader(packed)
-	magic, err := head.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		return head, nil
-	}
-	z, err := gzip.NewReader(head) // reads all members
-	if err != nil {
-		if !packed.readFailed {
-			err = fmt.Errorf("%w: %w", errBroken, err)
-		}
-		return nil, err
-	}
-	return &limitedReader{r: z, limit: maxContent, packed: packed}, nil
-}
-
-// limitedReader fails after limit bytes. If packed is set, it also detects gzip
-// bombs and marks unpacking errors with errBroken.
-type limitedReader struct {
-	r           io.Reader
-	read, limit int64
-	packed      *limitedReader // source of the gzip reader r, or nil
-	readFailed  bool           // r returned an error other than io.EOF
-}
-
-func (b *limitedReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	b.read += int64(n)
-	switch {
-	case b.read > b.limit:
-		return 0, fmt.Errorf("%w: more than %d bytes", errTooBig, b.limit)
-	case b.packed != nil && b.read > bombGrace && b.read > bombRatio*b.packed.read:
-		return 0, errBomb
-	case err == nil || errors.Is(err, io.EOF):
-	case b.packed != nil && !b.packed.readFailed: // the download succeeded, but the gzip data is invalid
-		err = fmt.Errorf("%w: %w", errBroken, err)
-	default:
-		b.readFailed = true
-	}
-	return n, err
 }
 
 // recentObjects is a set of the last files that were read. A repeated message about

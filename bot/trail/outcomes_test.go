@@ -2,7 +2,6 @@ package trail_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"tocsin/bot/cloudtrail"
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/aws"
 	"tocsin/bot/secret"
@@ -199,11 +199,18 @@ func TestRun_ExportedFindings(t *testing.T) {
 			if err != nil || want != "" && d.ID != want {
 				t.Errorf("got ID %q, error %v, want %q as at the webhook", d.ID, err, want)
 			}
-			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 || signals[0].Alert.Kind != "guardduty.T:R/F" || !source.Notable(d.Body) {
+			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 || signals[0].Alert.Kind != "guardduty.T:R/F" || !notable(source, d.Body) {
 				t.Errorf("got signals %v, error %v, want one notable finding", signals, err)
 			}
 		}
 	})
+}
+
+// notable reports whether a record needs to be stored.
+func notable(source *cloudtrail.Source, record []byte) bool {
+	item := new(detect.Record).DecodeItem(record)
+	_, ok := source.Evaluate(&item)
+	return ok
 }
 
 // A record in a file and at the webhook is one delivery.
@@ -234,7 +241,7 @@ func TestRun_RecordIDsMatchWebhook(t *testing.T) {
 func TestRun_FiltersRecords(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.change = func(c *trail.Config) {
-			c.Filter = func(raw json.RawMessage) bool { return !bytes.Contains(raw, []byte("event-00003")) }
+			c.Evaluate = func(item *detect.Item) (string, bool) { return "", !bytes.Contains(item.Raw, []byte("event-00003")) }
 		}
 		file := `{"Records":[` + record(0) + `,7,` + record(1) + `,{"x":1},{"eventSource":"s","eventName":tru},` + record(3) + `,` + record(2) + `]}`
 		w.aws.Put(bucket, folder+"a.json.gz", gzipped(file))

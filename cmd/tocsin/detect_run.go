@@ -238,9 +238,8 @@ func (d *detection) print(rule *detect.Rule, l hitLine) {
 // rankedRules returns the rules that matched, by descending level and then by
 // descending number of matches.
 func (d *detection) rankedRules() []*detect.Rule {
-	grade := map[detect.Level]int{detect.Critical: 5, detect.High: 4, detect.Medium: 3, detect.Low: 2, detect.Informational: 1}
 	return slices.SortedFunc(maps.Keys(d.hits), func(a, b *detect.Rule) int {
-		return cmp.Or(grade[b.Level]-grade[a.Level], d.hits[b]-d.hits[a], cmp.Compare(a.ID, b.ID))
+		return cmp.Or(b.Level.Compare(a.Level), d.hits[b]-d.hits[a], cmp.Compare(a.ID, b.ID))
 	})
 }
 

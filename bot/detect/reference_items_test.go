@@ -1,4 +1,4 @@
-package trail
+package detect_test
 
 import (
 	"bufio"
@@ -9,26 +9,24 @@ import (
 	"io"
 )
 
-const (
-	// maxRecord is the maximum size of a record in bytes. CloudTrail's records are
-	// smaller than 256 KiB.
-	maxRecord = 1 << 20
-	// maxLine is the length within which split looks for the end of a line. The
-	// reader of split must have a buffer of this size.
-	maxLine = 256 << 10
-)
+// refMaxLine is the length within which refSplit looks for the end of a line. Its
+// reader must have a buffer of this size.
+const refMaxLine = 256 << 10
 
-// split calls emit for each record of a file, in order. The bytes are valid until
+var errRefBroken = errors.New("the file is broken")
+
+// refSplit is a second implementation of detect.ReadItems, which reads byte by byte
+// and decodes nothing. It calls emit for each record of a file, in order. The bytes are valid until
 // emit returns. A file can be {"Records": [...]}, an array, one record per line, or a
-// sequence of these. split never holds a whole file in memory. If an element is too
-// large, or a line or a top-level value is not JSON, split calls emit with broken
+// sequence of these. It never holds a whole file in memory. If an element is too
+// large, or a line or a top-level value is not JSON, it calls emit with broken
 // set and continues.
 //
-// split interprets only brackets and quotes. The caller must check that an element
-// is JSON. One bad record therefore does not affect the others. split returns
-// errBroken if the file ends inside a record.
-func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
-	s := &splitter{r: r, emit: emit, newLine: true}
+// It interprets only brackets and quotes. The caller must check that an element
+// is JSON. One bad record therefore does not affect the others. It returns
+// errRefBroken if the file ends inside a record.
+func refSplit(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
+	s := &refSplitter{r: r, emit: emit, newLine: true}
 	for {
 		c, err := s.nextNonSpace()
 		if errors.Is(err, io.EOF) {
@@ -63,19 +61,19 @@ func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
 	}
 }
 
-type splitter struct {
+type refSplitter struct {
 	r       *bufio.Reader
 	emit    func([]byte, bool) error
-	buf     []byte    // last value read
-	large   bool      // the value is larger than maxRecord, and buf holds only its beginning
-	lines   bool      // the file has one record per line
-	newLine bool      // a line has begun since the last value
-	line    *splitter // reads one line, reused
+	buf     []byte       // last value read
+	large   bool         // the value is larger than smallRecord, and buf holds only its beginning
+	lines   bool         // the file has one record per line
+	newLine bool         // a line has begun since the last value
+	line    *refSplitter // reads one line, reused
 }
 
 // peekLine returns the line that begins with c, without consuming it. It reports
 // false if the line does not end within the buffer. The bytes are a copy.
-func (s *splitter) peekLine(c byte) ([]byte, bool) {
+func (s *refSplitter) peekLine(c byte) ([]byte, bool) {
 	ahead, err := s.peekLines(1)
 	end := bytes.IndexByte(ahead, '\n')
 	if end < 0 {
@@ -89,13 +87,13 @@ func (s *splitter) peekLine(c byte) ([]byte, bool) {
 
 // peekLines returns at least n whole lines, without consuming them, or all that fit in
 // the buffer. It fills the buffer only if necessary, because that moves all its bytes.
-func (s *splitter) peekLines(n int) ([]byte, error) {
+func (s *refSplitter) peekLines(n int) ([]byte, error) {
 	ahead, _ := s.r.Peek(s.r.Buffered())
 	rest := ahead
 	for ; n > 0; n-- {
 		end := bytes.IndexByte(rest, '\n')
 		if end < 0 {
-			return s.r.Peek(maxLine)
+			return s.r.Peek(refMaxLine)
 		}
 		rest = rest[end+1:]
 	}
@@ -105,7 +103,7 @@ func (s *splitter) peekLines(n int) ([]byte, error) {
 // linesFollow reports whether the file has one record per line although its first
 // line is broken. It is true if the next line is a JSON object. Otherwise the first
 // line belongs to a value with several lines.
-func (s *splitter) linesFollow(first []byte) bool {
+func (s *refSplitter) linesFollow(first []byte) bool {
 	first = bytes.TrimSpace(first)
 	if bytes.HasSuffix(first, []byte("[")) || bytes.HasSuffix(first, []byte("{")) || bytes.HasSuffix(first, []byte(",")) || bytes.HasSuffix(first, []byte(":")) {
 		return false
@@ -117,7 +115,7 @@ func (s *splitter) linesFollow(first []byte) bool {
 	return ended && len(second) > 0 && second[0] == '{' && json.Valid(second)
 }
 
-func (s *splitter) skip(n int) error {
+func (s *refSplitter) skip(n int) error {
 	if _, err := s.r.Discard(n); err != nil {
 		return fmt.Errorf("read line: %w", err)
 	}
@@ -126,9 +124,9 @@ func (s *splitter) skip(n int) error {
 
 // splitLine emits the records of one line. A broken line does not affect the next
 // one.
-func (s *splitter) splitLine(line []byte) error {
+func (s *refSplitter) splitLine(line []byte) error {
 	if s.line == nil {
-		s.line = &splitter{r: bufio.NewReader(nil), emit: s.emit}
+		s.line = &refSplitter{r: bufio.NewReader(nil), emit: s.emit}
 	}
 	in := s.line
 	in.r.Reset(bytes.NewReader(line))
@@ -140,7 +138,7 @@ func (s *splitter) splitLine(line []byte) error {
 		if err == nil {
 			err = in.splitValue(c)
 		}
-		if errors.Is(err, errBroken) {
+		if errors.Is(err, errRefBroken) {
 			return s.emit(nil, true)
 		}
 		if err != nil {
@@ -150,7 +148,7 @@ func (s *splitter) splitLine(line []byte) error {
 }
 
 // splitValue emits the records of a top-level value that begins with c.
-func (s *splitter) splitValue(c byte) error {
+func (s *refSplitter) splitValue(c byte) error {
 	switch c {
 	case '{':
 		return s.splitObject()
@@ -166,7 +164,7 @@ func (s *splitter) splitValue(c byte) error {
 }
 
 // splitObject emits an object as one record, or the elements of its array Records.
-func (s *splitter) splitObject() error {
+func (s *refSplitter) splitObject() error {
 	record := []byte{'{'}
 	large, isFile := false, false // isFile: the object has an array Records
 	key := ""
@@ -197,14 +195,14 @@ func (s *splitter) splitObject() error {
 		case c == ',':
 			key = ""
 		}
-		if large = large || s.large || len(record)+len(s.buf) > maxRecord; !large && !isFile {
+		if large = large || s.large || len(record)+len(s.buf) > smallRecord; !large && !isFile {
 			record = append(record, s.buf...)
 		}
 	}
 }
 
 // splitArray emits the elements of an array.
-func (s *splitter) splitArray() error {
+func (s *refSplitter) splitArray() error {
 	for {
 		c, err := s.mustNextNonSpace()
 		switch {
@@ -227,7 +225,7 @@ func (s *splitter) splitArray() error {
 // readValue reads one value into buf. The value begins with c and ends with its
 // closing bracket or quote, or before the delimiter of a scalar. A punctuation
 // character is a value too.
-func (s *splitter) readValue(c byte) error {
+func (s *refSplitter) readValue(c byte) error {
 	s.buf, s.large = s.buf[:0], false
 	s.appendByte(c)
 	switch c {
@@ -260,7 +258,7 @@ func (s *splitter) readValue(c byte) error {
 }
 
 // readString reads the rest of a string, including the closing quote.
-func (s *splitter) readString() error {
+func (s *refSplitter) readString() error {
 	for escaped := false; ; {
 		c, err := s.mustReadByte()
 		if err != nil {
@@ -279,7 +277,7 @@ func (s *splitter) readString() error {
 }
 
 // readScalar reads the rest of a number, a literal or invalid text.
-func (s *splitter) readScalar() error {
+func (s *refSplitter) readScalar() error {
 	for {
 		c, err := s.r.ReadByte()
 		if errors.Is(err, io.EOF) {
@@ -296,9 +294,9 @@ func (s *splitter) readScalar() error {
 	}
 }
 
-// appendByte appends c to buf, up to maxRecord bytes.
-func (s *splitter) appendByte(c byte) {
-	if len(s.buf) < maxRecord {
+// appendByte appends c to buf, up to smallRecord bytes.
+func (s *refSplitter) appendByte(c byte) {
+	if len(s.buf) < smallRecord {
 		s.buf = append(s.buf, c)
 	} else {
 		s.large = true
@@ -306,7 +304,7 @@ func (s *splitter) appendByte(c byte) {
 }
 
 // nextNonSpace returns the next byte that is not white space, or io.EOF.
-func (s *splitter) nextNonSpace() (byte, error) {
+func (s *refSplitter) nextNonSpace() (byte, error) {
 	for {
 		c, err := s.r.ReadByte()
 		if err != nil || c != ' ' && c != '\t' && c != '\r' && c != '\n' {
@@ -316,16 +314,16 @@ func (s *splitter) nextNonSpace() (byte, error) {
 	}
 }
 
-// mustNextNonSpace is like nextNonSpace, but returns errBroken at the end of the file.
-func (s *splitter) mustNextNonSpace() (byte, error) { return noEOF(s.nextNonSpace()) }
+// mustNextNonSpace is like nextNonSpace, but returns errRefBroken at the end of the file.
+func (s *refSplitter) mustNextNonSpace() (byte, error) { return refNoEOF(s.nextNonSpace()) }
 
-// mustReadByte returns the next byte, or errBroken at the end of the file.
-func (s *splitter) mustReadByte() (byte, error) { return noEOF(s.r.ReadByte()) }
+// mustReadByte returns the next byte, or errRefBroken at the end of the file.
+func (s *refSplitter) mustReadByte() (byte, error) { return refNoEOF(s.r.ReadByte()) }
 
-// noEOF replaces io.EOF by errBroken.
-func noEOF(c byte, err error) (byte, error) {
+// refNoEOF replaces io.EOF by errRefBroken.
+func refNoEOF(c byte, err error) (byte, error) {
 	if errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("%w: it ends inside a record", errBroken)
+		return 0, fmt.Errorf("%w: it ends inside a record", errRefBroken)
 	}
 	return c, err
 }

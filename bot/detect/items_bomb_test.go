@@ -1,11 +1,9 @@
-package trail_test
+package detect_test
 
 import (
 	"io"
 	"runtime"
 	"testing"
-
-	"tocsin/bot/trail"
 )
 
 // repeatReader reads text n times.
@@ -26,16 +24,16 @@ func (r *repeater) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestSplit_WorkIsLinear splits files whose lines or values are tiny. A copy of the
+// TestReadItems_WorkIsLinear splits files whose lines or values are tiny. A copy of the
 // rest of the line for each value would allocate gigabytes.
-func TestSplit_WorkIsLinear(t *testing.T) {
+func TestReadItems_WorkIsLinear(t *testing.T) {
 	for name, text := range map[string]string{"values in one line": "1 ", "lines": "1\n", "objects in one line": "{} ", "open objects": "{\n", "commas": ",", "records": `{"a":1}` + "\n"} {
 		t.Run(name, func(t *testing.T) {
 			const size = 4 << 20
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			n := 0
-			_ = trail.Split(repeatReader(text, size/len(text)), func([]byte, bool) error { n++; return nil })
+			_ = split(repeatReader(text, size/len(text)), func([]byte, bool) error { n++; return nil })
 			runtime.ReadMemStats(&after)
 			limit := uint64(64 << 20)
 			if name == "records" { // each line and each record is copied

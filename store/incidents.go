@@ -131,6 +131,7 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ..
 	if saved.RowsAffected == 0 {
 		return response.ErrChanged
 	}
+	t.s.incidents.put(row.stateKey(), row.SealedState, inc)
 	if err := t.appendEvents(inc.ID, events); err != nil {
 		return err
 	}

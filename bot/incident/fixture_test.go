@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // fixture is one company with one incident and a clock that the test sets.
@@ -65,6 +68,7 @@ func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
 	events, err := Decide(cmd, w.inc, env)
 	w.commit(events)
 	w.requireUnchanged(before)
+	w.requireStorable()
 	return events, err
 }
 
@@ -85,6 +89,20 @@ func (w *fixture) requireUnchanged(before state) {
 	w.t.Helper()
 	if after := toJSON(w.t, before.inc); after != before.json {
 		w.t.Fatalf("the incident was changed in place.\nbefore: %s\nafter:  %s", before.json, after)
+	}
+}
+
+// requireStorable fails if the incident differs from what the store reads back. The
+// store keeps incidents that it saved, and a reader must not see which one it got.
+func (w *fixture) requireStorable() {
+	w.t.Helper()
+	var read Incident
+	if err := json.Unmarshal([]byte(toJSON(w.t, w.inc)), &read); err != nil {
+		w.t.Fatalf("decode: %v", err)
+	}
+	diff := cmp.Diff(w.inc, read, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b time.Time) bool { return a == b }))
+	if (read.Privileged == nil) != (w.inc.Privileged == nil) || diff != "" {
+		w.t.Fatalf("the incident read back differs (-saved +read):\n%s", diff)
 	}
 }
 

@@ -16,28 +16,10 @@ func (c *Effects) Announce(ctx context.Context, b incident.Brief, _ incident.Eff
 	return noCommand, c.announce(ctx, b, Announcement(b))
 }
 
-// announcements holds the announcement of each kind of event. Its arguments are
-// the number and the severity of the incident.
-var announcements = map[incident.EventKind]string{
-	incident.EventOpened:      "%s was opened at %s.",
-	incident.EventSeveritySet: "The severity of %s is now %s.",
-	incident.EventContained:   "%s (%s) is contained.",
-	incident.EventResolved:    "%s (%s) is resolved.",
-	incident.EventReopened:    "%s (%s) was reopened.",
-	incident.EventDismissed:   "%s (%s) was dismissed as a false alarm.",
-	incident.EventMergedInto:  "%s (%s) was merged into another incident.",
-	incident.EventApproved:    "The closing record of %s (%s) is approved.",
-	incident.EventClosed:      "%s (%s) was closed.",
-}
-
 // Announcement returns the announcement of an event.
 func Announcement(b incident.Brief) Message {
 	m := newEventBuilder(b)
-	format := announcements[b.Event.Kind]
-	if format == "" {
-		format = "There is an update about %s (%s)."
-	}
-	m.add(Paragraph{"mega", Text{Format: format, Args: []any{Strong{m.inc.ID}, Strong{string(m.inc.Severity)}}}})
+	m.add(Paragraph{"mega", Text{Format: b.Event.Kind.Announcement(), Args: []any{Strong{m.inc.ID}, Strong{string(m.inc.Severity)}}}})
 	if m.inc.Restricted {
 		m.note("restricted: only participants can read the incident")
 		return m.message()

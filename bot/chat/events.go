@@ -102,10 +102,6 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventPostmortemShared:   silent,
 }
 
-// withheldTexts are the events whose text stays out of the channel: the reason
-// of an erasure may repeat the erased text.
-var withheldTexts = map[incident.EventKind]bool{incident.EventErasureProposed: true, incident.EventErased: true}
-
 // EventMessage returns the message about the brief's event, and false for events
 // without a message. Via is the chat: commands from it were already answered
 // there.
@@ -155,7 +151,7 @@ func (m *builder) sentence(icon Icon) {
 		return
 	}
 	m.iconLine(icon, "%s.", m.resolve(sentence))
-	if !withheldTexts[m.event.Kind] {
+	if !m.event.Kind.TextInside() {
 		m.quoteText(name)
 	}
 }

@@ -27,7 +27,7 @@ func Result(cmd incident.Command, r incident.Result) Message {
 		return m.message()
 	}
 	for _, e := range r.Events {
-		m.sentenceLine(eventTexts[e.Kind])
+		m.sentenceLine(e.Kind.Hint())
 		if e.Kind == incident.EventExcluded {
 			m.exclusion(e, properName(string(cmd.Via)))
 		}
@@ -94,19 +94,4 @@ func (m *builder) exclusion(e incident.Event, chat string) {
 		m.iconLine("warning", "If they are in the channel, they can still read it. %s shows a removal to everybody in it. "+
 			"Type the command again with %s after the person to remove them, or with %s to continue in a new channel.", chat, Code("--remove"), Code("--new-channel"))
 	}
-}
-
-// eventTexts explain events that a person may not expect of a command.
-var eventTexts = map[incident.EventKind]string{
-	incident.EventApproved:            "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
-	incident.EventDismissProposed:     "A second, independent person must confirm the dismissal. One of the two must be from security.",
-	incident.EventDismissed:           "The incident is dismissed as a false alarm.",
-	incident.EventExclusionProposed:   "Excluding this person takes legal and security together. Ask the other department, in a direct message, to type the same command.",
-	incident.EventReadmissionProposed: "The exclusion took legal and security, so both must end it. Ask the other department, in a direct message, to type the same command.",
-	incident.EventReadmitted:          "The person is no longer excluded. Grants and roles do not come back by themselves.",
-	incident.EventExcluded:            "The person is excluded: no reading, signing or acting in this incident.",
-	incident.EventErasureProposed:     "Legal and security erase together: the other department must now erase the same texts.",
-	incident.EventWaiverProposed:      "A member of security must now endorse the waiver.",
-	incident.EventSignaturesVoided:    "The record changed, so its signatures are void.",
-	incident.EventClosed:              "The incident is closed.",
 }

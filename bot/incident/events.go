@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -30,6 +31,14 @@ type eventSpec struct {
 	sentence func(Event) Sentence
 	// text is the name of the text that a person wrote about the event, or "".
 	text string
+	// textInside is set if the text stays out of chat, because it may repeat an erased
+	// text.
+	textInside bool
+	// hint is the sentence for the author of a command who may not expect the event, or "".
+	hint string
+	// announcement is the format of the sentence for the company. Its arguments are the
+	// number and the severity of the incident.
+	announcement string
 	// lane is the row of the event in the picture of the timeline.
 	lane Lane
 	// milestone is the label of the event in the key of the picture, or "".
@@ -63,6 +72,19 @@ func EventKinds() []EventKind { return slices.Sorted(maps.Keys(eventSpecs)) }
 // Secret reports whether only legal and security may know that an event of the
 // kind exists.
 func (k EventKind) Secret() bool { return eventSpecs[k].secret }
+
+// TextInside reports whether the text of the event stays out of chat.
+func (k EventKind) TextInside() bool { return eventSpecs[k].textInside }
+
+// Hint returns the sentence for the author of a command who may not expect an event
+// of the kind, or "".
+func (k EventKind) Hint() string { return eventSpecs[k].hint }
+
+// Announcement returns the format of the sentence for the company. Its arguments are
+// the number and the severity of the incident.
+func (k EventKind) Announcement() string {
+	return cmp.Or(eventSpecs[k].announcement, "There is an update about %s (%s).")
+}
 
 // Milestone returns the label of the kind in the key of a timeline's picture, or ""
 // if the picture does not number it.

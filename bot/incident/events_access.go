@@ -65,6 +65,7 @@ var accessEvents = eventTable{
 			return Say("%s proposed to exclude %s. The other one of legal and security must type the same command", e.By, e.person("person"))
 		},
 		text: "reason",
+		hint: "Excluding this person takes legal and security together. Ask the other department, in a direct message, to type the same command.",
 		lane: laneCommunication,
 	},
 	EventExcluded: {
@@ -74,6 +75,7 @@ var accessEvents = eventTable{
 		effects:  effects{excludeFromChannel, refreshCard, refreshTopic},
 		sentence: sayExcluded,
 		text:     "reason",
+		hint:     "The person is excluded: no reading, signing or acting in this incident.",
 		lane:     laneCommunication,
 	},
 	EventReadmissionProposed: {
@@ -84,6 +86,7 @@ var accessEvents = eventTable{
 			return Say("%s proposed to readmit %s. The other one of legal and security must type the same command", e.By, e.person("person"))
 		},
 		text: "reason",
+		hint: "The exclusion took legal and security, so both must end it. Ask the other department, in a direct message, to type the same command.",
 		lane: laneCommunication,
 	},
 	EventReadmitted: {
@@ -94,6 +97,7 @@ var accessEvents = eventTable{
 			return Say("%s readmitted %s", e.By, e.person("person"))
 		},
 		text: "reason",
+		hint: "The person is no longer excluded. Grants and roles do not come back by themselves.",
 		lane: laneCommunication,
 	},
 	EventReplacementNamed: {

@@ -12,13 +12,14 @@ const (
 
 var alertEvents = eventTable{
 	EventOpened: {
-		fields:    "language origin restricted severity time_zone",
-		apply:     (*Incident).applyOpened,
-		effects:   effects{channelEffect(EffectOpenChannel), announceIncident},
-		sentence:  sayOpened,
-		text:      "text",
-		lane:      laneDetection,
-		milestone: "Opened",
+		fields:       "language origin restricted severity time_zone",
+		apply:        (*Incident).applyOpened,
+		effects:      effects{channelEffect(EffectOpenChannel), announceIncident},
+		sentence:     sayOpened,
+		text:         "text",
+		announcement: "%s was opened at %s.",
+		lane:         laneDetection,
+		milestone:    "Opened",
 	},
 	EventAlertAttached: {
 		fields:  "alert at fingerprint level source",

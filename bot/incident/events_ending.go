@@ -25,6 +25,7 @@ var endingEvents = eventTable{
 		effects:  effects{postEvent, refreshCard},
 		sentence: say("%s proposed to dismiss the incident as a false alarm"),
 		text:     "reason",
+		hint:     "A second, independent person must confirm the dismissal. One of the two must be from security.",
 		lane:     laneResponse,
 	},
 	EventDismissed: {
@@ -45,8 +46,10 @@ var endingEvents = eventTable{
 			}
 			return Say("%s dismissed the incident as a false alarm", e.By)
 		},
-		text: "reason",
-		lane: laneResponse,
+		text:         "reason",
+		hint:         "The incident is dismissed as a false alarm.",
+		announcement: "%s (%s) was dismissed as a false alarm.",
+		lane:         laneResponse,
 	},
 	EventMergedInto: {
 		fields:  "target",
@@ -55,8 +58,9 @@ var endingEvents = eventTable{
 		sentence: func(e Event) Sentence {
 			return Say("%s merged this incident into %s", e.By, e.literal("target"))
 		},
-		text: "reason",
-		lane: laneResponse,
+		text:         "reason",
+		announcement: "%s (%s) was merged into another incident.",
+		lane:         laneResponse,
 	},
 	EventMergedFrom: {
 		fields:  "contained_at lowered_by lowered_from named peak_personal_data peak_severity source",

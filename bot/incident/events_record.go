@@ -70,6 +70,7 @@ var recordEvents = eventTable{
 			return Say("The closing record changed. Signatures voided: %d", e.number("signatures"))
 		},
 		text:      "reason",
+		hint:      "The record changed, so its signatures are void.",
 		lane:      laneSignOff,
 		milestone: "Signatures voided",
 	},
@@ -117,8 +118,10 @@ var recordEvents = eventTable{
 		sentence: func(e Event) Sentence {
 			return Say("Every required department signed. Revision %s of the closing record is approved", e.literal("revision"))
 		},
-		lane:      laneSignOff,
-		milestone: "Approved",
+		hint:         "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
+		announcement: "The closing record of %s (%s) is approved.",
+		lane:         laneSignOff,
+		milestone:    "Approved",
 	},
 	EventRevised: {
 		fields: "digest events head revision",

@@ -62,12 +62,13 @@ var responseEvents = eventTable{
 		lane:       laneCommunication,
 	},
 	EventContained: {
-		apply:     func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
-		effects:   effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
-		sentence:  say("%s marked the incident as contained"),
-		text:      "text",
-		lane:      laneResponse,
-		milestone: "Contained",
+		apply:        func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
+		effects:      effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
+		sentence:     say("%s marked the incident as contained"),
+		text:         "text",
+		announcement: "%s (%s) is contained.",
+		lane:         laneResponse,
+		milestone:    "Contained",
 	},
 	EventResolved: {
 		fields:  "open_steps",
@@ -79,9 +80,10 @@ var responseEvents = eventTable{
 			}
 			return Say("%s marked the incident as resolved", e.By)
 		},
-		text:      "text",
-		lane:      laneResponse,
-		milestone: "Resolved",
+		text:         "text",
+		announcement: "%s (%s) is resolved.",
+		lane:         laneResponse,
+		milestone:    "Resolved",
 	},
 	EventReopened: {
 		apply: func(i *Incident, _ Event) {
@@ -89,11 +91,12 @@ var responseEvents = eventTable{
 			i.Dismissal, i.Unfinished = nil, nil
 			i.Review = Review{}
 		},
-		effects:   effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
-		sentence:  say("%s reopened the incident"),
-		text:      "reason",
-		lane:      laneDetection,
-		milestone: "Reopened",
+		effects:      effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
+		sentence:     say("%s reopened the incident"),
+		text:         "reason",
+		announcement: "%s (%s) was reopened.",
+		lane:         laneDetection,
+		milestone:    "Reopened",
 	},
 	EventConsulted: {
 		fields:  "blocking department",

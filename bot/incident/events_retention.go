@@ -32,10 +32,12 @@ var retentionEvents = eventTable{
 		apply: func(i *Incident, e Event) {
 			i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: e.textRefs()}
 		},
-		effects:  effects{postEvent},
-		sentence: say("%s proposed to erase texts. Legal and security must both agree"),
-		text:     "reason",
-		lane:     laneResponse,
+		effects:    effects{postEvent},
+		sentence:   say("%s proposed to erase texts. Legal and security must both agree"),
+		text:       "reason",
+		hint:       "Legal and security erase together: the other department must now erase the same texts.",
+		textInside: true,
+		lane:       laneResponse,
 	},
 	EventErased: {
 		fields:  "person refs",
@@ -44,8 +46,9 @@ var retentionEvents = eventTable{
 		sentence: func(e Event) Sentence {
 			return Say("%s and %s erased texts, for legal and security", e.By, e.person("person"))
 		},
-		text: "reason",
-		lane: laneResponse,
+		text:       "reason",
+		textInside: true,
+		lane:       laneResponse,
 	},
 }
 

@@ -89,6 +89,7 @@ var reviewEvents = eventTable{
 		effects:  effects{postEvent, refreshCard},
 		sentence: say("%s proposed to close without both a detection and a prevention action item"),
 		text:     "reason",
+		hint:     "A member of security must now endorse the waiver.",
 		lane:     laneSignOff,
 		item:     func(e Event) string { return "review/" },
 	},
@@ -100,9 +101,11 @@ var reviewEvents = eventTable{
 		lane:     laneSignOff,
 	},
 	EventClosed: {
-		effects:  effects{announceUnlessRestricted, resolvePages, postEvent, refreshCard, refreshTopic},
-		sentence: func(Event) Sentence { return Say("The incident was closed") },
-		lane:     laneSignOff,
+		effects:      effects{announceUnlessRestricted, resolvePages, postEvent, refreshCard, refreshTopic},
+		sentence:     func(Event) Sentence { return Say("The incident was closed") },
+		hint:         "The incident is closed.",
+		announcement: "%s (%s) was closed.",
+		lane:         laneSignOff,
 	},
 }
 

@@ -21,8 +21,9 @@ var severityEvents = eventTable{
 		sentence: func(e Event) Sentence {
 			return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity"))
 		},
-		text: "reason",
-		lane: laneResponse,
+		text:         "reason",
+		announcement: "The severity of %s is now %s.",
+		lane:         laneResponse,
 	},
 	EventSeverityProposed: {
 		fields:  "alert from severity until",

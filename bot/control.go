@@ -68,8 +68,12 @@ func (g *generation) severalAlerts(d intake.Delivery) []incident.Alert {
 	}
 	var out []incident.Alert
 	for _, s := range signals {
-		if s.Alert != nil {
-			out = append(out, *s.Alert)
+		if s.Alert == nil {
+			continue
+		}
+		out = append(out, *s.Alert) // also of a delivery that is not live: alerts of old ones counted as live
+		if d.Origin != incident.OriginLive {
+			out = append(out, s.Alert.WithOrigin(d.Origin))
 		}
 	}
 	return out

@@ -156,7 +156,7 @@ func (r reader) alertIncidentsByID(ids []int64, byID map[int64]incident.ID) erro
 
 func (r reader) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {
 	var sums struct{ Kinds, Occurrences int64 }
-	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS occurrences FROM alerts WHERE incident_id = ? AND last_at >= ?",
+	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS occurrences FROM alerts WHERE incident_id = ? AND last_at >= ? AND origin = ''",
 		int64(disposition), dbTime(since)).Scan(&sums).Error
 	if err != nil {
 		return 0, 0, fmt.Errorf("count suppressed alerts: %w", err)
@@ -172,12 +172,12 @@ func (s *Store) fingerprint(a incident.Alert) string {
 func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time.Time, d response.RoutingDecision) (response.AlertRow, int64, error) {
 	var row alertRow
 	err := t.db.Raw(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at,
-		rule, routing_id, maintenance_id, recurrence_of, storm, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		rule, routing_id, maintenance_id, recurrence_of, storm, origin, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (incident_id, hash) DO UPDATE SET count = alerts.count + excluded.count, last_at = excluded.last_at, rule = excluded.rule,
 		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, recurrence_of = excluded.recurrence_of, storm = alerts.storm OR excluded.storm
 		RETURNING id, incident_id, hash, count, first_at, last_at, rule, routing_id, maintenance_id, recurrence_of, storm`,
 		int64(id), t.s.fingerprint(a), t.s.hash("correlations", "key", a.Correlation),
-		a.Source, a.Kind, n, dbTime(now), dbTime(now), d.Rule, d.Routing, d.Maintenance, int64(d.RecurrenceOf), d.Storm, []byte{}).Row().
+		a.Source, a.Kind, n, dbTime(now), dbTime(now), d.Rule, d.Routing, d.Maintenance, int64(d.RecurrenceOf), d.Storm, string(a.Origin), []byte{}).Row().
 		Scan(&row.ID, &row.IncidentID, &row.Hash, &row.Count, &row.FirstAt, &row.LastAt, &row.Rule, &row.RoutingID, &row.MaintenanceID, &row.RecurrenceOf, &row.Storm)
 	if err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("count alert: %w", err)

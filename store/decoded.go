@@ -27,7 +27,9 @@ func newDecoded[T any]() decoded[T] {
 }
 
 // put remembers the value that was sealed for a row.
-func (d decoded[T]) put(row string, sealed []byte, value T) { d.rows.Add(row, decodedRow[T]{sealed, value}) }
+func (d decoded[T]) put(row string, sealed []byte, value T) {
+	d.rows.Add(row, decodedRow[T]{sealed, value})
+}
 
 // forget removes the value of a row whose texts were erased.
 func (d decoded[T]) forget(row string) { d.rows.Remove(row) }

@@ -54,10 +54,11 @@ func (r inboxRow) deliveryOutcome() response.DeliveryOutcome {
 	return response.DeliveryOutcome{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
 }
 
-// sealedDelivery is the encrypted part of a delivery: its id, the headers, the body as received, the SHA-256 of the
-// body, the sender, how the sender was verified and the evaluation of the source.
+// sealedDelivery is the encrypted part of a delivery: its id, its origin, the headers, the body as received, the SHA-256
+// of the body, the sender, how the sender was verified and the evaluation of the source.
 type sealedDelivery struct {
 	ID       string            `json:"id"`
+	Origin   string            `json:"origin,omitempty"` // absent in old rows, see origin
 	Header   map[string]string `json:"header,omitempty"`
 	Body     []byte            `json:"body"`
 	SHA256   string            `json:"sha256,omitempty"` // absent in old rows
@@ -68,7 +69,28 @@ type sealedDelivery struct {
 }
 
 func newSealedDelivery(d intake.Delivery) sealedDelivery {
-	return sealedDelivery{d.ID, d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified, d.Evaluation}
+	return sealedDelivery{d.ID, d.Origin.String(), d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified, d.Evaluation}
+}
+
+// Headers that marked the deliveries of old rows. Senders could not set them.
+const (
+	oldHeaderDrill    = "Tocsin-Drill"    // replayed as new
+	oldHeaderRecorded = "Tocsin-Recorded" // from a file, or replayed as new
+)
+
+// origin returns the origin of the delivery. Old rows have none, and a header marks those that are not live.
+func (d sealedDelivery) origin() (incident.Origin, error) {
+	switch {
+	case d.Origin == incident.OriginLive.String():
+		return incident.OriginLive, nil
+	case d.Origin != "":
+		return incident.ParseOrigin(d.Origin)
+	case d.Header[oldHeaderDrill] != "":
+		return incident.OriginReplay, nil
+	case d.Header[oldHeaderRecorded] != "":
+		return incident.OriginRecording, nil
+	}
+	return incident.OriginLive, nil
 }
 
 func bodyHash(body []byte) string {
@@ -144,8 +166,24 @@ func (d *sealedDelivery) decode(data []byte) (err error) {
 // inboxInsert holds the columns of a delivery to insert.
 type inboxInsert struct {
 	source, hash string
+	liveHash     string // of a recording: the hash of the delivery if it had been received from its sender
 	received     time.Time
 	sealed       []byte
+}
+
+// newInboxInsert seals a delivery. Its hash depends on the origin, because a delivery that is not live must not suppress
+// the live one.
+func (s *Store) newInboxInsert(d intake.Delivery) (inboxInsert, error) {
+	row := inboxInsert{source: d.Source, hash: s.hash("inbox", "delivery", d.Source, d.ID), received: dbTime(d.Received)}
+	if d.Origin == incident.OriginRecording {
+		row.liveHash = row.hash
+	}
+	if d.Origin != incident.OriginLive {
+		row.hash = s.hash("inbox", "delivery", d.Source, d.ID, d.Origin.String())
+	}
+	var err error
+	row.sealed, err = s.seal("inbox", inboxKey(d.Source, row.hash), "sealed_body", newSealedDelivery(d))
+	return row, err
 }
 
 // Accept implements [intake.Store]. Deliveries take precedence over other transactions, because senders wait for the
@@ -156,16 +194,19 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	// Encrypt before the transaction, because the writer is exclusive on SQLite.
 	rows := make([]inboxInsert, 0, len(ds))
 	for _, d := range ds {
-		hash := s.hash("inbox", "delivery", d.Source, d.ID)
-		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", newSealedDelivery(d))
+		row, err := s.newInboxInsert(d)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, inboxInsert{d.Source, hash, dbTime(d.Received), sealed})
+		rows = append(rows, row)
 	}
 	return s.txLocked(ctx, true, func(t *tx) error {
+		left, err := t.withoutKnown(rows)
+		if err != nil {
+			return err
+		}
 		var inserted []int64
-		for left := rows; len(left) > 0; { // start from rows in each attempt
+		for len(left) > 0 {
 			n := chunkSize(len(left), inboxChunk)
 			ids, err := t.insertDeliveries(left[:n])
 			if err != nil {
@@ -178,6 +219,23 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 		}
 		return t.ensureDrain(slices.Min(inserted))
 	})
+}
+
+// withoutKnown returns the rows without recordings of deliveries that were received from their senders.
+func (t *tx) withoutKnown(rows []inboxInsert) ([]inboxInsert, error) {
+	out := make([]inboxInsert, 0, len(rows))
+	for _, row := range rows {
+		var known []int64
+		if row.liveHash != "" {
+			if err := t.db.Raw("SELECT id FROM inbox WHERE source = ? AND delivery_hash = ?", row.source, row.liveHash).Scan(&known).Error; err != nil {
+				return nil, fmt.Errorf("find recorded delivery: %w", err)
+			}
+		}
+		if len(known) == 0 {
+			out = append(out, row)
+		}
+	}
+	return out, nil
 }
 
 // insertDeliveries writes the deliveries that are not stored yet and returns the ids of their rows.
@@ -254,7 +312,11 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 				return err
 			}
 			size += len(d.Body)
-			out = append(out, intake.Row{ID: row.ID, Reprocessed: slices.Contains(suppressedOutcomes, row.Outcome), WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: d.delivery(row)})
+			delivery, err := d.delivery(row)
+			if err != nil {
+				return err
+			}
+			out = append(out, intake.Row{ID: row.ID, Reprocessed: slices.Contains(suppressedOutcomes, row.Outcome), WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: delivery})
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read inbox: %w", err)
@@ -264,8 +326,12 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 	return out, err
 }
 
-func (d sealedDelivery) delivery(row inboxRow) intake.Delivery {
-	return intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}
+func (d sealedDelivery) delivery(row inboxRow) (intake.Delivery, error) {
+	origin, err := d.origin()
+	if err != nil {
+		return intake.Delivery{}, fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
+	}
+	return intake.Delivery{Source: row.Source, ID: d.ID, Origin: origin, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}, nil
 }
 
 // listChunk is the maximum length of the list in an IN clause.

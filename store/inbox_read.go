@@ -64,6 +64,9 @@ func (r reader) delivery(row inboxRow) (out response.Delivery, err error) {
 		if err := r.s.unseal("inbox", key, "sealed_body", row.SealedBody, &d); err != nil {
 			return out, err
 		}
+		if out.Stored.Origin, err = d.origin(); err != nil {
+			return out, fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
+		}
 		out.Stored.Sender, out.Stored.Verified, out.Stored.SHA256, out.Stored.Body = d.Sender, d.Verified, d.sha256(), d.Body
 	}
 	return out, nil

@@ -26,6 +26,7 @@ type incidentRow struct {
 	HeadMac     []byte
 	LegalHold   bool
 	MergedInto  int64
+	Origin      string
 	SealedTitle []byte
 	SealedState []byte
 }
@@ -65,7 +66,7 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	for i, row := range rows {
 		out[i] = incident.Summary{ID: incident.ID(row.ID), Status: incident.Status(row.Status), Severity: incident.Severity(row.Severity),
 			Commander: incident.PersonID(row.Commander), OpenedAt: row.OpenedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
-			Restricted: row.Restricted, ReviewAt: timeOrZero(row.ReviewAt)}
+			Restricted: row.Restricted, Origin: incident.Origin(row.Origin), ReviewAt: timeOrZero(row.ReviewAt)}
 		if err := r.s.unseal("incidents", row.stateKey(), "sealed_title", row.SealedTitle, &out[i].Title); err != nil {
 			return nil, err
 		}
@@ -145,7 +146,7 @@ func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
 	row := incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
 		Commander: string(inc.Commander), OpenedAt: dbTime(inc.OpenedAt), UpdatedAt: dbTime(inc.UpdatedAt), ReviewAt: timeOrNil(inc.Review.At),
 		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID)),
-		LegalHold: inc.LegalHold != nil, MergedInto: int64(inc.MergedInto)}
+		LegalHold: inc.LegalHold != nil, MergedInto: int64(inc.MergedInto), Origin: string(inc.Origin)}
 	var err error
 	if row.SealedTitle, err = s.seal("incidents", row.stateKey(), "sealed_title", inc.Title); err != nil {
 		return row, err

@@ -85,7 +85,11 @@ func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after
 				return err
 			}
 			size += len(d.Body)
-			one := StoredDelivery{Row: row.ID, Delivery: d.delivery(row), SHA256: d.sha256(), Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()}
+			delivery, err := d.delivery(row)
+			if err != nil {
+				return err
+			}
+			one := StoredDelivery{Row: row.ID, Delivery: delivery, SHA256: d.sha256(), Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()}
 			out = append(out, one)
 		}
 		if err := rows.Err(); err != nil {

@@ -343,7 +343,7 @@ func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(want, have) || row.Status != string(stored.Status) || row.Severity != string(stored.Severity) || row.Restricted != stored.Restricted {
+	if !bytes.Equal(want, have) || row.Status != string(stored.Status) || row.Severity != string(stored.Severity) || row.Restricted != stored.Restricted || row.Origin != string(stored.Origin) {
 		addProblem("state", "does not match the timeline")
 	}
 	return nil

@@ -155,10 +155,8 @@ const maxResolvedNotes = 5
 
 // Decode returns an alert for each firing alert and a note for each resolved one.
 // A note does not change the status of an incident. If more than
-// [maxResolvedNotes] alerts are resolved, one note lists them. In a drill the
-// alerts are not marked as ongoing, so they open an incident even if an earlier
-// incident has handled the same firing.
-func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
+// [maxResolvedNotes] alerts are resolved, one note lists them.
+func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	m, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode alertmanager webhook: %w", err)
@@ -167,9 +165,7 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	var resolved []alertItem
 	for _, a := range m.Alerts.items {
 		if a.Status == "firing" {
-			alert := m.alert(a)
-			alert.Ongoing = alert.Ongoing && h.Get(incident.HeaderDrill) == ""
-			out = append(out, incident.Signal{Alert: alert})
+			out = append(out, incident.Signal{Alert: m.alert(a)})
 		} else {
 			resolved = append(resolved, a)
 		}

@@ -21,10 +21,8 @@ var errNoObject = errors.New("not a JSON object")
 // unreadable, it returns the others and an informational alert about these. A record
 // is unreadable, for example, if it has repeated keys, invalid UTF-8 or too many
 // nested levels, because the rules cannot evaluate it.
-//
-// In a drill, signals have no event names, because replayed events must count again.
-func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
-	return s.DecodeEvaluated(h, body, "")
+func (s *Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
+	return s.DecodeEvaluated(nil, body, "")
 }
 
 // DecodeEvaluated is like [Source.Decode] for a bare record that [Source.Evaluate] has
@@ -32,22 +30,12 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 func (s *Source) DecodeEvaluated(h http.Header, body []byte, evaluation string) ([]incident.Signal, error) {
 	r := detect.AcquireRecord()
 	defer r.Release()
-	return s.decode(h, r.DecodeItem(bytes.TrimSpace(body)), evaluation)
+	return s.decodeBody(r.DecodeItem(bytes.TrimSpace(body)), evaluation)
 }
 
 // DecodeItem is like [Source.Decode] for a body that is decoded already.
 func (s *Source) DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error) {
-	return s.decode(h, body, "")
-}
-
-func (s *Source) decode(h http.Header, body detect.Item, evaluation string) ([]incident.Signal, error) {
-	signals, err := s.decodeBody(body, evaluation)
-	if h.Get(incident.HeaderDrill) != "" {
-		for n := range signals {
-			signals[n].Event = ""
-		}
-	}
-	return signals, err
+	return s.decodeBody(body, "")
 }
 
 // Evaluate evaluates a record of a log file while the file is read. It reports whether

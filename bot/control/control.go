@@ -79,7 +79,7 @@ type Request struct {
 
 	Filter   *store.DeliveryFilter `json:"filter,omitempty"`   // selects stored deliveries
 	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to ingest
-	AsNew    bool                  `json:"as_new,omitempty"`   // ingest as new deliveries and count them again
+	Origin   incident.Origin       `json:"origin,omitempty"`   // of the deliveries to ingest, see [incident.ParseOrigin]
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log
 }
 

@@ -1,12 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -22,7 +22,8 @@ import (
 type Recorded struct {
 	Row      int64             `json:"row,omitempty"` // id in the inbox that it was exported from
 	Source   string            `json:"source"`
-	ID       string            `json:"id,omitempty"` // id that the source assigned
+	ID       string            `json:"id,omitempty"`     // id that the source assigned
+	Origin   incident.Origin   `json:"origin,omitempty"` // that it had where it was exported
 	Header   map[string]string `json:"header,omitempty"`
 	Body     []byte            `json:"body"` // exact bytes received
 	SHA256   string            `json:"sha256"`
@@ -64,10 +65,14 @@ func (c *Server) reprocess(ctx context.Context, _ incident.Identity, ask Request
 	return Replayed{Deliveries: n}, err
 }
 
-// replayAsNew ingests stored deliveries again, as new deliveries.
+// replayAsNew ingests stored deliveries again, as new deliveries of a replay or a drill.
 func (c *Server) replayAsNew(ctx context.Context, who incident.Identity, ask Request) (any, error) {
 	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
+	}
+	origin, err := incident.ParseOrigin(cmp.Or(string(ask.Origin), string(incident.OriginReplay)))
+	if err != nil {
+		return nil, err
 	}
 	filter := *ask.Filter
 	if now := c.Clock(); filter.To.IsZero() || filter.To.After(now) {
@@ -76,7 +81,7 @@ func (c *Server) replayAsNew(ctx context.Context, who incident.Identity, ask Req
 	out := Replayed{}
 	left, err := c.Export(ctx, who, filter, "replay-as-new", ask.Reason, func(batch []Recorded) error {
 		for _, part := range splitBatch(batch) {
-			n, err := c.ingestRecorded(ctx, who, part, true)
+			n, err := c.ingestRecorded(ctx, who, part, origin)
 			out.Deliveries += n
 			if err != nil {
 				return err
@@ -103,10 +108,14 @@ func splitBatch(all []Recorded) [][]Recorded {
 	return out
 }
 
-// deliver ingests recorded deliveries. A delivery that is already stored changes
-// nothing, unless the request sets AsNew.
+// deliver ingests recorded deliveries, with the origin recording by default. A recording
+// of a delivery that is already stored changes nothing.
 func (c *Server) deliver(ctx context.Context, who incident.Identity, ask Request) (any, error) {
-	n, err := c.ingestRecorded(ctx, who, ask.Recorded, ask.AsNew)
+	origin, err := incident.ParseOrigin(cmp.Or(string(ask.Origin), string(incident.OriginRecording)))
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.ingestRecorded(ctx, who, ask.Recorded, origin)
 	return Replayed{Deliveries: n}, err
 }
 
@@ -117,10 +126,9 @@ const (
 	ingestBatchBytes = 4 << 20
 )
 
-// ingestRecorded stores deliveries through the edge, as if their source had sent
-// them, and returns how many succeeded. With asNew, each counts again, as part of
-// a drill. It stores nothing if the hash of a body is wrong.
-func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list []Recorded, asNew bool) (int, error) {
+// ingestRecorded stores deliveries through the edge, with an origin that is not live,
+// and returns how many succeeded. It stores nothing if the hash of a body is wrong.
+func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list []Recorded, origin incident.Origin) (int, error) {
 	for _, r := range list {
 		if err := r.Check(); err != nil {
 			return 0, incident.Invalid("body", "%v", err)
@@ -133,16 +141,12 @@ func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			d := intake.Delivery{Source: r.Source, ID: r.ID, Header: map[string]string{}, Body: r.Body, Sender: r.Sender, Verified: "replayed by " + who.String()}
-			maps.Copy(d.Header, r.Header)
+			d := intake.Delivery{Source: r.Source, ID: r.ID, Origin: origin, Header: r.Header, Body: r.Body, Sender: r.Sender, Verified: "replayed by " + who.String()}
 			if d.ID == "" {
 				d.ID = text.Digest(r.Body)
 			}
-			d.Header[incident.HeaderRecorded] = "yes"
-			delete(d.Header, incident.HeaderDrill) // the recorded delivery may be part of a drill
-			if asNew {
+			if origin.CountsAgain() {
 				d.ID += "#" + rand.Text()
-				d.Header[incident.HeaderDrill] = "yes"
 			}
 			errs[n] = c.Deliver(ctx, d)
 			if incident.CodeOf(errs[n]) == incident.CodeUnknown {
@@ -163,7 +167,7 @@ func (c *Server) ingestRecorded(ctx context.Context, who incident.Identity, list
 // NewRecorded returns a stored delivery for a file. row is its id in the inbox and hash
 // the SHA-256 of its body.
 func NewRecorded(row int64, d intake.Delivery, hash string) Recorded {
-	return Recorded{Row: row, Source: d.Source, ID: d.ID, Header: d.Header, Body: d.Body, SHA256: hash, Received: d.Received, Sender: d.Sender, Verified: d.Verified}
+	return Recorded{Row: row, Source: d.Source, ID: d.ID, Origin: d.Origin, Header: d.Header, Body: d.Body, SHA256: hash, Received: d.Received, Sender: d.Sender, Verified: d.Verified}
 }
 
 // exportLine is a line of an export: a delivery, or the end with the number of

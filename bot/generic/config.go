@@ -73,7 +73,7 @@ type Mapping struct {
 	Principal   string
 	Address     string
 	Rule        string
-	Sample      string // a condition: a drill if true
+	Sample      string // a condition: a sample if true
 	Tags        map[string]string
 }
 

@@ -160,10 +160,10 @@ func (s *Source) unreadAlert(n int) *incident.Alert {
 
 // event returns the name of the n-th item of a signed delivery with a delivery header,
 // or "". A retry after [dedupWindow] is another delivery, and its items are recognised
-// by this name. In a drill every delivery counts.
+// by this name.
 func (s *Source) event(h http.Header, n int) string {
 	id := s.deliveryHeader(h)
-	if id == "" || len(s.cfg.HMAC.Secrets) == 0 || h.Get(incident.HeaderDrill) != "" {
+	if id == "" || len(s.cfg.HMAC.Secrets) == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%s|%d|%s", s.cfg.Name, n, id)

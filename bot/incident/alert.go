@@ -88,15 +88,6 @@ func (a Alert) Identity() string {
 	return a.Kind + "\n" + a.Title
 }
 
-// HeaderDrill is the header of a delivery that is replayed as new, for drills.
-// All its events are counted again. Senders cannot set it.
-const HeaderDrill = "Tocsin-Drill"
-
-// HeaderRecorded is the header of a delivery that was replayed from a recording
-// and not received from a sender. Its reporter gets no acknowledgement. Senders
-// cannot set it.
-const HeaderRecorded = "Tocsin-Recorded"
-
 // Signal is one decoded part of a delivery: an alert, or a command for an action
 // in the outside system, such as an acknowledgement at PagerDuty.
 type Signal struct {

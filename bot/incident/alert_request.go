@@ -56,6 +56,7 @@ type AlertLine struct {
 	Kind    string    `json:"kind"`
 	Level   Level     `json:"level"`
 	Title   string    `json:"title"`
+	Origin  Origin    `json:"origin,omitempty"`
 	Count   int64     `json:"count"`
 	FirstAt time.Time `json:"first_at"`
 	LastAt  time.Time `json:"last_at"`

@@ -85,6 +85,7 @@ type FieldComparison struct {
 type StoredDelivery struct {
 	ID       int64     `json:"id"`
 	Source   string    `json:"source"`
+	Origin   Origin    `json:"origin,omitempty"`
 	At       time.Time `json:"at"`
 	Sender   string    `json:"sender,omitempty"`
 	Verified string    `json:"verified,omitempty"` // method of verification

@@ -103,7 +103,7 @@ func (s Signal) WithOrigin(o Origin) Signal {
 	}
 	if s.Command != nil {
 		c := *s.Command
-		c.Origin = o
+		c.Origin, c.Key = o, o.Key(c.Key)
 		s.Command = &c
 	}
 	s.Subject.Correlation, s.Subject.Fingerprint = o.Key(s.Subject.Correlation), o.Key(s.Subject.Fingerprint)

@@ -150,7 +150,7 @@ func TestCommand_OriginIsNotDecoded(t *testing.T) {
 
 func TestSignal_WithOrigin(t *testing.T) {
 	report := &VulnReport{Reply: &Reply{To: "ann@example.com"}, DuplicateKeys: []DuplicateKey{{"the same title", "d"}}}
-	s := Signal{Event: "e", Subject: IncidentRef{PageKey: "INC-1/1", Correlation: "c", Fingerprint: "f"}, Command: &Command{Verb: VerbSourceNote},
+	s := Signal{Event: "e", Subject: IncidentRef{PageKey: "INC-1/1", Correlation: "c", Fingerprint: "f"}, Command: &Command{Verb: VerbSourceNote, Key: "k"},
 		Alert: &Alert{Source: "s", Kind: "k", Title: "t", Correlation: "c", Ongoing: true, Report: report}}
 	if got := s.WithOrigin(OriginLive); got.Event != "e" || got.Subject != s.Subject || got.Alert.Fingerprint != "" || !got.Alert.Ongoing || got.Alert.Report != report {
 		t.Errorf("live: got %+v", got)
@@ -167,7 +167,7 @@ func TestSignal_WithOrigin(t *testing.T) {
 		if got.Subject.Correlation != got.Alert.Correlation || !strings.HasSuffix(got.Alert.Fingerprint, "k\nt") {
 			t.Errorf("%s: got subject %+v, alert %+v", o, got.Subject, got.Alert)
 		}
-		for _, key := range []string{got.Alert.Fingerprint, got.Alert.Correlation, got.Subject.Fingerprint, got.Alert.Report.DuplicateKeys[0].Value} {
+		for _, key := range []string{got.Alert.Fingerprint, got.Alert.Correlation, got.Subject.Fingerprint, got.Alert.Report.DuplicateKeys[0].Value, got.Command.Key} {
 			if other, seen := keys[key]; seen && other != o || strings.IndexFunc(key, func(r rune) bool { return r == '\x1f' }) != 0 {
 				t.Errorf("%s: got key %q, which %s has too", o, key, other)
 			}

@@ -81,7 +81,9 @@ func (e *Edge) ingest(ctx context.Context, rows []Row) error {
 	batch := make([]incident.DecodedDelivery, len(rows))
 	for i, row := range rows {
 		batch[i] = e.decode(row)
-		e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "")
+		if row.Origin == incident.OriginLive {
+			e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "")
+		}
 	}
 	return e.desk.Ingest(ctx, batch)
 }
@@ -89,7 +91,7 @@ func (e *Edge) ingest(ctx context.Context, rows []Row) error {
 // decode decodes one row. If it fails, the result contains the reason and an
 // alert about it.
 func (e *Edge) decode(row Row) incident.DecodedDelivery {
-	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Reprocessed: row.Reprocessed}
+	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Origin: row.Origin, Reprocessed: row.Reprocessed}
 	source, known := e.sources[row.Source]
 	if !known {
 		return undecodable(out, row, fmt.Sprintf("the source %s is not configured. Enable it again to decode its deliveries", row.Source))
@@ -111,7 +113,7 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	}
 	for i := range signals {
 		signals[i].Row = row.ID
-		signals[i] = normalize(signals[i], row)
+		signals[i] = normalize(signals[i], row).WithOrigin(row.Origin)
 	}
 	out.Signals = signals
 	return out
@@ -130,10 +132,10 @@ func decodeSignals(source Source, header http.Header, row Row) ([]incident.Signa
 const maxEventAge = 365 * 24 * time.Hour
 
 // staleTime returns the time of a signal whose signed time is older than maxEventAge,
-// or the zero time. Replays by an administrator may be of any age.
+// or the zero time. Deliveries that are not live may be of any age.
 func staleTime(source Source, row Row, signals []incident.Signal) time.Time {
 	dated, ok := source.(Dated)
-	if !ok || !dated.SignsTimes() || row.Header[incident.HeaderDrill] != "" || row.Header[incident.HeaderRecorded] != "" {
+	if !ok || !dated.SignsTimes() || row.Origin != incident.OriginLive {
 		return time.Time{}
 	}
 	limit := row.Received.Add(-maxEventAge)
@@ -153,10 +155,11 @@ func staleTime(source Source, row Row, signals []incident.Signal) time.Time {
 func undecodable(out incident.DecodedDelivery, row Row, reason string) incident.DecodedDelivery {
 	out.Failed, out.Reprocessed = reason, row.Reprocessed || row.WasUndecodable
 	kind := incident.UndecodableKind(row.Source)
-	out.Signals = []incident.Signal{{Row: row.ID, Alert: &incident.Alert{
+	alert := incident.Alert{
 		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,
 		Title: "Deliveries from " + row.Source + " cannot be decoded", Detail: reason,
-	}}}
+	}.WithOrigin(row.Origin)
+	out.Signals = []incident.Signal{{Row: row.ID, Alert: &alert}}
 	return out
 }
 

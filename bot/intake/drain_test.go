@@ -165,18 +165,19 @@ func TestDrain_IgnoresSignedEventsOlderThanAYear(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		age     time.Duration
-		header  string
+		origin  incident.Origin
 		ignored bool
 	}{
-		{"today", 0, "", false},
-		{"a year less a day", 364 * 24 * time.Hour, "", false},
-		{"older than a year", 366 * 24 * time.Hour, "", true},
-		{"in a drill", 366 * 24 * time.Hour, incident.HeaderDrill, false},
-		{"from a recording", 366 * 24 * time.Hour, incident.HeaderRecorded, false},
+		{"today", 0, incident.OriginLive, false},
+		{"a year less a day", 364 * 24 * time.Hour, incident.OriginLive, false},
+		{"older than a year", 366 * 24 * time.Hour, incident.OriginLive, true},
+		{"in a drill", 366 * 24 * time.Hour, incident.OriginDrill, false},
+		{"in a replay", 366 * 24 * time.Hour, incident.OriginReplay, false},
+		{"from a recording", 366 * 24 * time.Hour, incident.OriginRecording, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{dated{}} })
-			r.store.rows = []intake.Row{{ID: 1, Delivery: intake.Delivery{Source: "signed", Received: testTime, Header: map[string]string{tt.header: "yes"},
+			r.store.rows = []intake.Row{{ID: 1, Delivery: intake.Delivery{Source: "signed", Received: testTime, Origin: tt.origin,
 				Body: []byte(`"` + testTime.Add(-tt.age).Format(time.RFC3339) + `"`)}}}
 			if err := r.Drain(t.Context(), 1, 1); err != nil {
 				t.Fatal(err)

@@ -323,7 +323,9 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 		v.Received = e.clock()
 	}
 	outcome, err := e.deliver(ctx, ep, v)
-	e.observer.Delivery(v.Source, outcome, time.Since(start))
+	if v.Origin == incident.OriginLive { // the metrics count what senders send
+		e.observer.Delivery(v.Source, outcome, time.Since(start))
+	}
 	if err != nil {
 		return fmt.Errorf("deliver to %s: %w", v.Source, err)
 	}

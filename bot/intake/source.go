@@ -55,7 +55,8 @@ type SenderVerifier interface {
 // adapter received in another way.
 type Delivery struct {
 	Source   string
-	ID       string            // unique within the source
+	ID       string            // unique within the source and the origin
+	Origin   incident.Origin   // never from the request
 	Header   map[string]string // the headers named by Source.Headers
 	Body     []byte
 	Received time.Time

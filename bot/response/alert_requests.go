@@ -132,7 +132,7 @@ func (d *Desk) dropReason(r AlertReader, decision RoutingDecision, known map[int
 }
 
 func alertLine(row AlertRow) incident.AlertLine {
-	return incident.AlertLine{ID: row.ID, Source: row.Alert.Source, Kind: row.Alert.Kind, Level: row.Alert.Level, Title: alertTitle(row.Alert),
+	return incident.AlertLine{ID: row.ID, Source: row.Alert.Source, Kind: row.Alert.Kind, Level: row.Alert.Level, Title: alertTitle(row.Alert), Origin: row.Alert.Origin,
 		Count: row.Count, FirstAt: row.FirstAt, LastAt: row.LastAt}
 }
 

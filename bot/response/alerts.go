@@ -49,7 +49,7 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 	case suppress:
 		return r.suppressRecurrence(ended, g)
 	}
-	exceeded, err := r.stormExceeded()
+	exceeded, err := r.stormExceeded(g.alert.Origin)
 	switch {
 	case err != nil:
 		return err
@@ -123,7 +123,7 @@ func (r *ingestion) openIncident(g *alertGroup, rule Rule, ended incident.ID) er
 	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: rule.Open, Title: alert.Title}
 	runs, failed := r.playbookRuns(preview, g.alert, rule)
 	_, err = r.create(id, incident.Command{Verb: incident.VerbOpen, For: id, By: sourceIdentity(g.alert), Via: incident.ViaSource, Title: alert.Title,
-		Text: alertText(g, failed...), Severity: rule.Open, Alert: &alert, Runs: runs}, g.alert.Correlation)
+		Text: alertText(g, failed...), Severity: rule.Open, Alert: &alert, Runs: runs, Origin: g.alert.Origin}, g.alert.Correlation)
 	if err != nil {
 		return err
 	}

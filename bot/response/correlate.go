@@ -53,13 +53,15 @@ func (r *ingestion) correlate(batch []incident.DecodedDelivery) ([]incident.Deco
 	return out, nil
 }
 
-// advance adds observations to their correlation windows. It locks the windows in
+// advance adds observations to their correlation windows. Each origin has windows of
+// its own. It locks the windows in
 // sorted order, which prevents deadlocks between batches. more are the
 // observations for rules that build on the rules that fired.
 func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDelivery, more []rowObservation, err error) {
 	byWindow := map[string][]rowObservation{}
 	for _, o := range seen {
-		byWindow[o.Window] = append(byWindow[o.Window], o)
+		key := o.row.Origin.Key(o.Window)
+		byWindow[key] = append(byWindow[key], o)
 	}
 	keys := slices.Sorted(maps.Keys(byWindow))
 	windows, err := r.tx.Values(NamespaceCorrelation, keys...)
@@ -81,8 +83,8 @@ func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDeli
 		}
 		for _, f := range firings {
 			row := steps[f.CompletedBy].row
-			alert := f.Alert
-			fired = append(fired, incident.DecodedDelivery{Row: row.Row, Source: row.Source, Signals: []incident.Signal{{Row: row.Row, Alert: &alert}}})
+			alert := f.Alert.WithOrigin(row.Origin)
+			fired = append(fired, incident.DecodedDelivery{Row: row.Row, Source: row.Source, Origin: row.Origin, Signals: []incident.Signal{{Row: row.Row, Alert: &alert}}})
 			for _, o := range f.More {
 				more = append(more, rowObservation{o, row})
 			}

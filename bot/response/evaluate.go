@@ -64,7 +64,7 @@ func (d *Desk) evaluateBatch(ctx context.Context, batch []incident.DecodedDelive
 		switch {
 		case g.undecodable:
 		case len(e.windows) == 0:
-			e.alerts[g.origin] = d.evaluate(g.alert, e.windows)
+			e.alerts[g.decoded] = d.evaluate(g.alert, e.windows)
 		default:
 			for _, a := range g.occurrences {
 				e.alerts[a] = d.evaluate(*a, e.windows)
@@ -126,7 +126,7 @@ func (r *ingestion) applyVerdicts(groups []*alertGroup) error {
 		if g.undecodable {
 			continue
 		}
-		occurrences := []*incident.Alert{g.origin}
+		occurrences := []*incident.Alert{g.decoded}
 		if len(r.maintenance) > 0 { // a window must cover each occurrence
 			occurrences = g.occurrences
 		}
@@ -135,7 +135,7 @@ func (r *ingestion) applyVerdicts(groups []*alertGroup) error {
 			if !ok {
 				missing.alerts = append(missing.alerts, a)
 			}
-			if a == g.origin {
+			if a == g.decoded {
 				g.verdict = v
 			}
 			g.verdicts = append(g.verdicts, v)

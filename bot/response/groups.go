@@ -5,11 +5,11 @@ import "tocsin/bot/incident"
 // alertGroup is one alert with all deliveries of the batch that contain it.
 type alertGroup struct {
 	alert   incident.Alert  // the earliest occurrence, always with a correlation key
-	origin  *incident.Alert // alert as decoded, the key of its verdict
+	decoded *incident.Alert // alert as decoded, the key of its verdict
 	verdict verdict
 	// occurrences are all occurrences as decoded. They may differ in content, so a
 	// maintenance window must cover each. verdicts are the verdicts about them. If no
-	// window is active, there is only the verdict about origin.
+	// window is active, there is only the verdict about decoded.
 	occurrences []*incident.Alert
 	verdicts    []verdict
 	// failedWindows are the maintenance windows whose condition failed and which
@@ -40,19 +40,17 @@ func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 				continue
 			}
 			a := *signal.Alert
-			if a.Fingerprint == "" {
-				a.Fingerprint = a.Kind + "\n" + a.Title
-			}
+			a.Fingerprint = a.Identity()
 			a.Correlation = correlationKey(a)
 			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, row.Failed != ""}
 			g := groups[id]
 			if g == nil {
-				g = &alertGroup{alert: a, origin: signal.Alert, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
+				g = &alertGroup{alert: a, decoded: signal.Alert, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
 				groups[id] = g
 				order = append(order, g)
 			}
 			if a.At.Before(g.alert.At) {
-				g.alert, g.origin = a, signal.Alert
+				g.alert, g.decoded = a, signal.Alert
 			}
 			g.occurrences = append(g.occurrences, signal.Alert)
 			g.rows = append(g.rows, row.Row)

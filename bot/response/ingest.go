@@ -56,7 +56,7 @@ func (d *Desk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) err
 	for _, row := range batch {
 		err := d.ingestBatch(ctx, []incident.DecodedDelivery{row})
 		if incident.CodeOf(err) != "" {
-			err = d.markHandled(ctx, DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: err.Error(), Routing: d.routing.Load()})
+			err = d.markHandled(ctx, row, DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: err.Error(), Routing: d.routing.Load()})
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("row %d: %w", row.Row, err))
@@ -68,7 +68,7 @@ func (d *Desk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) err
 	return errors.Join(failed...)
 }
 
-func (d *Desk) markHandled(ctx context.Context, outcome DeliveryOutcome) error {
+func (d *Desk) markHandled(ctx context.Context, row incident.DecodedDelivery, outcome DeliveryOutcome) error {
 	err := d.write(ctx, func(s *session) error {
 		rows, err := s.tx.Claim([]int64{outcome.Row})
 		if err != nil || len(rows) == 0 {
@@ -77,7 +77,7 @@ func (d *Desk) markHandled(ctx context.Context, outcome DeliveryOutcome) error {
 		return s.tx.MarkHandled([]DeliveryOutcome{outcome})
 	})
 	if err == nil {
-		d.observe(outcome)
+		d.observe(liveOutcomes([]incident.DecodedDelivery{row}, []DeliveryOutcome{outcome})...)
 	}
 	return err
 }
@@ -101,9 +101,21 @@ func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery
 		return fmt.Errorf("ingest deliveries: %w", err)
 	}
 	d.routing.Store(routing)
-	d.observe(outcomes...)
+	d.observe(liveOutcomes(batch, outcomes)...)
 	d.reportFailures(groups)
 	return nil
+}
+
+// liveOutcomes returns the outcomes of the live deliveries of a batch, which the metrics
+// count.
+func liveOutcomes(batch []incident.DecodedDelivery, outcomes []DeliveryOutcome) []DeliveryOutcome {
+	other := map[int64]bool{}
+	for _, row := range batch {
+		if row.Origin != incident.OriginLive {
+			other[row.Row] = true
+		}
+	}
+	return slices.DeleteFunc(outcomes, func(o DeliveryOutcome) bool { return other[o.Row] })
 }
 
 func (d *Desk) observe(outcomes ...DeliveryOutcome) {

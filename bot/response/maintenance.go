@@ -55,8 +55,11 @@ type suppressedCount struct {
 	severe int64 // those that routing opens at sev1 or sev2
 }
 
-// countSuppressed counts the occurrences of an alert that a window suppressed.
+// countSuppressed counts the occurrences of a live alert that a window suppressed.
 func (r *ingestion) countSuppressed(window int64, g *alertGroup) {
+	if g.alert.Origin != incident.OriginLive {
+		return
+	}
 	n := r.suppressed[window]
 	n.alerts += int64(len(g.rows))
 	for _, v := range g.verdicts {

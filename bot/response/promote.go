@@ -60,7 +60,7 @@ func (s *session) promoteToNew(cmd incident.Command, row AlertRow) (incident.Res
 	if cmd.Severity == "" {
 		cmd.Severity = incident.Sev3
 	}
-	cmd.Verb, cmd.For, cmd.Title = incident.VerbOpen, id, cmd.Alert.Title
+	cmd.Verb, cmd.For, cmd.Title, cmd.Origin = incident.VerbOpen, id, cmd.Alert.Title, cmd.Alert.Origin
 	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: cmd.Severity, Title: cmd.Title}
 	cmd.Runs, _ = s.playbookRuns(preview, row.Alert, Rule{})
 	result, err := s.create(id, cmd, correlationKey(row.Alert))

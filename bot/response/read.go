@@ -97,11 +97,11 @@ func alertRefs(rows []AlertRow) []incident.AlertRef {
 func alertRef(row AlertRow) incident.AlertRef {
 	a := row.Alert
 	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: alertTitle(a), URL: a.URL,
-		Rule: a.Rule, Fingerprint: row.Hash, At: a.At}
+		Rule: a.Rule, Fingerprint: row.Hash, At: a.At, Origin: a.Origin}
 }
 
 // List returns one summary for each incident that matches f. The summary of an
-// incident that the reader may not see has only ID, status and severity.
+// incident that the reader may not see has only ID, origin, status and severity.
 func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
 	var out []incident.Summary
 	var reader incident.Person
@@ -149,7 +149,7 @@ func (d *Desk) summaries(r Reader, dir incident.Directory, reader incident.Perso
 			return nil, err
 		}
 		if !inc.MayRead(dir, reader.ID, d.Now()) {
-			out[n] = incident.Summary{ID: s.ID, Status: s.Status, Severity: s.Severity, Restricted: true}
+			out[n] = incident.Summary{ID: s.ID, Origin: s.Origin, Status: s.Status, Severity: s.Severity, Restricted: true}
 		}
 	}
 	return out, nil

@@ -17,7 +17,8 @@ type StormLimit struct {
 	Per       time.Duration // length of the time
 }
 
-// stormKey is the correlation key of the incident that groups an alert storm.
+// stormKey is the correlation key of the incident that groups an alert storm. Each
+// origin has its own storms.
 const stormKey = "storm"
 
 // Storm is the state of an alert storm. It is stored in [NamespaceStorm] under the
@@ -29,13 +30,13 @@ type Storm struct {
 	Grouped int64     `json:"grouped"` // correlation keys
 }
 
-// OpeningsKey is the key in [NamespaceStorm] of the times at which the last alerts
-// opened an incident or were grouped instead.
+// OpeningsKey is the key in [NamespaceStorm] of the times at which the last alerts of an
+// origin opened an incident or were grouped instead.
 const OpeningsKey = "openings"
 
-// openings returns the recorded openings since a time.
-func (s *session) openings(since time.Time) (out []time.Time, err error) {
-	if err := getValue(s.tx, NamespaceStorm, OpeningsKey, &out); err != nil {
+// openings returns the recorded openings by alerts of an origin since a time.
+func (s *session) openings(o incident.Origin, since time.Time) (out []time.Time, err error) {
+	if err := getValue(s.tx, NamespaceStorm, o.Key(OpeningsKey), &out); err != nil {
 		return nil, fmt.Errorf("read openings: %w", err)
 	}
 	return slices.DeleteFunc(out, func(at time.Time) bool { return !at.After(since) }), nil
@@ -55,21 +56,21 @@ func (s *session) putStorm(id incident.ID, storm Storm) error {
 	return nil
 }
 
-// stormExceeded records that an alert is about to open an incident, and reports
+// stormExceeded records that an alert of an origin is about to open an incident, and reports
 // whether the limit is exceeded. Grouped alerts are recorded too, so a storm
 // lasts until the rate of new correlation keys falls.
-func (r *ingestion) stormExceeded() (bool, error) {
+func (r *ingestion) stormExceeded(o incident.Origin) (bool, error) {
 	limit := r.d.Storm
 	if limit.Incidents <= 0 {
 		return false, nil
 	}
-	before, err := r.openings(r.now.Add(-limit.Per))
+	before, err := r.openings(o, r.now.Add(-limit.Per))
 	if err != nil {
 		return false, err
 	}
 	last := append(before, r.now)
 	last = last[max(0, len(last)-limit.Incidents):] // older ones cannot matter any more
-	if err := putValue(r.tx, NamespaceStorm, OpeningsKey, last, r.now.Add(limit.Per)); err != nil {
+	if err := putValue(r.tx, NamespaceStorm, o.Key(OpeningsKey), last, r.now.Add(limit.Per)); err != nil {
 		return false, fmt.Errorf("record opening: %w", err)
 	}
 	return len(before) >= limit.Incidents, nil
@@ -79,7 +80,7 @@ func (r *ingestion) stormExceeded() (bool, error) {
 // that incident if necessary. The correlation key of the alert stays bound to it.
 func (r *ingestion) groupIntoStorm(g *alertGroup, rule Rule) error {
 	g.decision.Storm = true
-	id, err := firstIncident(r.tx, stormKey)
+	id, err := firstIncident(r.tx, g.alert.Origin.Key(stormKey))
 	if err != nil {
 		return fmt.Errorf("find the incident of the alert storm: %w", err)
 	}
@@ -110,7 +111,7 @@ func (r *ingestion) openStorm(g *alertGroup, rule Rule) (incident.ID, error) {
 	_, err = r.create(id, incident.Command{Verb: incident.VerbOpen, For: id, By: sourceIdentity(g.alert), Via: incident.ViaSource, Severity: rule.Open,
 		Title: fmt.Sprintf("Alert storm: more than %d incidents within %s", limit.Incidents, per),
 		Text: fmt.Sprintf("Alerts opened %d incidents within %s. Further alerts are grouped into this incident and counted until the rate falls. To move alerts to another incident, use split.",
-			limit.Incidents, per)}, stormKey)
+			limit.Incidents, per), Origin: g.alert.Origin}, g.alert.Origin.Key(stormKey))
 	return id, err
 }
 
@@ -172,7 +173,7 @@ func (s *session) endStorm(cmd incident.Command) (grouped int64, err error) {
 		return 0, nil
 	}
 	if limit.Incidents > 0 && dr.inc.Status.Live() {
-		recent, err := s.openings(s.now.Add(-limit.Per))
+		recent, err := s.openings(dr.inc.Origin, s.now.Add(-limit.Per))
 		if err != nil {
 			return 0, err
 		}

@@ -23,12 +23,11 @@ type entry struct {
 	Description string `json:"description"`
 }
 
-// Decode returns an alert for a report, or nothing for an automatic mail. It removes
-// the acknowledgement in a drill, from a recording, and if the arrival time is unknown,
-// because no reporter may get a mail for those.
+// Decode returns an alert for a report, or nothing for an automatic mail. A report with
+// an unknown arrival time gets no acknowledgement, because it may be old.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	signals, err := s.decode(h, body)
-	if h.Get(incident.HeaderDrill) != "" || h.Get(incident.HeaderRecorded) != "" || arrivalTime(h).IsZero() {
+	if arrivalTime(h).IsZero() {
 		for _, signal := range signals {
 			signal.Alert.Report.Reply = nil
 		}

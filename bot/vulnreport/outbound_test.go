@@ -109,18 +109,20 @@ func TestDecode_NoReplyInDrillOrRecording(t *testing.T) {
 	for via, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A vulnerability","contact":"ann@example.org","description":"x"}`,
 		"mail": mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x")} {
 		for name, c := range map[string]struct {
-			at, mark string
+			at       string
+			origin   incident.Origin
 			hasReply bool
 		}{
-			"report": {"2026-11-03T02:30:00Z", "X-None", true}, "drill": {"2026-11-03T02:30:00Z", incident.HeaderDrill, false},
-			"recording": {"2026-11-03T02:30:00Z", incident.HeaderRecorded, false}, "unknown arrival time": {"", "X-None", false},
+			"report": {"2026-11-03T02:30:00Z", incident.OriginLive, true}, "drill": {"2026-11-03T02:30:00Z", incident.OriginDrill, false},
+			"replay":    {"2026-11-03T02:30:00Z", incident.OriginReplay, false},
+			"recording": {"2026-11-03T02:30:00Z", incident.OriginRecording, false}, "unknown arrival time": {"", incident.OriginLive, false},
 		} {
-			got, err := s.Decode(http.Header{"X-Report-Via": {via}, "X-Report-At": {c.at}, c.mark: {"yes"}}, []byte(body))
+			got, err := s.Decode(http.Header{"X-Report-Via": {via}, "X-Report-At": {c.at}}, []byte(body))
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%s: got %d signals, error %v; want 1 signal", via, len(got), err)
 			}
-			if (got[0].Alert.Report.Reply != nil) != c.hasReply {
-				t.Errorf("%s by %s: got reply %+v", name, via, got[0].Alert.Report.Reply)
+			if reply := got[0].WithOrigin(c.origin).Alert.Report.Reply; (reply != nil) != c.hasReply {
+				t.Errorf("%s by %s: got reply %+v", name, via, reply)
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"tocsin/bot"
 	"tocsin/bot/control"
+	"tocsin/bot/incident"
 	"tocsin/bot/text"
 	"tocsin/store"
 )
@@ -24,7 +25,7 @@ type replayOptions struct {
 	*globalFlags
 	since, until, source, out, to, reason string
 	secrets                               []string
-	asNew                                 bool
+	asNew, drill                          bool
 }
 
 func replayCommand(g *globalFlags) *cobra.Command {
@@ -35,15 +36,19 @@ func replayCommand(g *globalFlags) *cobra.Command {
 			"--since alone reprocesses the stored deliveries that led to no incident: watched, dropped, suppressed by maintenance,\n" +
 			"recurred, undecodable and ignored ones. They are decoded and routed again with the current configuration. Alerts are not\n" +
 			"counted twice, and deliveries of an incident are not touched. With --as-new, all stored deliveries are ingested as new\n" +
-			"ones and counted again, for drills. With --out, they are only written to a file, one JSON object per line: the raw body,\n" +
-			"its SHA-256, sender, time and verification.\n\n" +
+			"ones and counted again. With --out, they are only written to a file, one JSON object per line: the raw body, its SHA-256,\n" +
+			"sender, time and verification.\n\n" +
+			"Deliveries with --as-new are a replay, and deliveries of a file are a recording. Their incidents are marked [REPLAY] or\n" +
+			"[RECORDING] everywhere and page no one. With --drill, deliveries are ingested as new ones too, and their incidents page\n" +
+			"responders with the mark [DRILL]. Alerts of a replay, a drill or a recording never count for live alerts or incidents.\n\n" +
 			"FILE is such a recording or, with --source, a body as the source posts it. For the source report it is a body that the\n" +
 			"form stored, or a mail. It is sent to the running bot over the control socket, under your name.\n\n" +
 			"With --to, deliveries are sent to another instance, which ingests a known delivery only once. To a URL they are posted\n" +
 			"and signed with --secret as their source signs them. Deliveries without an id are known there only for a while: one hour\n" +
 			"for Alertmanager, ten minutes for a generic source without delivery_header. Deliveries of sns, trail and report cannot be\n" +
-			"signed for a URL. Send them to the control socket of the other instance with unix:PATH, forwarded with ssh -L from\n" +
-			"another machine. There you act as your user on that machine, and the replay is in its audit log.\n\n" +
+			"signed for a URL. To the other instance, deliveries to a URL are live: they open incidents without a mark, and page. Send\n" +
+			"all others to its control socket with unix:PATH, forwarded with ssh -L from another machine. There you act as your user\n" +
+			"on that machine, and the replay is in its audit log.\n\n" +
 			"Only administrators can replay. Deliveries of a restricted incident are exported only to people who may read it. The\n" +
 			"number of the others is printed.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
@@ -70,8 +75,11 @@ func replayCommand(g *globalFlags) *cobra.Command {
 	f.StringVar(&r.to, "to", "", "`URL` of the instance to send to, or its control socket as unix:PATH (default the running bot)")
 	f.StringArrayVar(&r.secrets, "secret", nil, "`SOURCE=SECRET` to sign with for a URL (also alertmanager=USER:PASSWORD, repeatable)")
 	f.StringVar(&r.reason, "reason", "", "`reason` for the audit log")
-	f.BoolVar(&r.asNew, "as-new", false, "ingest as new deliveries and count them again (for drills)")
+	f.BoolVar(&r.asNew, "as-new", false, "ingest as new deliveries and count them again, marked [REPLAY] and without paging")
+	f.BoolVar(&r.drill, "drill", false, "like --as-new, but marked [DRILL], and page responders")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
+	cmd.MarkFlagsMutuallyExclusive("as-new", "drill")
+	cmd.MarkFlagsMutuallyExclusive("out", "drill")
 	return cmd
 }
 
@@ -80,6 +88,9 @@ func replayCommand(g *globalFlags) *cobra.Command {
 func (r *replayOptions) run(ctx context.Context, files []string) (control.Replayed, error) {
 	if (r.since == "") == (len(files) == 0) {
 		return control.Replayed{}, errors.New("name either files or, for stored deliveries, --since")
+	}
+	if r.drill && r.to != "" && !strings.HasPrefix(r.to, "unix:") {
+		return control.Replayed{}, errors.New("--drill has no effect for a URL, because deliveries to a URL are live there; " + useSocketHint)
 	}
 	if r.out != "" && len(files) > 0 {
 		return control.Replayed{}, errors.New("--out requires --since, because it writes stored deliveries")
@@ -137,10 +148,22 @@ func (r *replayOptions) reprocess(ctx context.Context, client *control.Client) (
 		return done, err
 	}
 	name := "reprocess"
-	if r.asNew {
+	if r.asNew || r.drill {
 		name = "replay-as-new"
 	}
-	return done, client.Do(ctx, name, control.Request{Filter: &span, Reason: r.reason}, &done)
+	return done, client.Do(ctx, name, control.Request{Filter: &span, Origin: r.origin(), Reason: r.reason}, &done)
+}
+
+// origin returns the origin of the deliveries, or the zero value for the default of the
+// request.
+func (r *replayOptions) origin() incident.Origin {
+	switch {
+	case r.drill:
+		return incident.OriginDrill
+	case r.asNew:
+		return incident.OriginReplay
+	}
+	return ""
 }
 
 func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
@@ -197,7 +220,7 @@ func (r *replayOptions) sink(ctx context.Context, client *control.Client, source
 			return nil
 		}
 		var done control.Replayed
-		err := client.Do(ctx, "deliver", control.Request{Recorded: batch, AsNew: r.asNew, Reason: r.reason}, &done)
+		err := client.Do(ctx, "deliver", control.Request{Recorded: batch, Origin: r.origin(), Reason: r.reason}, &done)
 		batch, size = nil, 0
 		if err != nil && socket {
 			err = fmt.Errorf("--to %s: %w", r.to, err)

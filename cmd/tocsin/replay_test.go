@@ -74,20 +74,27 @@ func TestReplay_WatchedAlerts(t *testing.T) {
 	for range 2 { // known deliveries are counted once
 		s.mustRun("replay", recording, "--to", other.url, "--secret", "cloudtrail="+company.TrailKey)
 	}
-	counted := func(s *botProcess, want int64) {
+	counted := func(s *botProcess, id incident.ID, want int64) {
 		t.Helper()
 		s.waitFor(time.Minute, "the count of the alert", func() bool {
-			v := s.view(1)
+			v := s.view(id)
 			return len(v.Alerts) == 1 && v.Alerts[0].Count == want
 		})
 	}
+	// replayed requires a second incident for the replay of the deliveries of the first.
+	replayed := func(s *botProcess) {
+		t.Helper()
+		s.waitFor(time.Minute, "the incident of the replay", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
+		counted(s, 2, 3)
+		counted(s, 1, 3)
+	}
 	other.waitFor(time.Minute, "an incident", func() bool { return other.queryInt("SELECT count(*) FROM incidents") == 1 })
-	counted(other, 3)
+	counted(other, 1, 3)
 	if got := other.mustRun("replay", recording); got != "3 deliveries\n" { // over the control socket, also known deliveries
 		t.Errorf("replay: got %s", got)
 	}
 	other.mustRun("replay", recording, "--as-new")
-	counted(other, 6)
+	replayed(other)
 
 	// Change the rules and reprocess the watched deliveries.
 	s.stop()
@@ -100,12 +107,12 @@ func TestReplay_WatchedAlerts(t *testing.T) {
 		t.Errorf("reprocess: got %s", got)
 	}
 	s.waitFor(time.Minute, "an incident", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
-	counted(s, 3)
+	counted(s, 1, 3)
 	if got := s.mustRun("replay", "--since", "1h", "--source", "cloudtrail"); got != "0 deliveries\n" {
 		t.Errorf("reprocess deliveries of an incident: got %s, want 0", got)
 	}
 	s.mustRun("replay", "--since", "1h", "--source", "cloudtrail", "--as-new")
-	counted(s, 6)
+	replayed(s)
 	s.mustRun("verify")
 }
 
@@ -242,7 +249,13 @@ func (s *botProcess) writeFile(name, text string) string {
 // sender.
 func recordedLine(t *testing.T, source, body string) string {
 	t.Helper()
-	line, err := json.Marshal(control.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
+	return recordedBody(t, source, "id-"+source, []byte(body))
+}
+
+// recordedBody returns the line of a delivery in a recording.
+func recordedBody(t *testing.T, source, id string, body []byte) string {
+	t.Helper()
+	line, err := json.Marshal(control.Recorded{Source: source, ID: id, Body: body})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,6 +365,8 @@ func TestReplay_Errors(t *testing.T) {
 		{"--secret scanner=", recording + " --source scanner --to " + s.url},
 		{"401", recording + " --source siem --to " + s.url + " --secret siem=another-secret-of-ours"},
 		{"--as-new has no effect", recording + " --source cloudtrail --as-new --to " + s.url + " --secret cloudtrail=" + company.TrailKey},
+		{"--drill has no effect for a URL", recording + " --source scanner --drill --to " + s.url + " --secret scanner=" + sourceToken},
+		{"none of the others can be", recording + " --drill --as-new"},
 		{"deliveries of sns cannot be posted", recording + " --to " + s.url + " --secret sns=x"},
 		{"source osquery is not in this configuration", recording + " --to " + s.url + " --secret osquery=x"},
 		{"no bot is running", recording + " --to unix:/nowhere.sock"},

@@ -121,8 +121,7 @@ func TestRows_RejectUnknownOrigin(t *testing.T) {
 	}
 }
 
-// Summaries have the origin. Only live alerts are counted, and each origin has its own
-// openings.
+// Summaries have the origin. Only live alerts are counted.
 func TestOrigin_SummariesAndCounts(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)

@@ -27,7 +27,7 @@ func AlertResult(a incident.AlertResult, dir incident.Directory, now time.Time) 
 }
 
 func suppressedAlerts(a incident.AlertResult) []string {
-	if a.Kinds == 0 {
+	if a.Kinds == 0 && len(a.Alerts) == 0 {
 		return []string{"There are no " + string(a.Disposition) + " alerts."}
 	}
 	head := plural(int(a.Kinds), string(a.Disposition)+" alert")
@@ -54,7 +54,7 @@ func AlertLine(l incident.AlertLine) string {
 	if l.Reason != "" {
 		text += " · " + clip(oneLine(l.Reason), 120)
 	}
-	return text
+	return l.Origin.Marked(text)
 }
 
 func maintenanceWindows(list []incident.MaintenanceWindow, dir incident.Directory, now time.Time) []string {

@@ -11,8 +11,8 @@ import (
 func explanationLines(x incident.Explanation) []string {
 	var out []string
 	if d := x.Delivery; d != nil {
-		out = append(out, fmt.Sprintf("D%d was received from %s at %s, sender %s, verification: %s, SHA-256 %s", d.ID, oneLine(d.Source), d.At.UTC().Format(timeLayout),
-			orUnknown(d.Sender), orUnknown(d.Verified), d.SHA256))
+		out = append(out, d.Origin.Marked(fmt.Sprintf("D%d was received from %s at %s, sender %s, verification: %s, SHA-256 %s", d.ID, oneLine(d.Source), d.At.UTC().Format(timeLayout),
+			orUnknown(d.Sender), orUnknown(d.Verified), d.SHA256)))
 		if d.Reason != "" {
 			out = append(out, "Reason: "+oneLine(d.Reason))
 		}

@@ -21,6 +21,7 @@ var (
 
 // mailLayout is the data of the mail templates. Its strings are not escaped.
 type mailLayout struct {
+	Origin              incident.Origin
 	ID, Severity, Title string
 	Heading             string
 	Lines               []string
@@ -30,7 +31,9 @@ type mailLayout struct {
 	Small               string
 }
 
+// message returns the mail. Its subject and heading begin with the mark of the origin.
 func (l mailLayout) message(subject string) Message {
+	l.Heading = l.Origin.Marked(l.Heading)
 	var text, page bytes.Buffer
 	// Execution fails only if a template is wrong.
 	if err := mailText.ExecuteTemplate(&text, "mail.txt.tmpl", l); err != nil {
@@ -39,7 +42,7 @@ func (l mailLayout) message(subject string) Message {
 	if err := mailHTML.ExecuteTemplate(&page, "mail.html.tmpl", l); err != nil {
 		panic("templates: mail.html.tmpl: " + err.Error())
 	}
-	return Message{Subject: clip(oneLine(subject), 180), Text: tidy(text.String()), HTML: tidy(page.String())}
+	return Message{Subject: clip(oneLine(l.Origin.Marked(subject)), 180), Text: tidy(text.String()), HTML: tidy(page.String())}
 }
 
 // quoteMail prefixes each line of untrusted text with "> " to set it apart from
@@ -49,7 +52,7 @@ func quoteMail(s string) string { return "> " + strings.ReplaceAll(cleanText(s),
 // newMailLayout returns a layout with the id and severity of the incident, and the
 // title unless the incident is restricted.
 func newMailLayout(b incident.Brief) mailLayout {
-	l := mailLayout{ID: b.Incident.ID.String(), Severity: strings.ToUpper(string(b.Incident.Severity))}
+	l := mailLayout{Origin: b.Incident.Origin, ID: b.Incident.ID.String(), Severity: strings.ToUpper(string(b.Incident.Severity))}
 	if !b.Incident.Restricted {
 		l.Title = oneLine(b.Incident.Title)
 	}

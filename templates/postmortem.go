@@ -63,14 +63,15 @@ func Postmortem(in Input) (incident.Document, error) {
 		return incident.Document{}, fmt.Errorf("write postmortem of %s: %w", in.Incident.ID, err)
 	}
 	p := newPage(in)
+	id := in.Incident.ID
 	doc := incident.Document{Revision: p.Revision, Digest: p.Digest}
 	for _, f := range postmortemFormats {
 		var content bytes.Buffer
 		if err := f.page.Execute(&content, p); err != nil {
 			return incident.Document{}, fmt.Errorf("render postmortem of %s as %s: %w", in.Incident.ID, f.name, err)
 		}
-		doc.Files = append(doc.Files, incident.File{Name: fmt.Sprintf("%s-postmortem-r%d.%s", p.ID, p.Revision, f.extension),
-			Title: fmt.Sprintf("Postmortem of %s (%s)", p.ID, f.name), MediaType: f.mediaType, Content: tidy(content.String())})
+		doc.Files = append(doc.Files, incident.File{Name: fmt.Sprintf("%s-postmortem-r%d.%s", id, p.Revision, f.extension),
+			Title: in.Incident.Origin.Marked(fmt.Sprintf("Postmortem of %s (%s)", id, f.name)), MediaType: f.mediaType, Content: tidy(content.String())})
 	}
 	return doc, nil
 }

@@ -107,7 +107,7 @@ func newPage(in Input) postmortemPage {
 		w.zone = z
 	}
 	w.collectRestricted()
-	p := postmortemPage{ID: in.Incident.ID.String(), Title: oneLine(in.Incident.Title), Severity: string(doc.Severity),
+	p := postmortemPage{ID: in.Incident.Origin.Marked(in.Incident.ID.String()), Title: oneLine(in.Incident.Title), Severity: string(doc.Severity),
 		Audience: audience(doc.Record.Audience), Language: doc.Record.Language,
 		Revision: doc.Revision, Digest: sub.Digest, Submitted: w.byline(sub.By, sub.At), Written: w.timestamp(in.Written),
 		Events: doc.Events, Head: doc.Head, Canonical: string(doc.Canonical())}

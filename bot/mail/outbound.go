@@ -90,7 +90,7 @@ func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
 	ev.SetDtStampTime(m.messageTime(b))
 	ev.SetStartAt(start)
 	ev.SetEndAt(start.Add(reviewDuration))
-	ev.SetSummary(summary)
+	ev.SetSummary(b.Incident.Origin.Marked(summary))
 	ev.SetDescription("In person. The review ends with decisions and at least one action item for detection and one for prevention.")
 	ev.SetStatus(ics.ObjectStatusConfirmed)
 	if b.Incident.Restricted {

@@ -258,7 +258,7 @@ func (ev *event) command(verb incident.Verb, by ref, note string) *incident.Comm
 //     and the key identifies the incident.
 //   - Notes, status updates and responders have no incident_key, only a reference
 //     with a summary. If a page of Tocsin opened the PagerDuty incident, the summary
-//     begins with the ID ("INC-42 sev2 …", possibly after "[#17] "). A summary can be
+//     begins with the ID ("INC-42 sev2 …", possibly after "[#17] " and a mark). A summary can be
 //     edited, but a note does not change the incident. An acknowledgement always has
 //     the key.
 //   - Otherwise the PagerDuty ID identifies it: it is the correlation key of the
@@ -285,7 +285,7 @@ func incidentInSummary(s string) (incident.ID, bool) {
 			s = after
 		}
 	}
-	word, _, _ := strings.Cut(s, " ")
+	word, _, _ := strings.Cut(incident.TrimMark(s), " ")
 	if !strings.HasPrefix(word, "INC-") {
 		return 0, false
 	}

@@ -83,9 +83,9 @@ func intArg(e incident.Effect, name string) int {
 	return n
 }
 
-// summary returns the summary of a page. It begins with the incident ID, because
-// webhooks about notes contain nothing else to identify the incident (see
-// event.subject).
+// summary returns the summary of a page. It begins with the mark of the origin and the
+// incident ID, because webhooks about notes contain nothing else to identify the
+// incident (see event.subject).
 func summary(inc incident.Incident, round int) string {
 	words := []string{inc.ID.String(), string(inc.Severity)}
 	if round > 1 {
@@ -94,7 +94,7 @@ func summary(inc incident.Incident, round int) string {
 	if !inc.Restricted && inc.Title != "" {
 		words = append(words, inc.Title)
 	}
-	s := []rune(text.Line(strings.Join(words, " ")))
+	s := []rune(text.Line(inc.Origin.Marked(strings.Join(words, " "))))
 	if len(s) > maxSummary {
 		s = append(s[:maxSummary-1], '…')
 	}

@@ -19,7 +19,7 @@ import (
 // name and creator.
 func (s *Slack) OpenChannel(ctx context.Context, inc incident.Incident, private bool) (string, error) {
 	var taken map[string]slack.Channel // visible channels by name
-	names := channelNames(inc.ID)
+	names := channelNames(inc)
 	for _, name := range names {
 		if _, known := taken[name]; !known {
 			c, err := s.client.CreateConversationContext(ctx, slack.CreateConversationParams{ChannelName: name, IsPrivate: private})
@@ -44,9 +44,13 @@ func (s *Slack) OpenChannel(ctx context.Context, inc incident.Incident, private 
 	return "", &incident.Permanent{Err: fmt.Errorf("all channel names from %s to %s are taken: rename or archive some of the channels", names[0], names[len(names)-1])}
 }
 
-// channelNames returns the names to try in order: inc-42, inc-42-b, …
-func channelNames(id incident.ID) []string {
-	base := strings.ToLower(id.String())
+// channelNames returns the names to try in order: inc-42, inc-42-b, … The name of an
+// incident that is not live begins with its origin, as in drill-inc-42.
+func channelNames(inc incident.Incident) []string {
+	base := strings.ToLower(inc.ID.String())
+	if inc.Origin != incident.OriginLive {
+		base = string(inc.Origin) + "-" + base
+	}
 	names := []string{base}
 	for c := 'b'; c <= 'z'; c++ {
 		names = append(names, base+"-"+string(c))

@@ -154,14 +154,14 @@ func showList(w io.Writer, list []incident.Summary, names map[incident.PersonID]
 		if !s.OpenedAt.IsZero() {
 			openedAt = s.OpenedAt.UTC().Format("2006-01-02 15:04")
 		}
-		t.row(s.ID, s.Severity, s.Status, orDash(names[s.Commander]), openedAt, title)
+		t.row(s.ID, s.Severity, s.Status, orDash(names[s.Commander]), openedAt, s.Origin.Marked(title))
 	}
 	return t.flush()
 }
 
 func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) error {
 	i, dir := v.Incident, directory(names)
-	if err := writeLine(w, "%s  %s  %s  %s", i.ID, i.Severity, i.Status, i.Title); err != nil {
+	if err := writeLine(w, "%s", i.Origin.Marked(fmt.Sprintf("%s  %s  %s  %s", i.ID, i.Severity, i.Status, i.Title))); err != nil {
 		return err
 	}
 	t := newTable(w)

@@ -1,0 +1,41 @@
+package mail_test
+
+import (
+	"strings"
+	"testing"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/mailbox"
+)
+
+// Every mail about a drill begins with its mark, also if the incident is restricted.
+func TestMails_BeginWithMarkOfOrigin(t *testing.T) {
+	for _, restricted := range []bool{false, true} {
+		server, m := relay(t, mailbox.Config{}, nil)
+		b := brief()
+		b.Incident.Origin, b.Incident.Restricted = incident.OriginDrill, restricted
+		b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
+		b.Event.Fields = map[string]string{"when": "2026-11-24T10:00:00Z"}
+		if _, err := m.PageTo([]string{"ana@example.com"})(t.Context(), b, page); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Invitation(t.Context(), b, incident.Effect{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(server.Messages()); n != 3 {
+			t.Fatalf("got %d mails, want 3", n)
+		}
+		for _, msg := range server.Messages() {
+			if !strings.HasPrefix(msg.Subject, "[DRILL] ") || !strings.HasPrefix(msg.Text, "[DRILL] ") || !strings.Contains(msg.HTML, "[DRILL] ") {
+				t.Errorf("got subject %q, text %q", msg.Subject, msg.Text)
+			}
+		}
+		invitation, _ := server.Messages()[2].Calendar()
+		if !strings.Contains(string(invitation.Content), "SUMMARY:[DRILL] Postmortem review of INC-42") {
+			t.Errorf("got invitation %s", invitation.Content)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	neutral "tocsin/bot/chat"
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 )
 
@@ -271,6 +272,94 @@ func TestCardAndOtherMessages(t *testing.T) {
 		"agenda": neutral.AgendaMessage(agendas), "group_page": neutral.GroupPage(open, "S0SEC"), "archive_merged": neutral.FinalMessage(merged), "archive_dismissed": neutral.FinalMessage(dismissed), "not_invited": neutral.NotInvited(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
 	} {
 		t.Run(name, func(t *testing.T) { checkGolden(t, name, laidOut(m)) })
+	}
+}
+
+// allMessages returns a message of every kind.
+func allMessages() []neutral.Message {
+	b, consult := brief(fullIncident()), fullIncident().Consultations[0]
+	out := []neutral.Message{neutral.Card(brief(openedIncident())), neutral.Status(b), neutral.Record(b), neutral.SignatureRequest(b, incident.Security),
+		neutral.AnswerRequest(b, consult), neutral.Announcement(b), neutral.PostmortemAnnouncement(b, b.Incident.Record), neutral.AgendaMessage(b),
+		neutral.GroupPage(b, "S0SEC"), neutral.NotInvited(b, nil), neutral.Help(""), neutral.Help("open"), neutral.Incidents(nil)}
+	for kind, x := range fixtures() {
+		b := x.brief(kind)
+		m, _ := neutral.EventMessage(b, incident.ViaSlack)
+		out = append(out, m, neutral.FinalMessage(b), neutral.Announcement(b),
+			neutral.Result(incident.Command{Verb: incident.VerbNote, Via: incident.ViaSlack}, incident.Result{Incident: b.Incident, Events: []incident.Event{b.Event}}))
+	}
+	for _, t := range incident.Transitions {
+		out = append(out, neutral.Result(incident.Command{Verb: t.Verb, For: 42}, incident.Result{Incident: b.Incident}))
+	}
+	return out
+}
+
+// TestMessages_FormatsHaveNoMarkup covers the formats of texts, which the layout
+// does not escape.
+func TestMessages_FormatsHaveNoMarkup(t *testing.T) {
+	var check func(any)
+	check = func(v any) {
+		switch v := v.(type) {
+		case neutral.Text:
+			if strings.ContainsAny(v.Format, "*_~`<>&") || formatted.MatchString(v.Format) {
+				t.Errorf("got the format %q, want no markup", v.Format)
+			}
+			for _, arg := range v.Args {
+				check(arg)
+			}
+		case neutral.Strong:
+			check(v.Value)
+		case neutral.List:
+			for _, item := range v {
+				check(item)
+			}
+		case neutral.Joined:
+			check(neutral.List(v.Items))
+		case neutral.Paragraph:
+			check(v.Text)
+		case neutral.Small:
+			for _, text := range v {
+				check(text)
+			}
+		case neutral.Fields:
+			for _, f := range v {
+				check(f.Value)
+			}
+		}
+	}
+	for _, m := range allMessages() {
+		check(m.Notification())
+		check(m.Shortened())
+		for _, b := range m.Blocks {
+			check(b)
+		}
+	}
+}
+
+// TestMessages_ButtonsCarryTheirCommands presses every button with the value that
+// Slack stores.
+func TestMessages_ButtonsCarryTheirCommands(t *testing.T) {
+	pressed := 0
+	for _, m := range allMessages() {
+		for _, b := range m.Blocks {
+			var actions []neutral.Action
+			switch b := b.(type) {
+			case neutral.Actions:
+				actions = b
+			case neutral.Choice:
+				actions = b.Options
+			}
+			for _, a := range actions {
+				pressed++
+				verb, known := actionVerb(actionID(a.Command.Verb))
+				id, args, err := parseValue(buttonValue(a.Command.For, command.ButtonArgs(a.Command)...))
+				if got := command.Press(verb, id, args); err != nil || !known || !cmp.Equal(got, a.Command) {
+					t.Errorf("button %q: got %+v, %v, %v, want %+v", a.Label, got, known, err, a.Command)
+				}
+			}
+		}
+	}
+	if pressed < 50 {
+		t.Errorf("pressed %d buttons, want at least 50", pressed)
 	}
 }
 

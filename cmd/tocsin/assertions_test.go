@@ -128,11 +128,10 @@ func messageKey(m chat.Message) (key string, card bool) {
 		return "", false
 	}
 	var payload struct {
-		Key  string `json:"key"`
-		Card bool   `json:"card"`
+		Key string `json:"key"`
 	}
 	_ = json.Unmarshal(m.Metadata.EventPayload, &payload)
-	return payload.Key, payload.Card
+	return payload.Key, strings.HasSuffix(payload.Key, "/card")
 }
 
 // postingEffects are the kinds of effects that post one message each.

@@ -98,6 +98,21 @@ func (d *plainDesk) do(person string, cmd incident.Command) incident.Incident {
 	return result.Incident
 }
 
+// ask types a question in the channel of an incident and returns the answer.
+func (d *plainDesk) ask(person string, id incident.ID, question string) string {
+	d.Helper()
+	who := incident.Identity{Provider: plainProvider, ID: "@" + person}
+	typed, err := command.Parse(question, command.Context{Incident: id, Who: incident.PersonID(person), By: who, Directory: plainDirectory(), Now: d.now(), Zone: time.UTC})
+	if err != nil || !chat.IsQuestion(typed) {
+		d.Fatalf("%s: got %+v, %v, want a question", question, typed, err)
+	}
+	m, err := chat.Reader{Desk: d.desk, Who: who, Via: incident.Via(plainProvider), Now: d.now()}.Answer(d.Context(), typed)
+	if err != nil {
+		return err.Error()
+	}
+	return plainText(m)
+}
+
 // press presses a button of a message and returns the incident after the command.
 // It passes only the parts that a platform stores in a button.
 func (d *plainDesk) press(person string, m *plainMessage, label string, more func(*incident.Command)) incident.Incident {
@@ -208,6 +223,12 @@ func TestPlatform_WholeIncident(t *testing.T) {
 		{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "no keys", Owner: "p2", Due: due}}})
 	d.see(channel, "The incident was reviewed in person.", "- A1 · detection · alarm · p1")
 	d.see(channel, "== INC-1 · sev2 · closed ==")
+	for question, want := range map[string]string{"status": "== INC-1 · sev2 · closed ==", "record show": "Root cause:\n> Root cause", "list all": "- INC-1 · sev2 · closed · a key leaked",
+		"alerts": "There are no", "help sign": "tocsin sign", "status INC-2": "INC-2"} {
+		if got := d.ask("p1", id, question); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", question, got, want)
+		}
+	}
 	d.requireOnce()
 }
 

@@ -3,7 +3,6 @@ package slack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -58,54 +57,9 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 	return chat.NotSaved
 }
 
-// list returns the incidents that a person may see.
-func (s *Slack) list(ctx context.Context, who incident.Identity, f incident.Filter) (chat.Message, error) {
-	found, err := s.desk.List(ctx, who, f)
-	if err != nil {
-		return chat.Message{}, err
-	}
-	return chat.Incidents(found), nil
-}
-
-// alerts returns the reply to a request about alerts or maintenance windows.
-func (s *Slack) alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (chat.Message, error) {
-	a, err := s.desk.Alerts(ctx, who, e)
-	if err != nil {
-		return chat.Message{}, err
-	}
-	d, err := s.desk.Directory(ctx)
-	if err != nil {
-		return chat.Message{}, fmt.Errorf("read directory: %w", err)
-	}
-	return chat.Alerts(a, d, s.cfg.Clock()), nil
-}
-
-// show reads an incident as a person may see it. The audit log stores the
-// reason.
-func (s *Slack) show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.Brief, error) {
-	v, err := s.desk.Show(ctx, who, id, reason)
-	if err != nil {
-		return incident.Brief{}, err
-	}
-	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Now: s.cfg.Clock()}, nil
-}
-
-// status returns the card of an incident.
-func (s *Slack) status(ctx context.Context, who incident.Identity, id incident.ID) (chat.Message, error) {
-	b, err := s.show(ctx, who, id, "opened the status in Slack")
-	if err != nil {
-		return chat.Message{}, err
-	}
-	return chat.Status(b), nil
-}
-
-// record returns the present closing record.
-func (s *Slack) record(ctx context.Context, who incident.Identity, id incident.ID) (chat.Message, error) {
-	b, err := s.show(ctx, who, id, "opened the closing record in Slack")
-	if err != nil {
-		return chat.Message{}, err
-	}
-	return chat.Record(b), nil
+// reader answers the questions of a person.
+func (s *Slack) reader(who incident.Identity) chat.Reader {
+	return chat.Reader{Desk: s.desk, Who: who, Via: incident.ViaSlack, Now: s.cfg.Clock()}
 }
 
 // respond sends a reply to a response URL, if its host belongs to Slack.

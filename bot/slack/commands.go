@@ -24,20 +24,11 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	}
 	cmd, who := parsed.Command, s.identityOf(c.account())
 	switch {
-	case parsed.Query == command.QueryHelp:
-		return s.reply(chat.Help(parsed.Topic))
-	case parsed.Query == command.QueryList:
-		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.list(ctx, who, parsed.Filter) })
-		return s.replyOrError(ctx, m, err)
-	case parsed.Query == command.QueryStatus:
-		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.status(ctx, who, cmd.For) })
-		return s.replyOrError(ctx, m, err)
-	case parsed.Query == command.QueryRecord:
-		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.record(ctx, who, cmd.For) })
-		return s.replyOrError(ctx, m, err)
-	case parsed.AlertRequest != nil:
-		parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
-		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.alerts(ctx, who, *parsed.AlertRequest) })
+	case chat.IsQuestion(parsed):
+		if parsed.AlertRequest != nil {
+			parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
+		}
+		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.reader(who).Answer(ctx, parsed) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {

@@ -66,7 +66,7 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 func (s *Slack) buildForm(ctx context.Context, who incident.Identity, f *command.FormSpec, request formRequest) (slack.ModalViewRequest, error) {
 	var inc incident.Incident
 	if f.NeedsState {
-		b, err := s.show(ctx, who, request.prefill.For, "opened the form "+f.Title+" in Slack")
+		b, err := s.reader(who).Show(ctx, request.prefill.For, "form "+f.Title)
 		if err != nil {
 			return slack.ModalViewRequest{}, err
 		}
@@ -140,7 +140,7 @@ func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) 
 		return triggerError(err)
 	}
 	s.runInBackground(func(ctx context.Context) {
-		m, err := s.status(ctx, s.identityOf(in.account()), id)
+		m, err := s.reader(s.identityOf(in.account())).Status(ctx, id)
 		v := textView(id.String(), "")
 		if err != nil {
 			v = textView(id.String(), s.errorText(ctx, err))

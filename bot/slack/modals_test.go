@@ -500,7 +500,7 @@ func TestForms_WithinSlackLimits(t *testing.T) {
 	})
 	prefill := incident.Command{For: 42, Text: long, Title: long, Step: strings.Repeat("s", 1000), Department: incident.Legal, HappenedAt: noon,
 		Evidence: &incident.Evidence{Name: long, Where: long, SHA256: long}, Role: "custodian"}
-	b, err := e.slack.show(context.Background(), identity("U0ADA"), 42, "test")
+	b, err := e.slack.reader(identity("U0ADA")).Show(context.Background(), 42, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/slack-go/slack"
 	"golang.org/x/time/rate"
 
+	"tocsin/bot/chat"
 	"tocsin/bot/incident"
 )
 
@@ -30,11 +31,8 @@ import (
 // with a method OutcomeUnknown() bool that returns true: the connection broke
 // during the commit, and the command may have been recorded.
 type Desk interface {
+	chat.Desk
 	Do(ctx context.Context, cmd incident.Command) (incident.Result, error)
-	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
-	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
-	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
-	Directory(ctx context.Context) (incident.Directory, error)
 	IncidentByLink(ctx context.Context, name, value string) (incident.ID, error)
 }
 

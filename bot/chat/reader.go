@@ -1,0 +1,83 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin/bot/command"
+	"tocsin/bot/incident"
+)
+
+// Desk is the part of the read path that this package uses.
+type Desk interface {
+	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
+	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
+	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
+	Directory(ctx context.Context) (incident.Directory, error)
+}
+
+// Reader answers the questions of a person in the chat.
+type Reader struct {
+	Desk Desk
+	Who  incident.Identity
+	Via  incident.Via // the chat
+	Now  time.Time
+}
+
+// IsQuestion reports whether a typed command is a question for [Reader.Answer].
+func IsQuestion(typed command.Parsed) bool { return typed.Query != "" || typed.AlertRequest != nil }
+
+// Answer returns the answer to a typed question.
+func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, error) {
+	switch typed.Query {
+	case command.QueryHelp:
+		return Help(typed.Topic), nil
+	case command.QueryList:
+		found, err := r.Desk.List(ctx, r.Who, typed.Filter)
+		if err != nil {
+			return Message{}, err
+		}
+		return Incidents(found), nil
+	case command.QueryStatus:
+		return r.Status(ctx, typed.Command.For)
+	case command.QueryRecord:
+		b, err := r.Show(ctx, typed.Command.For, "closing record")
+		if err != nil {
+			return Message{}, err
+		}
+		return Record(b), nil
+	}
+	return r.alerts(ctx, *typed.AlertRequest)
+}
+
+// Status returns the present state of an incident.
+func (r Reader) Status(ctx context.Context, id incident.ID) (Message, error) {
+	b, err := r.Show(ctx, id, "status")
+	if err != nil {
+		return Message{}, err
+	}
+	return Status(b), nil
+}
+
+// Show reads an incident as the person may see it. The audit log stores the part
+// that the person opened.
+func (r Reader) Show(ctx context.Context, id incident.ID, part string) (incident.Brief, error) {
+	v, err := r.Desk.Show(ctx, r.Who, id, "opened the "+part+" in "+properName(string(r.Via)))
+	if err != nil {
+		return incident.Brief{}, err
+	}
+	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Now: r.Now}, nil
+}
+
+func (r Reader) alerts(ctx context.Context, request incident.AlertRequest) (Message, error) {
+	result, err := r.Desk.Alerts(ctx, r.Who, request)
+	if err != nil {
+		return Message{}, err
+	}
+	d, err := r.Desk.Directory(ctx)
+	if err != nil {
+		return Message{}, fmt.Errorf("read directory: %w", err)
+	}
+	return Alerts(result, d, r.Now), nil
+}

@@ -13,6 +13,7 @@ import (
 // timelineSVG is the data of the timeline picture. Numbers are pixels of the
 // viewBox. The template writes each into a separate attribute and uses no path
 // data, because a redactor could mistake path data for telephone or card numbers.
+// Libraries for charts draw with paths.
 type timelineSVG struct {
 	Width, Height, Left, Right int
 	Top, Bottom                int // of the lanes

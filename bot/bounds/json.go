@@ -11,6 +11,8 @@ const MaxJSONTokens = 200_000
 // names and values. It counts the punctuation marks outside strings, because every name
 // and value needs one. For nearly all documents, a count of all marks is low enough.
 // Data that is not an object or a list, such as a mail, has no tokens.
+//
+// Decoders of JSON limit at most the depth. A count before the decoding costs no memory.
 func TooManyTokens(document []byte) bool {
 	if start := bytes.TrimLeft(document, " \t\r\n"); len(start) == 0 || start[0] != '{' && start[0] != '[' {
 		return false

@@ -23,6 +23,9 @@ const (
 // are edited in the order in which they asked.
 //
 // It is not stored. Effects are, so after a restart they run and ask again.
+//
+// The package rate limits one queue. This type has one for each message and one for
+// all, and serves them in order.
 type pace struct {
 	mu      sync.Mutex
 	edits   []time.Time          // within the last minute, oldest first

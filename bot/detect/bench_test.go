@@ -2,8 +2,11 @@ package detect_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"syscall"
 	"testing"
+
+	experiment "github.com/go-json-experiment/json"
 
 	"tocsin/bot/detect"
 	"tocsin/bot/intake/intaketest"
@@ -91,6 +94,8 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
+// BenchmarkDecode compares the decoder of this package with libraries, which decode
+// into maps.
 func BenchmarkDecode(b *testing.B) {
 	var raws [][]byte
 	size := 0
@@ -101,14 +106,25 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 	var r detect.Record
-	n := 0
-	b.ReportAllocs()
-	b.SetBytes(int64(size / len(raws)))
-	for b.Loop() {
-		if err := r.Decode(raws[n%len(raws)]); err != nil {
-			b.Fatal(err)
-		}
-		n++
+	for _, decoder := range []struct {
+		name   string
+		decode func([]byte) error
+	}{
+		{"detect", r.Decode},
+		{"encoding-json", func(raw []byte) error { var v map[string]any; return json.Unmarshal(raw, &v) }},
+		{"go-json-experiment", func(raw []byte) error { var v map[string]any; return experiment.Unmarshal(raw, &v) }},
+	} {
+		b.Run(decoder.name, func(b *testing.B) {
+			n := 0
+			b.ReportAllocs()
+			b.SetBytes(int64(size / len(raws)))
+			for b.Loop() {
+				if err := decoder.decode(raws[n%len(raws)]); err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+		})
 	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
 }

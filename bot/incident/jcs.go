@@ -13,6 +13,9 @@ import (
 // canonical returns v as RFC 8785 JSON (JCS). All numbers in v must be integers of
 // at most 2^53 in magnitude. It panics on any other number and if v cannot be
 // marshalled.
+//
+// It is written here because this package imports only the standard library. Most of a
+// library for JCS formats fractions, which no record has.
 func canonical(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {

@@ -34,6 +34,9 @@ var privateUse = regexp.MustCompile(`^q[a-t]`)
 // language. Screen readers and searches do not work with an invalid one. Codes of
 // two letters are checked against ISO 639-1. Codes of three letters are accepted
 // unless the language has a shorter code or the code is for private use.
+//
+// The lists are here because this package imports only the standard library. The
+// package golang.org/x/text/language also accepts the longer codes that BCP 47 rejects.
 func CheckLanguage(tag string) error { return checkLanguage("language", tag) }
 
 func checkLanguage(field, tag string) error {

@@ -5,6 +5,8 @@ import "strings"
 // Nearest returns the word of known that is most similar to got, or "" if none is
 // similar. A word is similar within an edit distance of a third of its length, or
 // if got has three or more letters and is its prefix. Case is ignored.
+//
+// The distance is written here because this package imports only the standard library.
 func Nearest(got string, known []string) string {
 	got = strings.ToLower(truncate(got))
 	best, least := "", len(got)+1

@@ -81,6 +81,9 @@ type senderState struct {
 // generation replaces the previous one, and senders without a request in between
 // are dropped. The memory is therefore bounded. A dropped sender starts with a full
 // budget. It is safe for concurrent use.
+//
+// An LRU cache would bound the memory too, but it moves an element of a list at each
+// request, and a flood of addresses would evict one sender at a time.
 type senders struct {
 	limit rate.Limit
 	burst int

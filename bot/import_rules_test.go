@@ -36,9 +36,9 @@ var allowedImports = map[string][]string{
 	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret", "bot/text"},
 	"bot/hackerone":    {"bot/incident", "bot/secret", "bot/text"},
 	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds", "bot/text"},
-	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
-	"bot/sns":          {"bot/incident", "bot/detect", "bot/bounds", "bot/outbound"},
-	"bot/trail":        {"bot/incident", "bot/detect", "bot/outbound"},
+	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret", "bot/text"},
+	"bot/sns":          {"bot/incident", "bot/detect", "bot/bounds", "bot/outbound", "bot/text"},
+	"bot/trail":        {"bot/incident", "bot/detect", "bot/outbound", "bot/text"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret", "bot/text"},
 	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/text"},
 

@@ -7,31 +7,32 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // alarm is a state change of a CloudWatch alarm. It has the fields of both forms:
 // the message that an alarm publishes to an SNS topic, and the detail of an
 // EventBridge event.
 type alarm struct {
-	Name        text `json:"AlarmName"` // in both forms, because keys match in any case
-	ARN         text `json:"AlarmArn"`
-	Description text `json:"AlarmDescription"`
-	Account     text `json:"AWSAccountId"`
-	NewState    text `json:"NewStateValue"`
-	OldState    text `json:"OldStateValue"`
-	Why         text `json:"NewStateReason"`
-	Changed     text `json:"StateChangeTime"`
+	Name        text.Flex `json:"AlarmName"` // in both forms, because keys match in any case
+	ARN         text.Flex `json:"AlarmArn"`
+	Description text.Flex `json:"AlarmDescription"`
+	Account     text.Flex `json:"AWSAccountId"`
+	NewState    text.Flex `json:"NewStateValue"`
+	OldState    text.Flex `json:"OldStateValue"`
+	Why         text.Flex `json:"NewStateReason"`
+	Changed     text.Flex `json:"StateChangeTime"`
 
 	State struct {
-		Value     text `json:"value"`
-		Reason    text `json:"reason"`
-		Timestamp text `json:"timestamp"`
+		Value     text.Flex `json:"value"`
+		Reason    text.Flex `json:"reason"`
+		Timestamp text.Flex `json:"timestamp"`
 	} `json:"state"`
 	Previous struct {
-		Value text `json:"value"`
+		Value text.Flex `json:"value"`
 	} `json:"previousState"`
 	Configuration struct {
-		Description text `json:"description"`
+		Description text.Flex `json:"description"`
 	} `json:"configuration"`
 }
 
@@ -45,17 +46,17 @@ func (a *alarm) isComplete() bool {
 func (a *alarm) signal(env envelope) incident.Signal {
 	arn := string(a.ARN)
 	for _, r := range env.Resources {
-		arn = firstNonEmpty(text(arn), r)
+		arn = firstNonEmpty(text.Flex(arn), r)
 	}
 	region, account := regionAndAccount(arn)
-	region, account = firstNonEmpty(text(region), env.Region), firstNonEmpty(text(account), a.Account, env.Account)
+	region, account = firstNonEmpty(text.Flex(region), env.Region), firstNonEmpty(text.Flex(account), a.Account, env.Account)
 	state, changed := firstNonEmpty(a.NewState, a.State.Value), firstNonEmpty(a.Changed, a.State.Timestamp)
 	at, err := time.Parse("2006-01-02T15:04:05.999-0700", changed)
 	if err != nil {
-		at = parseTime(text(firstNonEmpty(text(changed), env.Time)))
+		at = parseTime(text.Flex(firstNonEmpty(text.Flex(changed), env.Time)))
 	}
 	correlation := "cloudwatch:" + account + ":" + region + ":" + string(a.Name)
-	event := joinNonEmpty("|", "cloudwatch", text(account), text(region), a.Name, text(state), text(at.UTC().Format(time.RFC3339Nano)))
+	event := text.Join("|", "cloudwatch", text.Flex(account), text.Flex(region), a.Name, text.Flex(state), text.Flex(at.UTC().Format(time.RFC3339Nano)))
 	if at.IsZero() {
 		event = "" // without a time, two state changes could not be distinguished
 	}
@@ -68,9 +69,9 @@ func (a *alarm) signal(env envelope) incident.Signal {
 	}
 	return incident.Signal{Event: event, Alert: &incident.Alert{
 		Source: sourceName, Kind: "cloudwatch.alarm", Level: level, Title: title + string(a.Name),
-		Detail:      joinNonEmpty("\n", text(firstNonEmpty(a.Description, a.Configuration.Description)), text(firstNonEmpty(a.Why, a.State.Reason))),
+		Detail:      text.Join("\n", text.Flex(firstNonEmpty(a.Description, a.Configuration.Description)), text.Flex(firstNonEmpty(a.Why, a.State.Reason))),
 		Fingerprint: "cloudwatch|" + account + "|" + region + "|" + string(a.Name) + "|" + state, Correlation: correlation,
-		EventID: joinNonEmpty("/", text(arn), text(changed)), At: at.UTC(), Account: account, Region: region,
+		EventID: text.Join("/", text.Flex(arn), text.Flex(changed)), At: at.UTC(), Account: account, Region: region,
 		URL:  consoleURL(region, "cloudwatch/home", "alarmsV2:alarm/"+string(a.Name)),
 		Tags: map[string]string{"alarm": string(a.Name), "state": state, "state_before": firstNonEmpty(a.OldState, a.Previous.Value)},
 	}}

@@ -21,17 +21,18 @@
 package cloudtrail
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/text"
 )
 
 const sourceName = "cloudtrail"
@@ -108,34 +109,5 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// text is a string that accepts JSON numbers and booleans too.
-type text = incident.FlexString
-
 // firstNonEmpty returns the first text that is not empty, or "".
-func firstNonEmpty(ts ...text) string {
-	for _, t := range ts {
-		if t != "" {
-			return string(t)
-		}
-	}
-	return ""
-}
-
-// joinNonEmpty joins the texts that are not empty.
-func joinNonEmpty(sep string, ts ...text) string {
-	var out []string
-	for _, t := range ts {
-		if t != "" {
-			out = append(out, string(t))
-		}
-	}
-	return strings.Join(out, sep)
-}
-
-// field returns "label: t", or "" if t is empty.
-func field(label string, t text) text {
-	if t == "" {
-		return ""
-	}
-	return text(label) + ": " + t
-}
+func firstNonEmpty(ts ...text.Flex) string { return string(cmp.Or(ts...)) }

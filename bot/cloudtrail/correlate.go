@@ -8,6 +8,7 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // observations converts the type of observations from package detect to incident.
@@ -83,7 +84,7 @@ const maxContributing = 50
 func correlationAlert(f detect.Firing, last incident.Observation) incident.Alert {
 	rule, about := f.Correlation, last.About
 	a := incident.Alert{
-		Source: sourceName, Kind: kindCorrelation + firstNonEmpty(text(rule.Name), text(rule.ID)), Level: incident.Level(rule.Level), Rule: ruleAndAuthor(rule),
+		Source: sourceName, Kind: kindCorrelation + firstNonEmpty(text.Flex(rule.Name), text.Flex(rule.ID)), Level: incident.Level(rule.Level), Rule: ruleAndAuthor(rule),
 		Fingerprint: "cloudtrail.correlation|" + last.Window, Correlation: "cloudtrail:" + about.Account + ":correlation/" + last.Window,
 		EventID: f.Events[len(f.Events)-1], At: f.To, URL: about.URL, Account: about.Account, Region: about.Region,
 		Tags: map[string]string{"rule_id": rule.ID},
@@ -110,8 +111,8 @@ func correlationAlert(f detect.Firing, last incident.Observation) incident.Alert
 	if n := len(named) - maxContributing; n > 0 {
 		named, rest = named[n:], fmt.Sprintf(" and %d before them", n)
 	}
-	a.Detail = joinNonEmpty("\n", text(describeRule(rule)), field("Account", text(joinNonEmpty(", ", text(a.Account), text(a.Region)))), field("Principal", text(a.Principal)),
-		field("From", text(f.From.Format(time.RFC3339))), field("To", text(f.To.Format(time.RFC3339))),
-		text(fmt.Sprintf(eventsLabel+"%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
+	a.Detail = text.Join("\n", text.Flex(describeRule(rule)), text.Field("Account", text.Flex(text.Join(", ", text.Flex(a.Account), text.Flex(a.Region)))), text.Field("Principal", text.Flex(a.Principal)),
+		text.Field("From", text.Flex(f.From.Format(time.RFC3339))), text.Field("To", text.Flex(f.To.Format(time.RFC3339))),
+		text.Flex(fmt.Sprintf(eventsLabel+"%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
 	return a
 }

@@ -1,15 +1,18 @@
 package cloudtrail
 
-import "tocsin/bot/detect"
+import (
+	"tocsin/bot/detect"
+	"tocsin/bot/text"
+)
 
 // ids are the fields that identify an item.
 type ids struct {
-	ID        text `json:"id"`
-	UpdatedAt text `json:"updatedAt"`
-	EventID   text `json:"eventID"`
-	Account   text `json:"recipientAccountId"`
+	ID        text.Flex `json:"id"`
+	UpdatedAt text.Flex `json:"updatedAt"`
+	EventID   text.Flex `json:"eventID"`
+	Account   text.Flex `json:"recipientAccountId"`
 	Service   struct {
-		Count text `json:"count"`
+		Count text.Flex `json:"count"`
 	} `json:"service"`
 }
 
@@ -20,18 +23,18 @@ var (
 
 // read reads the fields of an item and returns its detail.
 func (i *ids) read(v detect.Value) (detail detect.Value) {
-	texts := [...]*text{&i.ID, &i.UpdatedAt, &i.EventID, &i.Account}
+	texts := [...]*text.Flex{&i.ID, &i.UpdatedAt, &i.EventID, &i.Account}
 	for key, member := range v.Members() {
 		switch n := idFields.Index(key); {
 		case n < 0:
 		case n < len(texts):
-			*texts[n] = text(member.Text())
+			*texts[n] = text.Flex(member.Text())
 		case idFields.Name(n) == "detail":
 			detail = member
 		default:
 			for key, count := range member.Members() {
 				if countField.Index(key) == 0 {
-					i.Service.Count = text(count.Text())
+					i.Service.Count = text.Flex(count.Text())
 				}
 			}
 		}
@@ -60,13 +63,13 @@ func deliveryID(body []byte) string {
 	}
 	switch {
 	case v.Detail != nil && v.Detail.EventID != "": // without the envelope's ID, which differs between paths
-		return joinNonEmpty("/", v.Detail.Account, v.Detail.EventID)
+		return text.Join("/", v.Detail.Account, v.Detail.EventID)
 	case v.Detail != nil && v.ID != "":
-		return joinNonEmpty("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
+		return text.Join("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
 	case v.EventID != "":
-		return joinNonEmpty("/", v.Account, v.EventID)
+		return text.Join("/", v.Account, v.EventID)
 	case v.ID != "" && v.UpdatedAt != "":
-		return joinNonEmpty("/", v.ID, v.UpdatedAt, v.Service.Count)
+		return text.Join("/", v.ID, v.UpdatedAt, v.Service.Count)
 	}
 	return ""
 }

@@ -5,17 +5,18 @@ import (
 	"fmt"
 
 	"tocsin/bot/detect"
+	"tocsin/bot/text"
 )
 
 // envelope is the envelope of an EventBridge event. An input transformer may remove it.
 type envelope struct {
-	ID         text            `json:"id"`
-	DetailType text            `json:"detail-type"`
-	Source     text            `json:"source"`
-	Account    text            `json:"account"`
-	Region     text            `json:"region"`
-	Time       text            `json:"time"`
-	Resources  []text          `json:"resources"`
+	ID         text.Flex       `json:"id"`
+	DetailType text.Flex       `json:"detail-type"`
+	Source     text.Flex       `json:"source"`
+	Account    text.Flex       `json:"account"`
+	Region     text.Flex       `json:"region"`
+	Time       text.Flex       `json:"time"`
+	Resources  []text.Flex     `json:"resources"`
 	Detail     json.RawMessage `json:"detail"`
 }
 
@@ -24,18 +25,18 @@ var envelopeFields = detect.NewFields("id", "detail-type", "source", "account", 
 // read reads the fields of an envelope and returns the detail. Like encoding/json, it
 // ignores fields of an unexpected type.
 func (e *envelope) read(v detect.Value) (detail detect.Value) {
-	texts := [...]*text{&e.ID, &e.DetailType, &e.Source, &e.Account, &e.Region, &e.Time}
+	texts := [...]*text.Flex{&e.ID, &e.DetailType, &e.Source, &e.Account, &e.Region, &e.Time}
 	for key, member := range v.Members() {
 		switch i := envelopeFields.Index(key); {
 		case i < 0:
 		case i < len(texts):
-			*texts[i] = text(member.Text())
+			*texts[i] = text.Flex(member.Text())
 		case envelopeFields.Name(i) == "detail":
 			detail, e.Detail = member, member.Raw()
 		case member.IsArray():
 			e.Resources = nil
 			for r := range member.Elements() {
-				e.Resources = append(e.Resources, text(r.Text()))
+				e.Resources = append(e.Resources, text.Flex(r.Text()))
 			}
 		}
 	}
@@ -89,8 +90,8 @@ func isRecord(v detect.Value) bool {
 // isRecordText is like isRecord for a text that package detect does not decode.
 func isRecordText(raw []byte) bool {
 	var r struct {
-		EventName   text `json:"eventName"`
-		EventSource text `json:"eventSource"`
+		EventName   text.Flex `json:"eventName"`
+		EventSource text.Flex `json:"eventSource"`
 	}
 	return decode(raw, &r) == nil && r.EventName != "" && r.EventSource != ""
 }

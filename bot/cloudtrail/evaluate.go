@@ -9,6 +9,7 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // verdict holds the rules that match a record.
@@ -31,11 +32,11 @@ func (v verdict) description() string {
 	if v.rule == nil {
 		return ""
 	}
-	lines := []text{text(describeRule(v.rule))}
+	lines := []text.Flex{text.Flex(describeRule(v.rule))}
 	for _, r := range v.others {
-		lines = append(lines, field("Also", text(ruleAndAuthor(r))))
+		lines = append(lines, text.Field("Also", text.Flex(ruleAndAuthor(r))))
 	}
-	return joinNonEmpty("\n", lines...)
+	return text.Join("\n", lines...)
 }
 
 // describeRule returns the description of one rule in several lines.
@@ -46,8 +47,8 @@ func describeRule(r *detect.Rule) string {
 			techniques = append(techniques, t)
 		}
 	}
-	return joinNonEmpty("\n", text(r.Description), field("Possible false positive", text(strings.Join(r.FalsePositives, " "))),
-		field("ATT&CK", text(strings.Join(techniques, ", "))), field("Rule", text(ruleAndAuthor(r))))
+	return text.Join("\n", text.Flex(r.Description), text.Field("Possible false positive", text.Flex(strings.Join(r.FalsePositives, " "))),
+		text.Field("ATT&CK", text.Flex(strings.Join(techniques, ", "))), text.Field("Rule", text.Flex(ruleAndAuthor(r))))
 }
 
 // ruleAndAuthor returns the title, ID and author of a rule, or "" for nil.

@@ -12,6 +12,7 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Rules returns the digest of the rules and their encoded form, which Explain and
@@ -40,7 +41,7 @@ func (s *Source) Explain(stored, body []byte, event string, limit int) (records 
 	all := recordsIn(body, 0)
 	for _, raw := range all {
 		var r struct {
-			EventID text `json:"eventID"`
+			EventID text.Flex `json:"eventID"`
 		}
 		if event == "" || decode(raw, &r) != nil || string(r.EventID) != event {
 			continue

@@ -9,38 +9,39 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/intake/intaketest"
+	"tocsin/bot/text"
 )
 
 // jsonRecord has the fields of a record for encoding/json, whose rules record.read
 // follows: the case of keys, and fields of an unexpected type.
 type jsonRecord struct {
-	EventTime       text `json:"eventTime"`
-	Timestamp       text `json:"@timestamp"`
-	EventID         text `json:"eventID"`
-	EventSource     text `json:"eventSource"`
-	EventName       text `json:"eventName"`
-	EventType       text `json:"eventType"`
-	Region          text `json:"awsRegion"`
-	ReadOnly        text `json:"readOnly"`
-	SourceIPAddress text `json:"sourceIPAddress"`
-	UserAgent       text `json:"userAgent"`
-	ErrorCode       text `json:"errorCode"`
-	ErrorMessage    text `json:"errorMessage"`
-	Account         text `json:"recipientAccountId"`
+	EventTime       text.Flex `json:"eventTime"`
+	Timestamp       text.Flex `json:"@timestamp"`
+	EventID         text.Flex `json:"eventID"`
+	EventSource     text.Flex `json:"eventSource"`
+	EventName       text.Flex `json:"eventName"`
+	EventType       text.Flex `json:"eventType"`
+	Region          text.Flex `json:"awsRegion"`
+	ReadOnly        text.Flex `json:"readOnly"`
+	SourceIPAddress text.Flex `json:"sourceIPAddress"`
+	UserAgent       text.Flex `json:"userAgent"`
+	ErrorCode       text.Flex `json:"errorCode"`
+	ErrorMessage    text.Flex `json:"errorMessage"`
+	Account         text.Flex `json:"recipientAccountId"`
 	UserIdentity    struct {
-		Type        text `json:"type"`
-		PrincipalID text `json:"principalId"`
-		ARN         text `json:"arn"`
-		AccountID   text `json:"accountId"`
-		AccessKeyID text `json:"accessKeyId"`
-		UserName    text `json:"userName"`
-		InvokedBy   text `json:"invokedBy"`
+		Type        text.Flex `json:"type"`
+		PrincipalID text.Flex `json:"principalId"`
+		ARN         text.Flex `json:"arn"`
+		AccountID   text.Flex `json:"accountId"`
+		AccessKeyID text.Flex `json:"accessKeyId"`
+		UserName    text.Flex `json:"userName"`
+		InvokedBy   text.Flex `json:"invokedBy"`
 		Session     struct {
 			Attributes struct {
-				MFA text `json:"mfaAuthenticated"`
+				MFA text.Flex `json:"mfaAuthenticated"`
 			} `json:"attributes"`
 			Issuer struct {
-				ARN text `json:"arn"`
+				ARN text.Flex `json:"arn"`
 			} `json:"sessionIssuer"`
 		} `json:"sessionContext"`
 	} `json:"userIdentity"`
@@ -50,13 +51,13 @@ type jsonRecord struct {
 // targets returns the target of the request as requestTargets does.
 func (r *jsonRecord) targets() (string, bool) {
 	request := r.Request.fields()
-	var out []text
+	var out []text.Flex
 	for _, k := range targetParameters {
 		if s, ok := request[k].(string); ok {
-			out = append(out, text(s))
+			out = append(out, text.Flex(s))
 		}
 	}
-	return joinNonEmpty(", ", out...), len(request) > 0
+	return text.Join(", ", out...), len(request) > 0
 }
 
 // flat returns the record in the form of record, without the request.

@@ -8,54 +8,55 @@ import (
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // finding is a GuardDuty finding. EventBridge writes its keys in camel case and the
 // API in Pascal case. Keys match in any case.
 type finding struct {
-	AccountID   text `json:"accountId"`
-	Region      text `json:"region"`
-	Partition   text `json:"partition"`
-	ID          text `json:"id"`
-	Type        text `json:"type"`
-	Title       text `json:"title"`
-	Description text `json:"description"`
-	Severity    text `json:"severity"`
-	UpdatedAt   text `json:"updatedAt"`
-	CreatedAt   text `json:"createdAt"`
+	AccountID   text.Flex `json:"accountId"`
+	Region      text.Flex `json:"region"`
+	Partition   text.Flex `json:"partition"`
+	ID          text.Flex `json:"id"`
+	Type        text.Flex `json:"type"`
+	Title       text.Flex `json:"title"`
+	Description text.Flex `json:"description"`
+	Severity    text.Flex `json:"severity"`
+	UpdatedAt   text.Flex `json:"updatedAt"`
+	CreatedAt   text.Flex `json:"createdAt"`
 	Service     struct {
-		Archived       bool   `json:"archived"`
-		Count          text   `json:"count"`
-		FirstSeen      text   `json:"eventFirstSeen"`
-		LastSeen       text   `json:"eventLastSeen"`
-		AdditionalInfo object `json:"additionalInfo"`
+		Archived       bool      `json:"archived"`
+		Count          text.Flex `json:"count"`
+		FirstSeen      text.Flex `json:"eventFirstSeen"`
+		LastSeen       text.Flex `json:"eventLastSeen"`
+		AdditionalInfo object    `json:"additionalInfo"`
 		Action         struct {
 			APICall struct {
-				API      text   `json:"api"`
-				Service  text   `json:"serviceName"`
-				RemoteIP remote `json:"remoteIpDetails"`
+				API      text.Flex `json:"api"`
+				Service  text.Flex `json:"serviceName"`
+				RemoteIP remote    `json:"remoteIpDetails"`
 			} `json:"awsApiCallAction"`
 			Connection struct {
 				RemoteIP remote `json:"remoteIpDetails"`
 			} `json:"networkConnectionAction"`
 			DNS struct {
-				Domain text `json:"domain"`
+				Domain text.Flex `json:"domain"`
 			} `json:"dnsRequestAction"`
 		} `json:"action"`
 	} `json:"service"`
 	Resource struct {
-		Type      text `json:"resourceType"`
+		Type      text.Flex `json:"resourceType"`
 		AccessKey struct {
-			UserName    text `json:"userName"`
-			UserType    text `json:"userType"`
-			PrincipalID text `json:"principalId"`
-			AccessKeyID text `json:"accessKeyId"`
+			UserName    text.Flex `json:"userName"`
+			UserType    text.Flex `json:"userType"`
+			PrincipalID text.Flex `json:"principalId"`
+			AccessKeyID text.Flex `json:"accessKeyId"`
 		} `json:"accessKeyDetails"`
 		Instance struct {
-			ID text `json:"instanceId"`
+			ID text.Flex `json:"instanceId"`
 		} `json:"instanceDetails"`
 		Buckets []struct {
-			Name text `json:"name"`
+			Name text.Flex `json:"name"`
 		} `json:"s3BucketDetails"`
 	} `json:"resource"`
 }
@@ -90,8 +91,8 @@ func (o object) fields() map[string]any {
 }
 
 type remote struct {
-	V4 text `json:"ipAddressV4"`
-	V6 text `json:"ipAddressV6"`
+	V4 text.Flex `json:"ipAddressV4"`
+	V6 text.Flex `json:"ipAddressV6"`
 }
 
 // alert converts a finding. All updates of a finding have one fingerprint and count as
@@ -102,12 +103,12 @@ func (f *finding) alert() incident.Alert {
 	a := incident.Alert{
 		Source: sourceName, Kind: "guardduty." + string(f.Type), Level: f.level(), Rule: "guardduty/" + string(f.Type),
 		Title: firstNonEmpty(f.Title, "GuardDuty finding "+f.Type),
-		Detail: joinNonEmpty("\n", f.Description, field("Type", f.Type), field("Severity", f.Severity), field("Resource", text(joinNonEmpty(" ", f.Resource.Type, text(subject)))),
-			field("API", text(joinNonEmpty(" ", api.Service, api.API))), field("Domain", f.Service.Action.DNS.Domain), field("Access key", f.Resource.AccessKey.AccessKeyID),
-			field("First seen", f.Service.FirstSeen), field("Last seen", f.Service.LastSeen), field("Count", f.Service.Count)),
+		Detail: text.Join("\n", f.Description, text.Field("Type", f.Type), text.Field("Severity", f.Severity), text.Field("Resource", text.Flex(text.Join(" ", f.Resource.Type, text.Flex(subject)))),
+			text.Field("API", text.Flex(text.Join(" ", api.Service, api.API))), text.Field("Domain", f.Service.Action.DNS.Domain), text.Field("Access key", f.Resource.AccessKey.AccessKeyID),
+			text.Field("First seen", f.Service.FirstSeen), text.Field("Last seen", f.Service.LastSeen), text.Field("Count", f.Service.Count)),
 		Fingerprint: "guardduty|" + string(f.AccountID) + "|" + string(f.ID),
 		Correlation: "cloudtrail:" + string(f.AccountID) + ":" + key,
-		EventID:     string(f.ID), At: parseTime(text(firstNonEmpty(f.UpdatedAt, f.Service.LastSeen, f.CreatedAt))),
+		EventID:     string(f.ID), At: parseTime(text.Flex(firstNonEmpty(f.UpdatedAt, f.Service.LastSeen, f.CreatedAt))),
 		Account: string(f.AccountID), Region: string(f.Region), Principal: subject,
 		Address: firstNonEmpty(api.RemoteIP.V4, api.RemoteIP.V6, f.Service.Action.Connection.RemoteIP.V4, f.Service.Action.Connection.RemoteIP.V6),
 		Sample:  f.isSample(),
@@ -129,7 +130,7 @@ func (f *finding) version() string {
 	if f.UpdatedAt == "" {
 		return ""
 	}
-	return joinNonEmpty("|", "guardduty", f.ID, f.UpdatedAt, f.Service.Count)
+	return text.Join("|", "guardduty", f.ID, f.UpdatedAt, f.Service.Count)
 }
 
 // subject returns the identity or resource of a finding: a name for responders and

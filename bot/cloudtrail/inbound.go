@@ -12,6 +12,7 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 var errNoObject = errors.New("not a JSON object")
@@ -203,7 +204,7 @@ func (s *Source) decodeItem(item detect.Item, evaluation string) ([]incident.Sig
 }
 
 // isKnownDetailType reports whether the package decodes a detail-type of EventBridge.
-func isKnownDetailType(detailType text) bool {
+func isKnownDetailType(detailType text.Flex) bool {
 	switch detailType {
 	case "GuardDuty Finding", "CloudWatch Alarm State Change", hubImported, hubAction:
 		return true
@@ -235,7 +236,7 @@ func (s *Source) decodeContent(c content, evaluation string) ([]incident.Signal,
 		return nil, fmt.Errorf("decode guardduty finding: %w", err)
 	}
 	if f.ID != "" && f.Type != "" && f.Severity != "" {
-		f.AccountID, f.Region = text(firstNonEmpty(f.AccountID, c.Account)), text(firstNonEmpty(f.Region, c.Region))
+		f.AccountID, f.Region = text.Flex(firstNonEmpty(f.AccountID, c.Account)), text.Flex(firstNonEmpty(f.Region, c.Region))
 		a := f.alert()
 		return []incident.Signal{{Alert: &a, Event: f.version()}}, nil
 	}
@@ -255,10 +256,10 @@ func (s *Source) recordSignal(c content, evaluation string) incident.Signal {
 	r.read(c.value)
 	event := ""
 	if r.EventID != "" {
-		event = joinNonEmpty("|", "cloudtrail", r.Account, r.EventID)
+		event = text.Join("|", "cloudtrail", r.Account, r.EventID)
 	}
-	r.Account, r.Region = text(firstNonEmpty(r.Account, r.UserIdentity.AccountID, c.Account)), text(firstNonEmpty(r.Region, c.Region))
-	r.EventTime = text(firstNonEmpty(r.EventTime, r.Timestamp, c.Time))
+	r.Account, r.Region = text.Flex(firstNonEmpty(r.Account, r.UserIdentity.AccountID, c.Account)), text.Flex(firstNonEmpty(r.Region, c.Region))
+	r.EventTime = text.Flex(firstNonEmpty(r.EventTime, r.Timestamp, c.Time))
 	signal := s.evaluate(&r, c.value.Enter(), evaluation)
 	signal.Event = event
 	return signal

@@ -11,38 +11,39 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // record has the fields of a CloudTrail record that appear in an alert. It fits all
 // versions 1.x, because minor versions only add fields.
 type record struct {
-	EventTime       text
-	Timestamp       text // @timestamp, used by some tools instead of eventTime
-	EventID         text
-	EventSource     text
-	EventName       text
-	EventType       text
-	Region          text
-	ReadOnly        text
-	SourceIPAddress text
-	UserAgent       text
-	ErrorCode       text
-	ErrorMessage    text
-	Account         text
+	EventTime       text.Flex
+	Timestamp       text.Flex // @timestamp, used by some tools instead of eventTime
+	EventID         text.Flex
+	EventSource     text.Flex
+	EventName       text.Flex
+	EventType       text.Flex
+	Region          text.Flex
+	ReadOnly        text.Flex
+	SourceIPAddress text.Flex
+	UserAgent       text.Flex
+	ErrorCode       text.Flex
+	ErrorMessage    text.Flex
+	Account         text.Flex
 	UserIdentity    identity
 	Request         detect.Value // an object, or a string that contains one
 }
 
 type identity struct {
-	Type        text
-	PrincipalID text
-	ARN         text
-	AccountID   text
-	AccessKeyID text
-	UserName    text
-	InvokedBy   text
-	MFA         text
-	IssuerARN   text
+	Type        text.Flex
+	PrincipalID text.Flex
+	ARN         text.Flex
+	AccountID   text.Flex
+	AccessKeyID text.Flex
+	UserName    text.Flex
+	InvokedBy   text.Flex
+	MFA         text.Flex
+	IssuerARN   text.Flex
 }
 
 var (
@@ -57,13 +58,13 @@ var (
 // read reads the fields of a record. Like encoding/json, it ignores fields of an
 // unexpected type.
 func (r *record) read(v detect.Value) {
-	texts := [...]*text{&r.EventTime, &r.Timestamp, &r.EventID, &r.EventSource, &r.EventName, &r.EventType, &r.Region, &r.ReadOnly,
+	texts := [...]*text.Flex{&r.EventTime, &r.Timestamp, &r.EventID, &r.EventSource, &r.EventName, &r.EventType, &r.Region, &r.ReadOnly,
 		&r.SourceIPAddress, &r.UserAgent, &r.ErrorCode, &r.ErrorMessage, &r.Account}
 	for key, member := range v.Members() {
 		switch i := recordFields.Index(key); {
 		case i < 0:
 		case i < len(texts):
-			*texts[i] = text(member.Text())
+			*texts[i] = text.Flex(member.Text())
 		case recordFields.Name(i) == "userIdentity":
 			r.UserIdentity.read(member)
 		default:
@@ -73,12 +74,12 @@ func (r *record) read(v detect.Value) {
 }
 
 func (i *identity) read(v detect.Value) {
-	texts := [...]*text{&i.Type, &i.PrincipalID, &i.ARN, &i.AccountID, &i.AccessKeyID, &i.UserName, &i.InvokedBy}
+	texts := [...]*text.Flex{&i.Type, &i.PrincipalID, &i.ARN, &i.AccountID, &i.AccessKeyID, &i.UserName, &i.InvokedBy}
 	for key, member := range v.Members() {
 		switch n := identityFields.Index(key); {
 		case n < 0:
 		case n < len(texts):
-			*texts[n] = text(member.Text())
+			*texts[n] = text.Flex(member.Text())
 		default:
 			i.readSession(member)
 		}
@@ -97,7 +98,7 @@ func (i *identity) readSession(v detect.Value) {
 		}
 		for key, member := range member.Members() {
 			if field.Index(key) == 0 {
-				*target = text(member.Text())
+				*target = text.Flex(member.Text())
 			}
 		}
 	}
@@ -109,14 +110,14 @@ func requestTargets(request detect.Value) (targets string, any bool) {
 	if request.IsString() {
 		return targetsInText(strings.TrimSpace(request.Text()))
 	}
-	found := make([]text, len(targetParameters))
+	found := make([]text.Flex, len(targetParameters))
 	for key, member := range request.Members() {
 		any = true
 		if n, ok := targetOrder[string(key)]; ok && member.IsString() {
-			found[n] = text(member.Text())
+			found[n] = text.Flex(member.Text())
 		}
 	}
-	return joinNonEmpty(", ", found...), any
+	return text.Join(", ", found...), any
 }
 
 // targetsInText is requestTargets for parameters that are JSON in a string.
@@ -125,14 +126,14 @@ func targetsInText(request string) (targets string, any bool) {
 	if !strings.HasPrefix(request, "{") || json.Unmarshal([]byte(request), &parameters) != nil {
 		return "", false
 	}
-	var found []text
+	var found []text.Flex
 	for _, k := range targetParameters {
 		var s string
 		if raw := parameters[k]; len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
-			found = append(found, text(s))
+			found = append(found, text.Flex(s))
 		}
 	}
-	return joinNonEmpty(", ", found...), len(parameters) > 0
+	return text.Join(", ", found...), len(parameters) > 0
 }
 
 // apiDate matches the API version that some services append to their event names, as
@@ -258,19 +259,19 @@ func (r *record) alert(v verdict) incident.Alert {
 	}
 	a := incident.Alert{
 		Source: sourceName, Kind: "cloudtrail." + api, Level: v.level(), Rule: ruleAndAuthor(v.rule),
-		Title:       joinNonEmpty(", ", text(fmt.Sprintf("%s (%s by %s)", title, api, principal)), text(result)),
-		Fingerprint: joinNonEmpty("|", "cloudtrail", text(r.service()), text(api), text(key), r.Account, text(target), text(v.level()), text(failureLabel(r.isFailed()))),
+		Title:       text.Join(", ", text.Flex(fmt.Sprintf("%s (%s by %s)", title, api, principal)), text.Flex(result)),
+		Fingerprint: text.Join("|", "cloudtrail", text.Flex(r.service()), text.Flex(api), text.Flex(key), r.Account, text.Flex(target), text.Flex(v.level()), text.Flex(failureLabel(r.isFailed()))),
 		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
 		EventID:     string(r.EventID), At: parseTime(r.EventTime),
 		URL:     r.console(),
 		Account: string(r.Account), Region: string(r.Region), Principal: principal, Address: string(r.SourceIPAddress),
 	}
 	a.Tags = r.tags()
-	a.Detail = joinNonEmpty("\n",
-		text(v.description()), field("Event", r.EventSource+" "+r.EventName), field("Account", text(joinNonEmpty(", ", r.Account, r.Region))),
-		field("Principal", text(principal)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
-		field("MFA", r.UserIdentity.MFA), field("Target", text(target)), field("Source address", r.SourceIPAddress),
-		field("User agent", r.UserAgent), field("Error", text(joinNonEmpty(" ", r.ErrorCode, r.ErrorMessage))))
+	a.Detail = text.Join("\n",
+		text.Flex(v.description()), text.Field("Event", r.EventSource+" "+r.EventName), text.Field("Account", text.Flex(text.Join(", ", r.Account, r.Region))),
+		text.Field("Principal", text.Flex(principal)), text.Field("Session", text.Flex(r.UserIdentity.session())), text.Field("Access key", r.UserIdentity.AccessKeyID),
+		text.Field("MFA", r.UserIdentity.MFA), text.Field("Target", text.Flex(target)), text.Field("Source address", r.SourceIPAddress),
+		text.Field("User agent", r.UserAgent), text.Field("Error", text.Flex(text.Join(" ", r.ErrorCode, r.ErrorMessage))))
 	if v.rule != nil {
 		a.Tags["rule_id"] = v.rule.ID
 		if hasRequest {
@@ -289,10 +290,10 @@ func failureLabel(failed bool) string {
 
 func (r *record) tags() map[string]string {
 	tags := map[string]string{}
-	for k, v := range map[string]text{
+	for k, v := range map[string]text.Flex{
 		"event_source": r.EventSource, "event_name": r.EventName, "event_type": r.EventType, "identity_type": r.UserIdentity.Type,
 		"error_code": r.ErrorCode, "read_only": r.ReadOnly, "mfa": r.UserIdentity.MFA,
-		"access_key": r.UserIdentity.AccessKeyID, "session": text(r.UserIdentity.session()), "address": text(addressKind(string(r.SourceIPAddress))),
+		"access_key": r.UserIdentity.AccessKeyID, "session": text.Flex(r.UserIdentity.session()), "address": text.Flex(addressKind(string(r.SourceIPAddress))),
 	} {
 		if v != "" {
 			tags[k] = string(v)
@@ -343,7 +344,7 @@ func compact(raw json.RawMessage) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-func parseTime(s text) time.Time {
+func parseTime(s text.Flex) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, string(s))
 	if err != nil {
 		return time.Time{}

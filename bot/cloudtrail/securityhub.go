@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Types of Security Hub events: new and changed findings, and findings that a person
@@ -19,53 +20,53 @@ const (
 
 // hubDetail is the detail of Security Hub's envelope.
 type hubDetail struct {
-	Action   text              `json:"actionName"`
+	Action   text.Flex         `json:"actionName"`
 	Findings []json.RawMessage `json:"findings"`
 }
 
 // asff is a finding in the AWS Security Finding Format.
 type asff struct {
-	ID          text   `json:"Id"`
-	Product     text   `json:"ProductArn"`
-	ProductName text   `json:"ProductName"`
-	Generator   text   `json:"GeneratorId"`
-	Account     text   `json:"AwsAccountId"`
-	Region      text   `json:"Region"`
-	Types       []text `json:"Types"`
-	Title       text   `json:"Title"`
-	Description text   `json:"Description"`
-	CreatedAt   text   `json:"CreatedAt"`
-	UpdatedAt   text   `json:"UpdatedAt"`
-	Observed    text   `json:"LastObservedAt"`
+	ID          text.Flex   `json:"Id"`
+	Product     text.Flex   `json:"ProductArn"`
+	ProductName text.Flex   `json:"ProductName"`
+	Generator   text.Flex   `json:"GeneratorId"`
+	Account     text.Flex   `json:"AwsAccountId"`
+	Region      text.Flex   `json:"Region"`
+	Types       []text.Flex `json:"Types"`
+	Title       text.Flex   `json:"Title"`
+	Description text.Flex   `json:"Description"`
+	CreatedAt   text.Flex   `json:"CreatedAt"`
+	UpdatedAt   text.Flex   `json:"UpdatedAt"`
+	Observed    text.Flex   `json:"LastObservedAt"`
 	Severity    struct {
-		Label      text `json:"Label"`
-		Normalized text `json:"Normalized"`
+		Label      text.Flex `json:"Label"`
+		Normalized text.Flex `json:"Normalized"`
 	} `json:"Severity"`
 	Resources []asffResource `json:"Resources"`
 	Workflow  struct {
-		Status text `json:"Status"`
+		Status text.Flex `json:"Status"`
 	} `json:"Workflow"`
-	RecordState text `json:"RecordState"`
+	RecordState text.Flex `json:"RecordState"`
 	Compliance  struct {
-		Status text `json:"Status"`
+		Status text.Flex `json:"Status"`
 	} `json:"Compliance"`
 	Remediation struct {
 		Recommendation struct {
-			Text text `json:"Text"`
-			URL  text `json:"Url"`
+			Text text.Flex `json:"Text"`
+			URL  text.Flex `json:"Url"`
 		} `json:"Recommendation"`
 	} `json:"Remediation"`
 	Sample bool `json:"Sample"`
 }
 
 type asffResource struct {
-	Type    text `json:"Type"`
-	ID      text `json:"Id"`
+	Type    text.Flex `json:"Type"`
+	ID      text.Flex `json:"Id"`
 	Details struct {
 		AccessKey struct {
-			UserName  text `json:"UserName"`
-			Principal text `json:"PrincipalName"`
-			Kind      text `json:"PrincipalType"`
+			UserName  text.Flex `json:"UserName"`
+			Principal text.Flex `json:"PrincipalName"`
+			Kind      text.Flex `json:"PrincipalType"`
 		} `json:"AwsIamAccessKey"`
 	} `json:"Details"`
 }
@@ -89,7 +90,7 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 		if env.DetailType != hubAction && f.isPassingCheck() {
 			continue
 		}
-		f.Account, f.Region = text(firstNonEmpty(f.Account, env.Account)), text(firstNonEmpty(f.Region, env.Region))
+		f.Account, f.Region = text.Flex(firstNonEmpty(f.Account, env.Account)), text.Flex(firstNonEmpty(f.Region, env.Region))
 		out = append(out, f.signal(env, d.Action))
 	}
 	switch {
@@ -105,21 +106,21 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 
 // signal returns an alert for an open finding, and a note on its incident for a resolved
 // one. A finding that a person selected is always an alert.
-func (f *asff) signal(env envelope, action text) incident.Signal {
+func (f *asff) signal(env envelope, action text.Flex) incident.Signal {
 	selected := env.DetailType == hubAction
 	alert := f.alert()
 	event := ""
 	switch {
 	case selected && env.ID != "":
-		event = joinNonEmpty("|", "securityhub action", env.ID, f.ID)
+		event = text.Join("|", "securityhub action", env.ID, f.ID)
 	case !selected && f.UpdatedAt != "": // does not change with the workflow status and the severity
-		event = joinNonEmpty("|", "securityhub", f.Account, f.ID, f.UpdatedAt, f.RecordState, f.Workflow.Status, f.Severity.Label)
+		event = text.Join("|", "securityhub", f.Account, f.ID, f.UpdatedAt, f.RecordState, f.Workflow.Status, f.Severity.Label)
 	}
 	if resolution := f.resolution(); resolution != "" && !selected {
 		note := sourceNote(event, alert.Correlation, "Security Hub: "+string(resolution)+": "+alert.Title)
 		// Security Hub sends a resolved finding every day with a new UpdatedAt. The key
 		// limits the notes to one for each time that the finding was open.
-		note.Command.Key, note.Subject.Fingerprint = joinNonEmpty("|", "securityhub", f.Account, f.ID, resolution), alert.Fingerprint
+		note.Command.Key, note.Subject.Fingerprint = text.Join("|", "securityhub", f.Account, f.ID, resolution), alert.Fingerprint
 		return note
 	}
 	if action != "" {
@@ -129,12 +130,12 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 }
 
 // resolution returns "archived", "resolved" or "suppressed", or "" for an open finding.
-func (f *asff) resolution() text {
+func (f *asff) resolution() text.Flex {
 	switch {
 	case f.RecordState == "ARCHIVED":
 		return "archived"
 	case f.Workflow.Status == "RESOLVED", f.Workflow.Status == "SUPPRESSED":
-		return text(strings.ToLower(string(f.Workflow.Status)))
+		return text.Flex(strings.ToLower(string(f.Workflow.Status)))
 	}
 	return ""
 }
@@ -152,24 +153,24 @@ func (f *asff) alert() incident.Alert {
 	product := f.ProductName
 	if product == "" {
 		_, p, _ := strings.Cut(string(f.Product), ":product/")
-		product = text(p)
+		product = text.Flex(p)
 	}
-	var resources []text
+	var resources []text.Flex
 	for _, r := range f.Resources {
-		resources = append(resources, text(joinNonEmpty(" ", r.Type, r.ID)))
+		resources = append(resources, text.Flex(text.Join(" ", r.Type, r.ID)))
 	}
 	fix := f.Remediation.Recommendation
 	a := incident.Alert{
-		Source: sourceName, Kind: "securityhub." + kind, Level: f.level(), Rule: joinNonEmpty(" ", product, f.Generator),
-		Title: firstNonEmpty(f.Title, text("Security Hub finding "+kind)),
-		Detail: joinNonEmpty("\n", f.Description, field("Type", text(kind)), field("Severity", f.Severity.Label), field("Product", product),
-			field("Resources", text(joinNonEmpty(", ", resources...))), field("Remediation", text(joinNonEmpty(" ", fix.Text, fix.URL)))),
+		Source: sourceName, Kind: "securityhub." + kind, Level: f.level(), Rule: text.Join(" ", product, f.Generator),
+		Title: firstNonEmpty(f.Title, text.Flex("Security Hub finding "+kind)),
+		Detail: text.Join("\n", f.Description, text.Field("Type", text.Flex(kind)), text.Field("Severity", f.Severity.Label), text.Field("Product", product),
+			text.Field("Resources", text.Flex(text.Join(", ", resources...))), text.Field("Remediation", text.Flex(text.Join(" ", fix.Text, fix.URL)))),
 		Fingerprint: "securityhub|" + string(f.Account) + "|" + string(f.ID), Correlation: "cloudtrail:" + string(f.Account) + ":" + key,
-		EventID: string(f.ID), At: parseTime(text(firstNonEmpty(f.UpdatedAt, f.Observed, f.CreatedAt))), Account: string(f.Account), Region: string(f.Region),
+		EventID: string(f.ID), At: parseTime(text.Flex(firstNonEmpty(f.UpdatedAt, f.Observed, f.CreatedAt))), Account: string(f.Account), Region: string(f.Region),
 		Principal: subject, Sample: f.Sample || strings.HasPrefix(string(f.Title), "[SAMPLE]"), URL: consoleURL(string(f.Region), "securityhub/home", "/findings"),
 		Tags: map[string]string{"finding_type": kind, "severity": firstNonEmpty(f.Severity.Label, f.Severity.Normalized)},
 	}
-	for label, v := range map[string]text{"product": product, "workflow": f.Workflow.Status, "compliance": f.Compliance.Status} {
+	for label, v := range map[string]text.Flex{"product": product, "workflow": f.Workflow.Status, "compliance": f.Compliance.Status} {
 		if v != "" {
 			a.Tags[label] = string(v)
 		}

@@ -44,7 +44,7 @@ func (v Value) IsString() bool { return v.kind() == kindString }
 // IsNull reports whether the value is null or the zero Value.
 func (v Value) IsNull() bool { return v.kind() == kindNull }
 
-// Text returns the text of a string, number or boolean, as incident.FlexString does.
+// Text returns the text of a string, number or boolean, as text.Flex decodes it.
 // For other values it returns "".
 func (v Value) Text() string {
 	switch v.kind() {

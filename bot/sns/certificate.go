@@ -20,6 +20,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/outbound"
+	"tocsin/bot/text"
 )
 
 const (
@@ -69,7 +70,7 @@ func parseSNSURL(raw string) (*url.URL, error) {
 	case u.Host != u.Hostname() && u.Host != u.Hostname()+":443":
 		return nil, errors.New("the port is not 443")
 	case !snsHost.MatchString(u.Hostname()):
-		return nil, fmt.Errorf("the host %q does not belong to SNS", truncate(u.Hostname()))
+		return nil, fmt.Errorf("the host %q does not belong to SNS", text.Truncate(u.Hostname(), maxQuote))
 	case strings.Contains(raw, "#"):
 		return nil, errors.New("the URL contains a fragment")
 	}

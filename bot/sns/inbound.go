@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Types of a message.
@@ -61,7 +62,7 @@ func parseEnvelope(body []byte) (envelope, error) {
 			return nil, fmt.Errorf("the message has more than %d members", maxMembers)
 		}
 		if seen[k] {
-			return nil, fmt.Errorf("the key %q is repeated", truncate(k))
+			return nil, fmt.Errorf("the key %q is repeated", text.Truncate(k, maxQuote))
 		}
 		seen[k] = true
 		var raw json.RawMessage
@@ -82,13 +83,8 @@ func parseEnvelope(body []byte) (envelope, error) {
 	return env, nil
 }
 
-// truncate cuts s after 100 bytes.
-func truncate(s string) string {
-	if len(s) > 100 {
-		s = strings.ToValidUTF8(s[:100], "") + "…"
-	}
-	return s
-}
+// maxQuote is the maximum length of a quotation in an error.
+const maxQuote = 100
 
 // stringToSign returns the text that Amazon signs: keys in alphabetical order, each
 // followed by its value, each on a line. Subject is included only if it is present.
@@ -161,10 +157,10 @@ func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error
 	switch env["Type"] {
 	case typeNotification, typeSubscription, typeUnsubscribed:
 	default:
-		return incident.Invalid("Type", "unknown message type %q; SNS sends Notification, SubscriptionConfirmation or UnsubscribeConfirmation", truncate(env["Type"]))
+		return incident.Invalid("Type", "unknown message type %q; SNS sends Notification, SubscriptionConfirmation or UnsubscribeConfirmation", text.Truncate(env["Type"], maxQuote))
 	}
 	if got := h.Get("X-Amz-Sns-Message-Type"); got != env["Type"] {
-		return incident.Invalid("Type", "the header x-amz-sns-message-type is %q, but the body has type %q. Forward the header as SNS sent it", truncate(got), env["Type"])
+		return incident.Invalid("Type", "the header x-amz-sns-message-type is %q, but the body has type %q. Forward the header as SNS sent it", text.Truncate(got, maxQuote), env["Type"])
 	}
 	if env["MessageId"] == "" {
 		return incident.Invalid("MessageId", "the message has no MessageId. Forward messages as SNS sent them")
@@ -173,7 +169,7 @@ func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error
 		return errNoTopic
 	}
 	if !s.topics[env["TopicArn"]] {
-		return incident.Forbidden("the topic %q is not allowed. Add it to sources.sns.topics", truncate(env["TopicArn"]))
+		return incident.Forbidden("the topic %q is not allowed. Add it to sources.sns.topics", text.Truncate(env["TopicArn"], maxQuote))
 	}
 	at, err := time.Parse(time.RFC3339Nano, env["Timestamp"])
 	switch {
@@ -189,7 +185,7 @@ func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error
 
 // verifySignature checks the signature of a message with Amazon's certificate.
 func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Time) error {
-	text, err := env.stringToSign()
+	message, err := env.stringToSign()
 	if err != nil {
 		return err
 	}
@@ -197,15 +193,15 @@ func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Tim
 	var sum []byte
 	switch v := env["SignatureVersion"]; {
 	case v == "2":
-		d := sha256.Sum256([]byte(text))
+		d := sha256.Sum256([]byte(message))
 		hash, sum = crypto.SHA256, d[:]
 	case v == "1" && s.allowV1:
-		d := sha1.Sum([]byte(text)) //nolint:gosec // see the import
+		d := sha1.Sum([]byte(message)) //nolint:gosec // see the import
 		hash, sum = crypto.SHA1, d[:]
 	case v == "1":
 		return incident.Forbidden("signature version 1 (SHA-1) is not allowed. Set SignatureVersion to 2 on the topic")
 	default:
-		return incident.Forbidden("unknown signature version %q. Set SignatureVersion to 2 on the topic", truncate(v))
+		return incident.Forbidden("unknown signature version %q. Set SignatureVersion to 2 on the topic", text.Truncate(v, maxQuote))
 	}
 	signature, err := base64.StdEncoding.DecodeString(env["Signature"])
 	if err != nil || len(signature) == 0 {

@@ -14,6 +14,7 @@ import (
 	"tocsin/bot/bounds"
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // maxDepth bounds the nesting of a message, such as a JSON string in a JSON string
@@ -36,7 +37,7 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	case typeSubscription:
 		return nil, nil // Verify has confirmed it
 	}
-	return nil, fmt.Errorf("decode sns message: unknown type %q", truncate(env["Type"]))
+	return nil, fmt.Errorf("decode sns message: unknown type %q", text.Truncate(env["Type"], maxQuote))
 }
 
 // topicMessage has the fields that distinguish the kinds of messages of a topic.

@@ -27,7 +27,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -175,5 +174,3 @@ func withRegion(region string) func(*s3.Options) {
 		}
 	}
 }
-
-func text(s string) *string { return aws.String(s) }

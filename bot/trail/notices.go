@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Kinds of notices about a file. The values are stored.
@@ -47,7 +48,7 @@ func (s *Source) newDelivery(n notice, b noticeBody) Delivery {
 	if b.Notice == noticeRemoved {
 		id += "\x00" + n.Sequencer + n.At
 	}
-	return Delivery{Source: sourceName, ID: sha256ID([]byte(id)), Body: body, Received: s.Clock(), Sender: n.uri()}
+	return Delivery{Source: sourceName, ID: text.Digest(id), Body: body, Received: s.Clock(), Sender: n.uri()}
 }
 
 // Name returns "trail", the source of this package's notices.

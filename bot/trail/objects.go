@@ -3,22 +3,18 @@ package trail
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"tocsin/bot/detect"
-	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 const (
@@ -156,20 +152,20 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 
 // fields are the fields of an element that identify it.
 type fields struct {
-	EventSource incident.FlexString `json:"eventSource"`
-	EventName   incident.FlexString `json:"eventName"`
-	EventID     incident.FlexString `json:"eventID"`
-	Account     incident.FlexString `json:"recipientAccountId"`
-	Digest      incident.FlexString `json:"digestS3Object"`
-	Records     json.RawMessage     `json:"Records"`
+	EventSource text.Flex       `json:"eventSource"`
+	EventName   text.Flex       `json:"eventName"`
+	EventID     text.Flex       `json:"eventID"`
+	Account     text.Flex       `json:"recipientAccountId"`
+	Digest      text.Flex       `json:"digestS3Object"`
+	Records     json.RawMessage `json:"Records"`
 
 	// Fields of an exported GuardDuty finding.
-	FindingID incident.FlexString `json:"id"`
-	Type      incident.FlexString `json:"type"`
-	Severity  incident.FlexString `json:"severity"`
-	UpdatedAt incident.FlexString `json:"updatedAt"`
+	FindingID text.Flex `json:"id"`
+	Type      text.Flex `json:"type"`
+	Severity  text.Flex `json:"severity"`
+	UpdatedAt text.Flex `json:"updatedAt"`
 	Service   struct {
-		Count incident.FlexString `json:"count"`
+		Count text.Flex `json:"count"`
 	} `json:"service"`
 }
 
@@ -181,18 +177,18 @@ var (
 // read reads the fields of a decoded element. Like encoding/json, it ignores fields of
 // an unexpected type.
 func (f *fields) read(v detect.Value) {
-	texts := [...]*incident.FlexString{&f.EventSource, &f.EventName, &f.EventID, &f.Account, &f.Digest, &f.FindingID, &f.Type, &f.Severity, &f.UpdatedAt}
+	texts := [...]*text.Flex{&f.EventSource, &f.EventName, &f.EventID, &f.Account, &f.Digest, &f.FindingID, &f.Type, &f.Severity, &f.UpdatedAt}
 	for key, member := range v.Members() {
 		switch i := fieldNames.Index(key); {
 		case i < 0:
 		case i < len(texts):
-			*texts[i] = incident.FlexString(member.Text())
+			*texts[i] = text.Flex(member.Text())
 		case fieldNames.Name(i) == "Records":
 			f.Records = member.Raw()
 		default:
 			for key, count := range member.Members() {
 				if countField.Index(key) == 0 {
-					f.Service.Count = incident.FlexString(count.Text())
+					f.Service.Count = text.Flex(count.Text())
 				}
 			}
 		}
@@ -310,36 +306,21 @@ func recordID(account, event string, raw []byte) string {
 		id = account + "/" + event
 	}
 	if event == "" {
-		return sha256ID(raw)
+		return text.Digest(raw)
 	}
-	return boundedID(id)
+	return text.ID(id)
 }
 
 // findingID returns the delivery ID of a finding. Each update of the finding and
 // each higher count is a separate delivery.
 func findingID(id, updated, count string, raw []byte) string {
 	if updated == "" {
-		return sha256ID(raw)
+		return text.Digest(raw)
 	}
 	if count != "" {
 		updated += "/" + count
 	}
-	return boundedID(id + "/" + updated)
-}
-
-// boundedID returns id, or its hash if id is long or unprintable. The inbox
-// requires short printable IDs.
-func boundedID(id string) string {
-	unprintable := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
-	if len(id) > 200 || strings.ContainsFunc(id, unprintable) {
-		return sha256ID([]byte(id))
-	}
-	return id
-}
-
-func sha256ID(b []byte) string {
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return text.ID(id + "/" + updated)
 }
 
 // recentObjects is a set of the last files that were read. A repeated message about

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
@@ -163,7 +164,7 @@ func (s *Source) changeVisibility(ctx context.Context, receipts map[string]strin
 	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.QueueURL}
 	for _, receipt := range receipts {
 		in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: text(strconv.Itoa(len(in.Entries))), ReceiptHandle: text(receipt), VisibilityTimeout: seconds(d)})
+			Id: aws.String(strconv.Itoa(len(in.Entries))), ReceiptHandle: aws.String(receipt), VisibilityTimeout: seconds(d)})
 	}
 	out, err := s.queue.ChangeMessageVisibilityBatch(ctx, in)
 	if err != nil {

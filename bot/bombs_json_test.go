@@ -39,16 +39,16 @@ func hookSource(t testing.TB, name string) intake.Source {
 	case "sentry":
 		return sentry.New(sentry.Config{ClientSecrets: keys})
 	case "pagerduty":
-		return pagerduty.NewSource(keys)
+		return pagerduty.NewSource(pagerduty.SourceConfig{WebhookSecrets: keys})
 	case "hackerone":
 		return hackerone.New(hackerone.Config{Secrets: keys})
 	case "alertmanager":
 		return alertmanager.New(alertmanager.Config{Tokens: keys})
 	case "cloudtrail":
 		rules, _ := detect.Load(detect.Options{Builtin: true})
-		return cloudtrail.New(cloudtrail.Config{APIKeys: keys, Rules: rules})
+		return cloudtrail.New(cloudtrail.Config{APIKeys: keys}, rules)
 	case "siem":
-		s, err := generic.New(generic.Config{Name: "siem", Tokens: keys, Mapping: generic.Mapping{Each: "body", Title: `"x"`}})
+		s, err := generic.New(generic.Config{Name: "siem", Tokens: keys, Mapping: map[string]string{"each": "body", "title": `"x"`}})
 		if err != nil {
 			t.Fatal(err)
 		}

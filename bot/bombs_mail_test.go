@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +17,6 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
-	"tocsin/bot/secret"
 	"tocsin/bot/vulnreport"
 )
 
@@ -58,7 +59,11 @@ func newMailBombs(t testing.TB, bits int) *mailBombs {
 // mailSource returns the source of vulnerability reports with a private key.
 func mailSource(t testing.TB, private string) *vulnreport.Source {
 	t.Helper()
-	s, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{Armored: secret.New(private)}}, Clock: func() time.Time { return bombTime }})
+	file := filepath.Join(t.TempDir(), "key.asc")
+	if err := os.WriteFile(file, []byte(private), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{File: file}}}, vulnreport.Deps{Clock: func() time.Time { return bombTime }})
 	if err != nil {
 		t.Fatal(err)
 	}

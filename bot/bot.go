@@ -13,18 +13,18 @@ import (
 	"time"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/config"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
-	"tocsin/bot/trail"
 	"tocsin/bot/vulnreport"
 	"tocsin/store"
 )
 
 // Bot is the assembled program.
 type Bot struct {
-	start     Config // the configuration at the start, for the keys that a reload cannot change
-	load      func() (Config, error)
+	start     config.Config // the configuration at the start, for the keys that a reload cannot change
+	load      func() (config.Config, error)
 	hangup    <-chan os.Signal
 	current   atomic.Pointer[generation]
 	clock     func() time.Time
@@ -41,8 +41,6 @@ type Bot struct {
 	reportForm   *vulnreport.Form         // nil without sources.report.form
 	securityTxt  *vulnreport.SecurityFile // nil without sources.report.security_txt
 	mailbox      *vulnreport.Mailbox      // nil without sources.report.mailbox
-	reportSource *vulnreport.Source       // nil without a form and a mailbox
-	trail        *trail.Source            // nil without sources.trail
 	metrics      *telemetry.Metrics
 	readiness    *telemetry.Readiness
 
@@ -113,8 +111,10 @@ func (b *Bot) Run(ctx context.Context) error {
 	if b.mailbox != nil {
 		run("vulnerability mailbox", func() error { return b.mailbox.Run(ctx) })
 	}
-	if b.trail != nil {
-		run("trail", func() error { return b.trail.Run(ctx) })
+	for name, source := range b.fixedSources {
+		if runner, ok := source.(intake.Runner); ok {
+			run(name, func() error { return runner.Run(ctx) })
+		}
 	}
 	wg.Go(func() { b.watchHangup(ctx) })
 	wg.Go(func() { b.endDepartures(ctx) }) // of people who left while the process was down

@@ -40,10 +40,7 @@ func (b *Bot) openChat() (err error) {
 }
 
 func openSlack(b *Bot) (chatSystem, error) {
-	c := b.start.Slack
-	s, err := slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
-		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone, Redact: b.liveRedactor().Text,
-		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
+	s, err := slack.New(b.start.Slack, slack.Deps{Zone: b.zone, Redact: b.liveRedactor().Text, OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
 	if err != nil {
 		return nil, err
 	}

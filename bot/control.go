@@ -15,7 +15,7 @@ import (
 func (b *Bot) control() *control.Server {
 	return control.NewServer(control.Options{
 		Desk:           func() control.Desk { return b.Desk() },
-		Administrators: func() []string { return b.current.Load().config.Administrators },
+		Administrators: func() []string { return b.current.Load().config.Control.Administrators },
 		Store:          b.store,
 		Export:         b.export,
 		Deliver:        b.edge.Deliver,

@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/goccy/go-yaml"
 
+	"tocsin/bot/config"
+	"tocsin/bot/intake"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 // documentedKey is one key of the configuration as docs/configure.md lists it: a
@@ -26,19 +29,19 @@ type documentedKey struct {
 func documentedKeys() []documentedKey {
 	var out []documentedKey
 	seen := map[string]bool{}
-	var walk func(t reflect.Type, v reflect.Value, key string)
-	walk = func(t reflect.Type, v reflect.Value, key string) {
+	var walk func(t reflect.Type, v reflect.Value, key string, days bool)
+	walk = func(t reflect.Type, v reflect.Value, key string, days bool) {
 		if t.Kind() == reflect.Pointer {
 			t, v = t.Elem(), reflect.Value{}
 		}
 		switch {
-		case t == reflect.TypeFor[Limits]():
+		case t == reflect.TypeFor[intake.Limits]():
 			key = "sources.SOURCE.limits"
 		case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && hasKeys(t.Elem()):
-			walk(t.Elem(), reflect.Value{}, key+"[]")
+			walk(t.Elem(), reflect.Value{}, key+"[]", false)
 			return
 		case t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct:
-			walk(t.Elem(), reflect.Value{}, key+".NAME")
+			walk(t.Elem(), reflect.Value{}, key+".NAME", false)
 			return
 		}
 		if t.Kind() == reflect.Struct && hasKeys(t) {
@@ -47,31 +50,37 @@ func documentedKeys() []documentedKey {
 				if v.IsValid() {
 					field = v.Field(n)
 				}
-				if tag := t.Field(n).Tag.Get("koanf"); tag != "" {
-					walk(t.Field(n).Type, field, joinKey(key, tag))
+				if tag, inline := strings.CutSuffix(t.Field(n).Tag.Get("yaml"), ",inline"); tag != "" || inline {
+					walk(t.Field(n).Type, field, setting.Join(key, tag), t.Field(n).Tag.Get("unit") == "days")
 				}
 			}
 			return
 		}
 		if !seen[key] {
 			seen[key] = true
-			out = append(out, documentedKey{key, kindOf(t), defaultOf(v)})
+			out = append(out, documentedKey{key, kindOf(t, days), defaultOf(v, days)})
 		}
 	}
-	walk(reflect.TypeFor[Config](), reflect.ValueOf(Defaults()), "")
+	walk(reflect.TypeFor[config.Config](), reflect.ValueOf(config.Defaults()), "", false)
 	return out
 }
 
+// hasKeys reports whether a type is a struct with keys of the configuration.
+func hasKeys(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Tag.Get("yaml") != ""
+}
+
 // kindOf names a type as people write its values.
-func kindOf(t reflect.Type) string {
+func kindOf(t reflect.Type, days bool) string {
+	if days {
+		return "duration, days"
+	}
 	switch t {
 	case reflect.TypeFor[secret.String]():
 		return "secret"
 	case reflect.TypeFor[time.Duration]():
 		return "duration"
-	case reflect.TypeFor[Duration]():
-		return "duration, days"
-	case reflect.TypeFor[Day]():
+	case reflect.TypeFor[setting.Day]():
 		return "date"
 	}
 	switch t.Kind() {
@@ -82,25 +91,25 @@ func kindOf(t reflect.Type) string {
 	case reflect.Float64:
 		return "number"
 	case reflect.Slice:
-		return "list of " + kindOf(t.Elem())
+		return "list of " + kindOf(t.Elem(), false)
 	case reflect.Map:
-		return "map of " + kindOf(t.Elem())
+		return "map of " + kindOf(t.Elem(), false)
 	case reflect.Pointer:
-		return kindOf(t.Elem())
+		return kindOf(t.Elem(), false)
 	}
 	return "text"
 }
 
 // defaultOf writes a default as the table does, or "" if there is none.
-func defaultOf(v reflect.Value) string {
+func defaultOf(v reflect.Value, days bool) string {
 	if !v.IsValid() || v.IsZero() {
 		return ""
 	}
-	switch d := v.Interface().(type) {
-	case time.Duration:
+	if d, ok := v.Interface().(time.Duration); ok {
+		if days {
+			return fmt.Sprintf("`%dd`", int(d.Hours()/24))
+		}
 		return "`" + shortDuration(d) + "`"
-	case Duration:
-		return fmt.Sprintf("`%dd`", int(d.Hours()/24))
 	}
 	return fmt.Sprintf("`%v`", v.Interface())
 }
@@ -155,16 +164,15 @@ func TestDocs_Configuration(t *testing.T) {
 }
 
 // TestDocs_ConfigurationSnippets checks every YAML example of a configuration:
-// together with the rest of bot/example.yaml it must be valid.
+// together with the rest of bot/config/example.yaml it must be valid.
 func TestDocs_ConfigurationSnippets(t *testing.T) {
 	for _, p := range allPages(t) {
 		for _, f := range p.fences("yaml") {
-			tree, err := yaml.Parser().Unmarshal([]byte(Example))
-			if err != nil {
+			var tree, part map[string]any
+			if err := yaml.Unmarshal([]byte(config.Example), &tree); err != nil {
 				t.Fatal(err)
 			}
-			part, err := yaml.Parser().Unmarshal([]byte(f.text))
-			if err != nil {
+			if err := yaml.Unmarshal([]byte(f.text), &part); err != nil {
 				t.Errorf("%s:%d: got %v, want YAML", p.path, f.line, err)
 				continue
 			}
@@ -175,7 +183,11 @@ func TestDocs_ConfigurationSnippets(t *testing.T) {
 			if books, ok := tree["playbooks"].(map[string]any); ok {
 				books["folders"] = []any{}
 			}
-			if _, err := decode(tree, exampleVariable); err != nil {
+			whole, err := yaml.Marshal(tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Parse("tocsin.yaml", whole, nil, exampleVariable); err != nil {
 				t.Errorf("%s:%d: got %v, want a valid configuration", p.path, f.line, err)
 			}
 		}
@@ -185,19 +197,16 @@ func TestDocs_ConfigurationSnippets(t *testing.T) {
 // TestDocs_ConfigurationErrors compares the example of an error message with
 // the program's.
 func TestDocs_ConfigurationErrors(t *testing.T) {
-	tree, err := yaml.Parser().Unmarshal([]byte(Example))
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlay(tree, map[string]any{"listn": tree["listen"], "escalation": map[string]any{"steps": []any{}}})
-	_, err = decode(tree, exampleVariable)
+	text := strings.Replace(config.Example, "listen: ", "listn: ", 1)
+	text = strings.Replace(text, "escalate_after: 5m ", "escalate_after: 5 min", 1)
+	_, err := config.Parse("tocsin.yaml", []byte(text), nil, exampleVariable)
 	if err == nil {
 		t.Fatal("got a valid configuration, want errors")
 	}
 	openPage(t, "docs/configure.md").generated("errors", "```text\ntocsin: "+err.Error()+"\n```\n")
 }
 
-// exampleVariable returns a value for each variable that bot/example.yaml names.
+// exampleVariable returns a value for each variable that bot/config/example.yaml names.
 func exampleVariable(name string) (string, bool) {
 	if name == "SENTRY_DSN" {
 		return "https://0123456789abcdef@sentry.example.com/1", true
@@ -205,7 +214,7 @@ func exampleVariable(name string) (string, bool) {
 	return "0123456789abcdef0123456789abcdef", true
 }
 
-// overlay puts the keys of part over those of tree.
+// overlay replaces the keys of tree with the keys of part.
 func overlay(tree, part map[string]any) {
 	for key, v := range part {
 		below, ok := v.(map[string]any)

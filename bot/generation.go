@@ -3,12 +3,14 @@ package bot
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"tocsin/bot/cloudtrail"
+	"tocsin/bot/config"
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -22,7 +24,7 @@ import (
 // replaces. It never changes after it is in force. A command, delivery or effect
 // reads the current generation once, when it starts, and finishes with it.
 type generation struct {
-	config     Config
+	config     config.Config
 	library    *playbooks.Library
 	cloudtrail *cloudtrail.Source
 	redact     *redact.Redactor
@@ -33,24 +35,23 @@ type generation struct {
 
 // newGeneration builds everything that follows from a configuration. It changes
 // nothing outside the result.
-func (b *Bot) newGeneration(c Config) (_ *generation, err error) {
-	g := &generation{config: c, redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
+func (b *Bot) newGeneration(c config.Config) (_ *generation, err error) {
+	g := &generation{config: c, redact: redact.New(c.Redaction)}
 	rules, err := openDetection(c.Detection, b.log)
 	if err != nil {
 		return nil, err
 	}
-	g.cloudtrail = cloudtrail.New(c.Sources.CloudTrail.config(rules))
+	g.cloudtrail = cloudtrail.New(c.Sources.CloudTrail, rules)
 	if g.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
 		return nil, fmt.Errorf("playbooks.folders: %w", err)
 	}
 	if c.Mail.Host != "" {
-		g.mail, err = mail.New(mail.Config{Host: c.Mail.Host, Port: c.Mail.Port, TLS: mail.TLS(c.Mail.TLS), Username: c.Mail.Username,
-			Password: c.Mail.Password, From: c.Mail.From, PostmortemTo: c.Mail.Postmortems, Clock: b.clock, Logger: b.log})
+		g.mail, err = mail.New(c.Mail, mail.Deps{Clock: b.clock, Logger: b.log})
 		if err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
 	}
-	if g.sources, err = c.Sources.webhooks(g.cloudtrail); err != nil {
+	if g.sources, err = openSources(c.Sources, false, b.sourceDeps(c, g.cloudtrail)); err != nil {
 		return nil, err
 	}
 	for name, source := range b.fixedSources {
@@ -108,12 +109,16 @@ func (d liveDesk) Notify(ctx context.Context, key string, args map[string]string
 // same in every generation.
 type liveSource struct {
 	current *atomic.Pointer[generation]
-	name    string
+	of      func(*generation) intake.Source
 }
 
-func (s liveSource) source() intake.Source { return s.current.Load().sources[s.name] }
+func newLiveSource(current *atomic.Pointer[generation], name string) liveSource {
+	return liveSource{current, func(g *generation) intake.Source { return g.sources[name] }}
+}
 
-func (s liveSource) Name() string { return s.name }
+func (s liveSource) source() intake.Source { return s.of(s.current.Load()) }
+
+func (s liveSource) Name() string { return s.source().Name() }
 
 func (s liveSource) Headers() []string { return s.source().Headers() }
 
@@ -150,8 +155,13 @@ func (s liveSource) DecodeEvaluated(h http.Header, body []byte, evaluation strin
 
 // liveRecords decodes and evaluates the records of the sources that do not change,
 // with the detection rules of the current generation.
-type liveRecords struct{ current *atomic.Pointer[generation] }
+type liveRecords struct{ liveSource }
 
+// cloudtrailOf returns the source of CloudTrail records, which exists even if its
+// webhook is off.
+func cloudtrailOf(g *generation) intake.Source { return g.cloudtrail }
+
+// DecodeItem is [cloudtrail.Source.DecodeItem].
 func (r liveRecords) DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error) {
 	return r.current.Load().cloudtrail.DecodeItem(h, body)
 }
@@ -163,8 +173,7 @@ func (r liveRecords) Evaluate(record *detect.Item) (evaluation string, notable b
 // liveRedactor returns the redactor of the current generation, for the log and for
 // errors of Slack.
 func (b *Bot) liveRedactor() liveRedactor {
-	c := b.start.Redaction
-	return liveRedactor{&b.current, redact.New(redact.Options{KeepEmails: c.KeepEmails, Literals: c.Literals})}
+	return liveRedactor{&b.current, redact.New(b.start.Redaction)}
 }
 
 // liveRedactor redacts with the current generation.
@@ -178,4 +187,18 @@ func (r liveRedactor) Text(s string) string {
 		return g.redact.Text(s)
 	}
 	return r.first.Text(s)
+}
+
+// openDetection compiles the rules and logs their warnings and counts.
+func openDetection(c detect.Config, log *slog.Logger) (*detect.Ruleset, error) {
+	rules, report := c.Load()
+	if err := report.Err(); err != nil {
+		return nil, fmt.Errorf("detection.rules: %w", err)
+	}
+	log = log.With("component", "detect")
+	for _, w := range report.Warnings {
+		log.Warn("detection rule warning", "rule", w.Rule, "file", w.File, "line", w.Line, "reason", w.Reason)
+	}
+	log.Info("detection rules loaded", "rules", report.Usable, "off", len(report.Off), "for_other_logs", len(report.Skipped), "digest", rules.Digest())
+	return rules, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"tocsin/bot/intake"
 	"tocsin/bot/telemetry"
 	"tocsin/templates"
 )
@@ -16,11 +17,11 @@ func (b *Bot) newReadiness() *telemetry.Readiness {
 	if b.mailbox != nil {
 		optional["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Err(); return err }
 	}
-	if b.trail != nil {
-		optional["trail queue"] = func(time.Time) error { return b.trail.Err() }
-	}
-	if b.reportSource != nil {
-		optional["pgp key"] = func(time.Time) error { return b.reportSource.Err() }
+	for _, source := range b.fixedSources {
+		if checked, ok := source.(intake.Checked); ok {
+			part, _ := checked.Check()
+			optional[part] = func(time.Time) error { _, err := checked.Check(); return err }
+		}
 	}
 	if b.securityTxt != nil {
 		b.metrics.SetSecurityTxtExpires(b.securityTxt.Expires())

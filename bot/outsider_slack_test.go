@@ -54,7 +54,7 @@ func newSlackOutsiders(t *testing.T) *slackOutsiders {
 	}
 	e.api = base + "/api/"
 	set := e.ws.Config()
-	if e.slack, err = slack.New(slack.Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: e.api, Redact: redact.New(redact.Options{}).Text, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if e.slack, err = slack.New(slack.Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: e.api}, slack.Deps{Redact: redact.New(redact.Options{}).Text, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.slack.Check(t.Context()); err != nil {
@@ -64,7 +64,7 @@ func newSlackOutsiders(t *testing.T) *slackOutsiders {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.store, err = store.Open(t.Context(), store.Config{URL: storetest.SQLite(t), Keyset: keys, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if e.store, err = store.Open(t.Context(), store.Config{URL: storetest.SQLite(t)}, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	e.desk, err = response.New(response.Options{Store: e.store, Redact: redact.New(redact.Options{}), Policy: incident.Policy{NoPageFrom: incident.Sev4},

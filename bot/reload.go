@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
-	"tocsin/bot/secret"
 )
 
 // reloads is the state of the last reload.
@@ -101,7 +99,7 @@ func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, err erro
 	b.syncMu.Lock()
 	defer b.syncMu.Unlock()
 	old := b.current.Load()
-	changed = changedKeys(old.config, c)
+	changed = config.ChangedKeys(old.config, c)
 	if problems := needRestart(changed); len(problems) > 0 {
 		return nil, problems
 	}
@@ -134,31 +132,12 @@ func (b *Bot) reloadStatus(ctx context.Context) (control.ReloadReport, error) {
 	return report, nil
 }
 
-// reloadable are the keys that a running process can change, with everything below
-// them. All others need a restart.
-var reloadable = []string{"administrators", "people", "departments", "teams", "language", "pagerduty", "mail", "escalation", "routing", "storm",
-	"retention", "playbooks", "sign_off", "redaction", "detection", "sources.sentry.client_secrets", "sources.cloudtrail.api_keys", "sources.cloudtrail.header",
-	"sources.pagerduty.webhook_secrets", "sources.alertmanager.tokens", "sources.alertmanager.basic", "sources.hackerone.secrets", "sources.generic"}
-
-// fixedBelow are the keys below [reloadable] that need a restart: the webhooks
-// keep their limits, and the reader of the report mailbox keeps the sender.
-var fixedBelow = []string{"mail.from", "sources.generic.limits", "sources.generic.name"}
-
-var indexPattern = regexp.MustCompile(`\[[0-9]+\]`)
-
-// canReload reports whether a running process can change a key.
-func canReload(key string) bool {
-	key = indexPattern.ReplaceAllString(key, "")
-	within := func(parent string) bool { return key == parent || strings.HasPrefix(key, parent+".") }
-	return slices.ContainsFunc(reloadable, within) && !slices.ContainsFunc(fixedBelow, within)
-}
-
 // needRestart returns an error for each key that a running process cannot change.
-func needRestart(keys []string) ConfigErrors {
-	var problems ConfigErrors
+func needRestart(keys []string) config.Errors {
+	var problems config.Errors
 	for _, key := range keys {
-		if !canReload(key) {
-			problems.add(key, "cannot change while Tocsin runs. Restart Tocsin, or restore the old value")
+		if !config.CanReload(key) {
+			problems.Add(key, "cannot change while Tocsin runs. Restart Tocsin, or restore the old value")
 		}
 	}
 	return problems
@@ -166,73 +145,17 @@ func needRestart(keys []string) ConfigErrors {
 
 // sameSources returns an error for each source that only one generation has. The
 // webhooks of a running process do not change.
-func sameSources(old, next *generation) ConfigErrors {
-	var problems ConfigErrors
+func sameSources(old, next *generation) config.Errors {
+	var problems config.Errors
 	for _, name := range slices.Sorted(maps.Keys(next.sources)) {
 		if _, known := old.sources[name]; !known {
-			problems.add("sources."+name, "cannot be added while Tocsin runs. Restart Tocsin, or remove the source again")
+			problems.Add("sources."+name, "cannot be added while Tocsin runs. Restart Tocsin, or remove the source again")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(old.sources)) {
 		if _, stays := next.sources[name]; !stays {
-			problems.add("sources."+name, "cannot be removed while Tocsin runs. Restart Tocsin, or add the source again")
+			problems.Add("sources."+name, "cannot be removed while Tocsin runs. Restart Tocsin, or add the source again")
 		}
 	}
 	return problems
-}
-
-// changedKeys returns the keys whose values differ, sorted. A list or map whose
-// length differs is one key.
-func changedKeys(old, next Config) []string {
-	var out []string
-	compareValues("", reflect.ValueOf(old), reflect.ValueOf(next), &out)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// compareValues adds the keys below key whose values differ.
-func compareValues(key string, a, b reflect.Value, out *[]string) {
-	switch {
-	case a.Type() == reflect.TypeFor[secret.String]():
-		if a.Interface().(secret.String).Reveal() != b.Interface().(secret.String).Reveal() {
-			*out = append(*out, key)
-		}
-	case a.Type() == reflect.TypeFor[time.Time]():
-		if !a.Interface().(time.Time).Equal(b.Interface().(time.Time)) {
-			*out = append(*out, key)
-		}
-	case a.Kind() == reflect.Pointer:
-		switch {
-		case a.IsNil() != b.IsNil():
-			*out = append(*out, key)
-		case !a.IsNil():
-			compareValues(key, a.Elem(), b.Elem(), out)
-		}
-	case a.Kind() == reflect.Struct:
-		for n := range a.NumField() {
-			name := key
-			if tag := a.Type().Field(n).Tag.Get("koanf"); tag != "" {
-				name = joinKey(key, tag)
-			}
-			compareValues(name, a.Field(n), b.Field(n), out)
-		}
-	case a.Kind() == reflect.Slice:
-		if a.Len() != b.Len() {
-			*out = append(*out, key)
-			return
-		}
-		for n := range a.Len() {
-			compareValues(fmt.Sprintf("%s[%d]", key, n), a.Index(n), b.Index(n), out)
-		}
-	case a.Kind() == reflect.Map:
-		for _, name := range append(a.MapKeys(), b.MapKeys()...) {
-			if in, also := a.MapIndex(name), b.MapIndex(name); in.IsValid() && also.IsValid() {
-				compareValues(joinKey(key, name.String()), in, also, out)
-				continue
-			}
-			*out = append(*out, joinKey(key, name.String()))
-		}
-	case !a.Equal(b):
-		*out = append(*out, key)
-	}
 }

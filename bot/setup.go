@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -32,7 +32,7 @@ type Options struct {
 	Keyset    *store.Keyset // from keyset_file if nil
 	// Load reads the configuration again, for a reload. Without it a reload is
 	// refused.
-	Load func() (Config, error)
+	Load func() (config.Config, error)
 	// Hangup receives a value for each request to reload the configuration, such
 	// as a SIGHUP. A value that arrives before [Bot.Run] waits.
 	Hangup <-chan os.Signal
@@ -41,8 +41,8 @@ type Options struct {
 // New assembles a bot. It opens the database, the listener and the control
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
-func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics(), fixedSources: map[string]intake.Source{}}
+func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
+	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -87,12 +87,12 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 
 func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 	if keys == nil {
-		if keys, err = store.LoadKeyset(b.start.KeysetFile); err != nil {
+		if keys, err = store.LoadKeyset(b.start.Store.KeysetFile); err != nil {
 			return fmt.Errorf("keyset_file: %w", err)
 		}
 	}
-	b.store, err = store.Open(ctx, store.Config{URL: b.start.Database, Keyset: keys, ReplicaID: b.start.ReplicaID,
-		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.telemetry.ReportError(f.Kind, f.Err) }})
+	b.store, err = store.Open(ctx, b.start.Store, store.Deps{Keyset: keys, Logger: b.log, Clock: b.clock,
+		OnFailure: func(f store.Failure) { b.telemetry.ReportError(f.Kind, f.Err) }})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -102,11 +102,7 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 // openDesk creates the desk of a generation.
 func (b *Bot) openDesk(g *generation) (err error) {
 	c := g.config
-	rules := make([]response.Rule, len(c.Routing))
-	for n, r := range c.Routing {
-		rules[n] = r.rule()
-	}
-	routing, err := response.NewRouting(rules, g.library.Names())
+	routing, err := response.NewRouting(c.Routing, g.library.Names())
 	if err != nil {
 		return err
 	}
@@ -114,7 +110,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	if err != nil {
 		return err
 	}
-	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Administrators),
+	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
@@ -128,11 +124,6 @@ func (b *Bot) openDesk(g *generation) (err error) {
 func renderPostmortem(p response.Postmortem) (incident.Document, error) {
 	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written,
 		Copy: p.Copy, Withheld: p.Withheld})
-}
-
-func (r Rule) rule() response.Rule {
-	return response.Rule{When: r.When, Open: incident.Severity(r.Open), Playbook: r.Playbook, Attach: r.Attach, Watch: r.Watch, Drop: r.Drop,
-		RecurrenceWindow: r.RecurrenceWindow.Duration}
 }
 
 // handlers returns the handler of each effect kind, and the page handlers of the
@@ -154,7 +145,7 @@ func (b *Bot) handlers(g *generation) (map[incident.EffectKind]response.Handler,
 	for n, r := range g.config.Escalation.Steps {
 		switch {
 		case r.PagerDuty != nil:
-			pager, err := pagerduty.New(pagerduty.Config{RoutingKey: r.PagerDuty.RoutingKey, EventsURL: g.config.PagerDuty.EventsURL})
+			pager, err := pagerduty.New(g.config.PagerDuty, *r.PagerDuty, nil)
 			if err != nil {
 				return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
 			}
@@ -211,21 +202,9 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if path := b.start.ControlPath(); path != "" {
-		if b.controlListener, err = control.Listen(path, b.start.ControlGroup); err != nil {
+		if b.controlListener, err = control.Listen(path, b.start.Control.Group); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// ControlPath returns the path of the control socket. Without control_socket it
-// is FILE.sock for the database sqlite:FILE, and tocsin.sock for PostgreSQL.
-func (c Config) ControlPath() string {
-	if c.Control != "" {
-		return c.Control
-	}
-	if path, ok := strings.CutPrefix(c.Database, "sqlite:"); ok {
-		return path + ".sock"
-	}
-	return "tocsin.sock"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tocsin/bot/config"
 	"tocsin/bot/incident"
 )
 
@@ -17,13 +18,13 @@ func (b *Bot) syncDirectory(ctx context.Context) error {
 }
 
 // putDirectory stores the people of a configuration and of its Slack user groups
-// with the desk of a generation. It returns [ConfigErrors] if a department has
+// with the desk of a generation. It returns [config.Errors] if a department has
 // fewer than two people, because its sign-off would be impossible. While Slack is
 // unavailable, the last known members of the user groups stay in effect. The
 // caller must hold syncMu.
-func (b *Bot) putDirectory(ctx context.Context, c Config, g *generation) error {
+func (b *Bot) putDirectory(ctx context.Context, c config.Config, g *generation) error {
 	members := map[string][]string{}
-	if names := c.slackGroups(); len(names) > 0 {
+	if names := c.SlackGroups(); len(names) > 0 {
 		groupsCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		found, err := b.chat.Groups(groupsCtx, names)
@@ -40,11 +41,11 @@ func (b *Bot) putDirectory(ctx context.Context, c Config, g *generation) error {
 		}
 	}
 	dir := c.Directory(members)
-	var problems ConfigErrors
+	var problems config.Errors
 	for _, name := range incident.RequiredDepartments() {
 		team, _ := dir.Team(name)
 		if n := len(team.Members); n < 2 {
-			problems.add("departments."+string(name), "has %d people, including its Slack user group. It needs at least 2 to sign, so add members or fill the user group", n)
+			problems.Add("departments."+string(name), "has %d people, including its Slack user group. It needs at least 2 to sign, so add members or fill the user group", n)
 		}
 	}
 	if len(problems) > 0 {

@@ -64,7 +64,7 @@ func TestBisect_StopsWhenEveryDrainPanics(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		var reports, drains atomic.Int64
 		attempted, start := make(chan Task, 1), time.Now()
-		s := openTest(t, url, func(c *Config) { c.OnFailure = func(Failure) { reports.Add(1) } })
+		s := openTest(t, url, func(c *testConfig) { c.OnFailure = func(Failure) { reports.Add(1) } })
 		var batch []intake.Delivery
 		const all = maxDrainRows
 		for n := range all {

@@ -7,7 +7,7 @@
 // Jobs carry row ids only. Text written by people and deliveries from sources are encrypted with the [Keyset], which is
 // a file outside the database. Every ciphertext is bound to its table, row and column.
 //
-//	s, err := store.Open(ctx, store.Config{URL: "sqlite:tocsin.db", Keyset: keys})
+//	s, err := store.Open(ctx, store.Config{URL: "sqlite:tocsin.db"}, store.Deps{Keyset: keys})
 //	if err != nil {
 //		return err
 //	}

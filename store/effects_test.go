@@ -327,7 +327,7 @@ func TestRotate_AllRowsStayReadable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := openTest(t, url, func(c *Config) { c.Keyset = keys })
+		s := openTest(t, url, func(c *testConfig) { c.Keyset = keys })
 		inc := s.openIncident(t, "title")
 		s.mustTx(t, func(tx response.Tx) error {
 			_, _, err := tx.CountAlert(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.RoutingDecision{})
@@ -344,7 +344,7 @@ func TestRotate_AllRowsStayReadable(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		reopened := openTest(t, url, func(c *Config) { c.Keyset = again })
+		reopened := openTest(t, url, func(c *testConfig) { c.Keyset = again })
 		if v, err := reopened.Verify(t.Context()); err != nil || len(v.Problems) > 0 || v.Ciphertexts != 8 {
 			t.Errorf("got %+v, %v, want 8 ciphertexts without problems", v, err)
 		}

@@ -22,17 +22,23 @@ import (
 // testKeys returns one keyset for all tests that do not create their own. Tests can reopen a database with it.
 var testKeys = sync.OnceValues(Ephemeral)
 
-func openTest(t testing.TB, url string, change ...func(*Config)) *Store {
+// testConfig is what a test can change before it opens a store.
+type testConfig struct {
+	Config
+	Deps
+}
+
+func openTest(t testing.TB, url string, change ...func(*testConfig)) *Store {
 	t.Helper()
 	keys, err := testKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{URL: url, Keyset: keys, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	c := testConfig{Config{URL: url}, Deps{Keyset: keys, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}}
 	for _, f := range change {
 		f(&c)
 	}
-	s, err := Open(t.Context(), c)
+	s, err := Open(t.Context(), c.Config, c.Deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +244,7 @@ func TestWorker_RetriesSnoozesAndDiscards(t *testing.T) {
 	const secret = "secret error text"
 	storetest.Databases(t, func(t *testing.T, url string) {
 		failures := make(chan Failure, 10)
-		s := openTest(t, url, func(c *Config) { c.OnFailure = func(f Failure) { failures <- f } })
+		s := openTest(t, url, func(c *testConfig) { c.OnFailure = func(f Failure) { failures <- f } })
 		attempts := make(chan int, 10)
 		s.mustRun(t, handlers{
 			"flaky": func(_ context.Context, task Task) error {
@@ -293,7 +299,7 @@ func TestWorker_RetriesSnoozesAndDiscards(t *testing.T) {
 
 func TestRun_RequeuesOrphanedJobs(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		first := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		first := openTest(t, url, func(c *testConfig) { c.ReplicaID = "one" })
 		err := first.tx(t.Context(), func(tx *tx) error { // the state after a SIGKILL
 			if err := tx.enqueue(job{kind: "plain", ids: []int64{5}}); err != nil {
 				return err
@@ -307,7 +313,7 @@ func TestRun_RequeuesOrphanedJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		attempts := make(chan Task, 1)
-		s := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		s := openTest(t, url, func(c *testConfig) { c.ReplicaID = "one" })
 		begin := time.Now()
 		s.mustRun(t, handlers{"plain": func(_ context.Context, task Task) error { attempts <- task; return nil }})
 		if task := receive(t, attempts); task.Attempt != 2 || task.IDs[0] != 5 {
@@ -319,7 +325,7 @@ func TestRun_RequeuesOrphanedJobs(t *testing.T) {
 }
 
 func TestRequeueOrphans_IgnoresOtherReplicas(t *testing.T) {
-	s := openTest(t, storetest.Postgres(t), func(c *Config) { c.ReplicaID = "one" })
+	s := openTest(t, storetest.Postgres(t), func(c *testConfig) { c.ReplicaID = "one" })
 	err := s.tx(t.Context(), func(tx *tx) error {
 		return errors.Join(tx.enqueue(job{kind: "plain"}),
 			tx.setRunning("true", "one", "two"))
@@ -342,7 +348,7 @@ func TestOpen_SecondProcessFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), Config{URL: url, Keyset: keys}); !errors.Is(err, ErrInUse) {
+	if _, err := Open(t.Context(), Config{URL: url}, Deps{Keyset: keys}); !errors.Is(err, ErrInUse) {
 		t.Fatalf("second open: got %v, want %v", err, ErrInUse)
 	}
 	if err := s.Close(); err != nil {
@@ -379,7 +385,7 @@ func TestOpen_RejectsForeignKeyset(t *testing.T) {
 		if err := openTest(t, url).Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), Config{URL: url, Keyset: mustEphemeral(t)}); !errors.Is(err, ErrKeyset) {
+		if _, err := Open(t.Context(), Config{URL: url}, Deps{Keyset: mustEphemeral(t)}); !errors.Is(err, ErrKeyset) {
 			t.Errorf("another keyset: got %v, want %v", err, ErrKeyset)
 		}
 		openTest(t, url)
@@ -400,17 +406,17 @@ func TestOpen_RejectsKeysetFromBeforeRotation(t *testing.T) {
 			return keys
 		}
 		old := load()
-		s := openTest(t, url, func(c *Config) { c.Keyset = load() })
+		s := openTest(t, url, func(c *testConfig) { c.Keyset = load() })
 		if _, err := s.Rotate(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), Config{URL: url, Keyset: old}); !errors.Is(err, ErrKeyset) {
+		if _, err := Open(t.Context(), Config{URL: url}, Deps{Keyset: old}); !errors.Is(err, ErrKeyset) {
 			t.Errorf("keyset from before the rotation: got %v, want %v", err, ErrKeyset)
 		}
-		openTest(t, url, func(c *Config) { c.Keyset = load() })
+		openTest(t, url, func(c *testConfig) { c.Keyset = load() })
 	})
 }
 
@@ -427,7 +433,7 @@ func TestRotate_UnsavableKeysetIsUnchanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openTest(t, storetest.SQLite(t), func(c *Config) { c.Keyset = keys })
+	s := openTest(t, storetest.SQLite(t), func(c *testConfig) { c.Keyset = keys })
 	before, err := keys.Seal([]byte("x"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -529,12 +535,12 @@ func TestOpen_RejectsInvalidConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []Config{{URL: "mysql://x", Keyset: keys}, {URL: "sqlite:", Keyset: keys}, {URL: "sqlite::memory:", Keyset: keys}, {URL: "sqlite:x"}} {
-		if _, err := Open(t.Context(), c); err == nil {
+	for _, c := range []testConfig{{Config{URL: "mysql://x"}, Deps{Keyset: keys}}, {Config{URL: "sqlite:"}, Deps{Keyset: keys}}, {Config{URL: "sqlite::memory:"}, Deps{Keyset: keys}}, {Config{URL: "sqlite:x"}, Deps{}}} {
+		if _, err := Open(t.Context(), c.Config, c.Deps); err == nil {
 			t.Errorf("%q: got no error", c.URL)
 		}
 	}
-	_, err = Open(t.Context(), Config{URL: "postgres://u:hunter2@h:bad/x", Keyset: keys})
+	_, err = Open(t.Context(), Config{URL: "postgres://u:hunter2@h:bad/x"}, Deps{Keyset: keys})
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("invalid URL: got %v, want an error without the password", err)
 	}

@@ -109,7 +109,7 @@ func BenchmarkDedupeEvents(b *testing.B) {
 	}
 	for _, existing := range []int{0, 1_000_000} {
 		b.Run(fmt.Sprint(existing), func(b *testing.B) {
-			s, err := Open(b.Context(), Config{URL: storetest.SQLite(b), Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
+			s, err := Open(b.Context(), Config{URL: storetest.SQLite(b)}, Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -19,7 +19,7 @@ func FuzzEvidence(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s, err := Open(f.Context(), Config{URL: storetest.SQLite(f), Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(f.Context(), Config{URL: storetest.SQLite(f)}, Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}

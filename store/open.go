@@ -18,17 +18,42 @@ import (
 	"gorm.io/gorm/logger"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 )
 
-// Config configures [Open].
+// Config names the database, its keys and this process.
 type Config struct {
 	// URL is "sqlite:PATH" or "postgres://…".
-	URL string
-	// Keyset encrypts stored data. It is required.
-	Keyset *Keyset
+	URL string `yaml:"database"`
+	// KeysetFile names the file of the keys that encrypt stored data. [LoadKeyset] reads it.
+	KeysetFile string `yaml:"keyset_file"`
 	// ReplicaID identifies this replica and must not change when it restarts. The default is "replica-1". Run requeues
 	// the jobs that a killed process with this id left running.
-	ReplicaID string
+	ReplicaID string `yaml:"replica_id"`
+}
+
+// Defaults returns the configuration that a file completes.
+func Defaults() Config { return Config{URL: "sqlite:tocsin.db", ReplicaID: "tocsin-1"} }
+
+// Validate returns the problems of the configuration of a whole instance.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	if path, ok := strings.CutPrefix(c.URL, "sqlite:"); !(ok && path != "") && !strings.HasPrefix(c.URL, "postgres://") && !strings.HasPrefix(c.URL, "postgresql://") {
+		p.Add("database", "is not a database URL. Write sqlite:FILE or postgres://USER@HOST/NAME")
+	}
+	if c.KeysetFile == "" {
+		p.Add("keyset_file", "is missing. Run `tocsin keys create FILE` and write the path of the file")
+	}
+	if c.ReplicaID == "" {
+		p.Add("replica_id", "is missing. Write a name that does not change when the process restarts")
+	}
+	return p
+}
+
+// Deps are the parts of the process that a [Store] uses.
+type Deps struct {
+	// Keyset encrypts stored data. It is required.
+	Keyset *Keyset
 	// Logger receives messages for operators. The default is slog.Default.
 	Logger *slog.Logger
 	// Clock returns the time to store in rows. The default is time.Now.
@@ -111,11 +136,11 @@ type runner interface {
 
 // Open opens the database and creates or migrates its schema. The Store can read, write and enqueue jobs, and works
 // jobs after [Store.Run]. Errors include [ErrUnavailable], [ErrInUse] and [ErrKeyset].
-func Open(ctx context.Context, c Config) (*Store, error) {
-	if c.Keyset == nil {
+func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
+	if d.Keyset == nil {
 		return nil, errors.New("open store: a keyset is required")
 	}
-	s := &Store{keys: c.Keyset, log: c.Logger, clock: c.Clock, replica: c.ReplicaID, onFailure: c.OnFailure,
+	s := &Store{keys: d.Keyset, log: d.Logger, clock: d.Clock, replica: c.ReplicaID, onFailure: d.OnFailure,
 		incidents: newDecoded[incident.Incident](), directory: newDecoded[incident.Directory]()}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -175,7 +175,7 @@ func BenchmarkIngestIntoLargeStore(b *testing.B) {
 	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
 		for _, n := range existing {
 			b.Run(fmt.Sprintf("%s/%d", database.name, n), func(b *testing.B) {
-				s, err := Open(b.Context(), Config{URL: database.url(b), Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
+				s, err := Open(b.Context(), Config{URL: database.url(b)}, Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
 				if err != nil {
 					b.Fatal(err)
 				}

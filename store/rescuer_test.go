@@ -14,7 +14,7 @@ import (
 // process works, later attempts and jobs of other replicas are not.
 func TestRescuer_RequeuesMissingJobs(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		s := openTest(t, url, func(c *testConfig) { c.ReplicaID = "one" })
 		err := s.tx(t.Context(), func(tx *tx) error {
 			return errors.Join(tx.enqueue(job{kind: "missing"}, job{kind: "worked"}, job{kind: "again"}, job{kind: "waiting"}),
 				tx.setRunning("kind <> 'waiting'", "two", "one"))
@@ -127,7 +127,7 @@ func TestRescuer_ZombieCannotFinishSurvivor(t *testing.T) {
 
 // A job whose replica is gone is rescued by any replica after stuckJobTimeout.
 func TestRescuer_RequeuesStuckJobsOfOtherReplicas(t *testing.T) {
-	s := openTest(t, storetest.Postgres(t), func(c *Config) { c.ReplicaID = "one" })
+	s := openTest(t, storetest.Postgres(t), func(c *testConfig) { c.ReplicaID = "one" })
 	s.mustEnqueue(t, job{kind: "plain"})
 	if err := s.tx(t.Context(), func(tx *tx) error { return tx.setRunning("true", "two") }); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 )
 
 // MinRetention is the minimum retention. [Store.Prune] uses it instead of shorter durations.
@@ -16,9 +17,28 @@ const MinRetention = 365 * 24 * time.Hour
 
 // Retention is how long data is stored.
 type Retention struct {
-	Alerts time.Duration // alerts, and the finished effects and command keys of ended incidents
-	Inbox  time.Duration // deliveries as received
-	Audit  time.Duration // audit log
+	Alerts time.Duration `yaml:"alerts" unit:"days"` // alerts, and the finished effects and command keys of ended incidents
+	Inbox  time.Duration `yaml:"inbox" unit:"days"`  // deliveries as received
+	Audit  time.Duration `yaml:"audit" unit:"days"`  // audit log
+}
+
+// DefaultRetention returns the retention of a configuration that sets none.
+func DefaultRetention() Retention {
+	return Retention{Alerts: setting.Days(400), Inbox: setting.Days(400), Audit: setting.Days(400)}
+}
+
+// Validate returns the problems of the retention.
+func (r Retention) Validate() setting.Problems {
+	var p setting.Problems
+	for _, one := range []struct {
+		key  string
+		kept time.Duration
+	}{{"alerts", r.Alerts}, {"inbox", r.Inbox}, {"audit", r.Audit}} {
+		if one.kept < MinRetention {
+			p.Add(one.key, "is too short. Evidence must be stored for at least a year, so write 365d or more")
+		}
+	}
+	return p
 }
 
 // Pruned is the result of [Store.Prune].

@@ -19,7 +19,7 @@ import (
 func openWithClock(t *testing.T, url string) (*Store, *atomic.Int64) {
 	var now atomic.Int64
 	now.Store(noon.UnixMicro())
-	return openTest(t, url, func(c *Config) { c.Clock = func() time.Time { return time.UnixMicro(now.Load()) } }), &now
+	return openTest(t, url, func(c *testConfig) { c.Clock = func() time.Time { return time.UnixMicro(now.Load()) } }), &now
 }
 
 // endIncident moves an incident to a status or merges it into another one, and optionally sets a legal hold.

@@ -104,7 +104,7 @@ func TestRiverContract_Insert(t *testing.T) {
 // fetch an available job before its time.
 func TestRiverContract_Fetch(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		s := openTest(t, url, func(c *testConfig) { c.ReplicaID = "one" })
 		s.mustEnqueue(t, job{kind: "early", at: time.Now().Add(time.Hour)}, job{kind: "plain"})
 		if err := s.tx(t.Context(), func(tx *tx) error {
 			return tx.updateJobs("state = 'available', attempt = 4 WHERE kind IN ('early', 'plain')")
@@ -163,7 +163,7 @@ func waitForNotification(t *testing.T, conn *pgx.Conn) string {
 // TestRiverContract_LeadershipRow checks that a worker's leadership is the row that requeueHeldBy removes.
 func TestRiverContract_LeadershipRow(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		s := openTest(t, url, func(c *testConfig) { c.ReplicaID = "one" })
 		s.mustRun(t, handlers{})
 		s.waitForLeader(t, "one")
 		if err := s.requeueOrphans(t.Context()); err != nil {

@@ -26,7 +26,7 @@ func statMode(t *testing.T, path string) os.FileMode {
 func TestSchedule_FiresOnceInItsZone(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		now := time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC) // daylight saving time starts in Paris on the 29th
-		s := openTest(t, url, func(c *Config) { c.Clock = func() time.Time { return now } })
+		s := openTest(t, url, func(c *testConfig) { c.Clock = func() time.Time { return now } })
 		weekly := Schedule{Name: "agenda", Kind: "agenda", Cron: "30 9 * * MON", Zone: "Europe/Paris"}
 		if err := s.SetSchedules(t.Context(), []Schedule{weekly, {Name: "old", Kind: "old", Cron: "@daily"}}); err != nil {
 			t.Fatal(err)
@@ -67,7 +67,7 @@ func TestRun_SweepsSchedules(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		past := true
 		var mu sync.Mutex
-		s := openTest(t, url, func(c *Config) {
+		s := openTest(t, url, func(c *testConfig) {
 			c.Clock = func() time.Time {
 				mu.Lock()
 				defer mu.Unlock()

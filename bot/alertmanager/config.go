@@ -14,7 +14,13 @@
 package alertmanager
 
 import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"tocsin/bot/intake"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 const sourceName = "alertmanager"
@@ -23,14 +29,49 @@ const sourceName = "alertmanager"
 // webhooks, so its http_config must send authorization credentials or
 // basic_auth. Each field may hold two values during a rotation.
 type Config struct {
-	Tokens []secret.String
-	Basic  []Basic
+	Tokens []secret.String `yaml:"tokens"`
+	Basic  []Basic         `yaml:"basic"`
+	Limits intake.Limits   `yaml:"limits"`
 }
 
 // Basic is a user name and password for HTTP basic authentication.
 type Basic struct {
-	Username string
-	Password secret.String
+	Username string        `yaml:"username"`
+	Password secret.String `yaml:"password"`
+}
+
+const example = `alertmanager:                           # POST /hooks/alertmanager
+  tokens: ["${ALERTMANAGER_TOKEN}"]     # Authorization: Bearer …
+  basic: [{username: alertmanager, password: "${ALERTMANAGER_PASSWORD}"}]
+`
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	p.CheckSecrets("tokens", c.Tokens)
+	for n, b := range c.Basic {
+		if b.Username == "" || setting.IsShort(b.Password) {
+			p.Add(setting.Index("basic", n), "is incomplete. Set a username and a password of at least 16 characters")
+		}
+	}
+	return p
+}
+
+// Registration describes the source.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: len(c.Tokens)+len(c.Basic) > 0, Limits: c.Limits, Example: example,
+		New:  func(intake.Deps) (intake.Source, error) { return New(c), nil },
+		Post: intake.Poster{Sign: c.sign}}
+}
+
+// sign adds the token, or USER:PASSWORD if only basic authentication is
+// configured.
+func (c Config) sign(h http.Header, key, _ string, _ []byte) {
+	if strings.Contains(key, ":") && len(c.Basic) > 0 && len(c.Tokens) == 0 {
+		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(key)))
+		return
+	}
+	h.Set("Authorization", "Bearer "+key)
 }
 
 // Source verifies and decodes Alertmanager webhooks. It is safe for concurrent

@@ -46,7 +46,7 @@ func newPlainDesk(t *testing.T, now func() time.Time) *plainDesk {
 // start opens the database and starts the queue.
 func (d *plainDesk) start() {
 	d.Helper()
-	s, err := store.Open(d.Context(), store.Config{URL: d.url, Keyset: d.keys, Logger: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(d.Context(), store.Config{URL: d.url}, store.Deps{Keyset: d.keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		d.Fatal(err)
 	}

@@ -31,7 +31,9 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 	"tocsin/bot/text"
 )
 
@@ -40,12 +42,42 @@ const sourceName = "cloudtrail"
 // Config configures a [Source].
 type Config struct {
 	// APIKeys are the accepted values of the header. Use two during a key rotation.
-	APIKeys []secret.String
-	// HeaderName is the header that the EventBridge connection sends, default
+	APIKeys []secret.String `yaml:"api_keys"`
+	// Header is the header that the EventBridge connection sends, default
 	// X-Api-Key.
-	HeaderName string
-	// Rules evaluate the records. If nil, every record is informational.
-	Rules *detect.Ruleset
+	Header string        `yaml:"header"`
+	Limits intake.Limits `yaml:"limits"`
+}
+
+const example = `cloudtrail:                             # POST /hooks/cloudtrail, an EventBridge API destination
+  api_keys: ["${EVENTBRIDGE_KEY}"]
+  header: X-Api-Key
+`
+
+// defaultHeader is the default of Config.Header.
+const defaultHeader = "X-Api-Key"
+
+// SetDefaults sets the defaults of a configuration that a file completes.
+func (c *Config) SetDefaults() { c.Header = defaultHeader }
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	p.CheckSecrets("api_keys", c.APIKeys)
+	if !setting.IsHeaderName(c.Header) {
+		p.Add("header", "is not a valid header name. Write one such as X-Api-Key")
+	}
+	return p
+}
+
+// Registration describes the source. It is intake.Deps.Records itself, because other
+// sources use it even if it has no keys.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: len(c.APIKeys) > 0, Limits: c.Limits, Example: example,
+		New: func(d intake.Deps) (intake.Source, error) { return d.Records, nil },
+		Post: intake.Poster{Sign: func(h http.Header, key, _ string, _ []byte) {
+			h.Set(cmp.Or(c.Header, defaultHeader), key)
+		}}}
 }
 
 // Source verifies and decodes events of AWS. It implements intake.Source and is safe
@@ -58,14 +90,12 @@ type Source struct {
 	past         rulesetCache
 }
 
-// New returns a Source.
-func New(c Config) *Source {
-	if c.HeaderName == "" {
-		c.HeaderName = "X-Api-Key"
-	}
-	s := &Source{keys: c.APIKeys, header: c.HeaderName, rules: c.Rules, correlations: map[string]*detect.Rule{}}
-	if c.Rules != nil {
-		for _, r := range c.Rules.Rules() {
+// New returns a Source that evaluates records with rules. If rules is nil, every
+// record is informational.
+func New(c Config, rules *detect.Ruleset) *Source {
+	s := &Source{keys: c.APIKeys, header: cmp.Or(c.Header, defaultHeader), rules: rules, correlations: map[string]*detect.Rule{}}
+	if rules != nil {
+		for _, r := range rules.Rules() {
 			if r.Correlation != nil {
 				s.correlations[r.ID] = r
 			}

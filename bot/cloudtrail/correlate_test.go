@@ -32,7 +32,7 @@ func observeReads(t *testing.T, s *cloudtrail.Source, n int) (out []incident.Obs
 }
 
 func TestAdvance_FiresOnceForBurst(t *testing.T) {
-	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
+	s := cloudtrail.New(cloudtrail.Config{}, builtin())
 	now := noon.Add(time.Hour)
 	observed := observeReads(t, s, 12)
 	var window []byte
@@ -58,7 +58,7 @@ func TestAdvance_FiresOnceForBurst(t *testing.T) {
 }
 
 func TestAdvance_FutureTimeCountsAsNow(t *testing.T) {
-	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
+	s := cloudtrail.New(cloudtrail.Config{}, builtin())
 	observed := observeReads(t, s, 10)
 	observed[0].At, observed[1].At = noon.AddDate(10, 0, 0), time.Time{}
 	if _, _, fired, err := s.Advance(nil, observed, noon.Add(time.Minute)); err != nil || len(fired) != 1 {
@@ -67,14 +67,14 @@ func TestAdvance_FutureTimeCountsAsNow(t *testing.T) {
 }
 
 func TestAdvance_IgnoresUnloadedRules(t *testing.T) {
-	observed := observeReads(t, cloudtrail.New(cloudtrail.Config{Rules: builtin()}), 12)
-	if _, expires, fired, err := cloudtrail.New(cloudtrail.Config{}).Advance(nil, observed, noon); err != nil || len(fired) != 0 || expires.After(noon) {
+	observed := observeReads(t, cloudtrail.New(cloudtrail.Config{}, builtin()), 12)
+	if _, expires, fired, err := cloudtrail.New(cloudtrail.Config{}, nil).Advance(nil, observed, noon); err != nil || len(fired) != 0 || expires.After(noon) {
 		t.Errorf("got %d firings, expiry %v, error %v, want none and %v", len(fired), expires, err, noon)
 	}
 }
 
 func TestEvaluate_ReportsNotableRecords(t *testing.T) {
-	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
+	s := cloudtrail.New(cloudtrail.Config{}, builtin())
 	for record, want := range map[string]bool{
 		`{"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com","requestParameters":{"secretId":"s"}}`: true,
 		`{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com"}`:                                             true,
@@ -107,7 +107,7 @@ detection: {sel: {eventName: StopLogging}, condition: sel}
 		if err := report.Err(); err != nil {
 			t.Fatal(err)
 		}
-		signals, err := cloudtrail.New(cloudtrail.Config{Rules: rules}).Decode(nil, []byte(`{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com"}`))
+		signals, err := cloudtrail.New(cloudtrail.Config{}, rules).Decode(nil, []byte(`{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,10 +10,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-var builtinSource = New(Config{Rules: func() *detect.Ruleset {
+var builtinSource = New(Config{}, func() *detect.Ruleset {
 	rs, _ := detect.Load(detect.Options{Builtin: true})
 	return rs
-}()})
+}())
 
 func policy(statement string) string {
 	b, _ := json.Marshal(`{"Version":"2012-10-17","Statement":[` + statement + `]}`)

@@ -32,8 +32,8 @@ func isNotable(signals []incident.Signal) bool {
 // made it, not with other rules, and not if it is damaged.
 func TestDecodeEvaluated_AgreesWithDecode(t *testing.T) {
 	other, _ := detect.Load(detect.Options{Builtin: true, All: true, Levels: map[string]detect.Level{"trail-stopped": detect.Low}})
-	sources := map[string]*cloudtrail.Source{"same rules": source, "rules compiled again": cloudtrail.New(cloudtrail.Config{Rules: builtin()}),
-		"other rules": cloudtrail.New(cloudtrail.Config{Rules: other}), "no rules": cloudtrail.New(cloudtrail.Config{})}
+	sources := map[string]*cloudtrail.Source{"same rules": source, "rules compiled again": cloudtrail.New(cloudtrail.Config{}, builtin()),
+		"other rules": cloudtrail.New(cloudtrail.Config{}, other), "no rules": cloudtrail.New(cloudtrail.Config{}, nil)}
 	intaketest.OnBoth(t, []string{"testdata/records/*.json"}, []string{"cloudtrail-invictus/records/*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
 		stored := 0
 		for _, p := range payloads {

@@ -14,7 +14,7 @@ import (
 // Explain finds records in every form that Decode accepts.
 func TestExplain_FindsRecords(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
-	s := New(Config{Rules: rules})
+	s := New(Config{}, rules)
 	record := func(id string) string {
 		return fmt.Sprintf(`{"eventID":%q,"eventTime":"2026-11-20T02:31:00Z","eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging"}`, id)
 	}
@@ -61,7 +61,7 @@ func TestExplain_FindsRecords(t *testing.T) {
 // The limit does not apply to the record with the requested ID.
 func TestExplain_Limit(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
-	s := New(Config{Rules: rules})
+	s := New(Config{}, rules)
 	var all []string
 	for n := range 500 {
 		all = append(all, fmt.Sprintf(`{"eventID":"e%d","eventSource":"s3.amazonaws.com","eventName":"GetObject"}`, n))
@@ -81,7 +81,7 @@ func TestExplain_Limit(t *testing.T) {
 
 func TestRulesetCache(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
-	s := New(Config{Rules: rules})
+	s := New(Config{}, rules)
 	_, source := s.Rules()
 	first, err := s.rulesFrom(source)
 	if err != nil {
@@ -103,7 +103,7 @@ func TestRulesetCache(t *testing.T) {
 
 func TestExplainCorrelation(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
-	s := New(Config{Rules: rules})
+	s := New(Config{}, rules)
 	for _, r := range rules.Rules() {
 		if r.Correlation == nil {
 			continue

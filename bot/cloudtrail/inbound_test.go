@@ -26,7 +26,7 @@ func builtin() *detect.Ruleset {
 	return rs
 }
 
-var source = cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("old key"), secret.New("new key")}, Rules: builtin()})
+var source = cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("old key"), secret.New("new key")}}, builtin())
 
 func fixture(t testing.TB, file string) []byte {
 	t.Helper()
@@ -56,11 +56,11 @@ func TestVerify(t *testing.T) {
 			t.Errorf("key %q: got error %v, want accepted %v", key, err, ok)
 		}
 	}
-	other := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}, HeaderName: "X-Tocsin"})
+	other := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}, Header: "X-Tocsin"}, nil)
 	if _, err := other.Verify(t.Context(), http.Header{"X-Tocsin": {"k"}}, nil, time.Time{}); err != nil {
-		t.Errorf("HeaderName: got error %v, want none", err)
+		t.Errorf("Header: got error %v, want none", err)
 	}
-	for _, s := range []*cloudtrail.Source{cloudtrail.New(cloudtrail.Config{}), cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{{}}})} {
+	for _, s := range []*cloudtrail.Source{cloudtrail.New(cloudtrail.Config{}, nil), cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{{}}}, nil)} {
 		if _, err := s.Verify(t.Context(), http.Header{"X-Api-Key": {""}}, nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
 			t.Errorf("no key: got error %v, want a temporary one", err)
 		}

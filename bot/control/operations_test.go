@@ -28,7 +28,7 @@ func newTestControl(t *testing.T, administrators ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(t.Context(), store.Config{URL: storetest.SQLite(t), Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(t.Context(), store.Config{URL: storetest.SQLite(t)}, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

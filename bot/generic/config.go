@@ -15,9 +15,9 @@
 package generic
 
 import (
-	"errors"
+	"cmp"
+	"encoding/hex"
 	"fmt"
-	"iter"
 	"maps"
 	"net/http"
 	"regexp"
@@ -25,67 +25,88 @@ import (
 	"strings"
 
 	"tocsin/bot/expression"
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 // Config configures one source. Exactly one of Tokens and HMAC.Secrets must be
 // set.
 type Config struct {
-	Name    string          // last element of the webhook's path and source of its alerts (default "generic")
-	Tokens  []secret.String // accepted bearer tokens, two during a rotation
-	HMAC    HMAC
-	Headers []string // request headers that the mapping reads
+	Name    string          `yaml:"name"`   // last element of the webhook's path and source of its alerts (default "generic")
+	Tokens  []secret.String `yaml:"tokens"` // accepted bearer tokens, two during a rotation
+	HMAC    HMAC            `yaml:"hmac"`
+	Headers []string        `yaml:"headers"` // request headers that the mapping reads
 	// DeliveryHeader is a request header with an ID that stays equal when the sender
 	// retries. Without it, an identical body within ten minutes is a duplicate. With a
 	// signature, which does not cover headers, an identical body is also a duplicate if
 	// the header differs.
-	DeliveryHeader string
-	Mapping        Mapping
+	DeliveryHeader string        `yaml:"delivery_header"`
+	Mapping        Mapping       `yaml:"mapping"`
+	Tags           Tags          `yaml:"tags"`
+	Limits         intake.Limits `yaml:"limits"`
 }
+
+const example = `generic:                                # POST /hooks/NAME, JSON mapped with expressions (expr-lang.org) over body, item, header
+  - name: scanner
+    tokens: ["${SCANNER_TOKEN}"]
+    headers: [X-Event]                  # headers to store, for use in the mapping
+    delivery_header: X-Delivery         # header with the delivery id
+    mapping:                            # fields: when each resolved title kind level fingerprint correlation detail url
+      each: body.findings               # event_id at project release environment account region principal address rule sample
+      title: item.title
+      level: item.severity
+      fingerprint: item.id
+    tags: {tool: body.tool}
+  - name: siem
+    hmac: {header: X-Signature-256, prefix: "sha256=", secrets: ["${SIEM_SECRET}"]} # instead of tokens
+    mapping: {title: body.name}
+`
 
 // HMAC configures an HMAC-SHA256 signature of the raw body, in hex or base64.
 type HMAC struct {
-	Header  string          // default X-Signature-256
-	Prefix  string          // precedes the signature, such as "sha256="
-	Secrets []secret.String // two during a rotation
+	Header  string          `yaml:"header"`  // default X-Signature-256
+	Prefix  string          `yaml:"prefix"`  // precedes the signature, such as "sha256="
+	Secrets []secret.String `yaml:"secrets"` // two during a rotation
 }
 
-// Mapping holds the expressions. Only Title is required.
-type Mapping struct {
-	When     string // a condition: no alert if false
-	Each     string // a list: each element becomes an alert
-	Resolved string // a condition: if true, the end of the alert is noted in the incident with its correlation key
+const defaultHMACHeader = "X-Signature-256"
 
-	Title       string
-	Kind        string // default "<name>.alert"
-	Level       string // critical, high, medium, low, informational or a common synonym (default medium)
-	Fingerprint string // equal for all occurrences of one alert (default: kind and title)
-	Correlation string // equal for the alerts of one incident (default: the fingerprint)
-	Detail      string
-	URL         string
-	EventID     string
-	At          string // RFC 3339 or seconds since 1970 (default: the time of receipt)
-	Project     string
-	Release     string
-	Environment string
-	Account     string
-	Region      string
-	Principal   string
-	Address     string
-	Rule        string
-	Sample      string // a condition: a sample if true
-	Tags        map[string]string
-}
+// Tags holds the expressions of the tags, by tag.
+type Tags map[string]string
+
+// Mapping holds the expressions, by field. Only title is required.
+//
+//	when         a condition: no alert if false
+//	each         a list: each element becomes an alert
+//	resolved     a condition: if true, the end of the alert is noted in the incident with its correlation key
+//	title
+//	kind         default "<name>.alert"
+//	level        critical, high, medium, low, informational or a common synonym (default medium)
+//	fingerprint  equal for all occurrences of one alert (default: kind and title)
+//	correlation  equal for the alerts of one incident (default: the fingerprint)
+//	at           RFC 3339 or seconds since 1970 (default: the time of receipt)
+//	sample       a condition: a drill if true
+//
+// The other fields are texts of the alert with this name: detail, url, event_id,
+// project, release, environment, account, region, principal, address and rule.
+type Mapping map[string]string
+
+// results holds the result of the expression of each field.
+var results = map[string]expression.Result{"when": expression.Condition, "resolved": expression.Condition, "sample": expression.Condition, "each": expression.List,
+	"title": expression.Text, "kind": expression.Text, "level": expression.Text, "fingerprint": expression.Text, "correlation": expression.Text,
+	"detail": expression.Text, "url": expression.Text, "event_id": expression.Text, "at": expression.Text, "project": expression.Text,
+	"release": expression.Text, "environment": expression.Text, "account": expression.Text, "region": expression.Text, "principal": expression.Text,
+	"address": expression.Text, "rule": expression.Text}
 
 // Source verifies and decodes the webhooks of one system. It is safe for
 // concurrent use.
 type Source struct {
-	cfg     Config
-	headers []string
-
-	when, each, resolved, sample *expression.Program
-	texts                        map[string]*expression.Program // by field name
-	tags                         map[string]*expression.Program
+	cfg      Config
+	headers  []string
+	programs map[string]*expression.Program // by field
+	tags     map[string]*expression.Program
 }
 
 // env holds the variables of an expression.
@@ -97,77 +118,105 @@ type env struct {
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// New returns a source. The error joins all problems of the configuration, each
-// prefixed with its field.
-func New(c Config) (*Source, error) {
-	if c.Name == "" {
-		c.Name = "generic"
-	}
-	if c.HMAC.Header == "" {
-		c.HMAC.Header = "X-Signature-256"
-	}
-	s := &Source{cfg: c, texts: map[string]*expression.Program{}, tags: map[string]*expression.Program{}}
-	var errs []error
-	add := func(field string, err error) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", field, err))
+// Validate returns the problems of the configuration. It compiles the expressions.
+func (c Config) Validate() setting.Problems {
+	_, p := c.compile()
+	p.CheckSecrets("tokens", c.Tokens)
+	p.CheckSecrets("hmac.secrets", c.HMAC.Secrets)
+	check := func(key, name string) {
+		if name != "" && !setting.IsHeaderName(name) {
+			p.Add(key, "%q is not a valid header name. Use letters, digits and hyphens", name)
 		}
 	}
-	if !namePattern.MatchString(c.Name) {
-		add("name", fmt.Errorf("%q is invalid: use at most 40 characters of a-z, 0-9 and -, starting with a-z", c.Name))
+	check("hmac.header", c.HMAC.Header)
+	check("delivery_header", c.DeliveryHeader)
+	for n, name := range c.Headers {
+		check(setting.Index("headers", n), name)
 	}
-	if (len(c.Tokens) > 0) == (len(c.HMAC.Secrets) > 0) {
-		add("tokens", errors.New("set either tokens or hmac.secrets"))
-	}
-	if strings.TrimSpace(c.Mapping.Title) == "" {
-		add("mapping.title", errors.New("is missing: write an expression such as 'body.title'"))
-	}
-	var err error
-	for field, to := range map[string]struct {
-		code string
-		out  **expression.Program
-	}{"when": {c.Mapping.When, &s.when}, "resolved": {c.Mapping.Resolved, &s.resolved}, "sample": {c.Mapping.Sample, &s.sample}} {
-		*to.out, err = compile(to.code, expression.Condition)
-		add("mapping."+field, err)
-	}
-	s.each, err = compile(c.Mapping.Each, expression.List)
-	add("mapping.each", err)
-	texts := c.Mapping.textExpressions()
-	for _, field := range slices.Sorted(maps.Keys(texts)) {
-		s.texts[field], err = compile(texts[field], expression.Text)
-		add("mapping."+field, err)
-	}
-	for _, tag := range slices.Sorted(maps.Keys(c.Mapping.Tags)) {
-		s.tags[tag], err = compile(c.Mapping.Tags[tag], expression.Text)
-		add("mapping.tags."+tag, err)
-	}
-	for _, h := range c.Headers {
-		h = http.CanonicalHeaderKey(h)
-		if h == "Authorization" || h == "Cookie" || h == http.CanonicalHeaderKey(c.HMAC.Header) {
-			add("headers", fmt.Errorf("%s holds a credential and cannot be stored", h))
-		}
-		s.headers = append(s.headers, h)
-	}
-	for field, program := range s.programs() {
-		add(field, s.checkHeaders(program))
-	}
-	return s, errors.Join(errs...)
+	return p
 }
 
-// programs yields each expression with its configuration key, sorted by key.
-func (s *Source) programs() iter.Seq2[string, *expression.Program] {
-	return func(yield func(string, *expression.Program) bool) {
-		all := map[string]*expression.Program{"when": s.when, "each": s.each, "resolved": s.resolved, "sample": s.sample}
-		maps.Copy(all, s.texts)
-		for tag, program := range s.tags {
-			all["tags."+tag] = program
+// Registration describes the source.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: c.name(), On: true, Limits: c.Limits, Example: example,
+		New:  func(intake.Deps) (intake.Source, error) { return New(c) },
+		Post: intake.Poster{Sign: c.sign, KeepsID: c.DeliveryHeader != "" && len(c.HMAC.Secrets) == 0}}
+}
+
+func (c Config) name() string { return cmp.Or(c.Name, "generic") }
+
+// sign adds the token or the signature, and the delivery id.
+func (c Config) sign(h http.Header, key, id string, body []byte) {
+	if len(c.HMAC.Secrets) > 0 {
+		h.Set(cmp.Or(c.HMAC.Header, defaultHMACHeader), c.HMAC.Prefix+hex.EncodeToString(secret.New(key).Sign(body)))
+	} else {
+		h.Set("Authorization", "Bearer "+key)
+	}
+	if c.DeliveryHeader != "" && id != "" {
+		h.Set(c.DeliveryHeader, id)
+	}
+}
+
+// New returns a source. The error joins all problems of the configuration, each
+// prefixed with its key.
+func New(c Config) (*Source, error) {
+	s, p := c.compile()
+	return s, p.Err()
+}
+
+// compile creates the source as far as the configuration is valid.
+func (c Config) compile() (*Source, setting.Problems) {
+	c.Name, c.HMAC.Header = c.name(), cmp.Or(c.HMAC.Header, defaultHMACHeader)
+	s := &Source{cfg: c, programs: map[string]*expression.Program{}, tags: map[string]*expression.Program{}}
+	var p setting.Problems
+	if !namePattern.MatchString(c.Name) {
+		p.Add("name", "%q is invalid: use at most 40 characters of a-z, 0-9 and -, starting with a-z", c.Name)
+	}
+	if (len(c.Tokens) > 0) == (len(c.HMAC.Secrets) > 0) {
+		p.Add("tokens", "set either tokens or hmac.secrets")
+	}
+	for n, name := range c.Headers {
+		name = http.CanonicalHeaderKey(name)
+		if name == "Authorization" || name == "Cookie" || name == http.CanonicalHeaderKey(c.HMAC.Header) {
+			p.Add(setting.Index("headers", n), "%s holds a credential and cannot be stored", name)
 		}
-		for _, field := range slices.Sorted(maps.Keys(all)) {
-			if program := all[field]; program != nil && !yield("mapping."+field, program) {
-				return
-			}
+		s.headers = append(s.headers, name)
+	}
+	if strings.TrimSpace(c.Mapping["title"]) == "" {
+		p.Add("mapping.title", "is missing: write an expression such as 'body.title'")
+	}
+	for _, field := range slices.Sorted(maps.Keys(c.Mapping)) {
+		if result, known := results[field]; known {
+			s.programs[field] = s.program(setting.Join("mapping", field), c.Mapping[field], result, &p)
+			continue
+		}
+		known := slices.Sorted(maps.Keys(results))
+		if near := incident.Nearest(field, known); near != "" {
+			p.Add(setting.Join("mapping", field), "unknown field. Did you mean %s?", near)
+		} else {
+			p.Add(setting.Join("mapping", field), "unknown field. Use one of %s", strings.Join(known, ", "))
 		}
 	}
+	for _, tag := range slices.Sorted(maps.Keys(c.Tags)) {
+		s.tags[tag] = s.program(setting.Join("tags", tag), c.Tags[tag], expression.Text, &p)
+	}
+	return s, p
+}
+
+// program compiles an expression. It returns nil if code is empty or invalid.
+func (s *Source) program(key, code string, result expression.Result, p *setting.Problems) *expression.Program {
+	if strings.TrimSpace(code) == "" {
+		return nil
+	}
+	program, err := expression.Compile(code, env{}, result)
+	if err == nil {
+		err = s.checkHeaders(program)
+	}
+	if err != nil {
+		p.Add(key, "%v", err)
+		return nil
+	}
+	return program
 }
 
 // checkHeaders returns an error if the expression reads a header that is not
@@ -185,22 +234,6 @@ func (s *Source) checkHeaders(program *expression.Program) error {
 		}
 	}
 	return nil
-}
-
-// textExpressions returns the expressions with a text result, by field name.
-func (m Mapping) textExpressions() map[string]string {
-	return map[string]string{"title": m.Title, "kind": m.Kind, "level": m.Level, "fingerprint": m.Fingerprint,
-		"correlation": m.Correlation, "detail": m.Detail, "url": m.URL, "event_id": m.EventID, "at": m.At, "project": m.Project,
-		"release": m.Release, "environment": m.Environment, "account": m.Account, "region": m.Region, "principal": m.Principal,
-		"address": m.Address, "rule": m.Rule}
-}
-
-// compile returns nil if code is empty.
-func compile(code string, result expression.Result) (*expression.Program, error) {
-	if strings.TrimSpace(code) == "" {
-		return nil, nil
-	}
-	return expression.Compile(code, env{}, result)
 }
 
 // Name returns the last element of the webhook's path.

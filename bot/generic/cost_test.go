@@ -18,10 +18,13 @@ import (
 const maxBody = 1 << 20
 
 // everyField returns a mapping with one expression in every text field.
-func everyField(expression string) generic.Mapping {
-	return generic.Mapping{Title: expression, Kind: expression, Level: expression, Fingerprint: expression, Correlation: expression, Detail: expression,
-		URL: expression, EventID: expression, At: expression, Project: expression, Release: expression, Environment: expression, Account: expression,
-		Region: expression, Principal: expression, Address: expression, Rule: expression, Tags: map[string]string{"a": expression, "b": expression}}
+func everyField(expression string) bomb {
+	b := bomb{mapping: generic.Mapping{}, tags: generic.Tags{"a": expression, "b": expression}}
+	for _, field := range []string{"title", "kind", "level", "fingerprint", "correlation", "detail", "url", "event_id", "at", "project", "release",
+		"environment", "account", "region", "principal", "address", "rule"} {
+		b.mapping[field] = expression
+	}
+	return b
 }
 
 // object returns a JSON object with a text of about the largest size.
@@ -36,6 +39,7 @@ func object(t testing.TB, text string) []byte {
 
 type bomb struct {
 	mapping generic.Mapping
+	tags    generic.Tags
 	body    []byte
 }
 
@@ -44,30 +48,31 @@ func bombs(t testing.TB) map[string]bomb {
 	numbers := []byte(`{"a":[` + strings.TrimSuffix(strings.Repeat("1,", maxBody/2-10), ",") + `]}`)
 	items := []byte(`{"a":[` + strings.TrimSuffix(strings.Repeat(`{"t":"x","n":1},`, maxBody/16-10), ",") + `]}`)
 	deep := []byte(strings.Repeat(`[`, 99) + strings.TrimSuffix(strings.Repeat("1,", maxBody/2-200), ",") + strings.Repeat(`]`, 99))
-	each := func(m generic.Mapping) generic.Mapping { m.Each = "body.a"; return m }
+	with := func(b bomb, body []byte) bomb { b.body = body; return b }
+	each := func(b bomb, body []byte) bomb { b.mapping["each"] = "body.a"; return with(b, body) }
 	return map[string]bomb{
-		"lower":            {everyField(`lower(body.text)`), object(t, strings.Repeat("Ж", maxBody/2-50))},
-		"lower and trim":   {everyField(`lower(trim(body.text))`), object(t, strings.Repeat("İ", maxBody/2-50))},
-		"pattern":          {everyField(`body.text matches "(?i)(x?){9}(failed|denied)" ? "a" : "b"`), object(t, strings.Repeat("x", maxBody-50))},
-		"concatenation":    {everyField(`body.text + body.text + body.text`), object(t, strings.Repeat("x", maxBody-50))},
-		"split and join":   {everyField(`join(split(body.text, ""), "--")`), object(t, strings.Repeat("x", maxBody-50))},
-		"replace":          {everyField(`replace(body.text, "x", "yyyyyyyyyyyyyyyy")`), object(t, strings.Repeat("x", maxBody-50))},
-		"print":            {everyField(`toJSON(body)`), deep},
-		"print text":       {everyField(`string(body)`), numbers},
-		"equal":            {everyField(`string(body == body)`), items},
-		"any":              {everyField(`any(body.a, .t == "y") ? "a" : "b"`), items},
-		"map of a filter":  {everyField(`string(len(map(filter(body.a, .n == 1), .t)))`), items},
-		"in":               {everyField(`"y" in body.a ? "a" : "b"`), numbers},
-		"numbers":          {each(everyField(`string(item)`)), numbers},
-		"items":            {each(everyField(`item.t`)), items},
-		"items by pattern": {each(generic.Mapping{Title: `item.t`, When: `item.t matches "(?i)(x?){9}(failed|denied)|x"`}), items},
-		"whole body":       {each(generic.Mapping{Title: `item.t`, Detail: `len(filter(body.a, .n > 1)) > 0 ? "a" : "b"`}), items},
+		"lower":            with(everyField(`lower(body.text)`), object(t, strings.Repeat("Ж", maxBody/2-50))),
+		"lower and trim":   with(everyField(`lower(trim(body.text))`), object(t, strings.Repeat("İ", maxBody/2-50))),
+		"pattern":          with(everyField(`body.text matches "(?i)(x?){9}(failed|denied)" ? "a" : "b"`), object(t, strings.Repeat("x", maxBody-50))),
+		"concatenation":    with(everyField(`body.text + body.text + body.text`), object(t, strings.Repeat("x", maxBody-50))),
+		"split and join":   with(everyField(`join(split(body.text, ""), "--")`), object(t, strings.Repeat("x", maxBody-50))),
+		"replace":          with(everyField(`replace(body.text, "x", "yyyyyyyyyyyyyyyy")`), object(t, strings.Repeat("x", maxBody-50))),
+		"print":            with(everyField(`toJSON(body)`), deep),
+		"print text":       with(everyField(`string(body)`), numbers),
+		"equal":            with(everyField(`string(body == body)`), items),
+		"any":              with(everyField(`any(body.a, .t == "y") ? "a" : "b"`), items),
+		"map of a filter":  with(everyField(`string(len(map(filter(body.a, .n == 1), .t)))`), items),
+		"in":               with(everyField(`"y" in body.a ? "a" : "b"`), numbers),
+		"numbers":          each(everyField(`string(item)`), numbers),
+		"items":            each(everyField(`item.t`), items),
+		"items by pattern": each(bomb{mapping: generic.Mapping{"title": `item.t`, "when": `item.t matches "(?i)(x?){9}(failed|denied)|x"`}}, items),
+		"whole body":       each(bomb{mapping: generic.Mapping{"title": `item.t`, "detail": `len(filter(body.a, .n > 1)) > 0 ? "a" : "b"`}}, items),
 	}
 }
 
 func newBomb(t testing.TB, b bomb) *generic.Source {
 	t.Helper()
-	s, err := generic.New(generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: b.mapping})
+	s, err := generic.New(generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: b.mapping, Tags: b.tags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +100,7 @@ func TestDecode_ExpensiveMappingStillAlerts(t *testing.T) {
 
 func TestDecode_ItemsLeftHaveOneAlert(t *testing.T) {
 	const items = 100_000
-	s := newBomb(t, bomb{mapping: generic.Mapping{Each: "body", Title: `"item " + string(item)`, Level: `"low"`}})
+	s := newBomb(t, bomb{mapping: generic.Mapping{"each": "body", "title": `"item " + string(item)`, "level": `"low"`}})
 	got, err := s.Decode(nil, []byte("["+strings.TrimSuffix(strings.Repeat("1,", items), ",")+"]"))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +113,7 @@ func TestDecode_ItemsLeftHaveOneAlert(t *testing.T) {
 }
 
 func TestDecode_FailingEachStillAlerts(t *testing.T) {
-	s := newBomb(t, bomb{mapping: generic.Mapping{Each: "body.findings", Title: "item.title"}})
+	s := newBomb(t, bomb{mapping: generic.Mapping{"each": "body.findings", "title": "item.title"}})
 	for body, want := range map[string]string{
 		`{"title":"Hello"}`:               "mapping.each failed: got nothing, want a list",
 		`{"title":"Hello","findings":{}}`: "mapping.each failed: got an object, want a list",
@@ -129,7 +134,7 @@ func TestNew_RefusesUnboundedExpressions(t *testing.T) {
 		`string(date(body.since))`:                "mapping.title: the function date is not allowed",
 		`let a = [body, body]; let b = [a, a]; a`: "mapping.title: returns a slice",
 	} {
-		_, err := generic.New(generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: generic.Mapping{Title: source}})
+		_, err := generic.New(generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: generic.Mapping{"title": source}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", source, err, want)
 		}

@@ -126,10 +126,11 @@ func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 // items returns the elements of Mapping.Each. If it fails, the only item is the
 // body, and failure is the reason.
 func (s *Source) items(e env, budget *expression.Budget) (items []any, failure string) {
-	if s.each == nil {
+	each := s.programs["each"]
+	if each == nil {
 		return []any{e.Body}, ""
 	}
-	list, err := s.each.Run(e, budget)
+	list, err := each.Run(e, budget)
 	if err != nil {
 		return []any{e.Body}, "mapping.each failed: " + err.Error()
 	}
@@ -212,17 +213,17 @@ func (r *evaluation) text(field string, p *expression.Program) string {
 // signal returns one alert, or a note that the alert has ended. It returns false if
 // Mapping.When is false. A condition that fails does not suppress the alert.
 func (s *Source) signal(r *evaluation) (incident.Signal, bool) {
-	if v := r.run("when", s.when); v == false {
+	if v := r.run("when", s.programs["when"]); v == false {
 		return incident.Signal{}, false
 	}
-	a := &incident.Alert{Source: s.cfg.Name, Sample: r.run("sample", s.sample) == true}
+	a := &incident.Alert{Source: s.cfg.Name, Sample: r.run("sample", s.programs["sample"]) == true}
 	for _, f := range []struct {
 		name string
 		to   *string
 	}{{"title", &a.Title}, {"kind", &a.Kind}, {"fingerprint", &a.Fingerprint}, {"correlation", &a.Correlation}, {"detail", &a.Detail},
 		{"url", &a.URL}, {"event_id", &a.EventID}, {"project", &a.Project}, {"release", &a.Release}, {"environment", &a.Environment},
 		{"account", &a.Account}, {"region", &a.Region}, {"principal", &a.Principal}, {"address", &a.Address}, {"rule", &a.Rule}} {
-		*f.to = r.text(f.name, s.texts[f.name])
+		*f.to = r.text(f.name, s.programs[f.name])
 	}
 	for _, tag := range slices.Sorted(maps.Keys(s.tags)) {
 		if v := r.text("tags."+tag, s.tags[tag]); v != "" {
@@ -232,11 +233,11 @@ func (s *Source) signal(r *evaluation) (incident.Signal, bool) {
 			a.Tags[tag] = v
 		}
 	}
-	a.Level = r.level(r.text("level", s.texts["level"]))
-	a.At = text.Timestamp(r.text("at", s.texts["at"]))
+	a.Level = r.level(r.text("level", s.programs["level"]))
+	a.At = text.Timestamp(r.text("at", s.programs["at"]))
 	a.URL = text.WebURL(a.URL)
 	s.fillDefaults(a)
-	if r.run("resolved", s.resolved) == true {
+	if r.run("resolved", s.programs["resolved"]) == true {
 		return s.resolvedNote(a), true
 	}
 	if len(r.failed) > 0 {

@@ -26,11 +26,12 @@ var now = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
 var monitor = generic.Config{
 	Name: "monitor", Tokens: []secret.String{secret.New("old"), secret.New("new")}, Headers: []string{"x-team"}, DeliveryHeader: "X-Delivery",
 	Mapping: generic.Mapping{
-		When: `item.state != "muted"`, Each: `body.alerts`, Resolved: `item.state == "ok"`,
-		Title: `item.name + " on " + item.host`, Kind: `"monitor.disk"`, Level: `item.severity`, Fingerprint: `item.id`,
-		Correlation: `item.host`, Detail: `"Team " + header["X-Team"]`, URL: `item.link ?? ""`, At: `item.since`,
-		Environment: `body.env`, Sample: `body.env == "test"`, Tags: map[string]string{"host": `item.host`, "none": `item?.nothing`},
+		"when": `item.state != "muted"`, "each": `body.alerts`, "resolved": `item.state == "ok"`,
+		"title": `item.name + " on " + item.host`, "kind": `"monitor.disk"`, "level": `item.severity`, "fingerprint": `item.id`,
+		"correlation": `item.host`, "detail": `"Team " + header["X-Team"]`, "url": `item.link ?? ""`, "at": `item.since`,
+		"environment": `body.env`, "sample": `body.env == "test"`,
 	},
+	Tags: generic.Tags{"host": `item.host`, "none": `item?.nothing`},
 }
 
 func source(t testing.TB, c generic.Config) *generic.Source {
@@ -43,7 +44,7 @@ func source(t testing.TB, c generic.Config) *generic.Source {
 }
 
 func simple(title string) generic.Config {
-	return generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: generic.Mapping{Title: title}}
+	return generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: generic.Mapping{"title": title}}
 }
 
 func TestVerifyToken(t *testing.T) {
@@ -155,7 +156,7 @@ func TestDecode_Defaults(t *testing.T) {
 
 func TestDecode_FailingExpressionStillAlerts(t *testing.T) {
 	c := simple("body.title")
-	c.Mapping.When, c.Mapping.URL, c.Mapping.Detail = `body.a.b == 1`, `body.a.b.c`, `body`
+	c.Mapping["when"], c.Mapping["url"], c.Mapping["detail"] = `body.a.b == 1`, `body.a.b.c`, `body`
 	got, err := source(t, c).Decode(nil, []byte(`{"title":"Hello"}`))
 	if err != nil || len(got) != 1 {
 		t.Fatalf("got %d signals, error %v; want 1 signal", len(got), err)
@@ -173,7 +174,7 @@ func TestDecode_FailingExpressionStillAlerts(t *testing.T) {
 
 func TestDecode_UnknownLevelIsReported(t *testing.T) {
 	c := simple("body.title")
-	c.Mapping.Level = "body.level"
+	c.Mapping["level"] = "body.level"
 	s := source(t, c)
 	for level, want := range map[string]incident.Level{`"CRITICAL "`: incident.LevelCritical, `"warning"`: incident.LevelMedium, `"medium"`: incident.LevelMedium,
 		`""`: incident.LevelMedium, `null`: incident.LevelMedium, `"severe"`: "", `9.8`: "", `"` + strings.Repeat("é", 300) + `"`: ""} {
@@ -222,12 +223,12 @@ func TestDecode_HostileBodies(t *testing.T) {
 
 func TestNew_ReportsAllProblems(t *testing.T) {
 	_, err := generic.New(generic.Config{Name: "A b", Headers: []string{"authorization"}, Mapping: generic.Mapping{
-		When: `"yes"`, Each: `"no list"`, Kind: `bodi.x`, Level: `body.`, Detail: `{"a": 1}`, Resolved: `1`, Tags: map[string]string{"t": `[1]`}}})
+		"when": `"yes"`, "each": `"no list"`, "kind": `bodi.x`, "level": `body.`, "detail": `{"a": 1}`, "resolved": `1`}, Tags: generic.Tags{"t": `[1]`}})
 	if err == nil {
 		t.Fatal("got no error, want one")
 	}
-	for _, field := range []string{"name:", "tokens:", "headers:", "mapping.title:", "mapping.when:", "mapping.each:", "mapping.kind:",
-		"mapping.level:", "mapping.detail:", "mapping.resolved:", "mapping.tags.t:"} {
+	for _, field := range []string{"name:", "tokens:", "headers[0]:", "mapping.title:", "mapping.when:", "mapping.each:", "mapping.kind:",
+		"mapping.level:", "mapping.detail:", "mapping.resolved:", "tags.t:"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("got error %v, want it to contain %s", err, field)
 		}
@@ -250,9 +251,9 @@ func TestNew_ExpressionReadsUnstoredHeader(t *testing.T) {
 		}
 	}
 	c := simple("body.a")
-	c.Mapping.When, c.Mapping.Tags = `header["X-Event"] == "x"`, map[string]string{"t": `header["X-Tag"]`}
-	if _, err := generic.New(c); err == nil || !strings.Contains(err.Error(), "mapping.when: reads header X-Event") || !strings.Contains(err.Error(), "mapping.tags.t: reads header X-Tag") {
-		t.Errorf("got error %v, want one for mapping.when and one for mapping.tags.t", err)
+	c.Mapping["when"], c.Tags = `header["X-Event"] == "x"`, generic.Tags{"t": `header["X-Tag"]`}
+	if _, err := generic.New(c); err == nil || !strings.Contains(err.Error(), "mapping.when: reads header X-Event") || !strings.Contains(err.Error(), "tags.t: reads header X-Tag") {
+		t.Errorf("got error %v, want one for mapping.when and one for tags.t", err)
 	}
 }
 
@@ -265,7 +266,7 @@ func TestSource_HostileBodies(t *testing.T) {
 		intaketest.Hostile(t, intaketest.SourceCase{Source: source(t, monitor), Genuine: body, Signed: func([]byte) http.Header { return http.Header{"Authorization": {"Bearer new"}} }})
 	})
 	t.Run("signature", func(t *testing.T) {
-		c := generic.Config{HMAC: generic.HMAC{Header: "X-Sum", Secrets: []secret.String{secret.New("k")}}, Mapping: generic.Mapping{Title: "body.title"}}
+		c := generic.Config{HMAC: generic.HMAC{Header: "X-Sum", Secrets: []secret.String{secret.New("k")}}, Mapping: generic.Mapping{"title": "body.title"}}
 		intaketest.Hostile(t, intaketest.SourceCase{Source: source(t, c), Genuine: []byte(`{"title":"disk full"}`), Signed: func(body []byte) http.Header {
 			m := hmac.New(sha256.New, []byte("k"))
 			m.Write(body)
@@ -302,14 +303,15 @@ func FuzzDecode(f *testing.F) {
 // that contains the field, or that decoding with the expression is deterministic.
 func FuzzMapping(f *testing.F) {
 	m := monitor.Mapping
-	for _, expression := range []string{m.When, m.Each, m.Title, m.Level, m.Detail, m.URL, m.Tags["none"], `body.a + 1`, `map(body.alerts, #.name)`, `item`, `"a" * 3`,
+	for _, expression := range []string{m["when"], m["each"], m["title"], m["level"], m["detail"], m["url"], monitor.Tags["none"], `body.a + 1`, `map(body.alerts, #.name)`, `item`, `"a" * 3`,
 		`reduce(1..1000000, #acc + 1)`, `header["X"] matches "("`, `let x = body; x.y ?? "z"`, `toJSON(body)`, `date(item.since)`, `body.alerts[100].name`} {
 		f.Add(expression, []byte(`{"alerts":[{"name":"disk","host":"h","since":"2026-11-03T02:31:00Z"}],"env":"test"}`))
 	}
 	f.Fuzz(func(t *testing.T, expression string, body []byte) {
-		for _, mapping := range []generic.Mapping{{Title: expression, Detail: expression, Level: expression, Tags: map[string]string{"t": expression}},
-			{Title: "body", When: expression}, {Title: "item", Each: expression}, {Title: "body", At: expression, URL: expression, Resolved: expression}} {
-			c := generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: mapping}
+		for _, c := range []generic.Config{{Mapping: generic.Mapping{"title": expression, "detail": expression, "level": expression}, Tags: generic.Tags{"t": expression}},
+			{Mapping: generic.Mapping{"title": "body", "when": expression}}, {Mapping: generic.Mapping{"title": "item", "each": expression}},
+			{Mapping: generic.Mapping{"title": "body", "at": expression, "url": expression, "resolved": expression}}} {
+			c.Tokens = []secret.String{secret.New("t")}
 			s, err := generic.New(c)
 			_, err2 := generic.New(c)
 			if err != nil {

@@ -6,7 +6,14 @@
 // to HackerOne.
 package hackerone
 
-import "tocsin/bot/secret"
+import (
+	"encoding/hex"
+	"net/http"
+
+	"tocsin/bot/intake"
+	"tocsin/bot/secret"
+	"tocsin/bot/setting"
+)
 
 const sourceName = "hackerone"
 
@@ -14,7 +21,28 @@ const sourceName = "hackerone"
 type Config struct {
 	// Secrets holds the secret of the webhook, or two during a rotation. HackerOne
 	// does not sign a webhook without a secret, and Verify rejects unsigned bodies.
-	Secrets []secret.String
+	Secrets []secret.String `yaml:"secrets"`
+	Limits  intake.Limits   `yaml:"limits"`
+}
+
+const example = `hackerone:                              # POST /hooks/hackerone
+  secrets: ["${HACKERONE_SECRET}"]
+`
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	p.CheckSecrets("secrets", c.Secrets)
+	return p
+}
+
+// Registration describes the source.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: len(c.Secrets) > 0, Limits: c.Limits, Example: example,
+		New: func(intake.Deps) (intake.Source, error) { return New(c), nil },
+		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
+			h.Set(headerSignature, "sha256="+hex.EncodeToString(secret.New(key).Sign(body)))
+		}}}
 }
 
 // Source verifies and decodes HackerOne webhooks. It is safe for concurrent use.

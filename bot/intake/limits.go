@@ -13,20 +13,50 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"tocsin/bot/setting"
 )
 
 // Limits bound the resources that one source may use. A zero field has its
 // default.
 type Limits struct {
-	Off      bool           // reject new deliveries, but still decode stored ones
-	Networks []netip.Prefix // networks of the senders, default all
-	MaxBody  int64          // maximum size of a body in bytes, default Options.MaxBody
+	// Off rejects new deliveries, but still decodes stored ones.
+	Off bool `yaml:"off"`
+	// Networks are the networks of the senders, default all.
+	Networks []netip.Prefix `yaml:"networks"`
+	// MaxBody is the maximum size of a body in bytes, default Options.MaxBody.
+	MaxBody int64 `yaml:"max_body"`
 	// Rate is the sustained number of verified deliveries per second of one sender.
 	// Zero means no limit. A limit loses deliveries of a system that does not retry after
 	// status 429, such as Sentry.
-	Rate       float64
-	Burst      int // deliveries of one sender at once, default Rate × 2 s
-	MaxWaiting int // maximum of uncommitted deliveries, default Options.MaxQueue
+	Rate float64 `yaml:"rate"`
+	// Burst is the number of deliveries of one sender at once, default Rate × 2 s.
+	Burst int `yaml:"burst"`
+	// MaxWaiting is the maximum of uncommitted deliveries, default Options.MaxQueue.
+	MaxWaiting int `yaml:"max_waiting"`
+}
+
+// maxBodyLimit is the maximum of Limits.MaxBody.
+const maxBodyLimit = 16 << 20
+
+// Validate returns the problems of the limits, by key.
+func (l Limits) Validate() setting.Problems {
+	var p setting.Problems
+	if l.MaxBody < 0 || l.MaxBody > maxBodyLimit {
+		p.Add("max_body", "is out of range. Write a number of bytes from 0 to %d", maxBodyLimit)
+	}
+	for _, one := range []struct {
+		key      string
+		negative bool
+	}{{"rate", l.Rate < 0}, {"burst", l.Burst < 0}, {"max_waiting", l.MaxWaiting < 0}} {
+		if one.negative {
+			p.Add(one.key, "is negative. Write 0 or more")
+		}
+	}
+	if l.Burst > 0 && l.Rate == 0 {
+		p.Add("burst", "has no effect without a rate. Set rate, in requests per second and sender")
+	}
+	return p
 }
 
 // Every delivery is verified, because genuine senders may share an address with a

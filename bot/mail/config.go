@@ -22,6 +22,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 // TLS is how the connection to the relay is encrypted.
@@ -35,24 +36,73 @@ const (
 	TLSNone          TLS = "none"          // no encryption, for a relay on this machine
 )
 
-// Config configures the relay and the sender.
+// Config configures the relay and the sender. Without a host Tocsin sends no mail.
 type Config struct {
-	Host         string
-	Port         int // default 465 with TLSImplicit, otherwise 587
-	TLS          TLS
-	TLSConfig    *tls.Config // default: the system's certificate authorities
-	Username     string      // empty: no authentication
-	Password     secret.String
-	From         string           // "Tocsin <tocsin@example.com>"
-	PostmortemTo []string         // recipients of postmortems whose audience is the whole company
-	Clock        func() time.Time // default time.Now
-	Logger       *slog.Logger     // default slog.Default
+	Host        string        `yaml:"host"`
+	Port        int           `yaml:"port"` // default 465 with TLSImplicit, otherwise 587
+	TLS         TLS           `yaml:"tls"`
+	Username    string        `yaml:"username"` // empty: no authentication
+	Password    secret.String `yaml:"password"`
+	From        string        `yaml:"from"`        // "Tocsin <tocsin@example.com>"
+	Postmortems []string      `yaml:"postmortems"` // recipients of postmortems whose audience is the whole company
+}
+
+// Defaults returns the configuration that a file completes.
+func Defaults() Config { return Config{Port: 587, TLS: TLSMandatory} }
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	if c.Host == "" && c.From == "" && len(c.Postmortems) == 0 {
+		return nil
+	}
+	return c.problems()
+}
+
+func (c Config) problems() setting.Problems {
+	var p setting.Problems
+	if c.Host == "" {
+		p.Add("host", "is missing, but other keys use mail. Write the host of the SMTP relay")
+	}
+	if _, err := mail.ParseAddress(c.From); err != nil {
+		p.Add("from", "is not a mail address. Write one such as Tocsin <tocsin@example.com>")
+	}
+	if c.Port < 1 || c.Port > 65535 {
+		p.Add("port", "is out of range. Write a port such as 587")
+	}
+	if !slices.Contains([]TLS{TLSMandatory, TLSImplicit, TLSOpportunistic, TLSNone}, c.TLS) {
+		p.Add("tls", "unknown mode. Write mandatory, implicit, opportunistic or none")
+	}
+	p.CheckAddresses("postmortems", c.Postmortems)
+	return p
+}
+
+// Target is an escalation step that pages by mail.
+type Target struct {
+	To []string `yaml:"to"`
+}
+
+// Validate returns the problems of the target.
+func (t Target) Validate() setting.Problems {
+	var p setting.Problems
+	if len(t.To) == 0 {
+		p.Add("to", "is empty. Add at least one address")
+	}
+	p.CheckAddresses("to", t.To)
+	return p
+}
+
+// Deps are the parts of the process that a [Mailer] uses.
+type Deps struct {
+	Clock     func() time.Time // default time.Now
+	Logger    *slog.Logger     // default slog.Default
+	TLSConfig *tls.Config      // default: the system's certificate authorities
 }
 
 // Mailer sends mail through one relay. It opens a connection for each message and
 // is safe for concurrent use.
 type Mailer struct {
 	cfg            Config
+	deps           Deps
 	from           *mail.Address
 	domain         string
 	postmortemList []*mail.Address
@@ -64,7 +114,7 @@ type Handler = func(context.Context, incident.Brief, incident.Effect) (incident.
 
 // New returns a Mailer without connecting to the relay. The error joins all problems
 // of the configuration.
-func New(c Config) (*Mailer, error) {
+func New(c Config, d Deps) (*Mailer, error) {
 	c.TLS = cmp.Or(c.TLS, TLSMandatory)
 	if c.Port == 0 {
 		c.Port = 587
@@ -72,35 +122,19 @@ func New(c Config) (*Mailer, error) {
 			c.Port = 465
 		}
 	}
-	if c.Clock == nil {
-		c.Clock = time.Now
+	if err := c.problems().Err(); err != nil {
+		return nil, err
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
+	if d.Clock == nil {
+		d.Clock = time.Now
 	}
-	m := &Mailer{cfg: c, log: c.Logger.With("component", "mail")}
-	var errs []error
-	if c.Host == "" {
-		errs = append(errs, errors.New("host: write the name of the relay"))
+	if d.Logger == nil {
+		d.Logger = slog.Default()
 	}
-	if c.Port < 1 || c.Port > 65535 {
-		errs = append(errs, fmt.Errorf("port: %d is out of range, use 1 to 65535", c.Port))
-	}
-	if !slices.Contains([]TLS{TLSMandatory, TLSImplicit, TLSOpportunistic, TLSNone}, c.TLS) {
-		errs = append(errs, fmt.Errorf("tls: unknown mode %q, use mandatory, implicit, opportunistic or none", c.TLS))
-	}
-	var err error
-	if m.from, err = mail.ParseAddress(c.From); err != nil {
-		errs = append(errs, fmt.Errorf("from: %q is not a mail address: %w", c.From, err))
-	} else {
-		_, m.domain, _ = strings.Cut(m.from.Address, "@")
-	}
-	if m.postmortemList, err = addresses(c.PostmortemTo); err != nil {
-		errs = append(errs, fmt.Errorf("postmortems: %w", err))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
+	m := &Mailer{cfg: c, deps: d, log: d.Logger.With("component", "mail")}
+	m.from, _ = mail.ParseAddress(c.From) // valid, as all addresses of c
+	_, m.domain, _ = strings.Cut(m.from.Address, "@")
+	m.postmortemList, _ = addresses(c.Postmortems)
 	return m, nil
 }
 

@@ -120,7 +120,7 @@ func (m *Mailer) messageTime(b incident.Brief) time.Time {
 			return t.UTC()
 		}
 	}
-	return m.cfg.Clock().UTC()
+	return m.deps.Clock().UTC()
 }
 
 // audience returns the signed audience of the closing record, or the current one if

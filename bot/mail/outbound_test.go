@@ -39,12 +39,12 @@ func relay(t *testing.T, box mailbox.Config, change func(*mail.Config)) (*mailbo
 	n, _ := strconv.Atoi(port)
 	cfg := mail.Config{
 		Host: host, Port: n, TLS: mail.TLSNone, From: "Tocsin Wächter <tocsin@example.com>",
-		PostmortemTo: []string{"all@example.com", "All <ALL@example.com>"}, Logger: slog.New(slog.DiscardHandler),
+		Postmortems: []string{"all@example.com", "All <ALL@example.com>"},
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	m, err := mail.New(cfg)
+	m, err := mail.New(cfg, mail.Deps{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestPostmortem_Audience(t *testing.T) {
 			t.Errorf("%s: got recipients %s, want %s", audience, got, want)
 		}
 	}
-	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.PostmortemTo = nil })
+	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.Postmortems = nil })
 	b := brief()
 	b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
 	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil || len(server.Messages()) != 0 {
@@ -345,11 +345,11 @@ func TestMailer_MandatoryTLS(t *testing.T) {
 }
 
 func TestNew_ReportsAllProblems(t *testing.T) {
-	_, err := mail.New(mail.Config{Port: 70000, TLS: "ssl", From: "nobody", PostmortemTo: []string{"a@example.com", "b"}})
+	_, err := mail.New(mail.Config{Port: 70000, TLS: "ssl", From: "nobody", Postmortems: []string{"a@example.com", "b"}}, mail.Deps{})
 	if err == nil {
 		t.Fatal("got no error, want one")
 	}
-	for _, want := range []string{"host:", "port:", "tls:", "from:", "postmortems:"} {
+	for _, want := range []string{"host:", "port:", "tls:", "from:", "postmortems[1]:"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %q, want it to contain %s", err, want)
 		}

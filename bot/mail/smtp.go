@@ -95,8 +95,8 @@ func (m *Mailer) sendOnce(ctx context.Context, l outgoing, to []*mail.Address) e
 
 func (m *Mailer) options(timeout time.Duration) []gomail.Option {
 	o := []gomail.Option{gomail.WithPort(m.cfg.Port), gomail.WithTimeout(timeout), gomail.WithHELO(m.domain), gomail.WithoutNoop()}
-	if m.cfg.TLSConfig != nil {
-		o = append(o, gomail.WithTLSConfig(m.cfg.TLSConfig))
+	if m.deps.TLSConfig != nil {
+		o = append(o, gomail.WithTLSConfig(m.deps.TLSConfig))
 	}
 	auth := gomail.SMTPAuthAutoDiscover
 	switch m.cfg.TLS {

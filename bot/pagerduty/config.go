@@ -10,28 +10,81 @@
 package pagerduty
 
 import (
+	"cmp"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
+	"tocsin/bot/intake"
 	"tocsin/bot/outbound"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 const (
-	sourceName = "pagerduty"
+	sourceName      = "pagerduty"
+	headerSignature = "X-PagerDuty-Signature"
 
 	// callTimeout is the maximum duration of one API call. After a timeout PagerDuty
 	// counts as down, and the next escalation step runs.
 	callTimeout = 5 * time.Second
 )
 
-// Config configures one Events API v2 integration.
+// Config configures the Events API. Each escalation step has its own [Target].
 type Config struct {
-	RoutingKey secret.String // of the integration, equal for a page and its acknowledgement and resolution
-	EventsURL  string        // base URL of the Events API (default https://events.pagerduty.com)
-	HTTPClient *http.Client  // default: a new client
+	EventsURL string `yaml:"events_url"` // base URL (default https://events.pagerduty.com)
+}
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	if c.EventsURL != "" && !setting.IsURL(c.EventsURL) {
+		p.Add("events_url", "is not a URL. Write one that begins with https://, or omit the key")
+	}
+	return p
+}
+
+// Target is an Events API v2 integration that an escalation step pages.
+type Target struct {
+	RoutingKey secret.String `yaml:"routing_key"` // equal for a page and its acknowledgement and resolution
+}
+
+// Validate returns the problems of the target.
+func (t Target) Validate() setting.Problems {
+	var p setting.Problems
+	if len(t.RoutingKey.Reveal()) != 32 {
+		p.Add("routing_key", "does not have 32 characters. Copy the key of an Events API v2 integration")
+	}
+	return p
+}
+
+// SourceConfig holds the accepted webhook secrets. Several subscriptions or a
+// rotation need several secrets.
+type SourceConfig struct {
+	WebhookSecrets []secret.String `yaml:"webhook_secrets"`
+	Limits         intake.Limits   `yaml:"limits"`
+}
+
+const example = `pagerduty:                              # POST /hooks/pagerduty, a v3 webhook subscription
+  webhook_secrets: ["${PAGERDUTY_WEBHOOK_SECRET}"]
+`
+
+// Validate returns the problems of the configuration.
+func (c SourceConfig) Validate() setting.Problems {
+	var p setting.Problems
+	p.CheckSecrets("webhook_secrets", c.WebhookSecrets)
+	return p
+}
+
+// Registration describes the source.
+func (c SourceConfig) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: len(c.WebhookSecrets) > 0, Limits: c.Limits, Example: example,
+		New: func(intake.Deps) (intake.Source, error) { return NewSource(c), nil },
+		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
+			h.Set(headerSignature, "v1="+hex.EncodeToString(secret.New(key).Sign(body)))
+		}}}
 }
 
 // Client pages responders through one integration. It is safe for concurrent use.
@@ -41,16 +94,14 @@ type Client struct {
 	http *http.Client
 }
 
-// New returns a Client. It returns an error if the routing key is missing.
-func New(c Config) (*Client, error) {
-	if c.RoutingKey.IsZero() {
+// New returns a Client that pages one target. Without an HTTP client it creates one.
+// It returns an error if the routing key is missing.
+func New(c Config, t Target, client *http.Client) (*Client, error) {
+	if t.RoutingKey.IsZero() {
 		return nil, errors.New("pagerduty: routing key is missing")
 	}
-	if c.EventsURL == "" {
-		c.EventsURL = "https://events.pagerduty.com"
+	if client == nil {
+		client = outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: maxResponseBytes})
 	}
-	if c.HTTPClient == nil {
-		c.HTTPClient = outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: maxResponseBytes})
-	}
-	return &Client{key: c.RoutingKey, url: strings.TrimRight(c.EventsURL, "/"), http: c.HTTPClient}, nil
+	return &Client{key: t.RoutingKey, url: strings.TrimRight(cmp.Or(c.EventsURL, "https://events.pagerduty.com"), "/"), http: client}, nil
 }

@@ -20,9 +20,8 @@ import (
 // use.
 type Source struct{ secrets []secret.String }
 
-// NewSource returns a source that accepts the given webhook secrets. Several
-// subscriptions or a rotation need several secrets.
-func NewSource(webhookSecrets []secret.String) *Source { return &Source{secrets: webhookSecrets} }
+// NewSource returns a source that accepts the secrets in c.
+func NewSource(c SourceConfig) *Source { return &Source{secrets: c.WebhookSecrets} }
 
 // Name returns the last element of the webhook's path.
 func (*Source) Name() string { return sourceName }
@@ -48,7 +47,7 @@ var errNoSecret = errors.New("pagerduty: no webhook secret is configured")
 // three rejections.
 func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Time) (string, error) {
 	var signatures [][]byte
-	for _, value := range h.Values("X-Pagerduty-Signature") {
+	for _, value := range h.Values(headerSignature) {
 		for part := range strings.SplitSeq(value, ",") {
 			digits, v1 := strings.CutPrefix(strings.TrimSpace(part), "v1=")
 			if sum, err := hex.DecodeString(digits); v1 && err == nil && len(sum) == sha256.Size {
@@ -61,7 +60,7 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Ti
 	case !configured:
 		return "", errNoSecret
 	case !genuine:
-		return "", incident.Forbidden("no v1 signature in X-PagerDuty-Signature matches the body")
+		return "", incident.Forbidden("no v1 signature in %s matches the body", headerSignature)
 	}
 	var v struct {
 		Event struct {

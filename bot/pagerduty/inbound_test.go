@@ -22,7 +22,11 @@ import (
 	"tocsin/bot/secret"
 )
 
-var source = pagerduty.NewSource([]secret.String{secret.New("old"), secret.New("new")})
+var source = newSource(secret.New("old"), secret.New("new"))
+
+func newSource(secrets ...secret.String) *pagerduty.Source {
+	return pagerduty.NewSource(pagerduty.SourceConfig{WebhookSecrets: secrets})
+}
 
 func fixture(t testing.TB, file string) []byte {
 	t.Helper()
@@ -92,7 +96,7 @@ func TestVerify(t *testing.T) {
 		}
 	})
 	t.Run("no secret configured", func(t *testing.T) {
-		for _, s := range []*pagerduty.Source{pagerduty.NewSource(nil), pagerduty.NewSource([]secret.String{{}})} {
+		for _, s := range []*pagerduty.Source{newSource(), newSource(secret.String{})} {
 			if _, err := s.Verify(t.Context(), http.Header{"X-Pagerduty-Signature": {pager.Sign(body, "")}}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
 				t.Errorf("got error %v, want an error without a domain code", err)
 			}
@@ -124,7 +128,7 @@ func TestVerify_SignaturesComputedElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := pagerduty.NewSource([]secret.String{secret.New(v.Secret)})
+		s := newSource(secret.New(v.Secret))
 		for _, c := range v.Cases {
 			h, b := http.Header{}, body
 			if c.Value != nil {

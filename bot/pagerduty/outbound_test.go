@@ -35,7 +35,7 @@ func account(t *testing.T, hooks ...pager.Webhook) (*pager.Account, *pagerduty.C
 		t.Fatal(err)
 	}
 	transport := &http.Transport{}
-	c, err := pagerduty.New(pagerduty.Config{RoutingKey: secret.New(routingKey), EventsURL: url + "/", HTTPClient: &http.Client{Transport: transport}})
+	c, err := pagerduty.New(pagerduty.Config{EventsURL: url + "/"}, pagerduty.Target{RoutingKey: secret.New(routingKey)}, &http.Client{Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestClient_RetryAfterHeader(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
 	defer s.Close()
-	c, err := pagerduty.New(pagerduty.Config{RoutingKey: secret.New("k"), EventsURL: s.URL, HTTPClient: s.Client()})
+	c, err := pagerduty.New(pagerduty.Config{EventsURL: s.URL}, pagerduty.Target{RoutingKey: secret.New("k")}, s.Client())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestClient_RetryAfterBounded(t *testing.T) {
 			w.Header().Set("Retry-After", value)
 			w.WriteHeader(http.StatusTooManyRequests)
 		}))
-		c, err := pagerduty.New(pagerduty.Config{RoutingKey: secret.New("k"), EventsURL: s.URL, HTTPClient: s.Client()})
+		c, err := pagerduty.New(pagerduty.Config{EventsURL: s.URL}, pagerduty.Target{RoutingKey: secret.New("k")}, s.Client())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +243,7 @@ func TestClient_RetryAfterBounded(t *testing.T) {
 }
 
 func TestNew_RoutingKeyRequired(t *testing.T) {
-	if _, err := pagerduty.New(pagerduty.Config{}); err == nil {
+	if _, err := pagerduty.New(pagerduty.Config{}, pagerduty.Target{}, nil); err == nil {
 		t.Error("no routing key: got no error, want one")
 	}
 }

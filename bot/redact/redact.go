@@ -26,11 +26,11 @@ import (
 type Options struct {
 	// KeepEmails lists addresses ("status@example.com") and domains
 	// ("example.com", without its subdomains) that are not redacted.
-	KeepEmails []string
+	KeepEmails []string `yaml:"keep_emails"`
 	// Literals are always redacted, for example the names of victims. They
 	// match whole words and ignore case, accents and spacing. Literals of fewer
 	// than two characters are ignored.
-	Literals []string
+	Literals []string `yaml:"literals"`
 }
 
 // Redactor redacts texts. It is immutable and safe for concurrent use.

@@ -44,7 +44,7 @@ func testDirectory() incident.Directory {
 // rows, or ignores them if nil.
 func openDesk(t *testing.T, url string, keys *store.Keyset, drain func(h *runningDesk, from, to int64) error) *runningDesk {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{URL: url, Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(t.Context(), store.Config{URL: url}, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type Rule struct {
 	// recurrence. A recurrence of a false alarm is suppressed. Any other
 	// recurrence opens an incident that names its predecessor. It requires Open.
 	// Zero disables recurrences.
-	RecurrenceWindow time.Duration `yaml:"recurrence_window" json:"recurrence_window,omitempty"`
+	RecurrenceWindow time.Duration `yaml:"recurrence_window" unit:"days" json:"recurrence_window,omitempty"`
 }
 
 // describe returns the action of the rule in words.

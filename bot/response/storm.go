@@ -7,14 +7,27 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 )
 
 // StormLimit is how many incidents alerts may open within a time. More are an
 // alert storm: one incident groups the further alerts, with one page and their
 // counts.
 type StormLimit struct {
-	Incidents int           // 0: no limit
-	Per       time.Duration // length of the time
+	Incidents int           `yaml:"incidents"` // 0: no limit
+	Per       time.Duration `yaml:"per"`       // length of the time
+}
+
+// Validate returns the problems of the limit.
+func (l StormLimit) Validate() setting.Problems {
+	var p setting.Problems
+	if l.Incidents < 0 {
+		p.Add("incidents", "is negative. Write a number of incidents, or 0 for no limit")
+	}
+	if l.Incidents != 0 && (l.Per < time.Second || l.Per > 24*time.Hour) {
+		p.Add("per", "is out of range. Write a duration between 1s and 24h")
+	}
+	return p
 }
 
 // stormKey is the correlation key of the incident that groups an alert storm. Each

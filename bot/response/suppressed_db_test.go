@@ -35,7 +35,7 @@ func newTestDesk(t *testing.T, url string, storm response.StormLimit, rules ...r
 	}
 	h := &testDesk{t: t, keys: keys, now: time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return h.now }
-	if h.store, err = store.Open(t.Context(), store.Config{URL: url, Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: clock}); err != nil {
+	if h.store, err = store.Open(t.Context(), store.Config{URL: url}, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: clock}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.store.Close() })

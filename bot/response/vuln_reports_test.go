@@ -149,7 +149,7 @@ func TestAcknowledge_RepeatSendsIdenticalMail(t *testing.T) {
 	t.Cleanup(func() { _ = box.Close() })
 	host, port, _ := net.SplitHostPort(addr)
 	n, _ := strconv.Atoi(port)
-	mailer, err := mail.New(mail.Config{Host: host, Port: n, TLS: mail.TLSNone, From: "Tocsin <tocsin@example.com>", Logger: slog.New(slog.DiscardHandler)})
+	mailer, err := mail.New(mail.Config{Host: host, Port: n, TLS: mail.TLSNone, From: "Tocsin <tocsin@example.com>"}, mail.Deps{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,13 @@ func EqualAny(secrets []String, candidate string) (genuine, set bool) {
 	return genuine, set
 }
 
+// Sign returns the HMAC-SHA256 of body under the secret.
+func (s String) Sign(body []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(s.Reveal()))
+	mac.Write(body)
+	return mac.Sum(nil)
+}
+
 // VerifyAny reports whether one of the sums is the HMAC-SHA256 of body under
 // one of the secrets, and whether any secret is set. It tries every pair.
 func VerifyAny(secrets []String, body []byte, sums ...[]byte) (genuine, set bool) {
@@ -27,9 +34,7 @@ func VerifyAny(secrets []String, body []byte, sums ...[]byte) (genuine, set bool
 			continue
 		}
 		set = true
-		mac := hmac.New(sha256.New, []byte(s.Reveal()))
-		mac.Write(body)
-		want := mac.Sum(nil)
+		want := s.Sign(body)
 		for _, sum := range sums {
 			if hmac.Equal(want, sum) {
 				genuine = true

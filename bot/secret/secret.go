@@ -91,7 +91,7 @@ func (s String) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() +
 // MarshalYAML returns the mask as a YAML string.
 func (s String) MarshalYAML() (any, error) { return s.String(), nil }
 
-// UnmarshalText sets the value, for decoders of JSON, YAML and koanf. It
+// UnmarshalText sets the value, for decoders of JSON and YAML. It
 // returns [ErrMasked] if text is the mask.
 func (s *String) UnmarshalText(text []byte) error {
 	if string(text) == mask {

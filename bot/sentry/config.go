@@ -15,13 +15,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 const sourceName = "sentry"
@@ -30,7 +33,51 @@ const sourceName = "sentry"
 type Config struct {
 	// ClientSecrets holds the client secrets of the integrations that send webhooks.
 	// Several integrations or a rotation need several secrets.
-	ClientSecrets []secret.String
+	ClientSecrets []secret.String `yaml:"client_secrets"`
+	Limits        intake.Limits   `yaml:"limits"`
+}
+
+const example = `sentry:                                 # POST /hooks/sentry
+  client_secrets: ["${SENTRY_CLIENT_SECRET}"]
+  limits:                               # available for every source with a webhook
+    off: false
+    networks: [0.0.0.0/0, "::/0"]       # allowed senders
+    max_body: 1048576                   # bytes
+    rate: 0                             # verified deliveries per second and sender, 0 for no limit. Sentry does not retry rejected requests
+    burst: 0                            # verified deliveries of one sender at once, default 2 seconds of rate
+    max_waiting: 1024                   # deliveries that wait for a commit
+`
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	p.CheckSecrets("client_secrets", c.ClientSecrets)
+	return p
+}
+
+// Registration describes the source.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: len(c.ClientSecrets) > 0, Limits: c.Limits, Example: example, BareHeader: bareHeader,
+		New: func(intake.Deps) (intake.Source, error) { return New(c), nil },
+		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
+			h.Set(headerSignature, hex.EncodeToString(secret.New(key).Sign(body)))
+		}}}
+}
+
+// bareHeader guesses the resource of a webhook from its body. The original webhook
+// has it in a header.
+func bareHeader(body []byte) map[string]string {
+	var shape struct {
+		Data map[string]json.RawMessage `json:"data"`
+	}
+	_ = json.Unmarshal(body, &shape) // any other shape leaves Data empty
+	for _, known := range []struct{ key, resource string }{{"metric_alert", "metric_alert"}, {"event", "event_alert"}, {"error", "error"},
+		{"comment_id", "comment"}, {"activity", "activity_alert"}, {"issue", "issue"}, {"installation", "installation"}} {
+		if _, ok := shape.Data[known.key]; ok {
+			return map[string]string{headerResource: known.resource}
+		}
+	}
+	return map[string]string{headerResource: "unknown"}
 }
 
 // Source verifies and decodes Sentry webhooks. It is safe for concurrent use.

@@ -177,7 +177,7 @@ func (e *inboundTest) advance(d time.Duration) {
 
 // newInboundTest returns an inboundTest that delivers requests in the given
 // mode.
-func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*Config)) *inboundTest {
+func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*options)) *inboundTest {
 	t.Helper()
 	e := &inboundTest{T: t, now: noon, stop: func() {}}
 	cfg := chat.Config{Mode: mode, Clock: e.clock, People: []chat.Person{{ID: "U0ADA", Name: "ada"}, {ID: "U0BEN", Name: "ben"}, {ID: "U0CLEO", Name: "cleo"},
@@ -189,12 +189,12 @@ func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*Config)) *inbo
 		t.Fatal(err)
 	}
 	set := e.ws.Config()
-	own := Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New(set.BotToken), AppToken: secret.New(set.AppToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
-		Clock: e.clock, Logger: slog.New(slog.DiscardHandler)}
+	own := options{Config{BotToken: secret.New(set.BotToken), AppToken: secret.New(set.AppToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/"},
+		Deps{Redact: redact.New(redact.Options{}).Text, Clock: e.clock, Logger: slog.New(slog.DiscardHandler)}}
 	for _, f := range change {
 		f(&own)
 	}
-	if e.slack, err = New(own); err != nil {
+	if e.slack, err = New(own.Config, own.Deps); err != nil {
 		t.Fatal(err)
 	}
 	inc := incident.New(42)

@@ -66,8 +66,8 @@ func FuzzRequest(f *testing.F) {
 			body = []byte(url.Values{"payload": {string(body)}}.Encode())
 		}
 		net := &fakeInternet{hosts: map[string]bool{}}
-		s, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New("xoxb-1"), SigningSecret: secret.New(key), APIURL: "https://slack.test/api/", HTTPClient: &http.Client{Transport: net},
-			Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New(key), APIURL: "https://slack.test/api/"},
+			Deps{Redact: redact.New(redact.Options{}).Text, HTTPClient: &http.Client{Transport: net}, Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

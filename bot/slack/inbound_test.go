@@ -314,7 +314,7 @@ func TestGroups(t *testing.T) {
 }
 
 func TestNew_ReportsAllConfigErrors(t *testing.T) {
-	_, err := New(Config{CommandName: "incident"})
+	_, err := New(Config{CommandName: "incident"}, Deps{})
 	for _, want := range []string{"bot_token", "signing_secret", "slash", "redactor"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want %s in it", err, want)

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // laidOut lays a message out like a Slack with the default configuration.
 func laidOut(m neutral.Message) message {
-	return (&Slack{cfg: Config{CommandName: "/incident"}}).layout(m)
+	return (&Slack{cfg: options{Config: Config{CommandName: "/incident"}}}).layout(m)
 }
 
 // render lays the message about an event out, or returns false without one.

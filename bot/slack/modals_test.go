@@ -397,7 +397,7 @@ func TestEvents(t *testing.T) {
 	for _, mode := range []chat.Mode{chat.ModeHTTP, chat.ModeSocket} {
 		t.Run(string(mode), func(t *testing.T) {
 			changed := make(chan struct{}, 4)
-			e := newInboundTest(t, mode, func(c *Config) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
+			e := newInboundTest(t, mode, func(c *options) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
 			bot := e.ws.Config().Bot.UserID
 			if _, err := e.ws.Act("U0ADA").Post(e.channel, "<@"+bot+"> help", ""); err != nil {
 				t.Fatal(err)
@@ -463,7 +463,7 @@ func TestHandleAction_LateResult(t *testing.T) {
 // Anyone who knows a response URL can post to the channel.
 func TestRespond_LogsNoResponseURL(t *testing.T) {
 	var log bytes.Buffer
-	e := newInboundTest(t, chat.ModeHTTP, func(c *Config) {
+	e := newInboundTest(t, chat.ModeHTTP, func(c *options) {
 		c.Logger, c.APIURL = slog.New(slog.NewTextHandler(&log, nil)), "http://127.0.0.1:1/api/"
 	})
 	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *newEphemeral(message{text: "x"}))
@@ -480,7 +480,7 @@ func TestIsSlackURL(t *testing.T) {
 		"http://127.0.0.1:8080/api/": {"http://127.0.0.1:8080/response/x": true, "http://127.0.0.1:8081/response/x": false},
 	} {
 		for address, want := range cases {
-			if got := (&Slack{cfg: Config{APIURL: api}}).isSlackURL(address); got != want {
+			if got := (&Slack{cfg: options{Config: Config{APIURL: api}}}).isSlackURL(address); got != want {
 				t.Errorf("isSlackURL(%q) with the API at %q = %t, want %t", address, api, got, want)
 			}
 		}

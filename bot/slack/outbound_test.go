@@ -57,8 +57,8 @@ func newOutboundTest(t *testing.T, change ...func(*chat.Config)) *outboundTest {
 		}
 	})
 	set := ws.Config()
-	s, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
-		AnnounceChannel: "#incidents", Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
+		AnnounceChannel: "#incidents"}, Deps{Redact: redact.New(redact.Options{}).Text, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestCheck_RetryAfterBounded(t *testing.T) {
 			w.Header().Set("Retry-After", value)
 			w.WriteHeader(http.StatusTooManyRequests)
 		}))
-		s, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New("xoxb-1"), SigningSecret: secret.New("s"), APIURL: server.URL + "/api/", Logger: slog.New(slog.DiscardHandler)})
+		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New("s"), APIURL: server.URL + "/api/"}, Deps{Redact: redact.New(redact.Options{}).Text, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,8 +244,8 @@ func TestPost_PermanentErrorsHaveHints(t *testing.T) {
 			c.Scopes = slices.DeleteFunc(slices.Clone(chat.DefaultScopes), func(s string) bool { return s == "chat:write" })
 		}, hint: "chat:write"},
 		"token": {setup: func(f *outboundTest, _ incident.Brief) {
-			other, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/",
-				Logger: slog.New(slog.DiscardHandler)})
+			other, err := New(Config{BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/"},
+				Deps{Redact: redact.New(redact.Options{}).Text, Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				f.Fatal(err)
 			}

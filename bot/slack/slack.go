@@ -47,7 +47,7 @@ const deskGracePeriod = 200 * time.Millisecond
 // Slack is a client and server for one workspace. It is safe for concurrent
 // use after Serve.
 type Slack struct {
-	cfg    Config
+	cfg    options
 	client *slack.Client
 	log    *slog.Logger
 	desk   Desk
@@ -65,8 +65,8 @@ type Slack struct {
 
 // New returns a workspace with the given configuration. It makes no request;
 // [Slack.Check] does.
-func New(cfg Config) (*Slack, error) {
-	cfg, err := cfg.withDefaults()
+func New(c Config, d Deps) (*Slack, error) {
+	cfg, err := newOptions(c, d)
 	if err != nil {
 		return nil, fmt.Errorf("configure slack: %w", err)
 	}

@@ -23,6 +23,8 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/setting"
 )
 
 const sourceName = "sns"
@@ -46,13 +48,48 @@ type Observer interface {
 // Config configures a [Source].
 type Config struct {
 	// Topics are the ARNs of the allowed topics.
-	Topics []string
+	Topics []string `yaml:"topics"`
 	// AllowV1 accepts messages signed with SHA-1. The attribute SignatureVersion of
 	// a topic selects SHA-256 instead.
-	AllowV1  bool
+	AllowV1 bool          `yaml:"allow_v1"`
+	Limits  intake.Limits `yaml:"limits"`
+}
+
+const example = `sns:                                    # POST /hooks/sns, EventBridge events and CloudWatch alarms through SNS
+  topics: [arn:aws:sns:eu-west-3:123456789012:security-events]
+  allow_v1: false                       # accept messages signed with SHA-1
+`
+
+// Validate returns the problems of the configuration. None of the messages of a
+// topic that is not an ARN would be accepted.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	for n, topic := range c.Topics {
+		if !topicARN.MatchString(topic) {
+			p.Add(setting.Index("topics", n), "%q is not the ARN of a topic. Use the form arn:aws:sns:eu-west-1:111122223333:security", topic)
+		}
+	}
+	return p
+}
+
+// Registration describes the source. It is fixed because it stores certificates.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Example: example,
+		New: func(d intake.Deps) (intake.Source, error) {
+			observer, _ := d.Observer.(Observer)
+			return New(c, Deps{Decoder: d.Records, Observer: observer, Logger: d.Logger})
+		},
+		Post: intake.Poster{Refusal: "only AWS can sign them"}}
+}
+
+// Deps are the parts of the process that a [Source] uses.
+type Deps struct {
 	Decoder  Decoder      // required
 	Observer Observer     // default no metrics
 	Logger   *slog.Logger // default slog.Default
+
+	client *http.Client   // default: one that requests only from Amazon
+	roots  *x509.CertPool // default: those of the system
 }
 
 // Source verifies and decodes messages of SNS. It implements intake.Source and is
@@ -68,19 +105,16 @@ type Source struct {
 
 var topicARN = regexp.MustCompile(`^arn:aws(-[a-z-]+)?:sns:[a-z]{2}(-[a-z]+)+-\d+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`)
 
-// New returns a Source. It returns an *incident.Error if a topic is not an ARN,
-// because none of the topic's messages would be accepted.
-func New(c Config) (*Source, error) { return newSource(c, newClient(), nil) }
-
-func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, error) {
-	if c.Decoder == nil {
-		return nil, errors.New("sns: Config.Decoder is nil")
+// New returns a Source. It returns an error if the configuration is not valid.
+func New(c Config, d Deps) (*Source, error) {
+	if d.Decoder == nil {
+		return nil, errors.New("sns: Deps.Decoder is nil")
 	}
-	s := &Source{topics: map[string]bool{}, allowV1: c.AllowV1, decoder: c.Decoder, observer: c.Observer, log: c.Logger}
+	if err := c.Validate().Err(); err != nil {
+		return nil, err
+	}
+	s := &Source{topics: map[string]bool{}, allowV1: c.AllowV1, decoder: d.Decoder, observer: d.Observer, log: d.Logger}
 	for _, topic := range c.Topics {
-		if !topicARN.MatchString(topic) {
-			return nil, incident.Invalid("topics", "%q is not the ARN of a topic. Use the form arn:aws:sns:eu-west-1:111122223333:security", topic)
-		}
 		s.topics[topic] = true
 	}
 	if s.observer == nil {
@@ -90,7 +124,10 @@ func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, er
 		s.log = slog.Default()
 	}
 	s.log = s.log.With("component", "sns")
-	s.certs = newCertificates(client, roots, s.observer)
+	if d.client == nil {
+		d.client = newClient()
+	}
+	s.certs = newCertificates(d.client, d.roots, s.observer)
 	return s, nil
 }
 

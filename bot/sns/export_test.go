@@ -6,8 +6,9 @@ import (
 )
 
 // NewWith returns a Source that uses the given client and roots.
-func NewWith(c Config, client *http.Client, roots *x509.CertPool) (*Source, error) {
-	return newSource(c, client, roots)
+func NewWith(c Config, d Deps, client *http.Client, roots *x509.CertPool) (*Source, error) {
+	d.client, d.roots = client, roots
+	return New(c, d)
 }
 
 // StringToSign returns the text that Amazon signs.

@@ -181,12 +181,13 @@ func newSource(t testing.TB, change func(*sns.Config)) fixture {
 		issuerURL: {status: 200, body: string(a.issuer.Raw)},
 		confirm:   {status: 200, body: "<ConfirmSubscriptionResponse/>"},
 	}}, observed: &recorder{}}
-	c := sns.Config{Topics: []string{topic}, Decoder: cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}), Observer: f.observed}
+	c := sns.Config{Topics: []string{topic}}
+	d := sns.Deps{Decoder: cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}, nil), Observer: f.observed}
 	if change != nil {
 		change(&c)
 	}
 	var err error
-	if f.Source, err = sns.NewWith(c, &http.Client{Transport: f.web}, a.roots); err != nil {
+	if f.Source, err = sns.NewWith(c, d, &http.Client{Transport: f.web}, a.roots); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -322,7 +323,7 @@ func signedElsewhere(t *testing.T, certificate, message []byte) (*sns.Source, ma
 		t.Fatal(err)
 	}
 	w := &web{pages: map[string]page{m["SigningCertURL"]: {status: 200, body: string(certificate)}}}
-	s, err := sns.NewWith(sns.Config{Topics: []string{m["TopicArn"]}, AllowV1: true, Decoder: cloudtrail.New(cloudtrail.Config{})}, &http.Client{Transport: w}, roots)
+	s, err := sns.NewWith(sns.Config{Topics: []string{m["TopicArn"]}, AllowV1: true}, sns.Deps{Decoder: cloudtrail.New(cloudtrail.Config{}, nil)}, &http.Client{Transport: w}, roots)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -507,11 +508,11 @@ func TestVerify_ConfirmsSubscription(t *testing.T) {
 
 func TestNew_RejectsInvalidTopics(t *testing.T) {
 	for _, bad := range []string{"", "security", "arn:aws:sqs:eu-west-1:111122223333:q", topic + "\n", "arn:aws:sns:eu-west-1:111122223333:*"} {
-		if _, err := sns.New(sns.Config{Topics: []string{bad}, Decoder: cloudtrail.New(cloudtrail.Config{})}); incident.CodeOf(err) != incident.CodeInvalid {
+		if _, err := sns.New(sns.Config{Topics: []string{bad}}, sns.Deps{Decoder: cloudtrail.New(cloudtrail.Config{}, nil)}); incident.CodeOf(err) != incident.CodeInvalid {
 			t.Errorf("%q: got error %v, want code %s", bad, err, incident.CodeInvalid)
 		}
 	}
-	if _, err := sns.New(sns.Config{Topics: []string{topic, "arn:aws-cn:sns:cn-north-1:111122223333:a.fifo"}, Decoder: cloudtrail.New(cloudtrail.Config{})}); err != nil {
+	if _, err := sns.New(sns.Config{Topics: []string{topic, "arn:aws-cn:sns:cn-north-1:111122223333:a.fifo"}}, sns.Deps{Decoder: cloudtrail.New(cloudtrail.Config{}, nil)}); err != nil {
 		t.Error(err)
 	}
 }

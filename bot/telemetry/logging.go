@@ -5,20 +5,43 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/getsentry/sentry-go"
 
 	"tocsin/bot/outbound"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 // Config configures the logs and error reports of the bot.
 type Config struct {
-	SentryDSN   secret.String `koanf:"sentry_dsn"`
-	LogFormat   string        `koanf:"log_format"`
-	LogLevel    string        `koanf:"log_level"`
-	Environment string        `koanf:"environment"`
+	SentryDSN   secret.String `yaml:"sentry_dsn"`
+	LogFormat   string        `yaml:"log_format"`
+	LogLevel    string        `yaml:"log_level"`
+	Environment string        `yaml:"environment"`
+}
+
+// Defaults returns the configuration that a file completes.
+func Defaults() Config { return Config{LogFormat: "text", LogLevel: "info"} }
+
+// Validate returns the problems of the configuration.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
+		p.Add("log_format", "unknown format. Write text or json")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
+		p.Add("log_level", "unknown level. Write debug, info, warn or error")
+	}
+	if dsn := c.SentryDSN; !dsn.IsZero() {
+		if u, err := url.Parse(dsn.Reveal()); err != nil || u.User == nil || u.Host == "" {
+			p.Add("sentry_dsn", "is not a DSN. Copy it from Client Keys in the settings of the Sentry project")
+		}
+	}
+	return p
 }
 
 // Redactor removes personal data and secrets from a text. It must be safe for

@@ -48,8 +48,8 @@ func cpuTime() time.Duration {
 // log files are the recorded corpus, or the fixtures if there is no corpus.
 func BenchmarkFileToHit(b *testing.B) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
-	sink := &drain{Source: cloudtrail.New(cloudtrail.Config{Rules: rules})}
-	source, err := trail.New(trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail", Sink: sink, Evaluate: sink.Evaluate})
+	sink := &drain{Source: cloudtrail.New(cloudtrail.Config{}, rules)}
+	source, err := trail.New(trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail"}, trail.Deps{Sink: sink, Evaluate: sink.Evaluate})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -34,6 +34,8 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/setting"
 )
 
 const (
@@ -60,17 +62,85 @@ type Sink interface {
 	Accept(ctx context.Context, ds []Delivery) error
 }
 
-// Config configures a [Source]. QueueURL and Sink are required.
+// Config configures a [Source]. QueueURL is required.
 type Config struct {
-	QueueURL string
-	Region   string // region of the queue, default the region in QueueURL
-	Endpoint string // replaces the endpoint of Amazon, for tests and compatible services
+	QueueURL string `yaml:"queue_url"`
+	Region   string `yaml:"region"`   // region of the queue, default the region in QueueURL
+	Endpoint string `yaml:"endpoint"` // replaces the endpoint of Amazon, for tests and compatible services
+	Pollers  int    `yaml:"pollers"`  // maximum number of messages processed concurrently, default 2
+}
 
-	Pollers    int           // maximum number of messages processed concurrently, default 2
-	MaxObject  int64         // maximum size of a stored file in bytes, default 64 MiB
-	MaxContent int64         // maximum size of an unpacked file in bytes, default 1 GiB
-	Visibility time.Duration // visibility timeout of a message in whole seconds, default 2 min
+const example = `trail:                                  # CloudTrail log files, announced by an SQS queue. Uses the default AWS credentials
+  queue_url: https://sqs.eu-west-3.amazonaws.com/123456789012/cloudtrail-files
+  region: eu-west-3
+  endpoint: ""                          # URL of a service compatible with SQS and S3. "" for AWS
+  pollers: 2
+`
 
+// Validate returns the problems of the configuration. Without a queue the source is
+// off.
+func (c Config) Validate() setting.Problems {
+	if c.QueueURL == "" {
+		return nil
+	}
+	return c.problems()
+}
+
+func (c Config) problems() setting.Problems {
+	var p setting.Problems
+	u, err := url.Parse(c.QueueURL)
+	if err != nil || u.Host == "" || u.Path == "" || u.Scheme != "https" && u.Scheme != "http" {
+		p.Add("queue_url", "%q is not the URL of a queue. Use the form https://sqs.eu-west-1.amazonaws.com/111122223333/trail", c.QueueURL)
+		return p // the region may be part of the URL
+	}
+	if region := c.region(); !regionName.MatchString(region) {
+		p.Add("region", "%q is not a region. Use a name such as eu-west-1", region)
+	}
+	if c.Endpoint != "" && !setting.IsURL(c.Endpoint) {
+		p.Add("endpoint", "is not a URL. Write one such as https://sqs.example.com, or omit the key")
+	}
+	if c.Pollers < 0 {
+		p.Add("pollers", "is negative. Write 0 or more")
+	}
+	return p
+}
+
+// region returns the region of the queue.
+func (c Config) region() string {
+	if u, err := url.Parse(c.QueueURL); err == nil && c.Region == "" {
+		if m := queueHost.FindStringSubmatch(u.Hostname()); m != nil {
+			return m[1]
+		}
+	}
+	return c.Region
+}
+
+// Registration describes the source. It is fixed because it polls a queue.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: c.QueueURL != "", Fixed: true, Feeds: recordSource, Example: example,
+		New: func(d intake.Deps) (intake.Source, error) {
+			observer, _ := d.Observer.(Observer)
+			return New(c, Deps{Sink: sink(d.Accept), Evaluate: d.Records.Evaluate, Clock: d.Clock, Logger: d.Logger, Observer: observer})
+		},
+		Post: intake.Poster{Refusal: "the reader of the trail produces them, and no endpoint accepts them"}}
+}
+
+// sink stores the records of files as deliveries of the intake.
+type sink func(context.Context, []intake.Delivery) error
+
+// Accept stores each batch in one transaction.
+func (s sink) Accept(ctx context.Context, ds []Delivery) error {
+	batch := make([]intake.Delivery, len(ds))
+	for n, r := range ds {
+		batch[n] = intake.Delivery{Source: r.Source, ID: r.ID, Body: r.Body, Evaluation: r.Evaluation, Received: r.Received, Sender: r.Sender,
+			Verified: "read from the trail's bucket with the credentials of Tocsin"}
+	}
+	return s(ctx, batch)
+}
+
+// Deps are the parts of the process that a [Source] uses, and its bounds. Sink is
+// required.
+type Deps struct {
 	Sink Sink
 	// Evaluate evaluates a record and reports whether to store it. The evaluation is
 	// stored with the record. The default stores all. It must not retain the item and
@@ -81,12 +151,17 @@ type Config struct {
 	Logger   *slog.Logger     // default slog.Default
 	Observer Observer         // default no metrics
 
+	MaxObject  int64         // maximum size of a stored file in bytes, default 64 MiB
+	MaxContent int64         // maximum size of an unpacked file in bytes, default 1 GiB
+	Visibility time.Duration // visibility timeout of a message in whole seconds, default 2 min
+
 	client *http.Client // nil means the client of the SDK
 }
 
 // Source reads the messages of one queue and the files that they name.
 type Source struct {
 	Config
+	Deps
 	queue   *sqs.Client
 	bucket  *s3.Client
 	recent  *recentObjects
@@ -102,6 +177,9 @@ func (s *Source) Err() error {
 	return nil
 }
 
+// Check is intake.Checked.
+func (s *Source) Check() (part string, err error) { return "trail queue", s.Err() }
+
 var (
 	queueHost  = regexp.MustCompile(`^sqs\.([a-z]{2}(?:-[a-z]+)+-\d{1,2})\.amazonaws\.com(\.cn)?$`)
 	regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)
@@ -109,40 +187,34 @@ var (
 
 // New returns a Source, or an *incident.Error that names the invalid field. The
 // SDK takes credentials from its default chain at the first call.
-func New(c Config) (*Source, error) {
-	u, err := url.Parse(c.QueueURL)
-	if err != nil || u.Host == "" || u.Path == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, incident.Invalid("queue_url", "%q is not the URL of a queue. Use the form https://sqs.eu-west-1.amazonaws.com/111122223333/trail", c.QueueURL)
-	}
-	if m := queueHost.FindStringSubmatch(u.Hostname()); c.Region == "" && m != nil {
-		c.Region = m[1]
+func New(c Config, d Deps) (*Source, error) {
+	if err := c.problems().Err(); err != nil {
+		return nil, err
 	}
 	switch {
-	case !regionName.MatchString(c.Region):
-		return nil, incident.Invalid("region", "%q is not a region. Use a name such as eu-west-1", c.Region)
-	case c.Visibility != 0 && (c.Visibility < 3*time.Second || c.Visibility > maxVisibility):
-		return nil, incident.Invalid("visibility", "the visibility timeout %s is out of range. Use 3s to %s", c.Visibility, maxVisibility)
-	case c.Sink == nil:
-		return nil, fmt.Errorf("trail: Config.Sink is nil")
+	case d.Visibility != 0 && (d.Visibility < 3*time.Second || d.Visibility > maxVisibility):
+		return nil, incident.Invalid("visibility", "the visibility timeout %s is out of range. Use 3s to %s", d.Visibility, maxVisibility)
+	case d.Sink == nil:
+		return nil, fmt.Errorf("trail: Deps.Sink is nil")
 	}
-	c.Pollers, c.MaxObject, c.MaxContent = cmp.Or(c.Pollers, 2), cmp.Or(c.MaxObject, 64<<20), cmp.Or(c.MaxContent, 1<<30)
-	c.Visibility = cmp.Or(c.Visibility, 2*time.Minute)
-	if c.Evaluate == nil {
-		c.Evaluate = func(*detect.Item) (string, bool) { return "", true }
+	c.Region, c.Pollers = c.region(), cmp.Or(c.Pollers, 2)
+	d.MaxObject, d.MaxContent, d.Visibility = cmp.Or(d.MaxObject, 64<<20), cmp.Or(d.MaxContent, 1<<30), cmp.Or(d.Visibility, 2*time.Minute)
+	if d.Evaluate == nil {
+		d.Evaluate = func(*detect.Item) (string, bool) { return "", true }
 	}
-	if c.Clock == nil {
-		c.Clock = time.Now
+	if d.Clock == nil {
+		d.Clock = time.Now
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
+	if d.Logger == nil {
+		d.Logger = slog.Default()
 	}
-	c.Logger = c.Logger.With("component", "trail")
-	if c.Observer == nil {
-		c.Observer = noopObserver{}
+	d.Logger = d.Logger.With("component", "trail")
+	if d.Observer == nil {
+		d.Observer = noopObserver{}
 	}
-	options := []func(*config.LoadOptions) error{config.WithRegion(c.Region), config.WithLogger(sdkLogger(c.Logger))}
-	if c.client != nil {
-		options = append(options, config.WithHTTPClient(c.client))
+	options := []func(*config.LoadOptions) error{config.WithRegion(c.Region), config.WithLogger(sdkLogger(d.Logger))}
+	if d.client != nil {
+		options = append(options, config.WithHTTPClient(d.client))
 	}
 	if c.Endpoint != "" {
 		options = append(options, config.WithBaseEndpoint(c.Endpoint))
@@ -151,8 +223,8 @@ func New(c Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
-	loaded.HTTPClient = newBoundedClient(loaded.HTTPClient, c.MaxObject)
-	return &Source{Config: c, queue: sqs.NewFromConfig(loaded), recent: newRecentObjects(4096), bucket: s3.NewFromConfig(loaded, func(o *s3.Options) {
+	loaded.HTTPClient = newBoundedClient(loaded.HTTPClient, d.MaxObject)
+	return &Source{Config: c, Deps: d, queue: sqs.NewFromConfig(loaded), recent: newRecentObjects(4096), bucket: s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = c.Endpoint != ""
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})}, nil

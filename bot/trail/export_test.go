@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// WithClient returns c with an HTTP client for the SDK.
-func WithClient(c Config, client *http.Client) Config {
-	c.client = client
-	return c
+// WithClient returns d with an HTTP client for the SDK.
+func WithClient(d Deps, client *http.Client) Deps {
+	d.client = client
+	return d
 }
 
 // Object is one object named in a message.

@@ -35,7 +35,7 @@ func TestRun_BadFileDoesNotBlockOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			runFixture(t, func(w *fixture) {
-				w.change = func(c *trail.Config) { c.MaxObject, c.Pollers = 2<<20, 1 }
+				w.change = func(c *trail.Config, d *trail.Deps) { d.MaxObject, c.Pollers = 2<<20, 1 }
 				w.aws.Put(bucket, folder+"bad.json.gz", tt.data)
 				for i := range 12 {
 					w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*10, i*10+10))
@@ -181,7 +181,7 @@ func TestRun_RemovedLogFileIsAlert(t *testing.T) {
 // GuardDuty exports one finding per line. An update or a higher count of a finding
 // is a separate delivery, with the ID that it has at the webhook.
 func TestRun_ExportedFindings(t *testing.T) {
-	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
+	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}, nil)
 	const finding = `{"schemaVersion":"2.0","accountId":"111122223333","region":"eu-west-1","id":"f1","type":"T:R/F","severity":8,"title":"t","updatedAt":"2026-11-20T03:00:00.000Z","service":{"count":1}}`
 	lines := []string{finding, strings.Replace(finding, "03:00", "04:00", 1), strings.Replace(finding, `"updatedAt":"2026-11-20T03:00:00.000Z",`, "", 1), finding,
 		strings.Replace(finding, `"count":1`, `"count":2`, 1), strings.Replace(finding, `,"service":{"count":1}`, "", 1), `{"id":"x"}`}
@@ -215,7 +215,7 @@ func notable(source *cloudtrail.Source, record []byte) bool {
 
 // A record in a file and at the webhook is one delivery.
 func TestRun_RecordIDsMatchWebhook(t *testing.T) {
-	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
+	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}, nil)
 	runFixture(t, func(w *fixture) {
 		rs := []string{record(0), `{"eventSource":"s","eventName":"n","eventID":"alone"}`, `{"eventSource":"s","eventName":"n","eventID":7,"recipientAccountId":111122223333}`}
 		w.aws.Put(bucket, folder+"a.json", []byte(`[`+strings.Join(rs, ",")+`]`))
@@ -240,8 +240,8 @@ func TestRun_RecordIDsMatchWebhook(t *testing.T) {
 
 func TestRun_FiltersRecords(t *testing.T) {
 	runFixture(t, func(w *fixture) {
-		w.change = func(c *trail.Config) {
-			c.Evaluate = func(item *detect.Item) (string, bool) { return "", !bytes.Contains(item.Raw, []byte("event-00003")) }
+		w.change = func(_ *trail.Config, d *trail.Deps) {
+			d.Evaluate = func(item *detect.Item) (string, bool) { return "", !bytes.Contains(item.Raw, []byte("event-00003")) }
 		}
 		file := `{"Records":[` + record(0) + `,7,` + record(1) + `,{"x":1},{"eventSource":"s","eventName":tru},` + record(3) + `,` + record(2) + `]}`
 		w.aws.Put(bucket, folder+"a.json.gz", gzipped(file))
@@ -285,26 +285,26 @@ func TestErr_WrongCredentials(t *testing.T) {
 }
 
 func TestNew_NamesInvalidField(t *testing.T) {
-	good := trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail", Sink: &inbox{}}
+	good := trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail"}
 	for name, tt := range map[string]struct {
-		change func(*trail.Config)
+		change func(*trail.Config, *trail.Deps)
 		field  string
 	}{
-		"no queue":       {func(c *trail.Config) { c.QueueURL = "" }, "queue_url"},
-		"an ARN":         {func(c *trail.Config) { c.QueueURL = "arn:aws:sqs:eu-west-1:111122223333:trail" }, "queue_url"},
-		"unknown region": {func(c *trail.Config) { c.QueueURL = "https://example.com/q" }, "region"},
-		"invalid region": {func(c *trail.Config) { c.Region = "evil.example/" }, "region"},
-		"too short":      {func(c *trail.Config) { c.Visibility = time.Second }, "visibility"},
+		"no queue":       {func(c *trail.Config, _ *trail.Deps) { c.QueueURL = "" }, "queue_url"},
+		"an ARN":         {func(c *trail.Config, _ *trail.Deps) { c.QueueURL = "arn:aws:sqs:eu-west-1:111122223333:trail" }, "queue_url"},
+		"unknown region": {func(c *trail.Config, _ *trail.Deps) { c.QueueURL = "https://example.com/q" }, "region"},
+		"invalid region": {func(c *trail.Config, _ *trail.Deps) { c.Region = "evil.example/" }, "region"},
+		"too short":      {func(_ *trail.Config, d *trail.Deps) { d.Visibility = time.Second }, "visibility"},
 	} {
-		c := good
-		tt.change(&c)
-		_, err := trail.New(c)
+		c, d := good, trail.Deps{Sink: &inbox{}}
+		tt.change(&c, &d)
+		_, err := trail.New(c, d)
 		var e *incident.Error
 		if !errors.As(err, &e) || e.Field != tt.field {
 			t.Errorf("%s: got error %v, want one of field %s", name, err, tt.field)
 		}
 	}
-	s, err := trail.New(good)
+	s, err := trail.New(good, trail.Deps{Sink: &inbox{}})
 	if err != nil || s.Region != "eu-west-1" {
 		t.Errorf("got %+v, error %v, want region eu-west-1", s, err)
 	}

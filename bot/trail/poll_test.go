@@ -99,7 +99,7 @@ type fixture struct {
 	aws     *aws.Account
 	inbox   *inbox
 	count   *counter
-	change  func(*trail.Config)
+	change  func(*trail.Config, *trail.Deps)
 	reader  *trail.Source // of the last run
 	running sync.WaitGroup
 }
@@ -128,12 +128,12 @@ func runFixture(t *testing.T, f func(w *fixture)) {
 
 func (w *fixture) source() *trail.Source {
 	w.Helper()
-	c := trail.Config{QueueURL: w.aws.QueueURL("trail"), Region: "eu-west-1", Endpoint: w.aws.URL(), Visibility: 30 * time.Second,
-		Sink: w.inbox, Observer: w.count, Logger: slog.New(slog.NewTextHandler(w.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	c := trail.Config{QueueURL: w.aws.QueueURL("trail"), Region: "eu-west-1", Endpoint: w.aws.URL()}
+	d := trail.Deps{Visibility: 30 * time.Second, Sink: w.inbox, Observer: w.count, Logger: slog.New(slog.NewTextHandler(w.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if w.change != nil {
-		w.change(&c)
+		w.change(&c, &d)
 	}
-	s, err := trail.New(trail.WithClient(c, w.aws.Client()))
+	s, err := trail.New(c, trail.WithClient(d, w.aws.Client()))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestRun_StoresEachRecordOnceDespiteFailures(t *testing.T) {
 				draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
 				chance := func(percent int) bool { return draw(100) < percent }
 				w.aws.AddQueue(aws.Queue{Name: "trail", Visibility: 30 * time.Second}) // without dead-letter queue
-				w.change = func(c *trail.Config) { c.Pollers = 3 }
+				w.change = func(c *trail.Config, _ *trail.Deps) { c.Pollers = 3 }
 				var calm atomic.Bool
 				w.inbox.before = func(ctx context.Context, _ []trail.Delivery) error {
 					if chance(30) { // a slow database
@@ -334,7 +334,7 @@ func TestRun_ExtendsVisibilityOfSlowMessages(t *testing.T) {
 		for i := range 10 {
 			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i, i+1))
 		}
-		w.change = func(c *trail.Config) { c.Pollers = 2 }
+		w.change = func(c *trail.Config, _ *trail.Deps) { c.Pollers = 2 }
 		w.inbox.before = func(context.Context, []trail.Delivery) error { <-time.After(100 * time.Second); return nil }
 		maxReceived := 0
 		stop := w.run()
@@ -376,7 +376,7 @@ func TestRun_ReadsFileOnce(t *testing.T) {
 		for range 4 { // S3 and SQS can repeat messages
 			w.aws.Send("trail", w.aws.Event(bucket, "ObjectCreated:Put", folder+"a.json.gz"))
 		}
-		w.change = func(c *trail.Config) { c.Pollers = 1 }
+		w.change = func(c *trail.Config, _ *trail.Deps) { c.Pollers = 1 }
 		stop := w.run()
 		w.waitFor("read", w.empty)
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 20)) // new content

@@ -14,17 +14,26 @@ package vulnreport
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/mail"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 const sourceName = "report"
@@ -42,31 +51,126 @@ const (
 // A repeated ID is not an error.
 type Deliver func(ctx context.Context, id string, header map[string]string, body []byte, sender string) error
 
-// Config configures the decoding of reports. All fields are optional.
+// Config configures the ways in which reports arrive, and their decoding.
 type Config struct {
+	Form        *FormConfig    `yaml:"form"`
+	Mailbox     *MailboxConfig `yaml:"mailbox"`
+	SecurityTxt *SecurityTxt   `yaml:"security_txt"`
 	// Keys decrypt mails from reporters. Old keys should remain while a reporter may
 	// still use them.
-	Keys []Key
-	// Signers holds armored public keys of known reporters. A signature by another key
-	// is reported as unverified and is not an error.
-	Signers []string
+	Keys []Key `yaml:"pgp_keys"`
+	// Signers names files with armored public keys of known reporters. A signature by
+	// another key is reported as unverified and is not an error.
+	Signers []string `yaml:"pgp_signers"`
 	// AuthServID is the name that the receiving mail server writes into
 	// Authentication-Results. If it is empty, these headers are ignored.
-	AuthServID string
-	// AnswerMail and AnswerForm enable an acknowledgement by mail for reports by mail
-	// and for reports by form. A form report needs a mail address as its contact.
-	AnswerMail, AnswerForm bool
-	// Own holds the mail addresses of the alias and of Tocsin, which never get an
-	// acknowledgement. The first one is the Reply-To of acknowledgements. If Own is
-	// empty, acknowledgements have no Reply-To.
-	Own   []string
-	Clock func() time.Time // for the expiry of keys (default time.Now)
+	AuthServID string `yaml:"auth_serv_id"`
 }
 
-// Key is an armored private key and its passphrase.
+// Key names a file with an armored private key.
 type Key struct {
-	Armored    secret.String
-	Passphrase secret.String
+	File       string        `yaml:"file"`
+	Passphrase secret.String `yaml:"passphrase"`
+}
+
+const example = `report:                                 # vulnerability reports
+  form:                                 # a public form at /report
+    company: Example
+    policy: https://example.com/security
+    contact: mailto:security@example.com
+    trusted_origins: [https://www.example.com]
+    acknowledge: true                   # confirm receipt by mail if the reporter gave an address
+  security_txt:                         # /.well-known/security.txt
+    contacts: [mailto:security@example.com]
+    expires: 2027-06-01                 # Tocsin sends reminders 30, 7 and 1 days before and after expiry
+    encryption: [https://example.com/pgp-key.txt]
+    policy: [https://example.com/security]
+    acknowledgments: [https://example.com/thanks]
+    languages: [en, fr]
+    canonical: [https://example.com/.well-known/security.txt]
+    hiring: [https://example.com/jobs]
+  mailbox:                              # IMAP mailbox that only Tocsin uses
+    address: imap.example.com:993
+    tls: implicit                       # implicit, starttls or none
+    username: security
+    password: ${IMAP_PASSWORD}
+    folder: INBOX
+    poll: 1m
+    max_message: 5242880                # bytes
+    aliases: [security@example.com]     # addresses of the mailbox. Mail from them is not answered, replies go to the first
+    acknowledge: true                   # confirm receipt by mail
+  pgp_keys: []                          # [{file: security-key.asc, passphrase: "${PGP_PASSPHRASE}"}]
+  pgp_signers: []                       # files with public keys of known reporters
+  auth_serv_id: mx.example.com          # name of your mail server in Authentication-Results
+`
+
+// Validate returns the problems of the configuration. It reads the files with keys.
+func (c Config) Validate() setting.Problems {
+	var p setting.Problems
+	if c.Form != nil {
+		p.AddBelow("form", c.Form.Validate())
+	}
+	if c.Mailbox != nil {
+		p.AddBelow("mailbox", c.Mailbox.Validate())
+	}
+	if c.SecurityTxt != nil {
+		p.AddBelow("security_txt", c.SecurityTxt.Validate())
+	}
+	if c.receives() {
+		_, _, keys := c.readKeys()
+		p = append(p, keys...)
+	}
+	return p
+}
+
+// receives reports whether reports can arrive.
+func (c Config) receives() bool { return c.Form != nil || c.Mailbox != nil }
+
+// Registration describes the source. It is fixed because it reads a mailbox.
+func (c Config) Registration() intake.Registration {
+	return intake.Registration{Name: sourceName, On: c.receives(), Fixed: true, Example: example, BareHeader: bareHeader,
+		New: func(d intake.Deps) (intake.Source, error) {
+			return New(c, Deps{Clock: d.Clock, MailFrom: d.MailFrom})
+		},
+		Post: intake.Poster{Refusal: "they arrive by form and mail, and no endpoint accepts them signed"}}
+}
+
+// bareHeader returns the header of a report without any. The form stores JSON.
+func bareHeader(body []byte) map[string]string {
+	if json.Valid(body) {
+		return map[string]string{headerVia: viaForm}
+	}
+	return map[string]string{headerVia: viaMail}
+}
+
+// Deps are the parts of the process that this package uses. Deliver is required,
+// except for New.
+type Deps struct {
+	Deliver Deliver
+	// Sender returns the network address of the sender of a form, for the rate limit.
+	// The default is the address of the peer.
+	Sender    func(*http.Request) string
+	Clock     func() time.Time // default time.Now
+	Logger    *slog.Logger     // default slog.Default
+	TLSConfig *tls.Config      // of the mailbox
+	MailFrom  string           // address from which Tocsin sends mail, or ""
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Sender == nil {
+		d.Sender = func(r *http.Request) string {
+			host, _, _ := net.SplitHostPort(r.RemoteAddr)
+			return host
+		}
+	}
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	d.Logger = d.Logger.With("component", sourceName)
+	return d
 }
 
 // Source decodes vulnerability reports. It is safe for concurrent use.
@@ -80,43 +184,79 @@ type Source struct {
 }
 
 // New returns a source. The error joins the problems of all unusable keys.
-func New(c Config) (*Source, error) {
-	s := &Source{authServID: strings.ToLower(c.AuthServID), acknowledges: map[string]bool{viaMail: c.AnswerMail, viaForm: c.AnswerForm}, ownAddresses: c.Own, clock: c.Clock}
-	if s.clock == nil {
-		s.clock = time.Now
-	}
-	var errs []error
-	for n, k := range c.Keys {
-		list, err := k.open()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("keys[%d]: %w", n, err))
-		}
-		s.keys, s.privateKeys = append(s.keys, list...), append(s.privateKeys, list...)
-	}
-	for n, armored := range c.Signers {
-		list, err := openpgp.ReadArmoredKeyRing(strings.NewReader(armored))
-		if err != nil {
-			errs = append(errs, fmt.Errorf("signers[%d]: read armored key: %w", n, err))
-		}
-		s.keys = append(s.keys, list...)
-	}
-	return s, errors.Join(errs...)
+func New(c Config, d Deps) (*Source, error) {
+	s := &Source{authServID: strings.ToLower(c.AuthServID), clock: d.withDefaults().Clock, ownAddresses: c.ownAddresses(d.MailFrom), acknowledges: map[string]bool{
+		viaMail: c.Mailbox != nil && c.Mailbox.Acknowledge, viaForm: c.Form != nil && c.Form.Acknowledge}}
+	var problems setting.Problems
+	s.keys, s.privateKeys, problems = c.readKeys()
+	return s, problems.Err()
 }
 
-func (k Key) open() (openpgp.EntityList, error) {
-	list, err := openpgp.ReadArmoredKeyRing(strings.NewReader(k.Armored.Reveal()))
+// ownAddresses returns the addresses of the mailbox and of Tocsin, which never get
+// an acknowledgement. The first one is the Reply-To of acknowledgements. Without an
+// address of the mailbox, acknowledgements have no Reply-To.
+func (c Config) ownAddresses(mailFrom string) []string {
+	if c.Mailbox == nil {
+		return nil
+	}
+	own := slices.Clone(c.Mailbox.Aliases)
+	if _, err := mail.ParseAddress(c.Mailbox.Username); err == nil {
+		own = append(own, c.Mailbox.Username)
+	}
+	if a, err := mail.ParseAddress(mailFrom); err == nil && len(own) > 0 {
+		own = append(own, a.Address)
+	}
+	return own
+}
+
+// readKeys reads the files with keys. The private keys are also in all.
+func (c Config) readKeys() (all, private openpgp.EntityList, p setting.Problems) {
+	for n, k := range c.Keys {
+		list, err := readKeyFile(k.File)
+		if err != nil {
+			p.Add(setting.Index("pgp_keys", n)+".file", "%v. Write the path of a file with an armored private key", err)
+			continue
+		}
+		if err := unlock(list, k.Passphrase); err != nil {
+			p.Add(setting.Index("pgp_keys", n), "%v. Check the file and the passphrase", err)
+			continue
+		}
+		all, private = append(all, list...), append(private, list...)
+	}
+	for n, file := range c.Signers {
+		list, err := readKeyFile(file)
+		if err != nil {
+			p.Add(setting.Index("pgp_signers", n), "%v. Write the path of a file with armored public keys", err)
+		}
+		all = append(all, list...)
+	}
+	return all, private, p
+}
+
+func readKeyFile(name string) (openpgp.EntityList, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	list, err := openpgp.ReadArmoredKeyRing(f)
 	if err != nil {
 		return nil, fmt.Errorf("read armored key: %w", err)
 	}
+	return list, nil
+}
+
+// unlock decrypts private keys in place.
+func unlock(list openpgp.EntityList, passphrase secret.String) error {
 	for _, e := range list {
 		if e.PrivateKey == nil {
-			return nil, errors.New("the file contains no private key")
+			return errors.New("the file contains no private key")
 		}
-		if err := e.DecryptPrivateKeys([]byte(k.Passphrase.Reveal())); err != nil {
-			return nil, fmt.Errorf("decrypt private key: %w", err)
+		if err := e.DecryptPrivateKeys([]byte(passphrase.Reveal())); err != nil {
+			return fmt.Errorf("decrypt private key: %w", err)
 		}
 	}
-	return list, nil
+	return nil
 }
 
 // Name returns the name of the source.

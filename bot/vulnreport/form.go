@@ -11,9 +11,9 @@ import (
 	"html/template"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,22 +22,40 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/time/rate"
+
+	"tocsin/bot/setting"
 )
 
-// FormConfig configures the public form. Deliver is required.
+// FormConfig configures the public form at /report.
 type FormConfig struct {
-	Deliver Deliver
-	Company string // name of the company in the heading
-	Policy  string // URL of the disclosure policy (optional)
-	Contact string // another contact, shown when the form fails (optional)
-	// Sender returns the network address of the sender for the rate limit. The default
-	// is the address of the peer.
-	Sender func(*http.Request) string
+	Company string `yaml:"company"` // name of the company in the heading
+	Policy  string `yaml:"policy"`  // URL of the disclosure policy (optional)
+	Contact string `yaml:"contact"` // another contact, shown when the form fails (optional)
 	// TrustedOrigins lists other origins that may post the form, such as
 	// "https://www.example.com" for a site with a copy of it.
-	TrustedOrigins []string
-	Clock          func() time.Time // default time.Now
-	Logger         *slog.Logger     // default slog.Default
+	TrustedOrigins []string `yaml:"trusted_origins"`
+	// Acknowledge confirms receipt by mail if the contact of the reporter is a mail
+	// address.
+	Acknowledge bool `yaml:"acknowledge"`
+}
+
+// Validate returns the problems of the configuration.
+func (c FormConfig) Validate() setting.Problems {
+	var p setting.Problems
+	if c.Company == "" {
+		p.Add("company", "is missing. Write the name of the company, which the form shows")
+	}
+	for _, one := range []struct{ key, address string }{{"policy", c.Policy}, {"contact", c.Contact}} {
+		if u, err := url.Parse(one.address); one.address != "" && (err != nil || u.Scheme != "https" && u.Scheme != "mailto") {
+			p.Add(one.key, "is not an https: or mailto: URL. Write one such as https://example.com/security")
+		}
+	}
+	for n, origin := range c.TrustedOrigins {
+		if err := http.NewCrossOriginProtection().AddTrustedOrigin(origin); err != nil {
+			p.Add(setting.Index("trusted_origins", n), "is not an origin. Write one such as https://www.example.com")
+		}
+	}
+	return p
 }
 
 // The rate limits of the form. They prevent a flood of reports. The reports of one
@@ -63,6 +81,7 @@ var maxFieldLen = map[string]int{"title": 200, "asset": 300, "contact": 200, "de
 // concurrent use.
 type Form struct {
 	cfg     FormConfig
+	deps    Deps
 	log     *slog.Logger
 	handler http.Handler
 
@@ -90,23 +109,12 @@ var contentPolicy = func() string {
 }()
 
 // NewForm returns the form.
-func NewForm(c FormConfig) (*Form, error) {
-	if c.Deliver == nil {
+func NewForm(c FormConfig, d Deps) (*Form, error) {
+	if d.Deliver == nil {
 		return nil, errors.New("report form: deliver function is missing")
 	}
-	if c.Sender == nil {
-		c.Sender = func(r *http.Request) string {
-			host, _, _ := net.SplitHostPort(r.RemoteAddr)
-			return host
-		}
-	}
-	if c.Clock == nil {
-		c.Clock = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	f := &Form{cfg: c, log: c.Logger.With("component", sourceName), senders: map[string]*rate.Limiter{}, networks: map[string]*rate.Limiter{},
+	d = d.withDefaults()
+	f := &Form{cfg: c, deps: d, log: d.Logger, senders: map[string]*rate.Limiter{}, networks: map[string]*rate.Limiter{},
 		total: rate.NewLimiter(rate.Every(totalInterval), maxTotal)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) { f.render(w, http.StatusOK, view{ID: rand.Text()}) })
@@ -182,7 +190,7 @@ func (f *Form) submit(w http.ResponseWriter, r *http.Request) {
 		f.render(w, http.StatusUnprocessableEntity, v)
 		return
 	}
-	sender := f.cfg.Sender(r)
+	sender := f.deps.Sender(r)
 	if wait := f.reserve(sender); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		v.Problem = "We received too many reports in a short time. Please send this one again later."
@@ -192,7 +200,7 @@ func (f *Form) submit(w http.ResponseWriter, r *http.Request) {
 	v.Entry.Reference = reference(v.ID, v.Entry.Title, v.Entry.Asset, v.Entry.Severity, v.Entry.Contact, v.Entry.Description)
 	body, err := json.Marshal(v.Entry)
 	if err == nil {
-		err = f.cfg.Deliver(r.Context(), viaForm+":"+v.Entry.Reference, map[string]string{headerVia: viaForm, headerAt: f.cfg.Clock().UTC().Format(time.RFC3339)}, body, sender)
+		err = f.deps.Deliver(r.Context(), viaForm+":"+v.Entry.Reference, map[string]string{headerVia: viaForm, headerAt: f.deps.Clock().UTC().Format(time.RFC3339)}, body, sender)
 	}
 	if err != nil {
 		f.log.Error("store form report failed", "err", err)
@@ -236,7 +244,7 @@ func readEntry(get func(string) string) (entry, map[string]string) {
 func (f *Form) reserve(sender string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.cfg.Clock()
+	now := f.deps.Clock()
 	limiters := []*rate.Limiter{
 		limiterOf(f.senders, sender, perSenderInterval, perSender),
 		limiterOf(f.networks, networkOf(sender), perNetworkInterval, perNetwork),

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 	"tocsin/bot/vulnreport"
 )
 
@@ -34,11 +35,11 @@ type testForm struct {
 	now        time.Time
 }
 
-func newForm(t testing.TB, change func(*vulnreport.FormConfig)) *testForm {
+func newForm(t testing.TB, change func(*vulnreport.FormConfig, *vulnreport.Deps)) *testForm {
 	t.Helper()
 	f := &testForm{now: now}
-	c := vulnreport.FormConfig{Company: "Acme", Policy: "https://acme.example/policy", Contact: "security@acme.example",
-		Clock: func() time.Time { return f.now }, Logger: slog.New(slog.DiscardHandler),
+	c := vulnreport.FormConfig{Company: "Acme", Policy: "https://acme.example/policy", Contact: "security@acme.example"}
+	d := vulnreport.Deps{Clock: func() time.Time { return f.now }, Logger: slog.New(slog.DiscardHandler),
 		Deliver: func(_ context.Context, id string, header map[string]string, body []byte, _ string) error {
 			if f.deliverErr != nil {
 				return f.deliverErr
@@ -47,10 +48,10 @@ func newForm(t testing.TB, change func(*vulnreport.FormConfig)) *testForm {
 			return nil
 		}}
 	if change != nil {
-		change(&c)
+		change(&c, &d)
 	}
 	var err error
-	if f.Form, err = vulnreport.NewForm(c); err != nil {
+	if f.Form, err = vulnreport.NewForm(c, d); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -188,13 +189,15 @@ func TestForm_Rejects(t *testing.T) {
 }
 
 func TestForm_TrustedOrigins(t *testing.T) {
-	f := newForm(t, func(c *vulnreport.FormConfig) { c.TrustedOrigins = []string{"https://www.acme.example"} })
+	f := newForm(t, func(c *vulnreport.FormConfig, _ *vulnreport.Deps) {
+		c.TrustedOrigins = []string{"https://www.acme.example"}
+	})
 	r := submit(validForm())
 	r.Header.Set("Origin", "https://www.acme.example")
 	if w := f.do(r); w.Code != 200 {
 		t.Errorf("got status %d, want 200", w.Code)
 	}
-	if _, err := vulnreport.NewForm(vulnreport.FormConfig{Deliver: func(context.Context, string, map[string]string, []byte, string) error { return nil }, TrustedOrigins: []string{"acme"}}); err == nil {
+	if _, err := vulnreport.NewForm(vulnreport.FormConfig{TrustedOrigins: []string{"acme"}}, vulnreport.Deps{Deliver: func(context.Context, string, map[string]string, []byte, string) error { return nil }}); err == nil {
 		t.Error("invalid origin: got no error, want one")
 	}
 }
@@ -251,7 +254,7 @@ func TestForm_RateLimits(t *testing.T) {
 func TestSecurityFile(t *testing.T) {
 	f, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{
 		Contacts: []string{"mailto:security@example.com", "https://example.com/report", "tel:+33-1-23-45-67-89"},
-		Expires:  time.Date(2027, 6, 1, 2, 0, 0, 0, time.FixedZone("", 7200)), Encryption: []string{"openpgp4fpr:5F2DE5521C63A801AB59CCB603D49DE44B29100F"},
+		Expires:  setting.Day{Time: time.Date(2027, 6, 1, 2, 0, 0, 0, time.FixedZone("", 7200))}, Encryption: []string{"openpgp4fpr:5F2DE5521C63A801AB59CCB603D49DE44B29100F"},
 		Policy: []string{"https://example.com/policy"}, Acknowledgments: []string{"https://example.com/thanks"}, Languages: []string{"en", "pt-BR"},
 		Canonical: []string{"https://example.com/.well-known/security.txt"}, Hiring: []string{"https://example.com/jobs"},
 	}, func() time.Time { return now })
@@ -300,7 +303,7 @@ func TestNewSecurityFile_ReportsAllProblems(t *testing.T) {
 			t.Errorf("got error %v, want it to contain %s", err, field)
 		}
 	}
-	if _, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Expires: now}, nil); err == nil {
+	if _, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Expires: setting.Day{Time: now}}, nil); err == nil {
 		t.Error("no contact: got no error, want one")
 	}
 }

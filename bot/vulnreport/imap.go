@@ -43,7 +43,7 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, closeConn func
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	var conn net.Conn
 	if m.cfg.TLS == "implicit" {
-		conn, err = (&tls.Dialer{NetDialer: dialer, Config: m.cfg.TLSConfig}).DialContext(ctx, "tcp", m.cfg.Address)
+		conn, err = (&tls.Dialer{NetDialer: dialer, Config: m.deps.TLSConfig}).DialContext(ctx, "tcp", m.cfg.Address)
 	} else {
 		conn, err = dialer.DialContext(ctx, "tcp", m.cfg.Address)
 	}
@@ -68,7 +68,7 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, closeConn func
 	c.Timeout = commandTimeout
 	c.ErrorLog = slog.NewLogLogger(m.log.Handler(), slog.LevelWarn)
 	if m.cfg.TLS == "starttls" {
-		if err = c.StartTLS(m.cfg.TLSConfig); err != nil {
+		if err = c.StartTLS(m.deps.TLSConfig); err != nil {
 			return nil, nil, fmt.Errorf("start TLS: %w", err)
 		}
 	}
@@ -134,7 +134,7 @@ func (m *Mailbox) fetch(c *client.Client, uid uint32) (*fetched, error) {
 		return nil, fmt.Errorf("fetch mail: %w", err)
 	}
 	f := &fetched{raw: raw, size: found.Size, date: found.InternalDate}
-	if now := m.cfg.Clock(); f.date.IsZero() || f.date.After(now) {
+	if now := m.deps.Clock(); f.date.IsZero() || f.date.After(now) {
 		f.date = now
 	}
 	return f, nil

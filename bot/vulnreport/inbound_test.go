@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,13 @@ import (
 
 func source(t testing.TB, c vulnreport.Config) *vulnreport.Source {
 	t.Helper()
-	s, err := vulnreport.New(c)
+	return sourceAt(t, c, nil)
+}
+
+// sourceAt returns a source with a clock.
+func sourceAt(t testing.TB, c vulnreport.Config, clock func() time.Time) *vulnreport.Source {
+	t.Helper()
+	s, err := vulnreport.New(c, vulnreport.Deps{Clock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +227,17 @@ func privateKey(t testing.TB, e *openpgp.Entity, passphrase string) vulnreport.K
 		}
 	}
 	key := armored(t, openpgp.PrivateKeyType, func(b *bytes.Buffer) error { return e.SerializePrivateWithoutSigning(b, nil) })
-	return vulnreport.Key{Armored: secret.New(key), Passphrase: secret.New(passphrase)}
+	return vulnreport.Key{File: keyFile(t, key), Passphrase: secret.New(passphrase)}
+}
+
+// keyFile writes a file with a key and returns its path.
+func keyFile(t testing.TB, key string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "key.asc")
+	if err := os.WriteFile(name, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func publicKey(t testing.TB, e *openpgp.Entity) string {
@@ -301,7 +318,7 @@ func TestDecode_PGP(t *testing.T) {
 		{"cleartext signature of other content", mail("Subject: Clear", "", strings.Replace(clear(ann), "finding", "changed", 1)), "Clear", []string{"signature is BAD", "The changed."}, "good"},
 	}
 	keys := []vulnreport.Key{privateKey(t, entity(t, "old"), ""), privateKey(t, recipient, "open sesame")}
-	s := source(t, vulnreport.Config{Keys: keys, Signers: []string{publicKey(t, ann)}, Clock: pgpConfig.Time})
+	s := sourceAt(t, vulnreport.Config{Keys: keys, Signers: []string{keyFile(t, publicKey(t, ann))}}, pgpConfig.Time)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := decode(t, s, tt.raw)
@@ -318,7 +335,7 @@ func TestNew_ReportsUnusableKeys(t *testing.T) {
 	ann := entity(t, "ann")
 	locked := privateKey(t, entity(t, "recipient"), "right")
 	locked.Passphrase = secret.New("wrong")
-	_, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{}, {Armored: secret.New(publicKey(t, ann))}, locked}, Signers: []string{"none"}})
+	_, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{}, {File: keyFile(t, publicKey(t, ann))}, locked}, Signers: []string{"none"}}, vulnreport.Deps{})
 	for _, field := range []string{"keys[0]", "keys[1]", "keys[2]", "signers[0]"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("got error %v, want it to contain %s", err, field)
@@ -339,7 +356,7 @@ func FuzzDecode(f *testing.F) {
 	for _, p := range append(intaketest.Fixtures(f, "testdata/ses-*.json"), intaketest.Corpus(f, "aws-lambda-go/ses*.json")...) {
 		f.Add(p.Body)
 	}
-	s := source(f, vulnreport.Config{Keys: []vulnreport.Key{privateKey(f, recipient, "")}, AuthServID: "mx", Clock: pgpConfig.Time})
+	s := sourceAt(f, vulnreport.Config{Keys: []vulnreport.Key{privateKey(f, recipient, "")}, AuthServID: "mx"}, pgpConfig.Time)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := intaketest.Decode(t, s, byMail, raw)
 		if err != nil {

@@ -98,7 +98,7 @@ func TestCheckPackets(t *testing.T) {
 // A message to a hidden recipient, or to many, is decrypted within the limits.
 func TestDecode_PGPRecipients(t *testing.T) {
 	recipient := entity(t, "security")
-	s := source(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}, Clock: pgpConfig.Time})
+	s := sourceAt(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}}, pgpConfig.Time)
 	message := func(before int, hidden bool) string {
 		return armored(t, openpgp.MessageType, func(b *bytes.Buffer) error {
 			key := bytes.Repeat([]byte{7}, 16)
@@ -132,7 +132,7 @@ func TestDecode_PGPRecipients(t *testing.T) {
 // text must not appear.
 func TestDecode_PGPChangedContent(t *testing.T) {
 	recipient := entity(t, "security")
-	s := source(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}, Clock: pgpConfig.Time})
+	s := sourceAt(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}}, pgpConfig.Time)
 	for _, at := range []int{-1, -10, -30} {
 		raw := armored(t, openpgp.MessageType, func(b *bytes.Buffer) error {
 			w, err := openpgp.Encrypt(b, []*openpgp.Entity{recipient}, nil, nil, pgpConfig)
@@ -195,7 +195,7 @@ func exceeds(got, limit vulnreport.Cost) (names []string) {
 // the parts, bytes and operations of each. The limits are totals of a mail.
 func TestMailbox_HostileMails(t *testing.T) {
 	recipient := entity(t, "security")
-	s := source(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}, Clock: pgpConfig.Time})
+	s := sourceAt(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}}, pgpConfig.Time)
 	zeros := compressedMessage(t, recipient, 4<<20)
 	small := encrypted(t, recipient, nil, "x", pgpConfig)
 	part := func(kind, body string) string { return "--b\r\nContent-Type: " + kind + "\r\n\r\n" + body + "\r\n" }

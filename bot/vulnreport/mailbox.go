@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/mail"
 	"slices"
 	"strconv"
 	"sync"
@@ -17,26 +18,56 @@ import (
 	"github.com/emersion/go-imap/client"
 
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 	"tocsin/bot/text"
 )
 
 // MailboxConfig configures the mailbox of the vulnerability alias. Only Tocsin may read
 // this mailbox: it skips mails that another client has marked as seen.
 type MailboxConfig struct {
-	Address   string // host:port
-	TLS       string // "implicit" (default), "starttls", or "none" for a server on this machine
-	TLSConfig *tls.Config
-	Username  string
-	Password  secret.String
-	Folder    string        // default "INBOX"
-	Poll      time.Duration // interval between checks without an update from the server (default 1m)
+	Address  string        `yaml:"address"` // host:port
+	TLS      string        `yaml:"tls"`     // "implicit" (default), "starttls", or "none" for a server on this machine
+	Username string        `yaml:"username"`
+	Password secret.String `yaml:"password"`
+	Folder   string        `yaml:"folder"` // default "INBOX"
+	Poll     time.Duration `yaml:"poll"`   // interval between checks without an update from the server (default 1m)
 	// MaxMessage is the maximum number of bytes stored of a mail (default 5 MiB). A
 	// larger mail is truncated, and its alert reports that.
-	MaxMessage int64
+	MaxMessage int64 `yaml:"max_message"`
+	// Aliases are the mail addresses of the mailbox. The first one is the Reply-To of
+	// acknowledgements.
+	Aliases []string `yaml:"aliases"`
+	// Acknowledge confirms receipt by mail.
+	Acknowledge bool `yaml:"acknowledge"`
+}
 
-	Deliver Deliver
-	Clock   func() time.Time // default time.Now
-	Logger  *slog.Logger     // default slog.Default
+// Validate returns the problems of the configuration.
+func (c MailboxConfig) Validate() setting.Problems {
+	var p setting.Problems
+	if _, _, err := net.SplitHostPort(c.Address); err != nil {
+		p.Add("address", "%q is not host:port. Write one such as imap.example.com:993", c.Address)
+	}
+	if !slices.Contains([]string{"", "implicit", "starttls", "none"}, c.TLS) {
+		p.Add("tls", "unknown mode %q. Write implicit, starttls or none", c.TLS)
+	}
+	if c.Username == "" {
+		p.Add("username", "is missing. Write the name of the user who reads the mailbox")
+	}
+	if c.Password.IsZero() {
+		p.Add("password", "is missing. Write the password of the user")
+	}
+	if c.Poll < 0 {
+		p.Add("poll", "is negative. Write a duration such as 1m")
+	}
+	if c.MaxMessage != 0 && c.MaxMessage < 1024 {
+		p.Add("max_message", "is too small. Write a number of bytes of at least 1024")
+	}
+	for n, alias := range c.Aliases {
+		if a, err := mail.ParseAddress(alias); err != nil || a.Address != alias {
+			p.Add(setting.Index("aliases", n), "is not a plain mail address. Write one such as security@example.com, without a name")
+		}
+	}
+	return p
 }
 
 const (
@@ -48,8 +79,9 @@ const (
 // the server until it is delivered. [Source.Decode] decides later whether the reporter
 // gets an acknowledgement.
 type Mailbox struct {
-	cfg MailboxConfig
-	log *slog.Logger
+	cfg  MailboxConfig
+	deps Deps
+	log  *slog.Logger
 
 	mu    sync.Mutex
 	err   error
@@ -58,45 +90,25 @@ type Mailbox struct {
 
 // NewMailbox returns a Mailbox without connecting it. The error joins all problems of
 // the configuration.
-func NewMailbox(c MailboxConfig) (*Mailbox, error) {
-	c.Folder = cmp.Or(c.Folder, "INBOX")
-	c.TLS = cmp.Or(c.TLS, "implicit")
-	c.Poll = cmp.Or(c.Poll, time.Minute)
-	c.MaxMessage = cmp.Or(c.MaxMessage, 5<<20)
-	var errs []error
-	host, _, err := net.SplitHostPort(c.Address)
+func NewMailbox(c MailboxConfig, d Deps) (*Mailbox, error) {
+	err := c.Validate().Err()
+	if d.Deliver == nil {
+		err = errors.Join(err, errors.New("deliver function is missing"))
+	}
 	if err != nil {
-		errs = append(errs, fmt.Errorf("address: %q is not host:port", c.Address))
+		return nil, err
 	}
-	if !slices.Contains([]string{"implicit", "starttls", "none"}, c.TLS) {
-		errs = append(errs, fmt.Errorf("tls: unknown mode %q, use implicit, starttls or none", c.TLS))
+	c.Folder, c.TLS, c.Poll, c.MaxMessage = cmp.Or(c.Folder, "INBOX"), cmp.Or(c.TLS, "implicit"), cmp.Or(c.Poll, time.Minute), cmp.Or(c.MaxMessage, 5<<20)
+	d = d.withDefaults()
+	if d.TLSConfig == nil {
+		d.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if c.Username == "" || c.Password.IsZero() {
-		errs = append(errs, errors.New("username, password: both are required"))
+	if d.TLSConfig.ServerName == "" {
+		host, _, _ := net.SplitHostPort(c.Address)
+		d.TLSConfig = d.TLSConfig.Clone()
+		d.TLSConfig.ServerName = host
 	}
-	if c.Poll < 0 || c.MaxMessage < 1024 {
-		errs = append(errs, errors.New("poll, max_message: poll must not be negative, and max_message must be at least 1024"))
-	}
-	if c.Deliver == nil {
-		errs = append(errs, errors.New("deliver function is missing"))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	if c.TLSConfig == nil {
-		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	if c.TLSConfig.ServerName == "" {
-		c.TLSConfig = c.TLSConfig.Clone()
-		c.TLSConfig.ServerName = host
-	}
-	if c.Clock == nil {
-		c.Clock = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	return &Mailbox{cfg: c, log: c.Logger.With("component", sourceName)}, nil
+	return &Mailbox{cfg: c, deps: d, log: d.Logger}, nil
 }
 
 // Run reads mails until ctx ends and then returns nil. After an error it reconnects
@@ -131,7 +143,7 @@ func (m *Mailbox) setErr(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if (err == nil) != (m.err == nil) {
-		m.since = m.cfg.Clock()
+		m.since = m.deps.Clock()
 	}
 	m.err = err
 }
@@ -196,7 +208,7 @@ func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) err
 		header[headerFullSize] = strconv.FormatUint(uint64(f.size), 10)
 	}
 	id := viaMail + ":" + text.SHA256(f.raw)
-	if err := m.cfg.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
+	if err := m.deps.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
 		return fmt.Errorf("store mail: %w", err)
 	}
 	return markSeen(c, uid)

@@ -232,14 +232,14 @@ func (a *mailboxTest) deliver(_ context.Context, id string, header map[string]st
 }
 
 // run runs a Mailbox until the test ends.
-func (a *mailboxTest) run(t *testing.T, change func(*vulnreport.MailboxConfig)) *vulnreport.Mailbox {
+func (a *mailboxTest) run(t *testing.T, change func(*vulnreport.MailboxConfig, *vulnreport.Deps)) *vulnreport.Mailbox {
 	t.Helper()
-	c := vulnreport.MailboxConfig{Address: a.addr, TLS: "none", Username: "username", Password: secret.New("password"), Poll: time.Hour,
-		Deliver: a.deliver, Logger: slog.New(slog.DiscardHandler)}
+	c := vulnreport.MailboxConfig{Address: a.addr, TLS: "none", Username: "username", Password: secret.New("password"), Poll: time.Hour}
+	d := vulnreport.Deps{Deliver: a.deliver, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
-		change(&c)
+		change(&c, &d)
 	}
-	m, err := vulnreport.NewMailbox(c)
+	m, err := vulnreport.NewMailbox(c, d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,8 +289,8 @@ func TestMailbox_LogsOneErrorPerCheck(t *testing.T) {
 		a.put(t, nil, strings.ReplaceAll(strings.Join(first, "\r\n"), "<1@", fmt.Sprintf("<%d@", n)))
 	}
 	failed, errs := make(chan struct{}, 10), make(chan slog.Record, 100)
-	a.run(t, func(c *vulnreport.MailboxConfig) {
-		c.Logger = slog.New(errorLog{failureLog{slog.DiscardHandler, failed}, errs})
+	a.run(t, func(c *vulnreport.MailboxConfig, d *vulnreport.Deps) {
+		d.Logger = slog.New(errorLog{failureLog{slog.DiscardHandler, failed}, errs})
 	})
 	<-failed
 	if n := len(errs); n != 1 {
@@ -332,7 +332,7 @@ func TestMailbox_ReadsAnnouncedMail(t *testing.T) {
 func TestMailbox_TruncatesLargeMail(t *testing.T) {
 	a := &mailboxTest{imapServer: newIMAPServer(t, nil)}
 	a.put(t, nil, append(slices.Clone(first), strings.Repeat("x", 5000))...)
-	a.run(t, func(c *vulnreport.MailboxConfig) { c.MaxMessage = 1024 })
+	a.run(t, func(c *vulnreport.MailboxConfig, d *vulnreport.Deps) { c.MaxMessage = 1024 })
 	a.expect(t, "stored", `+\Seen`)
 	if got := a.stored[0]; len(got.body) != 1024 || got.header["X-Report-Full-Size"] != fmt.Sprint(len(strings.Join(first, "\r\n"))+5002) {
 		t.Errorf("got %d stored bytes, full size %s", len(got.body), got.header["X-Report-Full-Size"])
@@ -344,9 +344,9 @@ func TestMailbox_TLS(t *testing.T) {
 	defer web.Close()
 	a := &mailboxTest{imapServer: newIMAPServer(t, web.TLS)}
 	a.put(t, nil, first...)
-	a.run(t, func(c *vulnreport.MailboxConfig) {
+	a.run(t, func(c *vulnreport.MailboxConfig, d *vulnreport.Deps) {
 		c.TLS = ""
-		c.TLSConfig = &tls.Config{RootCAs: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
+		d.TLSConfig = &tls.Config{RootCAs: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
 	})
 	a.expect(t, "stored", `+\Seen`)
 }
@@ -354,8 +354,8 @@ func TestMailbox_TLS(t *testing.T) {
 func TestMailbox_Err(t *testing.T) {
 	a := &mailboxTest{imapServer: newIMAPServer(t, nil)}
 	failed := make(chan struct{}, 10)
-	m := a.run(t, func(c *vulnreport.MailboxConfig) {
-		c.Password, c.Logger = secret.New("wrong"), slog.New(failureLog{slog.DiscardHandler, failed})
+	m := a.run(t, func(c *vulnreport.MailboxConfig, d *vulnreport.Deps) {
+		c.Password, d.Logger = secret.New("wrong"), slog.New(failureLog{slog.DiscardHandler, failed})
 	})
 	<-failed
 	if since, err := m.Err(); err == nil || since.IsZero() || strings.Contains(err.Error(), "wrong") {
@@ -379,7 +379,7 @@ func (s failureLog) Handle(_ context.Context, r slog.Record) error {
 func (s failureLog) WithAttrs([]slog.Attr) slog.Handler { return s }
 
 func TestNewMailbox_ReportsAllProblems(t *testing.T) {
-	_, err := vulnreport.NewMailbox(vulnreport.MailboxConfig{Address: "mail.example.com", TLS: "yes", Poll: -1})
+	_, err := vulnreport.NewMailbox(vulnreport.MailboxConfig{Address: "mail.example.com", TLS: "yes", Poll: -1}, vulnreport.Deps{})
 	for _, field := range []string{"address:", "tls:", "username", "poll", "deliver"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("got error %v, want it to contain %s", err, field)

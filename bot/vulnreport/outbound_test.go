@@ -12,11 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 	"tocsin/bot/vulnreport"
 )
 
 // acknowledging enables all acknowledgements.
-var acknowledging = vulnreport.Config{AnswerMail: true, AnswerForm: true, Own: []string{"security@example.com", "tocsin@example.com"}, AuthServID: "mx.example.com"}
+var acknowledging = vulnreport.Config{Form: &vulnreport.FormConfig{Acknowledge: true}, AuthServID: "mx.example.com",
+	Mailbox: &vulnreport.MailboxConfig{Acknowledge: true, Aliases: []string{"security@example.com", "tocsin@example.com"}}}
 
 func TestDecode_MailReply(t *testing.T) {
 	got := decode(t, source(t, acknowledging), mail("From: Ann <Ann@example.org>", "To: security@example.com", "Subject: A vulnerability", "Message-ID: <2@example.org>",
@@ -144,7 +146,7 @@ func TestDecode_LongThread(t *testing.T) {
 func TestSecurityFile_ExpiryReminders(t *testing.T) {
 	expires := time.Date(2027, 6, 1, 0, 0, 0, 0, time.UTC)
 	clock := expires.AddDate(0, -3, 0)
-	f, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Contacts: []string{"mailto:a@example.com"}, Expires: expires}, func() time.Time { return clock })
+	f, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Contacts: []string{"mailto:a@example.com"}, Expires: setting.Day{Time: expires}}, func() time.Time { return clock })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,8 +180,8 @@ func TestSource_ErrExpiredKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := now.Add(time.Minute)
-	c := vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, short, "")}, Clock: func() time.Time { return clock }}
-	s := source(t, c)
+	c := vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, short, "")}}
+	s := sourceAt(t, c, func() time.Time { return clock })
 	if err := s.Err(); err != nil {
 		t.Errorf("valid key: got error %v", err)
 	}
@@ -188,7 +190,7 @@ func TestSource_ErrExpiredKeys(t *testing.T) {
 		t.Error("expired key: got no error, want one")
 	}
 	c.Keys = append(c.Keys, privateKey(t, entity(t, "new"), ""))
-	if err := source(t, c).Err(); err != nil {
+	if err := sourceAt(t, c, func() time.Time { return clock }).Err(); err != nil {
 		t.Errorf("new key: got error %v", err)
 	}
 	if err := source(t, vulnreport.Config{}).Err(); err != nil {

@@ -236,3 +236,6 @@ func (s *Source) Err() error {
 	}
 	return errors.New("no configured PGP key is valid, so reporters cannot encrypt their mail")
 }
+
+// Check is intake.Checked.
+func (s *Source) Check() (part string, err error) { return "pgp key", s.Err() }

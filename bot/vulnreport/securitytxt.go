@@ -1,7 +1,6 @@
 package vulnreport
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,19 +10,26 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 )
 
 // SecurityTxt holds the fields of /.well-known/security.txt (RFC 9116). Contacts and
 // Expires are required.
 type SecurityTxt struct {
-	Contacts        []string  // mailto:, https: or tel:, in order of preference
-	Expires         time.Time // when the file must be reviewed, less than a year ahead
-	Encryption      []string  // URIs of PGP keys: https:, openpgp4fpr: or dns:
-	Policy          []string
-	Acknowledgments []string
-	Languages       []string // "en", "fr"
-	Canonical       []string // URLs of this file
-	Hiring          []string
+	Contacts        []string    `yaml:"contacts"`   // mailto:, https: or tel:, in order of preference
+	Expires         setting.Day `yaml:"expires"`    // when the file must be reviewed, less than a year ahead
+	Encryption      []string    `yaml:"encryption"` // URIs of PGP keys: https:, openpgp4fpr: or dns:
+	Policy          []string    `yaml:"policy"`
+	Acknowledgments []string    `yaml:"acknowledgments"`
+	Languages       []string    `yaml:"languages"` // "en", "fr"
+	Canonical       []string    `yaml:"canonical"` // URLs of this file
+	Hiring          []string    `yaml:"hiring"`
+}
+
+// Validate returns the problems of the fields.
+func (c SecurityTxt) Validate() setting.Problems {
+	_, p := c.render()
+	return p
 }
 
 // SecurityFile serves security.txt. It is safe for concurrent use.
@@ -41,25 +47,33 @@ type SecurityFile struct {
 // NewSecurityFile validates the fields and returns the file. The error joins all
 // problems. If clock is nil, time.Now is used.
 func NewSecurityFile(c SecurityTxt, clock func() time.Time) (*SecurityFile, error) {
+	text, p := c.render()
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
 	if clock == nil {
 		clock = time.Now
 	}
-	var errs []error
+	return &SecurityFile{expires: c.Expires.Time, text: text, clock: clock}, nil
+}
+
+// render returns the text of the file, and the problems of its fields.
+func (c SecurityTxt) render() (text string, p setting.Problems) {
 	var b strings.Builder
 	uris := func(field, name string, values []string, schemes ...string) {
 		for n, v := range values {
 			if err := checkURI(v, schemes); err != nil {
-				errs = append(errs, fmt.Errorf("%s[%d]: %w", name, n, err))
+				p.Add(setting.Index(name, n), "%v", err)
 			}
 			fmt.Fprintf(&b, "%s: %s\n", field, v)
 		}
 	}
 	if len(c.Contacts) == 0 {
-		errs = append(errs, errors.New("contacts: add at least one, such as mailto:security@example.com"))
+		p.Add("contacts", "add at least one, such as mailto:security@example.com")
 	}
 	uris("Contact", "contacts", c.Contacts, "mailto", "https", "tel")
 	if c.Expires.IsZero() {
-		errs = append(errs, errors.New("expires: set a date less than a year ahead, when the file must be reviewed"))
+		p.Add("expires", "set a date less than a year ahead, when the file must be reviewed")
 	}
 	fmt.Fprintf(&b, "Expires: %s\n", c.Expires.UTC().Format(time.RFC3339))
 	uris("Encryption", "encryption", c.Encryption, "https", "openpgp4fpr", "dns")
@@ -67,7 +81,7 @@ func NewSecurityFile(c SecurityTxt, clock func() time.Time) (*SecurityFile, erro
 	if len(c.Languages) > 0 {
 		for n, tag := range c.Languages {
 			if err := incident.CheckLanguage(tag); err != nil {
-				errs = append(errs, fmt.Errorf("languages[%d]: %w", n, err))
+				p.Add(setting.Index("languages", n), "%v", err)
 			}
 		}
 		fmt.Fprintf(&b, "Preferred-Languages: %s\n", strings.Join(c.Languages, ", "))
@@ -75,10 +89,7 @@ func NewSecurityFile(c SecurityTxt, clock func() time.Time) (*SecurityFile, erro
 	uris("Canonical", "canonical", c.Canonical, "https")
 	uris("Policy", "policy", c.Policy, "https")
 	uris("Hiring", "hiring", c.Hiring, "https")
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return &SecurityFile{expires: c.Expires, text: b.String(), clock: clock}, nil
+	return b.String(), p
 }
 
 func checkURI(v string, schemes []string) error {

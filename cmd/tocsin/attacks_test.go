@@ -149,7 +149,7 @@ func (a *arena) storeExpression() {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	s, err := store.Open(a.t.Context(), store.Config{URL: a.database, Keyset: keys, ReplicaID: "test"})
+	s, err := store.Open(a.t.Context(), store.Config{URL: a.database, ReplicaID: "test"}, store.Deps{Keyset: keys})
 	if err != nil {
 		a.t.Fatal(err)
 	}

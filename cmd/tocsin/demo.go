@@ -17,6 +17,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/config"
+	"tocsin/bot/mail"
+	"tocsin/bot/pagerduty"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/sandbox/page"
@@ -41,7 +44,7 @@ type demoOptions struct {
 type demo struct {
 	Company *company.Company
 	Bot     *bot.Bot
-	Config  bot.Config
+	Config  config.Config
 	ended   chan error
 	cancel  context.CancelFunc
 }
@@ -109,12 +112,12 @@ func (d *demo) Close() error {
 }
 
 // demoConfig returns an ordinary configuration with the sandbox's addresses.
-func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
-	cfg := bot.Defaults()
+func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
+	cfg := config.Defaults()
 	cfg.Listen, cfg.TimeZone = "127.0.0.1:0", "Europe/Paris"
 	cfg.Telemetry.LogLevel = cmp.Or(o.Level, cfg.Telemetry.LogLevel)
-	cfg.Database = "sqlite:" + filepath.Join(o.Dir, "tocsin.db")
-	cfg.KeysetFile = filepath.Join(o.Dir, "keyset") // only named: the demo's keys stay in memory
+	cfg.Store.URL = "sqlite:" + filepath.Join(o.Dir, "tocsin.db")
+	cfg.Store.KeysetFile = filepath.Join(o.Dir, "keyset") // only named: the demo's keys stay in memory
 	cfg.Slack.APIURL, cfg.Slack.BotToken = c.ChatURL+"/api/", secret.New(company.BotToken)
 	cfg.Slack.AnnounceChannel = company.AnnounceChannel
 	if o.HTTP {
@@ -132,17 +135,17 @@ func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
 	}
 	cfg.Mail.Postmortems = []string{company.EveryoneMail}
 	cfg.PagerDuty.EventsURL = c.PageURL
-	cfg.Escalation.Steps = []bot.EscalationStep{
-		{PagerDuty: &bot.PagerDutyStep{RoutingKey: secret.New(company.RoutingKey())}},
-		{Mail: &bot.MailStep{To: []string{company.EmergencyMail}}},
+	cfg.Escalation.Steps = []config.Step{
+		{PagerDuty: &pagerduty.Target{RoutingKey: secret.New(company.RoutingKey())}},
+		{Mail: &mail.Target{To: []string{company.EmergencyMail}}},
 		{SlackGroup: company.EmergencyGroup},
 	}
 	cfg.Sources.Sentry.ClientSecrets = []secret.String{secret.New(company.SentrySecret)}
 	cfg.Sources.CloudTrail.APIKeys = []secret.String{secret.New(company.TrailKey)}
 	cfg.Sources.PagerDuty.WebhookSecrets = []secret.String{secret.New(company.PagerSecret)}
-	cfg.Departments, cfg.Teams = map[string]bot.Team{}, map[string]bot.Team{}
+	cfg.Departments, cfg.Teams = map[string]config.Team{}, map[string]config.Team{}
 	for _, p := range c.People {
-		cfg.People = append(cfg.People, bot.Person{Name: p.Name, Email: p.Email, Slack: p.ID, PagerDuty: p.Pager})
+		cfg.People = append(cfg.People, config.Person{Name: p.Name, Email: p.Email, Slack: p.ID, PagerDuty: p.Pager})
 		teams := cfg.Departments
 		if p.Department == "payments" {
 			teams = cfg.Teams

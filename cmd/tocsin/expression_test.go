@@ -58,7 +58,7 @@ func (s *botProcess) putMaintenance(m incident.MaintenanceWindow) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	db, err := store.Open(s.t.Context(), store.Config{URL: s.database, Keyset: keys, ReplicaID: "test", Logger: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(s.t.Context(), store.Config{URL: s.database, ReplicaID: "test"}, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 )
 
@@ -35,7 +36,7 @@ func FuzzRecording(f *testing.F) {
 			t.Fatal(err)
 		}
 		read := func() (out []control.Recorded, message string) {
-			err := readRecording(file, source, func(d control.Recorded) error {
+			err := readRecording(file, source, config.Sources{}, func(d control.Recorded) error {
 				d.Received = d.Received.UTC()
 				out = append(out, d)
 				return nil

@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"tocsin/bot"
+	"tocsin/bot/generic"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/secret"
+	"tocsin/bot/vulnreport"
 	"tocsin/store"
 )
 
@@ -39,8 +41,8 @@ func startWithEndpoints(t *testing.T) string {
 	key := secret.New(sourceToken)
 	cfg.Sources.Alertmanager.Tokens = []secret.String{key}
 	cfg.Sources.HackerOne.Secrets = []secret.String{key}
-	cfg.Sources.Generic = []bot.GenericSource{{Name: "siem", Tokens: []secret.String{key}, Mapping: map[string]string{"title": "body.title"}}}
-	cfg.Sources.Report.Form = &bot.ReportForm{Company: "Payroll"}
+	cfg.Sources.Generic = []generic.Config{{Name: "siem", Tokens: []secret.String{key}, Mapping: map[string]string{"title": "body.title"}}}
+	cfg.Sources.Report.Form = &vulnreport.FormConfig{Company: "Payroll"}
 	cfg.Sources.SNS.Topics = []string{"arn:aws:sns:eu-west-3:123456789012:security-events"}
 	keys, err := store.Ephemeral()
 	if err != nil {

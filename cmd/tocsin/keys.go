@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot"
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/outbound"
 	"tocsin/bot/terminal"
@@ -91,7 +91,7 @@ func (g *globalFlags) callOrOpen(ctx context.Context, name string, request contr
 	if g.socket != "" {
 		return control.NewClient(g.socket).Do(ctx, name, request, out)
 	}
-	c, err := bot.Load(g.config)
+	c, err := config.Load(g.config)
 	if err != nil {
 		return err
 	}
@@ -99,11 +99,11 @@ func (g *globalFlags) callOrOpen(ctx context.Context, name string, request contr
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	keys, err := store.LoadKeyset(c.KeysetFile)
+	keys, err := store.LoadKeyset(c.Store.KeysetFile)
 	if err != nil {
 		return fmt.Errorf("keyset_file: %w", err)
 	}
-	s, err := store.Open(ctx, store.Config{URL: c.Database, Keyset: keys, ReplicaID: c.ReplicaID, Logger: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(ctx, c.Store, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -132,7 +132,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), healthTimeout)
 			defer cancel()
 			if url == "" {
-				c, err := bot.Load(g.config)
+				c, err := config.Load(g.config)
 				if err != nil {
 					return err
 				}

@@ -21,8 +21,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot"
 	"tocsin/bot/command"
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/aws"
@@ -142,14 +142,14 @@ type outputTest struct {
 func newOutputTest(t *testing.T) *outputTest {
 	t.Helper()
 	o := &outputTest{T: t, dir: t.TempDir(), code: http.StatusOK}
-	for _, name := range envVariables.FindAllStringSubmatch(bot.Example, -1) {
+	for _, name := range envVariables.FindAllStringSubmatch(config.Example, -1) {
 		t.Setenv(name[1], "0123456789abcdef0123456789abcdef")
 	}
 	t.Setenv("SENTRY_DSN", "https://0123456789abcdef@sentry.example.com/1")
 	t.Setenv("TOCSIN_KEYSET_FILE", o.dir+"/keyset")
 	t.Setenv("TOCSIN_DATABASE", "sqlite:"+o.dir+"/tocsin.db")
 	t.Setenv("TOCSIN_CONTROL_SOCKET", o.dir+"/s")
-	if err := os.WriteFile(o.dir+"/tocsin.yaml", []byte(bot.Example), 0o600); err != nil {
+	if err := os.WriteFile(o.dir+"/tocsin.yaml", []byte(config.Example), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("unix", o.dir+"/s")

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"tocsin/bot"
+	"tocsin/bot/config"
 	"tocsin/bot/incident"
+	"tocsin/bot/response"
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/sandbox/feed"
 	"tocsin/store"
@@ -31,14 +33,14 @@ func TestReload_UnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := cfg
-	other.Routing = append([]bot.Rule{{When: `kind == "never"`, Watch: true}}, cfg.Routing...)
+	other.Routing = append([]response.Rule{{When: `kind == "never"`, Watch: true}}, cfg.Routing...)
 	other.Redaction.Literals = []string{"blue heron"}
 	keys, err := store.Ephemeral()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var loads atomic.Int64
-	b, err := bot.New(ctx, cfg, bot.Options{Keyset: keys, Logger: slog.New(slog.DiscardHandler), Load: func() (bot.Config, error) {
+	b, err := bot.New(ctx, cfg, bot.Options{Keyset: keys, Logger: slog.New(slog.DiscardHandler), Load: func() (config.Config, error) {
 		if loads.Add(1)%2 == 1 {
 			return other, nil
 		}

@@ -13,9 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot"
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 	"tocsin/bot/text"
 	"tocsin/store"
 )
@@ -95,10 +96,10 @@ func (r *replayOptions) run(ctx context.Context, files []string) (control.Replay
 	if r.out != "" && len(files) > 0 {
 		return control.Replayed{}, errors.New("--out requires --since, because it writes stored deliveries")
 	}
-	var c bot.Config
+	var c config.Config
 	client, err := r.client()
 	if url := r.to != "" && !strings.HasPrefix(r.to, "unix:"); err == nil && (r.socket == "" || url) {
-		c, err = bot.Load(r.config)
+		c, err = config.Load(r.config)
 	}
 	if err != nil {
 		return control.Replayed{}, err
@@ -126,7 +127,7 @@ func (r *replayOptions) run(ctx context.Context, files []string) (control.Replay
 	}
 	for _, file := range files {
 		if err == nil {
-			err = readRecording(file, r.source, each)
+			err = readRecording(file, r.source, c.Sources, each)
 		}
 	}
 	err = errors.Join(err, sink.close(err == nil))
@@ -187,11 +188,11 @@ func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 			return at, nil
 		}
 	}
-	var span bot.Duration
-	if err := span.UnmarshalText([]byte(s)); err != nil || span.Duration < 0 {
+	span, err := setting.ParseDuration(s)
+	if err != nil || span < 0 {
 		return time.Time{}, fmt.Errorf("invalid time %q. Write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d", s)
 	}
-	return now.Add(-span.Duration), nil
+	return now.Add(-span), nil
 }
 
 // sink is a destination of deliveries. complete reports whether all deliveries were
@@ -201,7 +202,7 @@ type sink struct {
 	close func(complete bool) error
 }
 
-func (r *replayOptions) sink(ctx context.Context, client *control.Client, sources bot.Sources) (sink, error) {
+func (r *replayOptions) sink(ctx context.Context, client *control.Client, sources config.Sources) (sink, error) {
 	path, socket := strings.CutPrefix(r.to, "unix:")
 	switch {
 	case r.out != "":
@@ -259,7 +260,7 @@ func newFileSink(name string) (sink, error) {
 // readRecording calls each for every delivery in a recording. If source is set, it
 // skips deliveries of other sources. A file that is not a recording is read as one
 // bare body of source.
-func readRecording(name, source string, each func(control.Recorded) error) error {
+func readRecording(name, source string, sources config.Sources, each func(control.Recorded) error) error {
 	raw, err := os.Open(name)
 	if err != nil {
 		return err
@@ -272,7 +273,7 @@ func readRecording(name, source string, each func(control.Recorded) error) error
 		case errors.Is(err, io.EOF):
 			return nil
 		case n == 1 && (err != nil || d.Source == "" || len(d.Body) == 0):
-			return readBody(name, source, each)
+			return readBody(name, source, sources, each)
 		case err != nil:
 			return fmt.Errorf("%s, delivery %d: %w", name, n, err)
 		}
@@ -289,7 +290,7 @@ func readRecording(name, source string, each func(control.Recorded) error) error
 
 // readBody calls each with a delivery made of a bare body. It sets the headers that
 // a bare body lacks and the source's decoder needs.
-func readBody(name, source string, each func(control.Recorded) error) error {
+func readBody(name, source string, sources config.Sources, each func(control.Recorded) error) error {
 	if source == "" {
 		return fmt.Errorf("%s is not a recording (to replay a bare body, name its source with --source)", name)
 	}
@@ -297,35 +298,15 @@ func readBody(name, source string, each func(control.Recorded) error) error {
 	if err != nil {
 		return err
 	}
-	isJSON := json.Valid(body)
-	if !isJSON && source != "report" {
-		return fmt.Errorf("%s is not a JSON document", name)
-	}
 	d := control.Recorded{Source: source, Body: body, Received: time.Now()}
-	d.SHA256 = text.SHA256(body)
-	switch {
-	case source == "sentry":
-		d.Header = map[string]string{"Sentry-Hook-Resource": sentryResource(d.Body)}
-	case source == "report" && isJSON:
-		d.Header = map[string]string{"X-Report-Via": "form"}
-	case source == "report":
-		d.Header = map[string]string{"X-Report-Via": "mail"}
-	}
-	return each(d)
-}
-
-// sentryResource guesses the resource of a Sentry webhook from its body. The
-// original webhook has it in a header.
-func sentryResource(body []byte) string {
-	var shape struct {
-		Data map[string]json.RawMessage `json:"data"`
-	}
-	_ = json.Unmarshal(body, &shape) // body is valid JSON, and other shapes leave Data empty
-	for _, known := range []struct{ key, resource string }{{"metric_alert", "metric_alert"}, {"event", "event_alert"}, {"error", "error"},
-		{"comment_id", "comment"}, {"activity", "activity_alert"}, {"issue", "issue"}, {"installation", "installation"}} {
-		if _, ok := shape.Data[known.key]; ok {
-			return known.resource
+	for _, s := range sources.All() {
+		if s.Name == source && s.BareHeader != nil {
+			d.Header = s.BareHeader(body)
 		}
 	}
-	return "unknown"
+	if d.Header == nil && !json.Valid(body) {
+		return fmt.Errorf("%s is not a JSON document", name)
+	}
+	d.SHA256 = text.SHA256(body)
+	return each(d)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/config"
 	"tocsin/bot/control"
 )
 
@@ -26,7 +27,7 @@ func (g *globalFlags) client() (*control.Client, error) {
 	if g.socket != "" {
 		return control.NewClient(g.socket), nil
 	}
-	c, err := bot.Load(g.config)
+	c, err := config.Load(g.config)
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +93,13 @@ func serveCommand(g *globalFlags) *cobra.Command {
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			tuneMemory()
-			c, err := bot.Load(g.config)
+			c, err := config.Load(g.config)
 			if err != nil {
 				return err
 			}
 			log, stop := guardSideChannels()
 			defer stop()
-			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log, Load: func() (bot.Config, error) { return bot.Load(g.config) }, Hangup: hangup})
+			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log, Load: func() (config.Config, error) { return config.Load(g.config) }, Hangup: hangup})
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
 			}
@@ -113,12 +114,12 @@ func configCommand(g *globalFlags) *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use: "example", Short: "Print a commented configuration with every key", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return writeText(cmd.OutOrStdout(), bot.Example)
+			return writeText(cmd.OutOrStdout(), config.Example)
 		},
 	}, &cobra.Command{
 		Use: "check", Short: "Check the configuration and report every error", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := bot.Load(g.config); err != nil {
+			if _, err := config.Load(g.config); err != nil {
 				return err
 			}
 			return writeLine(cmd.OutOrStdout(), "%s: valid", g.config)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"tocsin/bot"
+	"tocsin/bot/config"
 )
 
 func TestMain(m *testing.M) {
@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range envVariables.FindAllStringSubmatch(bot.Example, -1) {
+			for _, name := range envVariables.FindAllStringSubmatch(config.Example, -1) {
 				env.Setenv(name[1], "0123456789abcdef0123456789abcdef")
 			}
 			env.Setenv("SENTRY_DSN", "https://0123456789abcdef@sentry.example.com/1")
@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("FREE_ADDR", free.Addr().String())
 			_ = free.Close()
-			return os.WriteFile(env.WorkDir+"/tocsin.yaml", []byte(bot.Example), 0o600)
+			return os.WriteFile(env.WorkDir+"/tocsin.yaml", []byte(config.Example), 0o600)
 		},
 	})
 }

@@ -7,15 +7,20 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"tocsin/bot"
+	"tocsin/bot/generic"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
+	"tocsin/bot/vulnreport"
 	"tocsin/store"
 )
 
@@ -36,10 +41,10 @@ func TestEndpoints_EverySource(t *testing.T) {
 	const key = "0123456789abcdef-token"
 	cfg.Sources.Alertmanager.Tokens = []secret.String{secret.New(key)}
 	cfg.Sources.HackerOne.Secrets = []secret.String{secret.New(key)}
-	cfg.Sources.Generic = []bot.GenericSource{{Name: "scanner", Tokens: []secret.String{secret.New(key)}, Mapping: map[string]string{"title": "body.title", "level": `"high"`},
-		Limits: bot.Limits{Networks: []string{"192.0.2.0/24"}}}, {Name: "siem", Tokens: []secret.String{secret.New(key)}, Mapping: map[string]string{"title": "body.title"}}}
-	cfg.Sources.Report.Form = &bot.ReportForm{Company: "Payroll"}
-	cfg.Sources.Report.SecurityTxt = &bot.SecurityTxt{Contacts: []string{"mailto:security@payroll.example"}, Expires: bot.Day{Time: time.Now().AddDate(0, 6, 0)}}
+	cfg.Sources.Generic = []generic.Config{{Name: "scanner", Tokens: []secret.String{secret.New(key)}, Mapping: map[string]string{"title": "body.title", "level": `"high"`},
+		Limits: intake.Limits{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}, {Name: "siem", Tokens: []secret.String{secret.New(key)}, Mapping: map[string]string{"title": "body.title"}}}
+	cfg.Sources.Report.Form = &vulnreport.FormConfig{Company: "Payroll"}
+	cfg.Sources.Report.SecurityTxt = &vulnreport.SecurityTxt{Contacts: []string{"mailto:security@payroll.example"}, Expires: setting.Day{Time: time.Now().AddDate(0, 6, 0)}}
 	cfg.Sources.SNS.Topics = []string{"arn:aws:sns:eu-west-3:123456789012:security-events"}
 	if errs := cfg.Validate(); len(errs) > 0 {
 		t.Fatal(errs)

@@ -2,7 +2,7 @@
 // server. The server is started from the installed binaries and stops when the test process ends.
 //
 //	storetest.Databases(t, func(t *testing.T, url string) {
-//		s, err := store.Open(t.Context(), store.Config{URL: url, Keyset: keys})
+//		s, err := store.Open(t.Context(), store.Config{URL: url}, store.Deps{Keyset: keys})
 //		...
 //	})
 package storetest

@@ -1,4 +1,4 @@
-package bot
+package config
 
 import (
 	"errors"
@@ -39,6 +39,15 @@ func exampleTree(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// decode parses a tree as a file with the name tocsin.yaml.
+func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, error) {
+	src, err := yaml.Marshal(raw)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse("tocsin.yaml", src, nil, lookup)
 }
 
 func TestExample_IsValid(t *testing.T) {
@@ -151,12 +160,12 @@ func TestDecode_ReportsEachBrokenKey(t *testing.T) {
 			wantKey = b.path
 		}
 		_, err := decode(raw, exampleEnv)
-		var problems ConfigErrors
+		var problems Errors
 		if !errors.As(err, &problems) {
-			t.Errorf("%s = %v: got %v, want ConfigErrors", b.path, b.value, err)
+			t.Errorf("%s = %v: got %v, want Errors", b.path, b.value, err)
 			continue
 		}
-		if !slices.ContainsFunc(problems, func(f ConfigError) bool { return strings.HasPrefix(f.Key, wantKey) && f.Fix != "" }) {
+		if !slices.ContainsFunc(problems, func(f Error) bool { return strings.HasPrefix(f.Key, wantKey) && f.Fix != "" }) {
 			t.Errorf("%s = %v: got %v, want an error for %s", b.path, b.value, problems, wantKey)
 		}
 		if strings.Contains(err.Error(), canary[:20]) {
@@ -172,13 +181,13 @@ func TestDecode_ReportsAllErrorsOfARule(t *testing.T) {
 	rules[n] = map[string]any{"when": "source ==", "open": "sev9", "playbook": "nope"}
 	delete(raw["departments"].(map[string]any), "legal")
 	_, err := decode(raw, exampleEnv)
-	var problems ConfigErrors
+	var problems Errors
 	if !errors.As(err, &problems) {
 		t.Fatal(err)
 	}
 	at := fmt.Sprintf("routing[%d]", n)
 	for _, want := range []string{at + ".when", at + ".open", at + ".playbook", "departments.legal"} {
-		if !slices.ContainsFunc(problems, func(f ConfigError) bool { return f.Key == want }) {
+		if !slices.ContainsFunc(problems, func(f Error) bool { return f.Key == want }) {
 			t.Errorf("got no error for %s:\n%v", want, err)
 		}
 	}
@@ -200,12 +209,12 @@ func TestDecode_ReportsAllBrokenKeysAtOnce(t *testing.T) {
 		want++
 	}
 	_, err := decode(raw, exampleEnv)
-	var problems ConfigErrors
+	var problems Errors
 	if !errors.As(err, &problems) || len(problems) < want {
 		t.Errorf("got %d errors, want at least %d:\n%v", len(problems), want, err)
 	}
 	for _, b := range brokenValues[:7] {
-		if !slices.ContainsFunc(problems, func(f ConfigError) bool { return f.Key == b.path }) {
+		if !slices.ContainsFunc(problems, func(f Error) bool { return f.Key == b.path }) {
 			t.Errorf("got no error for %s", b.path)
 		}
 	}
@@ -225,8 +234,8 @@ func TestBrokenValues_CoverEveryKey(t *testing.T) {
 			return
 		case reflect.Struct:
 			if hasKeys(rt) {
-				for n := range rt.NumField() {
-					walk(rt.Field(n).Type, strings.TrimPrefix(path+"."+rt.Field(n).Tag.Get("koanf"), "."))
+				for _, f := range fieldsOf(rt) {
+					walk(f.typ, strings.TrimPrefix(path+"."+f.name, "."))
 				}
 				return
 			}
@@ -298,7 +307,7 @@ func TestDecode_ReportsAllErrorsOfASource(t *testing.T) {
 		setPath(t, raw, strings.Split("sources.generic.0."+path, "."), value)
 	}
 	_, err := decode(raw, exampleEnv)
-	for _, key := range []string{"tokens[0]", "mapping.title", "mapping.level", "mapping.tags.tool"} {
+	for _, key := range []string{"tokens[0]", "mapping.title", "mapping.level", "tags.tool"} {
 		if err == nil || !strings.Contains(err.Error(), "sources.generic[0]."+key+": ") {
 			t.Errorf("got no error for %s:\n%v", key, err)
 		}
@@ -337,8 +346,8 @@ func TestLoad_EnvironmentOverridesFile(t *testing.T) {
 	t.Setenv("TOCSIN_SLACK__ANNOUNCE_CHANNEL", "security")
 	t.Setenv("TOCSIN_TEST_POSTGRES", "not a key")
 	c, err := Load(path)
-	if err != nil || c.Database != "sqlite:elsewhere.db" || c.Slack.AnnounceChannel != "security" {
-		t.Errorf("got %v, database %q, channel %q", err, c.Database, c.Slack.AnnounceChannel)
+	if err != nil || c.Store.URL != "sqlite:elsewhere.db" || c.Slack.AnnounceChannel != "security" {
+		t.Errorf("got %v, database %q, channel %q", err, c.Store.URL, c.Slack.AnnounceChannel)
 	}
 }
 
@@ -351,7 +360,7 @@ func TestLoad_NamesTheCause(t *testing.T) {
 	if err := os.WriteFile(path, []byte("listen: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(path); err == nil || strings.Contains(err.Error(), "choose another file") || !strings.Contains(err.Error(), "line 1") {
+	if _, err := Load(path); err == nil || strings.Contains(err.Error(), "choose another file") || !strings.Contains(err.Error(), path+":1:9: ") {
 		t.Errorf("broken file: got %v, want only the place of the error", err)
 	}
 }
@@ -383,7 +392,7 @@ func TestLoad_RejectsVariablesWithoutKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "8025-secret")
 			_, err := Load(path)
-			var problems ConfigErrors
+			var problems Errors
 			if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Key != name || !strings.Contains(problems[0].Fix, near) || strings.Contains(err.Error(), "8025-secret") {
 				t.Errorf("got %v, want one error for %s with %q", err, name, near)
 			}
@@ -396,7 +405,7 @@ func TestConfig_PrintsNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.PagerDuty, c.Telemetry.SentryDSN = PagerDuty{}, secret.New(canary)
+	c.Telemetry.SentryDSN = secret.New(canary)
 	asYAML, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

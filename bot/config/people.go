@@ -1,4 +1,4 @@
-package bot
+package config
 
 import (
 	"crypto/sha256"
@@ -8,7 +8,36 @@ import (
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/setting"
 )
+
+// Person is a person with an id at each identity provider. Responder overrides
+// the default: members of engineering and security are responders.
+type Person struct {
+	Name      string `yaml:"name"`
+	Email     string `yaml:"email"`
+	Slack     string `yaml:"slack"`
+	PagerDuty string `yaml:"pagerduty"`
+	Local     string `yaml:"local"`
+	OIDC      string `yaml:"oidc"`
+	Responder *bool  `yaml:"responder"`
+}
+
+// Team is a department or an affected team. Head, Members and Deputies refer to
+// people by e-mail address, Slack id or name. SlackGroup adds its members.
+type Team struct {
+	SlackGroup string   `yaml:"slack_group"`
+	Head       string   `yaml:"head"`
+	Members    []string `yaml:"members"`
+	Deputies   []Deputy `yaml:"deputies"`
+}
+
+// Deputy may sign for a department from the first day to the last, inclusive.
+type Deputy struct {
+	Person string      `yaml:"person"`
+	From   setting.Day `yaml:"from"`
+	To     setting.Day `yaml:"to"`
+}
 
 // identities returns the person's identities, sorted by provider.
 func (p Person) identities() []incident.Identity {
@@ -56,9 +85,9 @@ func (c Config) teamMembers(t Team) []incident.PersonID {
 	return out
 }
 
-// slackGroups returns the configured Slack user groups, sorted, without
+// SlackGroups returns the configured Slack user groups, sorted, without
 // duplicates.
-func (c Config) slackGroups() []string {
+func (c Config) SlackGroups() []string {
 	var out []string
 	for _, teams := range []map[string]Team{c.Departments, c.Teams} {
 		for _, t := range teams {

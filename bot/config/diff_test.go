@@ -1,4 +1,4 @@
-package bot
+package config
 
 import (
 	"os"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 // TestChangedKeys_SeesEveryKey changes each value of the example, and expects
@@ -21,7 +22,7 @@ func TestChangedKeys_SeesEveryKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := changedKeys(base, changed); len(got) > 0 {
+	if got := ChangedKeys(base, changed); len(got) > 0 {
 		t.Fatalf("got changes %v without a change", got)
 	}
 	seen := 0
@@ -30,7 +31,7 @@ func TestChangedKeys_SeesEveryKey(t *testing.T) {
 		seen++
 		old := reflect.ValueOf(v.Interface())
 		v.Set(reflect.ValueOf(next).Convert(v.Type()))
-		if got := changedKeys(base, changed); !slices.Equal(got, []string{key}) {
+		if got := ChangedKeys(base, changed); !slices.Equal(got, []string{key}) {
 			t.Errorf("got changes %v, want %s", got, key)
 		}
 		v.Set(old)
@@ -46,8 +47,8 @@ func TestChangedKeys_SeesEveryKey(t *testing.T) {
 			walk(v.Index(0), key+"[0]")
 			try(v, key, v.Slice(0, v.Len()-1).Interface())
 		case v.Kind() == reflect.Struct && hasKeys(v.Type()):
-			for n := range v.NumField() {
-				walk(v.Field(n), joinKey(key, v.Type().Field(n).Tag.Get("koanf")))
+			for _, f := range fieldsOf(v.Type()) {
+				walk(v.FieldByIndex(f.index), setting.Join(key, f.name))
 			}
 		case v.Kind() == reflect.String:
 			try(v, key, v.String()+"x")
@@ -66,7 +67,7 @@ func TestChangedKeys_SeesEveryKey(t *testing.T) {
 // TestCanReload_IsDocumented compares the keys that a reload can change with the
 // table in docs/operations.md. A new key needs a restart until it is listed.
 func TestCanReload_IsDocumented(t *testing.T) {
-	raw, err := os.ReadFile("../docs/operations.md")
+	raw, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,13 +84,13 @@ func TestCanReload_IsDocumented(t *testing.T) {
 			}
 		}
 	}
-	if got := documented["Reload"]; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(reloadable))) {
-		t.Errorf("got keys %v, want %v", got, reloadable)
+	if got := documented["Reload"]; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(Reloadable()))) {
+		t.Errorf("got keys %v, want %v", got, Reloadable())
 	}
 	fixed := slices.Clone(fixedBelow)
-	for n := range reflect.TypeFor[Config]().NumField() {
-		if key := reflect.TypeFor[Config]().Field(n).Tag.Get("koanf"); key != "sources" && !canReload(key) {
-			fixed = append(fixed, key)
+	for _, f := range fieldsOf(reflect.TypeFor[Config]()) {
+		if f.name != "sources" && !CanReload(f.name) {
+			fixed = append(fixed, f.name)
 		}
 	}
 	for _, key := range fixed {
@@ -103,7 +104,7 @@ func TestCanReload(t *testing.T) {
 	for key, want := range map[string]bool{"people[3].email": true, "departments.legal.members": true, "routing": true, "sources.generic[0].tokens[1]": true,
 		"sources.generic[0].limits.rate": false, "sources.generic[0].name": false, "mail.from": false, "mail.host": true, "listen": false, "slack.app_token": false,
 		"database": false, "keyset_file": false, "peoples": false, "": false, "a_new_key": false, "sources.sentry.limits.rate": false} {
-		if got := canReload(key); got != want {
+		if got := CanReload(key); got != want {
 			t.Errorf("%s: got %t, want %t", key, got, want)
 		}
 	}

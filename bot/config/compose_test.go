@@ -1,4 +1,4 @@
-package bot
+package config
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 // TestComposeFile_VariablesExist compares the variables in docker-compose.yml
 // with the keys of the configuration and the variables in the example.
 func TestComposeFile_VariablesExist(t *testing.T) {
-	raw, err := os.ReadFile("../docker-compose.yml")
+	raw, err := os.ReadFile("../../docker-compose.yml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package bot
+package config
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func TestDecode_ReportsBrokenDetectionRules(t *testing.T) {
 	raw := exampleTree(t)
 	raw["detection"] = map[string]any{"rules": []any{dir}}
 	_, err := decode(raw, exampleEnv)
-	var problems ConfigErrors
+	var problems Errors
 	if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Key != "detection.rules" {
 		t.Fatalf("got %v, want one error for detection.rules", err)
 	}

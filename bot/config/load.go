@@ -1,0 +1,144 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"tocsin/bot/setting"
+)
+
+// Error is a problem with one key of the configuration. Fix describes the problem
+// and its fix, without secrets.
+type Error struct {
+	// Place is where the value is written: FILE:LINE:COLUMN, or the name of an
+	// environment variable. It is empty if the configuration was not read from a file.
+	Place string
+	Key   string
+	Fix   string
+}
+
+func (e Error) String() string {
+	if e.Place == "" {
+		return e.Key + ": " + e.Fix
+	}
+	return e.Place + ": " + e.Key + ": " + e.Fix
+}
+
+// Errors are all problems of a configuration. [Load] returns the errors of
+// environment variables that set no key first, then the others, sorted by key.
+type Errors []Error
+
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for n, one := range e {
+		lines[n] = "  " + one.String()
+	}
+	count := fmt.Sprintf("%d errors", len(e))
+	if len(e) == 1 {
+		count = "1 error"
+	}
+	return fmt.Sprintf("the configuration has %s:\n%s", count, strings.Join(lines, "\n"))
+}
+
+// Add adds a problem without a place.
+func (e *Errors) Add(key, format string, args ...any) {
+	*e = append(*e, Error{Key: key, Fix: fmt.Sprintf(format, args...)})
+}
+
+// Load reads and validates a configuration file. It replaces ${NAME} with the
+// environment variable NAME, and TOCSIN_… variables override single keys. It
+// returns all problems of the configuration as [Errors], and another error if the
+// file cannot be read or parsed.
+func Load(path string) (Config, error) {
+	src, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, fmt.Errorf("read configuration %s: %w (choose another file with --config, or create one with: tocsin config example)", path, err)
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return Parse(path, src, os.Environ(), os.LookupEnv)
+}
+
+// readFile reads a file up to the first byte that is too much.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// Parse is [Load] for the text of a file. environ are the variables that may override
+// keys, as NAME=VALUE, and lookup returns the variables that the file refers to.
+func Parse(name string, src []byte, environ []string, lookup func(string) (string, bool)) (Config, error) {
+	return parse(name, src, environ, lookup, Config.problems)
+}
+
+// parse is Parse with the validation of the decoded configuration.
+func parse(name string, src []byte, environ []string, lookup func(string) (string, bool), validate func(Config) setting.Problems) (Config, error) {
+	root, err := parseTree(src)
+	if err != nil {
+		var at *syntaxError
+		if errors.As(err, &at) {
+			return Config{}, fmt.Errorf("read configuration %s: %w", at.at.in(name), err)
+		}
+		return Config{}, fmt.Errorf("read configuration %s: %w", name, err)
+	}
+	root, unknown := override(root, environ)
+	d := decoder{lookup: lookup, places: map[string]place{}, left: maxValues}
+	c := Defaults()
+	d.decode(root, reflect.ValueOf(&c).Elem(), "", false)
+	if d.left < 0 {
+		d.problems = setting.Problems{{Key: "configuration", Fix: fmt.Sprintf("has more than %d values. Use fewer aliases", maxValues)}}
+	} else {
+		d.problems = append(d.problems, withoutParents(validate(c), d.problems)...)
+	}
+	slices.SortStableFunc(d.problems, func(a, b setting.Problem) int { return strings.Compare(a.Key, b.Key) })
+	errs := unknown
+	for _, p := range slices.CompactFunc(d.problems, func(a, b setting.Problem) bool { return a.Key == b.Key }) {
+		errs = append(errs, Error{d.place(p.Key).in(name), p.Key, p.Fix})
+	}
+	if len(errs) > 0 {
+		return c, errs
+	}
+	return c, nil
+}
+
+// withoutParents returns the problems in found, except those about a parent of a
+// key in known. If a day cannot be parsed, for example, its department is
+// incomplete only for that reason.
+func withoutParents(found, known setting.Problems) setting.Problems {
+	return slices.DeleteFunc(found, func(f setting.Problem) bool {
+		return slices.ContainsFunc(known, func(k setting.Problem) bool {
+			return strings.HasPrefix(k.Key, f.Key+".") || strings.HasPrefix(k.Key, f.Key+"[")
+		})
+	})
+}
+
+// place returns where the value of a key is written. For a missing key it is the
+// place of the nearest parent.
+func (d *decoder) place(key string) place {
+	for key != "" {
+		if at, known := d.places[key]; known {
+			return at
+		}
+		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
+	}
+	return start
+}
+
+// in returns the place in a file.
+func (p place) in(file string) string {
+	if p.variable != "" {
+		return p.variable
+	}
+	return fmt.Sprintf("%s:%d:%d", file, p.line, p.column)
+}

@@ -76,19 +76,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.Desk().AnnounceMaintenance(ctx); err != nil {
 		return err
 	}
-	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.start.Review.Agenda, Zone: b.start.TimeZone},
-		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.start.TimeZone},
-		{Name: scheduleReminders, Kind: scheduleReminders, Cron: remindersCron, Zone: b.start.TimeZone}})
-	if err != nil {
-		return fmt.Errorf("review.agenda: %w", err)
-	}
-	live := liveDesk{&b.current}
-	err = b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: live.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
-		response.ScheduleAgenda: func(ctx context.Context, at time.Time) error { return live.Sweep(ctx, response.ScheduleAgenda, at) },
-		scheduleRetention:       b.prune,
-		scheduleReminders:       b.remind,
-	}})
-	if err != nil {
+	if err := b.startJobs(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -1,0 +1,82 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+	"tocsin/store"
+	"tocsin/templates"
+)
+
+// schedule is a job that runs regularly, in the configured time zone.
+type schedule struct {
+	name string
+	cron string
+	run  func(ctx context.Context, at time.Time) error
+}
+
+// schedules returns all jobs that run regularly.
+func (b *Bot) schedules() []schedule {
+	return []schedule{
+		{response.ScheduleAgenda, b.start.Review.Agenda, func(ctx context.Context, at time.Time) error {
+			return liveDesk{&b.current}.Sweep(ctx, response.ScheduleAgenda, at)
+		}},
+		{"retention", "23 3 * * *", b.prune},
+		{"reminders", "11 * * * *", b.remind},
+	}
+}
+
+// startJobs stores the schedules and starts the jobs.
+func (b *Bot) startJobs(ctx context.Context) error {
+	var rows []store.Schedule
+	run := map[string]func(context.Context, time.Time) error{}
+	for _, s := range b.schedules() {
+		rows = append(rows, store.Schedule{Name: s.name, Kind: s.name, Cron: s.cron, Zone: b.start.TimeZone})
+		run[s.name] = s.run
+	}
+	if err := b.store.SetSchedules(ctx, rows); err != nil {
+		return fmt.Errorf("review.agenda: %w", err)
+	}
+	return b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: liveDesk{&b.current}.Perform, Scheduled: run})
+}
+
+const (
+	// pruneTimeout bounds one run. It is shorter than the minute that a job may
+	// take.
+	pruneTimeout = 40 * time.Second
+	// pruneRetryDelay is the delay before the next run if records remain.
+	pruneRetryDelay = 5 * time.Second
+)
+
+// prune deletes expired records. If some remain, it returns an
+// [*incident.RetryAfter], and the job runs again.
+func (b *Bot) prune(ctx context.Context, _ time.Time) error {
+	done, err := b.store.Prune(ctx, b.current.Load().config.Retention, pruneTimeout)
+	for table, n := range done.Deleted {
+		b.log.Info("pruned expired rows", "component", "retention", "table", table, "rows", n)
+	}
+	if err != nil {
+		return fmt.Errorf("prune expired rows: %w", err)
+	}
+	if done.More {
+		return &incident.RetryAfter{After: pruneRetryDelay}
+	}
+	return nil
+}
+
+// remind notifies people 30, 7 and 1 days before security.txt expires, and when
+// it has expired. It sends each reminder once per expiry date.
+func (b *Bot) remind(ctx context.Context, _ time.Time) error {
+	b.endDepartures(ctx) // if an earlier call failed
+	if b.securityTxt == nil {
+		return nil
+	}
+	left, day := b.securityTxt.Reminder(b.clock()), b.securityTxt.Expires().UTC().Format(time.DateOnly)
+	if left == "" {
+		return nil
+	}
+	return b.Desk().Notify(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
+}

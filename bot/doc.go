@@ -3,6 +3,6 @@
 // releases the database and the listeners.
 //
 // This package makes no decisions about incidents. Package incident implements
-// the lifecycle, package response the write path, and each external system has
-// an adapter package. setup.go connects them.
+// the lifecycle, package response the write path, package chat the messages,
+// and each external system has an adapter package. setup.go connects them.
 package bot

@@ -22,7 +22,8 @@ const (
 // the newest state, so the edits in between are coalesced. Waiting messages
 // are edited in the order in which they asked.
 //
-// It is not stored. Effects are, so after a restart they run and ask again.
+// It is not stored, and each replica counts its own edits. Effects are stored, so
+// after a restart they run and ask again.
 //
 // The package rate limits one queue. This type has one for each message and one for
 // all, and serves them in order.

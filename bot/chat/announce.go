@@ -61,7 +61,6 @@ func AgendaMessage(b incident.Brief) Message {
 		if !i.ReviewAt.IsZero() {
 			line += " · " + i.ReviewAt.UTC().Format(timeLayout)
 		}
-		line = i.Origin.Marked(line)
 		switch {
 		case slices.Contains(incident.AllowedVerbs(i.Status), incident.VerbConclude):
 			due = append(due, line)

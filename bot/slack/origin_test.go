@@ -50,7 +50,7 @@ func TestMessages_BeginWithMarkOfOrigin(t *testing.T) {
 			t.Errorf("got line %q in a list", got)
 		}
 		agenda := laidOut(neutral.AgendaMessage(incident.Brief{Agenda: []incident.Summary{summary}}))
-		if text := visibleText(t, agenda); !strings.Contains(text, "[DRILL] INC-42 · ") {
+		if text := visibleText(t, agenda); !strings.Contains(text, "[DRILL] INC-42 · ") || strings.Count(text, "[DRILL]") != 1 {
 			t.Errorf("got agenda %s", text)
 		}
 	}

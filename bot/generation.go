@@ -153,18 +153,17 @@ func (s liveSource) DecodeEvaluated(h http.Header, body []byte, evaluation strin
 	return source.Decode(h, body)
 }
 
-// liveRecords decodes and evaluates the records of the sources that do not change,
+// liveRecords is the source of CloudTrail records for the sources that do not change,
 // with the detection rules of the current generation.
 type liveRecords struct{ liveSource }
+
+func (r liveRecords) DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error) {
+	return r.current.Load().cloudtrail.DecodeItem(h, body)
+}
 
 // cloudtrailOf returns the source of CloudTrail records, which exists even if its
 // webhook is off.
 func cloudtrailOf(g *generation) intake.Source { return g.cloudtrail }
-
-// DecodeItem is [cloudtrail.Source.DecodeItem].
-func (r liveRecords) DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error) {
-	return r.current.Load().cloudtrail.DecodeItem(h, body)
-}
 
 func (r liveRecords) Evaluate(record *detect.Item) (evaluation string, notable bool) {
 	return r.current.Load().cloudtrail.Evaluate(record)

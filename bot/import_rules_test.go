@@ -27,7 +27,7 @@ var allowedImports = map[string][]string{
 	"bot/command": {"bot/incident", "bot/text"},
 	"bot/chat":    {"bot/incident", "bot/command", "templates", "bot/text"},
 
-	"bot/intake":            {"bot/incident", "bot/detect", "bot/bounds", "bot/setting", "bot/text"},
+	"bot/intake":            {"bot/incident", "bot/bounds", "bot/setting", "bot/text"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
 	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/setting", "bot/text"},
 
@@ -39,8 +39,8 @@ var allowedImports = map[string][]string{
 	"bot/hackerone":    {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds", "bot/intake", "bot/setting", "bot/text"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
-	"bot/sns":          {"bot/incident", "bot/detect", "bot/bounds", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
-	"bot/trail":        {"bot/incident", "bot/detect", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
+	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
+	"bot/trail":        {"bot/incident", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret", "bot/setting", "bot/text"},
 	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 

@@ -14,7 +14,7 @@ import (
 
 // sourceDeps returns what the sources of a generation use. records decodes
 // CloudTrail records.
-func (b *Bot) sourceDeps(c config.Config, records intake.Records) intake.Deps {
+func (b *Bot) sourceDeps(c config.Config, records intake.Source) intake.Deps {
 	return intake.Deps{Clock: b.clock, Logger: b.log, Observer: b.metrics, Records: records, Accept: b.store.Accept, MailFrom: c.Mail.From}
 }
 

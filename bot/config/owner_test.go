@@ -18,14 +18,12 @@ import (
 )
 
 // owners are the packages that own the keys of each section: the package declares the
-// struct with the keys, and uses no other type for them.
+// struct with the keys. The keys of a source belong to the package of its type.
 var owners = map[string]string{
 	"database": "store", "keyset_file": "store", "replica_id": "store", "retention": "store",
 	"control_socket": "bot/control", "control_socket_group": "bot/control", "administrators": "bot/control",
 	"slack": "bot/slack", "pagerduty": "bot/pagerduty", "mail": "bot/mail", "detection": "bot/detect", "redaction": "bot/redact", "telemetry": "bot/telemetry",
 	"routing": "bot/response", "storm": "bot/response",
-	"sources.sentry": "bot/sentry", "sources.cloudtrail": "bot/cloudtrail", "sources.sns": "bot/sns", "sources.trail": "bot/trail", "sources.pagerduty": "bot/pagerduty",
-	"sources.alertmanager": "bot/alertmanager", "sources.generic": "bot/generic", "sources.hackerone": "bot/hackerone", "sources.report": "bot/vulnreport",
 	"escalation.steps.pagerduty": "bot/pagerduty", "escalation.steps.mail": "bot/mail",
 	// Several parts use these keys.
 	"listen": "bot/config", "time_zone": "bot/config", "language": "bot/config", "people": "bot/config", "departments": "bot/config", "teams": "bot/config",
@@ -35,6 +33,7 @@ var owners = map[string]string{
 // TestConfig_EachKeyHasOneOwner walks all keys. Each must be declared once, with a yaml
 // tag, by the package that owns it.
 func TestConfig_EachKeyHasOneOwner(t *testing.T) {
+	owners := maps.Clone(owners)
 	used, declared := map[string]bool{}, map[string]string{}
 	var walk func(rt reflect.Type, key string)
 	walk = func(rt reflect.Type, key string) {
@@ -58,7 +57,7 @@ func TestConfig_EachKeyHasOneOwner(t *testing.T) {
 				t.Errorf("%s is declared by %s and by %s", below, declared[below], rt)
 			}
 			declared[below] = rt.String()
-			owner, section := ownerOf(below)
+			owner, section := ownerOf(owners, below)
 			if strings.HasSuffix(key, ".limits") {
 				owner = "bot/intake"
 			}
@@ -67,6 +66,13 @@ func TestConfig_EachKeyHasOneOwner(t *testing.T) {
 				t.Errorf("%s is declared by %s of %s, want %s", below, rt, got, owner)
 			}
 			walk(f.Type, below)
+		}
+	}
+	for _, s := range kinds() {
+		rt := reflect.TypeOf(s.Settings)
+		owners[indexPattern.ReplaceAllString(s.Key, "")] = strings.TrimPrefix(rt.PkgPath(), "tocsin/")
+		if strings.HasSuffix(rt.PkgPath(), "/config") {
+			t.Errorf("%s belongs to this package, want an adapter", s.Key)
 		}
 	}
 	walk(reflect.TypeFor[Config](), "")
@@ -81,7 +87,7 @@ func TestConfig_EachKeyHasOneOwner(t *testing.T) {
 }
 
 // ownerOf returns the owner of a key and the section that names it.
-func ownerOf(key string) (owner, section string) {
+func ownerOf(owners map[string]string, key string) (owner, section string) {
 	for section = key; section != ""; section = section[:max(strings.LastIndex(section, "."), 0)] {
 		if owner, ok := owners[section]; ok {
 			return owner, section

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"tocsin/bot/detect"
-	"tocsin/bot/incident"
 	"tocsin/bot/setting"
 )
 
@@ -64,23 +62,13 @@ type Deps struct {
 	Logger *slog.Logger     // default slog.Default
 	// Observer implements the interfaces that adapters declare for their metrics.
 	Observer any
-	// Records is the source of CloudTrail records.
-	Records Records
+	// Records is the source of CloudTrail records. Adapters that receive records in
+	// another form declare the interface that they need of it.
+	Records Source
 	// Accept stores deliveries that a source fetches, as [Store] does.
 	Accept func(context.Context, []Delivery) error
 	// MailFrom is the address from which Tocsin sends mail, or "".
 	MailFrom string
-}
-
-// Records is the source that decodes CloudTrail records. Other sources receive them
-// too, in envelopes or in files.
-type Records interface {
-	Source
-	// DecodeItem is like Decode for a body that is decoded already.
-	DecodeItem(h http.Header, body detect.Item) ([]incident.Signal, error)
-	// Evaluate evaluates a record and reports whether it needs to be stored, with the
-	// evaluation.
-	Evaluate(record *detect.Item) (evaluation string, notable bool)
 }
 
 // Runner is a [Source] that fetches its deliveries.

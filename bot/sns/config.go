@@ -77,7 +77,8 @@ func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Example: example,
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
-			return New(c, Deps{Decoder: d.Records, Observer: observer, Logger: d.Logger})
+			decoder, _ := d.Records.(Decoder)
+			return New(c, Deps{Decoder: decoder, Observer: observer, Logger: d.Logger})
 		},
 		Post: intake.Poster{Refusal: "only AWS can sign them"}}
 }

@@ -19,6 +19,7 @@ package trail
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -120,7 +121,13 @@ func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: c.QueueURL != "", Fixed: true, Feeds: recordSource, Example: example,
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
-			return New(c, Deps{Sink: sink(d.Accept), Evaluate: d.Records.Evaluate, Clock: d.Clock, Logger: d.Logger, Observer: observer})
+			records, ok := d.Records.(interface {
+				Evaluate(record *detect.Item) (evaluation string, notable bool)
+			})
+			if !ok {
+				return nil, errors.New("trail: Deps.Records cannot evaluate records")
+			}
+			return New(c, Deps{Sink: sink(d.Accept), Evaluate: records.Evaluate, Clock: d.Clock, Logger: d.Logger, Observer: observer})
 		},
 		Post: intake.Poster{Refusal: "the reader of the trail produces them, and no endpoint accepts them"}}
 }

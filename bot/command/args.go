@@ -144,13 +144,12 @@ func (p *parser) peopleNamed(name string) []incident.Person {
 }
 
 // departmentArg is a department that signs, or another team.
-var departmentArg = Arg{Name: "department", Usage: "DEPARTMENT", Next: names(incident.RequiredDepartments()),
+var departmentArg = Arg{Name: "department", Usage: "DEPARTMENT", Next: names(incident.RequiredDepartments()), part: departmentPart,
 	read: func(p *parser, w *Parsed) (bool, error) {
 		team, err := p.department()
 		w.Command.Department = team
 		return err == nil, err
-	},
-	value: func(c FormContext) string { return string(c.Given.Department) }}
+	}}
 
 // personArg is a person.
 var personArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Parsed) (bool, error) {
@@ -160,12 +159,7 @@ var personArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Pa
 }}
 
 // textArg is the text of a command, with or without an introducing "because".
-var textArg = Arg{Name: "text", Usage: "TEXT",
-	read: func(p *parser, w *Parsed) (bool, error) {
-		w.Command.Text = p.reason()
-		return w.Command.Text != "", nil
-	},
-	value: func(c FormContext) string { return c.Given.Text }}
+var textArg = Arg{Name: "text", Usage: "TEXT", part: textPart}
 
 // becauseArg and mayBecauseArg are textArg as the reason of a command.
 var (

@@ -2,15 +2,6 @@ package command
 
 import "tocsin/bot/incident"
 
-// part is a part of a command that a button carries.
-type part func(*incident.Command) *string
-
-func severityPart(c *incident.Command) *string   { return (*string)(&c.Severity) }
-func departmentPart(c *incident.Command) *string { return (*string)(&c.Department) }
-func digestPart(c *incident.Command) *string     { return &c.Expect }
-func stepPart(c *incident.Command) *string       { return &c.Step }
-func itemPart(c *incident.Command) *string       { return &c.Item }
-
 // ButtonArgs returns the arguments that a button with a command carries, besides the
 // verb and the incident.
 func ButtonArgs(c incident.Command) []string {

@@ -61,8 +61,7 @@ type Field struct {
 	// Command is typed instead if the value is too long for an input of the provider.
 	Command string
 
-	read  func(*parser, *Parsed) (bool, error)
-	value func(FormContext) string
+	arg   Arg  // without a reader and a part if nothing is submitted
 	zoned bool // the hint ends with the time zone
 }
 
@@ -115,9 +114,7 @@ func (f *FormSpec) Open(c FormContext) Form {
 	out := Form{Verb: given.Verb, Fields: slices.Clone(f.Fields),
 		State: FormState{Incident: given.For, Department: given.Department, Step: given.Step, Expect: given.Expect}}
 	for n, field := range out.Fields {
-		if field.value != nil {
-			out.Fields[n].Value = field.value(c)
-		}
+		out.Fields[n].Value = field.arg.initial(c)
 		if field.zoned {
 			out.Fields[n].Hint += " Time zone: " + c.Zone.String() + "."
 		}
@@ -133,7 +130,7 @@ func (f *FormSpec) Open(c FormContext) Form {
 func (f *FormSpec) Command(verb incident.Verb, state FormState, values Values, c Context) (incident.Command, error) {
 	w := Parsed{Command: incident.Command{Verb: verb, For: state.Incident, Department: state.Department, Step: state.Step, Expect: state.Expect}}
 	for _, field := range f.Fields {
-		if field.read == nil {
+		if field.arg.read == nil && field.arg.part == nil {
 			continue
 		}
 		for _, value := range values[field.Name] {
@@ -142,7 +139,7 @@ func (f *FormSpec) Command(verb incident.Verb, state FormState, values Values, c
 			}
 			p := newParser(value, c)
 			p.spec, p.field, p.whole = SpecOf(verb), true, field.Kind == KindChoice
-			if _, err := field.read(p, &w); err != nil {
+			if _, err := field.arg.consume(p, &w); err != nil {
 				return w.Command, err
 			}
 			if rest := p.rest(); rest != "" {
@@ -203,7 +200,7 @@ func SpecOf(verb incident.Verb) *Spec {
 // input returns the field of a form for an argument. Its value is read by the
 // function that reads the typed argument.
 func (a Arg) input(kind FieldKind, label string) Field {
-	return Field{Name: a.Name, Kind: kind, Label: label, read: a.read, value: a.value}
+	return Field{Name: a.Name, Kind: kind, Label: label, arg: a}
 }
 
 // choice returns the field as a menu.
@@ -225,8 +222,10 @@ func (f Field) hint(text string) Field {
 
 // tick returns a box to tick.
 func tick(name, label, option string, set func(*incident.Command)) Field {
-	return Field{Name: name, Kind: KindCheck, Label: label, Options: []string{option}, read: func(p *parser, w *Parsed) (bool, error) {
+	f := Arg{Name: name, read: func(p *parser, w *Parsed) (bool, error) {
 		set(&w.Command)
 		return p.rest() != "", nil
-	}}
+	}}.input(KindCheck, label)
+	f.Options = []string{option}
+	return f
 }

@@ -107,7 +107,7 @@ func (s *Spec) read(p *parser, w *Parsed) error {
 		w.Command.For = 0 // the command opens an incident or names one itself
 	}
 	for _, arg := range syntax.Args {
-		given, err := arg.read(p, w)
+		given, err := arg.consume(p, w)
 		if err != nil {
 			return err
 		}

@@ -72,9 +72,8 @@ func (p *parser) title(c *incident.Command) (string, error) {
 }
 
 // severityArg is the severity of an incident that may also be left out.
-var severityArg = Arg{Name: "severity", Usage: "[sev1…sev4]", Next: names(incident.Severities()),
-	read:  func(p *parser, w *Parsed) (bool, error) { return p.severity(&w.Command) },
-	value: func(c FormContext) string { return string(c.Given.Severity) }}
+var severityArg = Arg{Name: "severity", Usage: "[sev1…sev4]", Next: names(incident.Severities()), part: severityPart,
+	read: func(p *parser, w *Parsed) (bool, error) { return p.severity(&w.Command) }}
 
 // ackSeverityArg is the severity of an acknowledgement. A misspelt one is not the text
 // of the acknowledgement.
@@ -90,7 +89,7 @@ var ackSeverityArg = Arg{Name: "severity", Usage: "[INC-42] [sev1…sev4]", Next
 }}
 
 // newSeverityArg is the severity that an incident gets. The next word is one.
-var newSeverityArg = Arg{Name: "severity", Usage: "sev1…sev4", Next: severityArg.Next, value: severityArg.value, read: func(p *parser, w *Parsed) (bool, error) {
+var newSeverityArg = Arg{Name: "severity", Usage: "sev1…sev4", Next: severityArg.Next, part: severityPart, read: func(p *parser, w *Parsed) (bool, error) {
 	p.take("to", "is", "=")
 	found, err := p.severity(&w.Command)
 	if found || err != nil {

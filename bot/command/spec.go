@@ -49,10 +49,48 @@ type Arg struct {
 	Next  []string // possible words, for completion
 	Flags []Flag   // spellings as flags of the command line, which exclude each other
 
-	// read consumes the argument and reports whether it was there.
-	read  func(*parser, *Parsed) (bool, error)
-	value func(FormContext) string // the value in a form, or nil
+	part  part                     // where the command holds it, or nil
+	read  reader                   // nil means a text, which it writes to part
+	value func(FormContext) string // the value in a form, nil means that of part
 	asked bool                     // a form asks for it if it is missing
+}
+
+// reader consumes an argument and reports whether it was there.
+type reader func(*parser, *Parsed) (bool, error)
+
+// part is a text of a command.
+type part func(*incident.Command) *string
+
+func textPart(c *incident.Command) *string       { return &c.Text }
+func reasonPart(c *incident.Command) *string     { return &c.Reason }
+func titlePart(c *incident.Command) *string      { return &c.Title }
+func waiverPart(c *incident.Command) *string     { return &c.Waiver }
+func severityPart(c *incident.Command) *string   { return (*string)(&c.Severity) }
+func rolePart(c *incident.Command) *string       { return (*string)(&c.Role) }
+func departmentPart(c *incident.Command) *string { return (*string)(&c.Department) }
+func digestPart(c *incident.Command) *string     { return &c.Expect }
+func stepPart(c *incident.Command) *string       { return &c.Step }
+func itemPart(c *incident.Command) *string       { return &c.Item }
+
+// consume reads the argument.
+func (a Arg) consume(p *parser, w *Parsed) (bool, error) {
+	if a.read != nil {
+		return a.read(p, w)
+	}
+	to := a.part(&w.Command)
+	*to = p.reason()
+	return *to != "", nil
+}
+
+// initial returns the value of the argument in a form.
+func (a Arg) initial(c FormContext) string {
+	switch {
+	case a.value != nil:
+		return a.value(c)
+	case a.part != nil:
+		return *a.part(&c.Given)
+	}
+	return ""
 }
 
 // Flag is an argument that the command line also takes as a flag, in any position.
@@ -78,13 +116,13 @@ func (a Arg) named(usage string) Arg {
 
 // with returns the argument with another one after it in the same text.
 func (a Arg) with(next Arg) Arg {
-	read := a.read
+	first := a
 	a.read = func(p *parser, w *Parsed) (bool, error) {
 		p.field = false // the text is a part of a typed command
-		if _, err := read(p, w); err != nil {
+		if _, err := first.consume(p, w); err != nil {
 			return false, err
 		}
-		return next.read(p, w)
+		return next.consume(p, w)
 	}
 	return a
 }

@@ -137,15 +137,15 @@ func (p *parser) recordField() (string, error) {
 func recordFields(edit bool) []Field {
 	var out []Field
 	for _, f := range incident.RecordFields() {
-		field := Field{Name: f.Name, Kind: KindProse, Label: f.Label, Optional: edit || !f.Required, Sparse: true, Command: "record set " + f.Name + " TEXT",
-			read: func(p *parser, w *Parsed) (bool, error) {
-				if w.Command.Record == nil {
-					w.Command.Record = map[string]string{}
-				}
-				w.Command.Record[f.Name] = p.freeText()
-				return true, nil
-			},
-			value: func(c FormContext) string { return c.Incident.Record.Get(f.Name) }}
+		arg := Arg{Name: f.Name, value: func(c FormContext) string { return c.Incident.Record.Get(f.Name) }, read: func(p *parser, w *Parsed) (bool, error) {
+			if w.Command.Record == nil {
+				w.Command.Record = map[string]string{}
+			}
+			w.Command.Record[f.Name] = p.freeText()
+			return true, nil
+		}}
+		field := arg.input(KindProse, f.Label)
+		field.Optional, field.Sparse, field.Command = edit || !f.Required, true, "record set "+f.Name+" TEXT"
 		switch f.Name {
 		case "audience":
 			field.Kind, field.Options = KindChoice, audiences

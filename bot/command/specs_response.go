@@ -156,15 +156,13 @@ var openOptionsArg = Arg{Name: "severity", Usage: "[sev1…sev4] [--public]", Ne
 	}}
 
 // titleArg is the title of an incident.
-var titleArg = Arg{Name: "title", Usage: "TITLE",
-	read: func(p *parser, w *Parsed) (given bool, err error) {
-		w.Command.Title, err = p.title(&w.Command)
-		return w.Command.Title != "", err
-	},
-	value: func(c FormContext) string { return c.Given.Title }}
+var titleArg = Arg{Name: "title", Usage: "TITLE", part: titlePart, read: func(p *parser, w *Parsed) (given bool, err error) {
+	w.Command.Title, err = p.title(&w.Command)
+	return w.Command.Title != "", err
+}}
 
 // proseArg is a text that may begin with "because".
-var proseArg = Arg{Name: "text", Usage: "TEXT", value: textArg.value, read: func(p *parser, w *Parsed) (bool, error) {
+var proseArg = Arg{Name: "text", Usage: "TEXT", part: textPart, read: func(p *parser, w *Parsed) (bool, error) {
 	w.Command.Text = p.freeText()
 	return w.Command.Text != "", nil
 }}
@@ -201,17 +199,15 @@ func readStatusIncident(p *parser, w *Parsed) (bool, error) {
 }
 
 // roleArg is the role of a person.
-var roleArg = Arg{Name: "role", Usage: "ROLE", Next: names(incident.Roles()),
-	read: func(p *parser, w *Parsed) (bool, error) {
-		word, ok := p.next()
-		if !ok {
-			return false, nil
-		}
-		w.Command.Role = incident.Role(strings.ToLower(strings.Trim(word.text, ":=")))
-		p.take("to", "is", "=")
-		return true, nil
-	},
-	value: func(c FormContext) string { return string(c.Given.Role) }}
+var roleArg = Arg{Name: "role", Usage: "ROLE", Next: names(incident.Roles()), part: rolePart, read: func(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.next()
+	if !ok {
+		return false, nil
+	}
+	w.Command.Role = incident.Role(strings.ToLower(strings.Trim(word.text, ":=")))
+	p.take("to", "is", "=")
+	return true, nil
+}}
 
 // roleReasonArg is the reason for a role. It needs its "because", because a name
 // with an unknown part would leave the part behind.
@@ -296,7 +292,7 @@ func parseHash(text string) (string, error) {
 
 // evidenceArg is "NAME [in PLACE] [sha256:HEX]", in any order.
 var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", read: func(p *parser, w *Parsed) (bool, error) {
-	e := evidenceOf(w)
+	e := evidenceOf(&w.Command)
 	var name, where []string
 	into := &name
 	for {
@@ -327,40 +323,25 @@ var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", r
 
 // The parts of evidenceArg, for the fields of a form.
 var (
-	evidenceNameArg  = evidencePart("name", func(e *incident.Evidence) *string { return &e.Name })
-	evidenceWhereArg = evidencePart("where", func(e *incident.Evidence) *string { return &e.Where })
-	evidenceHashArg  = Arg{Name: "sha256", value: evidenceHash.value, read: func(p *parser, w *Parsed) (bool, error) {
+	evidenceNameArg  = Arg{Name: "name", part: func(c *incident.Command) *string { return &evidenceOf(c).Name }}
+	evidenceWhereArg = Arg{Name: "where", part: func(c *incident.Command) *string { return &evidenceOf(c).Where }}
+	evidenceHashArg  = Arg{Name: "sha256", part: func(c *incident.Command) *string { return &evidenceOf(c).SHA256 }, read: func(p *parser, w *Parsed) (bool, error) {
 		sum, err := parseHash(p.rest())
-		evidenceOf(w).SHA256 = sum
+		evidenceOf(&w.Command).SHA256 = sum
 		return err == nil, err
 	}}
-	evidenceHash = evidencePart("sha256", func(e *incident.Evidence) *string { return &e.SHA256 })
 )
 
-func evidencePart(name string, part func(*incident.Evidence) *string) Arg {
-	return Arg{Name: name,
-		read: func(p *parser, w *Parsed) (bool, error) {
-			*part(evidenceOf(w)) = p.rest()
-			return true, nil
-		},
-		value: func(c FormContext) string {
-			if c.Given.Evidence == nil {
-				return ""
-			}
-			return *part(c.Given.Evidence)
-		}}
-}
-
 // evidenceOf returns the evidence of the command, which it begins if necessary.
-func evidenceOf(w *Parsed) *incident.Evidence {
-	if w.Command.Evidence == nil {
-		w.Command.Evidence = &incident.Evidence{}
+func evidenceOf(c *incident.Command) *incident.Evidence {
+	if c.Evidence == nil {
+		c.Evidence = &incident.Evidence{}
 	}
-	return w.Command.Evidence
+	return c.Evidence
 }
 
 // resolutionArg is "HOW [because WHY]". A form asks for the reason separately.
-var resolutionArg = Arg{Name: "text", Usage: "HOW [because WHY]", value: textArg.value, read: func(p *parser, w *Parsed) (bool, error) {
+var resolutionArg = Arg{Name: "text", Usage: "HOW [because WHY]", part: textPart, read: func(p *parser, w *Parsed) (bool, error) {
 	w.Command.Text = p.reason()
 	if n := strings.LastIndex(w.Command.Text, " because "); n >= 0 && !p.field {
 		w.Command.Text, w.Command.Reason = strings.TrimSpace(w.Command.Text[:n]), strings.TrimSpace(w.Command.Text[n+len(" because "):])
@@ -369,12 +350,7 @@ var resolutionArg = Arg{Name: "text", Usage: "HOW [because WHY]", value: textArg
 }}
 
 // openStepsReasonArg is the reason why steps stay open.
-var openStepsReasonArg = Arg{Name: "reason",
-	read: func(p *parser, w *Parsed) (bool, error) {
-		w.Command.Reason = p.reason()
-		return true, nil
-	},
-	value: func(c FormContext) string { return c.Given.Reason }}
+var openStepsReasonArg = Arg{Name: "reason", part: reasonPart}
 
 // listOpenSteps asks for a reason only if steps are open.
 func listOpenSteps(f *Form, c FormContext) {

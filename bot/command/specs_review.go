@@ -110,10 +110,7 @@ func concludeFields() []Field {
 }
 
 // waiverArg is the reason to close without the required action items.
-var waiverArg = Arg{Name: "waiver", read: func(p *parser, w *Parsed) (bool, error) {
-	w.Command.Waiver = p.reason()
-	return true, nil
-}}
+var waiverArg = Arg{Name: "waiver", part: waiverPart}
 
 // showActions adds the action items that exist already.
 func showActions(f *Form, c FormContext) {

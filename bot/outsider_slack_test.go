@@ -213,9 +213,16 @@ func TestSlackOutsider_SameAnswerWhetherItExists(t *testing.T) {
 			t.Errorf("%s, %s:\n if it exists: %s\n if not:       %s", user, what, got, want)
 		}
 	}
-	buttons := map[string]string{slack.ActAcknowledge: "", slack.ActSeverity: "|sev1", slack.ActStepDone: "|a/b", slack.ActStepSkip: "|a/b", slack.ActSign: "|legal|sha256:00",
-		slack.ActObject: "|legal|sha256:00", slack.ActWithdraw: "|O1", slack.ActAnswer: "|legal", slack.ActRecord: "", slack.ActSubmit: "", slack.ActAmend: "", slack.ActContain: "",
-		slack.ActResolve: "", slack.ActDismiss: "", slack.ActNote: "", slack.ActFact: "", slack.ActAction: "", slack.ActReviewSchedule: "", slack.ActReviewConclude: "", slack.ActStatus: ""}
+	buttons := map[string]string{slack.ActStatus: ""}
+	for verb, value := range map[incident.Verb]string{
+		incident.VerbAcknowledge: "", incident.VerbSetSeverity: "|sev1", incident.VerbStepDone: "|a/b", incident.VerbStepSkip: "|a/b",
+		incident.VerbSign: "|legal|sha256:00", incident.VerbObject: "|legal|sha256:00", incident.VerbWithdraw: "|O1", incident.VerbAnswer: "|legal",
+		incident.VerbEditRecord: "", incident.VerbSubmit: "", incident.VerbAmend: "", incident.VerbContain: "", incident.VerbResolve: "",
+		incident.VerbDismiss: "", incident.VerbNote: "", incident.VerbSetFact: "", incident.VerbAddAction: "", incident.VerbScheduleReview: "",
+		incident.VerbConclude: "",
+	} {
+		buttons[slack.ActionID(verb)] = value
+	}
 	for _, user := range []string{"U0BEN", "U0EVE"} {
 		for _, v := range command.Specs() {
 			if v.Name == "open" || v.Name == "help" {

@@ -202,7 +202,7 @@ func Typed(verb incident.Verb) []string {
 	var out []string
 	for _, s := range specs {
 		for _, y := range s.Syntaxes {
-			if y.Verb == verb {
+			if y.Verb != "" && y.Verb == verb {
 				out = append(out, strings.Join(append([]string{s.Name}, y.Words[:min(1, len(y.Words))]...), " "))
 			}
 		}

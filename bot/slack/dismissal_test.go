@@ -53,7 +53,7 @@ func TestDismissForm_TwoPeople(t *testing.T) {
 	if out := e.submit("U0ADA", map[string]any{"text": "a drill"}); out.Outcome == chat.SubmitErrors || e.desk.incidents[42].Dismissal == nil {
 		t.Fatalf("got %+v, want a proposal", out)
 	}
-	e.click("U0ADA", ActDismiss, "INC-42")
+	e.click("U0ADA", ActionID(incident.VerbDismiss), "INC-42")
 	if out := e.submit("U0ADA", map[string]any{}); out.Outcome != chat.SubmitErrors || !strings.Contains(strings.Join(values(out.Errors), " "), "another person") {
 		t.Errorf("the same person: got %+v, want an error", out)
 	}
@@ -67,7 +67,7 @@ func values(m map[string]string) (out []string) {
 }
 
 func TestSeverityProposal_Buttons(t *testing.T) {
-	for action, want := range map[string]incident.Severity{ActKeepSeverity: incident.Sev4, ActSeverity: incident.Sev1} {
+	for action, want := range map[string]incident.Severity{ActionID(incident.VerbKeepSeverity): incident.Sev4, ActionID(incident.VerbSetSeverity): incident.Sev1} {
 		e := newInboundTest(t, chat.ModeHTTP)
 		e.desk.change(func(inc *incident.Incident) {
 			minor(inc)

@@ -8,46 +8,25 @@ import (
 	"tocsin/bot/incident"
 )
 
-// The action IDs of buttons and menus. The comments show their values, which
-// [buttonValue] builds.
-const (
-	ActAcknowledge    = "ack"             // INC-42
-	ActSeverity       = "severity"        // INC-42|sev2, also of the options of a menu
-	ActKeepSeverity   = "keep_severity"   // INC-42
-	ActStepDone       = "step_done"       // INC-42|playbook/step
-	ActStepSkip       = "step_skip"       // INC-42|playbook/step
-	ActSign           = "sign"            // INC-42|department|digest
-	ActObject         = "object"          // INC-42|department|digest
-	ActWithdraw       = "withdraw"        // INC-42|O1
-	ActAnswer         = "answer"          // INC-42|team
-	ActRecord         = "record"          // INC-42: edit the closing record
-	ActSubmit         = "submit"          // INC-42: edit the closing record and submit it
-	ActAmend          = "amend"           // INC-42
-	ActContain        = "contain"         // INC-42
-	ActResolve        = "resolve"         // INC-42
-	ActDismiss        = "dismiss"         // INC-42
-	ActNote           = "note"            // INC-42
-	ActFact           = "fact"            // INC-42
-	ActAction         = "action"          // INC-42: add an action item
-	ActReviewSchedule = "review_schedule" // INC-42
-	ActReviewConclude = "review_conclude" // INC-42
-	ActStatus         = "status"          // INC-42: show the status to the person
-)
+// ActStatus is the action ID of the button that shows the status of an incident to
+// the person. Its value is the incident.
+const ActStatus = "status"
 
 // actionIDs holds the action IDs of verbs that differ from the verb. Messages in
 // Slack keep their buttons, so an ID never changes.
 var actionIDs = map[incident.Verb]string{
-	incident.VerbAcknowledge:    ActAcknowledge,
-	incident.VerbSetSeverity:    ActSeverity,
-	incident.VerbEditRecord:     ActRecord,
-	incident.VerbSetFact:        ActFact,
-	incident.VerbAddAction:      ActAction,
-	incident.VerbScheduleReview: ActReviewSchedule,
-	incident.VerbConclude:       ActReviewConclude,
+	incident.VerbAcknowledge:    "ack",
+	incident.VerbSetSeverity:    "severity", // also of a menu, whose options have the values
+	incident.VerbEditRecord:     "record",
+	incident.VerbSetFact:        "fact",
+	incident.VerbAddAction:      "action",
+	incident.VerbScheduleReview: "review_schedule",
+	incident.VerbConclude:       "review_conclude",
 }
 
-// actionID returns the action ID of a verb.
-func actionID(verb incident.Verb) string { return cmp.Or(actionIDs[verb], string(verb)) }
+// ActionID returns the action ID of a button or menu that gives a verb. [buttonValue]
+// builds its value.
+func ActionID(verb incident.Verb) string { return cmp.Or(actionIDs[verb], string(verb)) }
 
 // actionVerb returns the verb of an action ID. A button gives a command that people
 // can also type.

@@ -255,7 +255,7 @@ func (l *layouter) buttons(actions chat.Actions) {
 		if units(value) > maxButtonValue {
 			continue
 		}
-		b := button(actionID(a.Command.Verb), a.Label, value)
+		b := button(ActionID(a.Command.Verb), a.Label, value)
 		b.Style = slack.Style(a.Style)
 		row = append(row, b)
 	}
@@ -270,7 +270,7 @@ func (l *layouter) menu(c chat.Choice) {
 	for _, a := range c.Options {
 		options = append(options, slack.NewOptionBlockObject(buttonValue(a.Command.For, command.ButtonArgs(a.Command)...), plainText(a.Label), nil))
 	}
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText(c.Label), actionID(c.Options[0].Command.Verb), options...)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText(c.Label), ActionID(c.Options[0].Command.Verb), options...)
 	if c.Selected >= 0 {
 		e = e.WithInitialOption(options[c.Selected])
 	}

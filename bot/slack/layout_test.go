@@ -350,7 +350,7 @@ func TestMessages_ButtonsCarryTheirCommands(t *testing.T) {
 			}
 			for _, a := range actions {
 				pressed++
-				verb, known := actionVerb(actionID(a.Command.Verb))
+				verb, known := actionVerb(ActionID(a.Command.Verb))
 				id, args, err := parseValue(buttonValue(a.Command.For, command.ButtonArgs(a.Command)...))
 				if got := command.Press(verb, id, args); err != nil || !known || !cmp.Equal(got, a.Command) {
 					t.Errorf("button %q: got %+v, %v, %v, want %+v", a.Label, got, known, err, a.Command)

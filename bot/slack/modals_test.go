@@ -87,7 +87,7 @@ func TestForms(t *testing.T) {
 					t.Fatalf("got reply %s, want a form", got)
 				}
 			} else {
-				e.click("U0ADA", ActSubmit, "INC-42")
+				e.click("U0ADA", ActionID(incident.VerbSubmit), "INC-42")
 			}
 			out := e.submit("U0ADA", test.fields)
 			if out.Outcome == chat.SubmitErrors {
@@ -178,7 +178,7 @@ func TestSignAndObject(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.change(submitRecord)
 	digest := e.desk.incidents[42].Submission.Digest
-	e.click("U0ADA", ActSign, buttonValue(42, "engineering", digest))
+	e.click("U0ADA", ActionID(incident.VerbSign), buttonValue(42, "engineering", digest))
 	v := e.currentForm("U0ADA")
 	for _, want := range []string{digest, incident.Attestation, "Root cause", "call ada@example.com"} {
 		if !strings.Contains(string(v.Blocks), want) {
@@ -204,7 +204,7 @@ func TestSignAndObject(t *testing.T) {
 		t.Errorf("got command %+v, want the objection of legal", cmd)
 	}
 
-	e.click("U0CLEO", ActWithdraw, buttonValue(42, "O1"))
+	e.click("U0CLEO", ActionID(incident.VerbWithdraw), buttonValue(42, "O1"))
 	if got := e.desk.incidents[42].Objections[0]; got.Open() {
 		t.Errorf("got open objection %+v, want it withdrawn", got)
 	}
@@ -258,7 +258,7 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 				e.desk.change(test.before)
 			}
 			if test.typed == "record submit form" {
-				e.click("U0ADA", ActSubmit, "INC-42")
+				e.click("U0ADA", ActionID(incident.VerbSubmit), "INC-42")
 			} else {
 				e.typeCommand("U0ADA", test.typed)
 			}
@@ -275,7 +275,7 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 
 func TestAcknowledgeButton(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
-		e.click("U0BEN", ActAcknowledge, "INC-42")
+		e.click("U0BEN", ActionID(incident.VerbAcknowledge), "INC-42")
 		if inc := e.desk.incidents[42]; inc.Status != incident.Active || inc.Commander != "p2" {
 			t.Fatalf("got status %s and commander %s, want active and p2", inc.Status, inc.Commander)
 		}
@@ -283,7 +283,7 @@ func TestAcknowledgeButton(t *testing.T) {
 		if !strings.Contains(m.Text, "You acknowledged") || !strings.Contains(string(m.Blocks), "Set the severity:") {
 			t.Fatalf("got %s %s, want an acknowledgement and the severity menu", m.Text, m.Blocks)
 		}
-		if err := e.ws.Act("U0BEN").Click(e.channel, m.TS, chat.Action{ID: ActSeverity, Value: "INC-42|sev1"}); err != nil {
+		if err := e.ws.Act("U0BEN").Click(e.channel, m.TS, chat.Action{ID: ActionID(incident.VerbSetSeverity), Value: "INC-42|sev1"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := e.desk.last(); got.Verb != incident.VerbSetSeverity || got.Severity != incident.Sev1 {
@@ -294,12 +294,12 @@ func TestAcknowledgeButton(t *testing.T) {
 
 func TestHandleAction_ErrorsGoToThePerson(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
-	e.click("U0EVE", ActAcknowledge, "INC-42")
+	e.click("U0EVE", ActionID(incident.VerbAcknowledge), "INC-42")
 	if m := e.lastEphemeral("U0EVE"); !strings.Contains(m.Text, "you may not read it") {
 		t.Errorf("got %q, want the refusal", m.Text)
 	}
 	e.click("U0ADA", "unknown_action", "INC-42")
-	e.click("U0ADA", ActAcknowledge, "nonsense")
+	e.click("U0ADA", ActionID(incident.VerbAcknowledge), "nonsense")
 	if e.desk.count() != 0 {
 		t.Error("got a recorded command, want none")
 	}
@@ -311,9 +311,9 @@ func TestStepButtons(t *testing.T) {
 		inc.Status = incident.Active
 		inc.Runs = []incident.Run{{Playbook: "pb", Plan: []incident.Step{{ID: "a", Title: "A", Status: incident.StepOpen}, {ID: "b", Title: "B", Status: incident.StepOpen}}}}
 	})
-	e.click("U0ADA", ActStepDone, buttonValue(42, "pb/a"))
+	e.click("U0ADA", ActionID(incident.VerbStepDone), buttonValue(42, "pb/a"))
 	e.submit("U0ADA", map[string]any{"text": "rotated"})
-	e.click("U0ADA", ActStepSkip, buttonValue(42, "pb/b"))
+	e.click("U0ADA", ActionID(incident.VerbStepSkip), buttonValue(42, "pb/b"))
 	e.submit("U0ADA", map[string]any{"text": "no need"})
 	plan := e.desk.incidents[42].Runs[0].Plan
 	if plan[0].Status != incident.StepDone || plan[0].Outcome != "rotated" || plan[1].Status != incident.StepSkipped || plan[1].Outcome != "no need" {
@@ -449,7 +449,7 @@ func TestHandleAction_LateResult(t *testing.T) {
 	e.slack.timeout = 20 * time.Millisecond
 	release := make(chan struct{})
 	e.desk.beforeDo = func(context.Context) error { <-release; return nil }
-	e.click("U0ADA", ActAcknowledge, "INC-42")
+	e.click("U0ADA", ActionID(incident.VerbAcknowledge), "INC-42")
 	e.waitUntil(func() bool { return len(e.ws.Ephemerals("U0ADA")) == 1 })
 	if m := e.ws.Ephemerals("U0ADA")[0]; !strings.Contains(m.Text, "did not answer in time") {
 		t.Errorf("first reply: got %q, want a timeout", m.Text)

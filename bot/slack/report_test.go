@@ -37,7 +37,7 @@ func TestRender_ReporterIsNamedAndInert(t *testing.T) {
 		}
 	}
 	opened, err := json.Marshal(messages[string(incident.EventChannelOpened)].blocks)
-	if err != nil || !strings.Contains(string(opened), `"action_id":"`+ActAcknowledge+`"`) {
+	if err != nil || !strings.Contains(string(opened), `"action_id":"`+ActionID(incident.VerbAcknowledge)+`"`) {
 		t.Errorf("welcome: got %s, %v, want the button Acknowledge", opened, err)
 	}
 }

@@ -128,6 +128,7 @@ type verbRule struct {
 	// writes marks a verb that a person can repeat without moving the incident. The
 	// number of its texts is limited: see [MaxTexts].
 	writes bool
+	access bool // see [Verb.ChangesAccess]
 }
 
 // verbs holds the rule of every verb.
@@ -160,8 +161,8 @@ var verbs = map[Verb]verbRule{
 	VerbDelegate:          {decide: (*decider).delegate, writes: true},
 	VerbAddAction:         {decide: (*decider).addAction, name: "action", writes: true},
 	VerbFinishAction:      {decide: (*decider).finishAction, name: "action"},
-	VerbGrant:             {decide: (*decider).grant, name: "grant", writes: true},
-	VerbRestrict:          {decide: (*decider).restrict, writes: true},
+	VerbGrant:             {decide: (*decider).grant, name: "grant", writes: true, access: true},
+	VerbRestrict:          {decide: (*decider).restrict, writes: true, access: true},
 	VerbScheduleReview:    {decide: (*decider).scheduleReview, name: "review", writes: true},
 	VerbConclude:          {decide: (*decider).conclude, name: "review conclude"},
 	VerbWaiveActions:      {decide: (*decider).waiveActions, name: "review waive"},
@@ -171,10 +172,10 @@ var verbs = map[Verb]verbRule{
 	VerbSplit:             {},
 	VerbSetLegalHold:      {decide: (*decider).setLegalHold, name: "legal-hold"},
 	VerbPageAgain:         {decide: (*decider).pageAgain, name: "page"},
-	VerbRevoke:            {decide: (*decider).revokeAccess, name: "revoke", writes: true},
-	VerbExclude:           {decide: (*decider).exclude},
-	VerbReadmit:           {decide: (*decider).readmit},
-	VerbReplacement:       {decide: (*decider).nameReplacement, name: "replacement"},
+	VerbRevoke:            {decide: (*decider).revokeAccess, name: "revoke", writes: true, access: true},
+	VerbExclude:           {decide: (*decider).exclude, access: true},
+	VerbReadmit:           {decide: (*decider).readmit, access: true},
+	VerbReplacement:       {decide: (*decider).nameReplacement, name: "replacement", access: true},
 	VerbReleaseLegalHold:  {decide: (*decider).releaseLegalHold, name: "legal-hold release"},
 	VerbAttach:            {decide: (*decider).attach},
 	VerbCount:             {decide: (*decider).count},
@@ -341,3 +342,7 @@ func (v Verb) CommandName() string {
 	}
 	return string(v)
 }
+
+// ChangesAccess reports whether the verb changes who may read an incident or act in it.
+// The audit log has such commands besides the timeline.
+func (v Verb) ChangesAccess() bool { return verbs[v].access }

@@ -152,13 +152,9 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	return s.record(dr, events), nil
 }
 
-// accessVerbs are the verbs that change who may read or act. The audit log has
-// them besides the timeline.
-var accessVerbs = []incident.Verb{incident.VerbGrant, incident.VerbRevoke, incident.VerbExclude, incident.VerbReadmit, incident.VerbReplacement, incident.VerbRestrict}
-
 // auditAccess writes a command about access to the audit log.
 func (s *session) auditAccess(cmd incident.Command, events []incident.Event) error {
-	if len(events) == 0 || !slices.Contains(accessVerbs, cmd.Verb) {
+	if len(events) == 0 || !cmd.Verb.ChangesAccess() {
 		return nil
 	}
 	reason := cmd.Text

@@ -9,9 +9,9 @@ import (
 // decodedRows is how many decoded values of one kind a store keeps in memory.
 const decodedRows = 128
 
-// decoded holds the values of rows that were decrypted and decoded, or sealed, before. The effects of an incident read the same
-// state several times between two changes. A value counts only for exactly the ciphertext that it was decoded from, so
-// a change by another replica is never missed. Callers must not modify a value, because all share it.
+// decoded holds the values of rows that were decrypted and decoded, or sealed, before. The effects of an incident read
+// the same state several times between two changes. A value counts only for exactly the ciphertext that it was decoded
+// from, so a change by another replica is never missed. Callers must not modify a value, because all share it.
 type decoded[T any] struct {
 	rows *lru.Cache[string, decodedRow[T]]
 }

@@ -19,6 +19,7 @@ func (r reader) Directory() (incident.Directory, error) {
 }
 
 func (t domainTx) PutDirectory(d incident.Directory) error {
+	t.wroteDirectory()
 	sealed, err := t.s.seal("directory", "1", "sealed_body", d)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,24 +67,6 @@ func (r effectRow) job(at time.Time) job {
 	return j
 }
 
-// jobToken is the [response.Job] token. It holds the attempt and the value of effectRow.Requested when the effect was
-// loaded.
-type jobToken struct {
-	task          Task
-	requestedSeen int64
-	began         time.Time // when the job began, with its first effect
-	next          int64     // the effect that the job continues with after the commit, or 0
-}
-
-// continueFor is how long a job may take up further effects of its lane. The last of them needs the rest of jobTimeout.
-const continueFor = 5 * time.Second
-
-// continues reports whether the job can take up an effect. Only a first attempt does, because the attempts of the job
-// count for one effect.
-func (t *jobToken) continues(next job, now time.Time) bool {
-	return t.task.Attempt == 1 && t.task.job.Queue == next.queue && !next.at.After(now) && now.Sub(t.began) < continueFor
-}
-
 func (t domainTx) Enqueue(effects ...incident.Effect) error {
 	lanes := make([]string, 0, len(effects))
 	for _, e := range effects {
@@ -98,8 +79,9 @@ func (t domainTx) Enqueue(effects ...incident.Effect) error {
 		}
 	}
 	var jobs []job
+	ends := map[string]int64{} // the position of the last effect of each lane
 	for _, e := range effects {
-		j, err := t.upsertEffect(e)
+		j, err := t.upsertEffect(e, ends)
 		if err != nil {
 			return fmt.Errorf("enqueue %s: %w", e.Key, err)
 		}
@@ -119,14 +101,14 @@ func (t domainTx) lockLane(lane string) error {
 }
 
 // upsertEffect inserts the effect or requests its refresh. It returns the job that is due now, if any.
-func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
+func (t domainTx) upsertEffect(e incident.Effect, ends map[string]int64) ([]job, error) {
 	args, err := json.Marshal(e.Args)
 	if err != nil {
 		return nil, fmt.Errorf("encode arguments: %w", err)
 	}
 	row := effectRow{Key: e.Key, Kind: string(e.Kind), IncidentID: int64(e.Incident), Seq: int64(e.Seq), Lane: e.Lane, Refresh: e.Refresh,
 		Urgent: e.Urgent, After: timeOrNil(e.After), Args: string(args), CreatedAt: t.s.now()}
-	if err := t.appendToLane(&row); err != nil {
+	if err := t.appendToLane(&row, ends); err != nil {
 		return nil, err
 	}
 	var ids []int64
@@ -137,12 +119,16 @@ func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
 		return nil, err
 	}
 	if len(ids) == 0 {
+		delete(ends, row.Lane)
 		if !e.Refresh {
 			return nil, nil // enqueued before
 		}
 		return t.requestRefresh(row)
 	}
 	row.ID = ids[0]
+	if row.Lane != "" {
+		ends[row.Lane] = row.LanePos
+	}
 	if row.State == effectPending {
 		return nil, nil
 	}
@@ -150,16 +136,19 @@ func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
 }
 
 // appendToLane sets the row's state and position to the end of its lane. The state is available if the lane is empty,
-// otherwise pending. The caller has locked the lane.
-func (t domainTx) appendToLane(row *effectRow) error {
+// otherwise pending. The caller has locked the lane. ends holds the ends of lanes that are known already.
+func (t domainTx) appendToLane(row *effectRow, ends map[string]int64) error {
 	row.State, row.LanePos = effectAvailable, 1
 	if row.Lane == "" {
 		return nil
 	}
-	var last int64
-	err := t.db.Raw("SELECT coalesce(max(lane_pos), 0) FROM effects WHERE lane = ? AND state IN ('available', 'pending')", row.Lane).Scan(&last).Error
-	if err != nil {
-		return err
+	last, known := ends[row.Lane]
+	if !known {
+		err := t.db.Raw("SELECT coalesce(max(lane_pos), 0) FROM effects WHERE lane = ? AND state IN ('available', 'pending')", row.Lane).Scan(&last).Error
+		if err != nil {
+			return err
+		}
+		ends[row.Lane] = last
 	}
 	if last > 0 {
 		row.State, row.LanePos = effectPending, last+1
@@ -236,11 +225,11 @@ func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome,
 	if err != nil {
 		return err
 	}
-	row, err := t.lockEffect(job.Effect)
+	now := t.s.now()
+	row, err := t.endEffect(job.Effect, string(outcome), now)
 	if err != nil {
 		return err
 	}
-	now := t.s.now()
 	sealed, err := t.s.seal("ledger", rowKey(row.ID), "sealed_result", result)
 	if err != nil {
 		return err
@@ -250,13 +239,6 @@ func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome,
 		row.ID, row.Key, string(outcome), now, sealed).Error
 	if err != nil {
 		return fmt.Errorf("write ledger: %w", err)
-	}
-	state := string(outcome)
-	if row.Refresh {
-		state = effectIdle
-	}
-	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", state, now, row.ID).Error; err != nil {
-		return fmt.Errorf("finish effect %d: %w", row.ID, err)
 	}
 	next, err := t.startNextInLane(row.Lane)
 	if err != nil {
@@ -268,13 +250,12 @@ func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome,
 	if !row.Refresh || row.Requested == token.requestedSeen {
 		return nil
 	}
-	row.State, row.RanAt = effectIdle, &now
 	return t.requeueRefresh(row)
 }
 
 // requeueRefresh enqueues a refresh effect that was requested again during its run.
 func (t domainTx) requeueRefresh(row effectRow) error {
-	if err := t.appendToLane(&row); err != nil {
+	if err := t.appendToLane(&row, map[string]int64{}); err != nil {
 		return err
 	}
 	if err := t.db.Exec("UPDATE effects SET state = ?, lane_pos = ? WHERE id = ?", row.State, row.LanePos, row.ID).Error; err != nil {
@@ -284,22 +265,6 @@ func (t domainTx) requeueRefresh(row effectRow) error {
 		return nil
 	}
 	return t.tx.enqueue(row.job(t.nextRun(row, time.Time{})))
-}
-
-// endJob completes the job of an effect and enqueues the next job, if any. It keeps the job for the next effect if it can.
-func (t domainTx) endJob(token *jobToken, next *job, now time.Time) error {
-	token.next = 0
-	switch {
-	case next == nil:
-		return t.tx.complete(token.task)
-	case !token.continues(*next, now):
-		if err := t.tx.complete(token.task); err != nil {
-			return err
-		}
-		return t.tx.enqueue(*next)
-	}
-	token.next = next.ids[0]
-	return t.tx.continueWith(token.task, next.ids)
 }
 
 // startNextInLane makes the first unfinished effect of a lane available, unless it already is, and returns its job.
@@ -338,48 +303,38 @@ func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
 	return t.tx.enqueue(row.job(until))
 }
 
-// tokenOf returns the token of a job.
-func tokenOf(job response.Job) (*jobToken, error) {
-	token, ok := job.Token.(*jobToken)
-	if !ok {
-		return nil, fmt.Errorf("complete effect %d: job token is not from this store", job.Effect)
+// endEffect sets the state of a performed effect and returns the effect.
+func (t domainTx) endEffect(id int64, outcome string, now time.Time) (effectRow, error) {
+	if err := t.lockLaneOf(id); err != nil {
+		return effectRow{}, err
 	}
-	return token, nil
+	var rows []effectRow
+	err := t.db.Raw("UPDATE effects SET state = CASE WHEN refresh THEN 'idle' ELSE ? END, ran_at = ? WHERE id = ? RETURNING *", outcome, now, id).Scan(&rows).Error
+	if err == nil && len(rows) == 0 {
+		err = errors.New("effect does not exist")
+	}
+	if err != nil {
+		return effectRow{}, fmt.Errorf("finish effect %d: %w", id, err)
+	}
+	return rows[0], nil
 }
 
 // lockEffect locks the lane of an effect and then the effect, in the order of Enqueue.
 func (t domainTx) lockEffect(id int64) (effectRow, error) {
-	var lane string
-	if err := t.db.Raw("SELECT lane FROM effects WHERE id = ?", id).Scan(&lane).Error; err != nil {
-		return effectRow{}, fmt.Errorf("read effect: %w", err)
-	}
-	if err := t.lockLane(lane); err != nil {
+	if err := t.lockLaneOf(id); err != nil {
 		return effectRow{}, err
 	}
 	return t.selectEffect("id = ?", id)
 }
 
-// effectHandler adapts [response.Desk.Perform] to the queue. A job continues with the next effect of its lane. It discards
-// the effect if the last attempt fails, unless the error is an [incident.RetryAfter].
-func (s *Store) effectHandler(perform func(context.Context, response.Job) error) handler {
-	return func(ctx context.Context, task Task) error {
-		token := &jobToken{task: task, began: s.now()}
-		for {
-			job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: token}
-			err := perform(ctx, job)
-			var later *incident.RetryAfter
-			switch {
-			case err == nil && token.next != 0:
-				task.IDs[0] = token.next // in the job, too, for reports about a failure
-				token.next = 0
-				continue
-			case err == nil || !task.isLastAttempt() || errors.As(err, &later):
-				return err
-			}
-			discardErr := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
-				return t.FinishEffect(job, response.EffectDiscarded, fmt.Sprintf("all %d attempts failed", task.Attempt))
-			})
-			return errors.Join(err, discardErr)
-		}
+// lockLaneOf locks the lane of an effect.
+func (t domainTx) lockLaneOf(id int64) error {
+	if t.lockClause == "" {
+		return nil // SQLite has one writer
 	}
+	var lane string
+	if err := t.db.Raw("SELECT lane FROM effects WHERE id = ?", id).Scan(&lane).Error; err != nil {
+		return fmt.Errorf("read effect: %w", err)
+	}
+	return t.lockLane(lane)
 }

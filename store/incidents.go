@@ -113,6 +113,7 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ..
 			return fmt.Errorf("save %s: got event %d, want event %d", inc.ID, e.Seq, before+1+i)
 		}
 	}
+	t.wroteIncident(inc.ID)
 	row, err := t.s.incidentRow(inc)
 	if err != nil {
 		return err

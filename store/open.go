@@ -74,6 +74,7 @@ type Store struct {
 
 	incidents decoded[incident.Incident]
 	directory decoded[incident.Directory]
+	writer    *writerCache
 
 	// sealing is held for reading while data is sealed and committed, and for writing while the keys change. Nothing is
 	// sealed with a key that is not saved to the keyset file yet, and Reseal finds all data sealed with an older key.
@@ -141,7 +142,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 		return nil, errors.New("open store: a keyset is required")
 	}
 	s := &Store{keys: d.Keyset, log: d.Logger, clock: d.Clock, replica: c.ReplicaID, onFailure: d.OnFailure,
-		incidents: newDecoded[incident.Incident](), directory: newDecoded[incident.Directory]()}
+		incidents: newDecoded[incident.Incident](), directory: newDecoded[incident.Directory](), writer: newWriterCache()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -250,6 +251,7 @@ type tx struct {
 	queue queueTx
 	river riverDialect
 	ctx   context.Context
+	wrote bool // an incident or the directory, see writerCache
 }
 
 // maxTxAttempts is how often a transaction runs if it conflicts with others.
@@ -266,7 +268,9 @@ func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
 // txLocked is tx for callers that hold sealing.
 func (s *Store) txLocked(ctx context.Context, priority bool, fn func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := s.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, s.backend.river(), ctx}) })
+		err := s.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error {
+			return fn(&tx{db: db, queue: queue, river: s.backend.river(), ctx: ctx})
+		})
 		if err == nil {
 			s.lastWriteFailed.Store(false)
 			return nil

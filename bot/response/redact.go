@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
 
 	"tocsin/bot/incident"
@@ -88,10 +89,27 @@ func redactSentence(r Redactor, s incident.Sentence) incident.Sentence {
 	return out
 }
 
-// redactInto writes the redacted copy of from into to. field is the name of the
-// field, as "Type.Field".
+// fieldNames holds the names of the fields of each struct type, as "Type.Field".
+var fieldNames sync.Map
+
+func fieldNamesOf(t reflect.Type) []string {
+	if names, ok := fieldNames.Load(t); ok {
+		return names.([]string)
+	}
+	names := make([]string, t.NumField())
+	for n := range names {
+		names[n] = t.Name() + "." + t.Field(n).Name
+	}
+	fieldNames.Store(t, names)
+	return names
+}
+
+// redactInto writes the redacted copy of from into to, which is zero. field is the
+// name of the field, as "Type.Field".
 func redactInto(r Redactor, to, from reflect.Value, field string) {
 	switch {
+	case from.IsZero():
+		return
 	case unredactedTypes[from.Type()]:
 		to.Set(from)
 		return
@@ -101,8 +119,8 @@ func redactInto(r Redactor, to, from reflect.Value, field string) {
 	}
 	switch from.Kind() {
 	case reflect.Struct:
-		for n := range from.NumField() {
-			redactInto(r, to.Field(n), from.Field(n), from.Type().Name()+"."+from.Type().Field(n).Name)
+		for n, name := range fieldNamesOf(from.Type()) {
+			redactInto(r, to.Field(n), from.Field(n), name)
 		}
 	case reflect.Pointer:
 		if !from.IsNil() {

@@ -9,40 +9,42 @@ import (
 // decodedRows is how many decoded values of one kind a store keeps in memory.
 const decodedRows = 128
 
-// decoded holds the values of rows that were decrypted and decoded, or sealed, before. The effects of an incident read
-// the same state several times between two changes. A value counts only for exactly the ciphertext that it was decoded
-// from, so a change by another replica is never missed. Callers must not modify a value, because all share it.
+// decoded holds the last value of rows that were decrypted and decoded, or sealed, before. The effects of an incident
+// read the same state several times between two changes. A value counts only for exactly the ciphertext that it was
+// decoded from, and for its associated data, so a change by another replica is never missed. Callers must not modify a
+// value, because all share it.
 type decoded[T any] struct {
-	rows *lru.Cache[string, decodedRow[T]]
+	rows *lru.Cache[int64, decodedRow[T]]
 }
 
 type decodedRow[T any] struct {
+	key    string // row part of the associated data
 	sealed []byte
 	value  T
 }
 
 func newDecoded[T any]() decoded[T] {
-	rows, _ := lru.New[string, decodedRow[T]](decodedRows) // fails only for a size below 1
+	rows, _ := lru.New[int64, decodedRow[T]](decodedRows) // fails only for a size below 1
 	return decoded[T]{rows}
 }
 
-// put remembers the value that was sealed for a row.
-func (d decoded[T]) put(row string, sealed []byte, value T) {
-	d.rows.Add(row, decodedRow[T]{sealed, value})
+// put remembers the value that was sealed for a row, in place of an earlier one.
+func (d decoded[T]) put(id int64, key string, sealed []byte, value T) {
+	d.rows.Add(id, decodedRow[T]{key, sealed, value})
 }
 
 // forget removes the value of a row whose texts were erased.
-func (d decoded[T]) forget(row string) { d.rows.Remove(row) }
+func (d decoded[T]) forget(id int64) { d.rows.Remove(id) }
 
 // unseal is [Store.unseal] for a value that may be decoded already.
-func (d decoded[T]) unseal(s *Store, table, row, column string, sealed []byte) (T, error) {
-	if known, ok := d.rows.Get(row); ok && bytes.Equal(known.sealed, sealed) {
+func (d decoded[T]) unseal(s *Store, table string, id int64, key, column string, sealed []byte) (T, error) {
+	if known, ok := d.rows.Get(id); ok && known.key == key && bytes.Equal(known.sealed, sealed) {
 		return known.value, nil
 	}
 	var value T
-	if err := s.unseal(table, row, column, sealed, &value); err != nil {
+	if err := s.unseal(table, key, column, sealed, &value); err != nil {
 		return value, err
 	}
-	d.put(row, sealed, value)
+	d.put(id, key, sealed, value)
 	return value, nil
 }

@@ -40,3 +40,25 @@ func TestDecoded_ChangedRow(t *testing.T) {
 		}
 	})
 }
+
+// TestDecoded_ErasedTexts erases a text and requires that no state with the text stays in memory.
+func TestDecoded_ErasedTexts(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		inc := s.openIncident(t, "secret title")
+		s.mustTx(t, func(tx response.Tx) error {
+			inc, err := tx.Incident(inc.ID)
+			if err != nil {
+				return err
+			}
+			erase, _ := incident.Seal(inc.Head, incident.Event{Kind: incident.EventErased, RecordedAt: s.now()}, func() []byte { return make([]byte, 32) })
+			inc = incident.Apply(inc, erase)
+			return tx.Save(inc, []incident.Event{erase}, incident.TextRef{Seq: 1, Name: "title"})
+		})
+		for _, id := range s.incidents.rows.Keys() {
+			if row, _ := s.incidents.rows.Peek(id); row.value.Title != "" {
+				t.Errorf("got title %q of incident %d in memory, want none", row.value.Title, id)
+			}
+		}
+	})
+}

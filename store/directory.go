@@ -15,7 +15,7 @@ func (r reader) Directory() (incident.Directory, error) {
 	if len(sealed) == 0 {
 		return d, nil
 	}
-	return r.s.directory.unseal(r.s, "directory", "1", "sealed_body", sealed[0])
+	return r.s.directory.unseal(r.s, "directory", 1, "1", "sealed_body", sealed[0])
 }
 
 func (t domainTx) PutDirectory(d incident.Directory) error {

@@ -213,7 +213,7 @@ func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
 		return incident.Effect{}, false, err
 	}
 	if token, ok := job.Token.(*jobToken); ok {
-		token.requestedSeen = row.Requested
+		token.requestedSeen, token.next = row.Requested, 0 // an earlier transaction of the attempt may have been rolled back
 	}
 	e, err := row.effect()
 	return e, row.finished(), err
@@ -290,11 +290,11 @@ func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := t.tx.complete(token.task); err != nil {
-		return err
-	}
 	row, err := t.lockEffect(job.Effect)
 	if err != nil {
+		return err
+	}
+	if err := t.tx.complete(token.task); err != nil {
 		return err
 	}
 	if err := t.db.Exec("UPDATE effects SET after = ? WHERE id = ?", dbTime(until), row.ID).Error; err != nil {

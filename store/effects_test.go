@@ -135,7 +135,6 @@ func TestLane_PreservesOrder(t *testing.T) {
 	})
 }
 
-// Effects enqueued while others of the lane finish must all be performed.
 // TestLane_JobContinues performs the effects of a lane in one job. During the second effect the process is taken for
 // dead and the job is requeued: its attempt can no longer finish that effect, and the new one performs it again.
 func TestLane_JobContinues(t *testing.T) {
@@ -180,6 +179,44 @@ func TestLane_JobContinues(t *testing.T) {
 	})
 }
 
+// TestLane_RolledBackFinish finishes an effect in a transaction that is rolled back, as after a conflict, and then snoozes
+// the effect. Its job must not continue with the next effect of the lane, which is not due.
+func TestLane_RolledBackFinish(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.mustTx(t, func(tx response.Tx) error {
+			return tx.Enqueue(newTestEffect("k0", "INC-1/channel"), newTestEffect("k1", "INC-1/channel"))
+		})
+		performed := make(chan performedEffect, 10)
+		finish, errConflict := s.completeEffects(performed), errors.New("conflict")
+		snoozed := false
+		s.runEffects(t, func(ctx context.Context, job response.Job) error {
+			if job.Effect != 1 || snoozed {
+				return finish(ctx, job)
+			}
+			snoozed = true
+			err := s.Tx(ctx, func(tx response.Tx) error {
+				_, _, err := tx.Effect(job)
+				return errors.Join(err, tx.FinishEffect(job, response.EffectCompleted, "ok"), errConflict)
+			})
+			if !errors.Is(err, errConflict) {
+				return err
+			}
+			return s.Tx(ctx, func(tx response.Tx) error {
+				_, _, err := tx.Effect(job)
+				return errors.Join(err, tx.SnoozeEffect(job, time.Now().Add(300*time.Millisecond)))
+			})
+		})
+		for _, want := range []string{"k0", "k1"} {
+			if got := receive(t, performed); got.effect.Key != want {
+				t.Errorf("got %s, want %s", got.effect.Key, want)
+			}
+		}
+		s.waitForCount(t, 2, "SELECT count(*) FROM ledger WHERE outcome = 'completed'")
+	})
+}
+
+// Effects enqueued while others of the lane finish must all be performed.
 func TestLane_ConcurrentEnqueueAndFinish(t *testing.T) {
 	const writers, effects = 4, 8
 	storetest.Databases(t, func(t *testing.T, url string) {

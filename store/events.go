@@ -100,6 +100,6 @@ func (t domainTx) erase(id incident.ID, refs []incident.TextRef) error {
 	if rewritten.Error == nil && rewritten.RowsAffected == 0 {
 		return fmt.Errorf("erase text in %s: state and timeline end at different events", id)
 	}
-	t.s.incidents.forget(row.stateKey())
+	t.s.incidents.forget(row.ID)
 	return rewritten.Error
 }

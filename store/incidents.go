@@ -46,7 +46,7 @@ func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 	if len(rows) == 0 {
 		return incident.Incident{}, incident.NoAccess(id)
 	}
-	return r.s.incidents.unseal(r.s, "incidents", rows[0].stateKey(), "sealed_state", rows[0].SealedState)
+	return r.s.incidents.unseal(r.s, "incidents", rows[0].ID, rows[0].stateKey(), "sealed_state", rows[0].SealedState)
 }
 
 func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
@@ -133,7 +133,7 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ..
 	if saved.RowsAffected == 0 {
 		return response.ErrChanged
 	}
-	t.s.incidents.put(row.stateKey(), row.SealedState, inc)
+	t.s.incidents.put(row.ID, row.stateKey(), row.SealedState, inc)
 	if err := t.appendEvents(inc.ID, events); err != nil {
 		return err
 	}

@@ -246,7 +246,8 @@ func (t *tx) hasWaitingDrain(from int64) (bool, error) {
 	return len(waiting) > 0, err
 }
 
-// effectsWithoutJob returns the due effects that should have a job but have none, at most limit.
+// effectsWithoutJob returns the due effects that should have a job but have none, at most limit. The first condition is
+// that of the index of unfinished effects.
 func effectsWithoutJob(db *gorm.DB, now time.Time, limit int) (ids []int64, err error) {
 	err = db.Raw("SELECT id FROM effects WHERE state IN ('available', 'pending') AND state = 'available' AND (after IS NULL OR after <= ?) AND id NOT IN ("+
 		"SELECT "+argID(0)+" FROM river_job WHERE kind = ? AND "+jobUnfinished+") ORDER BY id LIMIT ?", now, kindEffect, limit).Scan(&ids).Error

@@ -40,7 +40,7 @@ var errTooManyEdits = errors.New("the message or the chat was edited too often")
 // returns an [incident.RetryAfter] instead.
 func (p *pace) edit(message string, now time.Time) error {
 	if wait := p.take(message, now); wait > 0 {
-		return &incident.RetryAfter{After: wait, Err: errTooManyEdits}
+		return &incident.RetryAfter{After: wait, Err: errTooManyEdits, Queued: true}
 	}
 	return nil
 }

@@ -102,6 +102,9 @@ func CodeOf(err error) Code {
 type RetryAfter struct {
 	After time.Duration
 	Err   error
+	// Queued is set if the adapter delays the call itself, to stay below a limit. The
+	// effect then waits its turn at any age.
+	Queued bool
 }
 
 func (e *RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", e.After, e.Err) }

@@ -53,10 +53,9 @@ func (r *ingestion) correlate(batch []incident.DecodedDelivery) ([]incident.Deco
 	return out, nil
 }
 
-// advance adds observations to their correlation windows. Each origin has windows of
-// its own. It locks the windows in
-// sorted order, which prevents deadlocks between batches. more are the
-// observations for rules that build on the rules that fired.
+// advance adds observations to their correlation windows. Each origin has separate
+// windows. advance locks them in sorted order, which prevents deadlocks between
+// batches. more are the observations for rules that build on the rules that fired.
 func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDelivery, more []rowObservation, err error) {
 	byWindow := map[string][]rowObservation{}
 	for _, o := range seen {

@@ -186,6 +186,9 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 	if groups, err = r.lockOrder(groups); err != nil {
 		return nil, err
 	}
+	if err := r.lockOpenings(groups); err != nil {
+		return nil, err
+	}
 	if err := r.applyVerdicts(groups); err != nil {
 		return nil, err
 	}

@@ -188,7 +188,7 @@ func (a *attempt) handleError(ctx context.Context, cause error) (string, error) 
 	permanent := new(incident.Permanent)
 	var discard bool
 	err := a.desk.write(ctx, func(s *session) error {
-		discard = errors.As(cause, &permanent) || a.expired(s.now)
+		discard = errors.As(cause, &permanent) || a.expired(s.now) && !queued(cause)
 		a.finished = false
 		if a.effect.Kind == incident.EffectPage {
 			if needed, err := a.pageFailed(s, cause); !needed || err != nil {
@@ -265,6 +265,14 @@ func (a *attempt) expired(now time.Time) bool {
 		since = a.effect.After
 	}
 	return !since.IsZero() && now.Sub(since) > a.desk.DiscardAfter
+}
+
+// queued reports whether the effect only waits its turn. Its age is no reason to
+// discard it then: a card that was never edited after a long outage would show an old
+// state for good.
+func queued(cause error) bool {
+	var wait *incident.RetryAfter
+	return errors.As(cause, &wait) && wait.Queued
 }
 
 // shouldAnnounce reports whether the timeline records that the effect was

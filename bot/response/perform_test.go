@@ -47,6 +47,7 @@ func TestPerform_ClassifiesErrors(t *testing.T) {
 		"down":              {errUnavailable, 0, false},
 		"down for long":     {errUnavailable, 25 * time.Hour, true},
 		"busy for long":     {&incident.RetryAfter{After: time.Minute, Err: errUnavailable}, 25 * time.Hour, true},
+		"queued for long":   {&incident.RetryAfter{After: time.Minute, Err: errUnavailable, Queued: true}, 25 * time.Hour, false},
 		"rejected":          {&incident.Permanent{Err: errUnavailable}, 0, true},
 		"rejected, wrapped": {errors.Join(errors.New("post"), &incident.Permanent{Err: errUnavailable}), 0, true},
 	} {

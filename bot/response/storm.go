@@ -55,6 +55,27 @@ func (s *session) openings(o incident.Origin, since time.Time) (out []time.Time,
 	return slices.DeleteFunc(out, func(at time.Time) bool { return !at.After(since) }), nil
 }
 
+// lockOpenings locks the openings of the origins of groups that may open an incident,
+// if the batch has an incident too. It runs before any incident is locked, which
+// prevents deadlocks between batches: a batch that exceeds the limit locks the openings
+// and then the incident of the alert storm.
+func (r *ingestion) lockOpenings(groups []*alertGroup) error {
+	var keys []string
+	live := false
+	for _, g := range groups {
+		if live = live || g.incident != 0; g.incident == 0 {
+			keys = append(keys, g.alert.Origin.Key(OpeningsKey))
+		}
+	}
+	if r.d.Storm.Incidents <= 0 || !live || len(keys) == 0 {
+		return nil
+	}
+	if _, err := r.tx.Values(NamespaceStorm, keys...); err != nil {
+		return fmt.Errorf("lock openings: %w", err)
+	}
+	return nil
+}
+
 func (s *session) storm(id incident.ID) (storm Storm, err error) {
 	if err := getValue(s.tx, NamespaceStorm, id.String(), &storm); err != nil {
 		return storm, fmt.Errorf("read alert storm of %s: %w", id, err)

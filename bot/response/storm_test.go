@@ -1,7 +1,9 @@
 package response
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,53 @@ func TestStorm_GroupsAlertsUntilItEnds(t *testing.T) {
 	deliver(5)
 	if s := fx.store.storm(t, 4); s.Ended || s.Round != 2 || len(fx.store.incidents) != 7 {
 		t.Errorf("second storm: got %+v, %d incidents", s, len(fx.store.incidents))
+	}
+}
+
+// lockRecorder is a store that records the order in which a transaction locks incidents
+// and the openings.
+type lockRecorder struct {
+	Store
+	locks *[]string
+}
+
+func (l lockRecorder) Tx(ctx context.Context, f func(Tx) error) error {
+	return l.Store.Tx(ctx, func(tx Tx) error { return f(recordedTx{tx, l.locks}) })
+}
+
+type recordedTx struct {
+	Tx
+	locks *[]string
+}
+
+func (t recordedTx) Incident(id incident.ID) (incident.Incident, error) {
+	*t.locks = append(*t.locks, id.String())
+	return t.Tx.Incident(id)
+}
+
+func (t recordedTx) Values(n Namespace, keys ...string) (map[string][]byte, error) {
+	if n == NamespaceStorm && slices.Contains(keys, OpeningsKey) {
+		*t.locks = append(*t.locks, OpeningsKey)
+	}
+	return t.Tx.Values(n, keys...)
+}
+
+// Two batches that lock the openings and the incident of an alert storm in different
+// orders would wait for each other.
+func TestStorm_OpeningsAreLockedBeforeIncidents(t *testing.T) {
+	var locks []string
+	fx := newRoutedFixture(t, func(o *Options) {
+		o.Storm, o.Store = StormLimit{Incidents: 1, Per: 5 * time.Minute}, lockRecorder{o.Store, &locks}
+	})
+	alert := func(n int64) incident.DecodedDelivery {
+		return delivery(n, testAlert(fmt.Sprint("kind", n), fmt.Sprint("f", n%10), fmt.Sprint("c", n%10)))
+	}
+	fx.ingest(t, alert(1))
+	fx.ingest(t, alert(2)) // grouped into INC-2
+	locks = nil
+	fx.ingest(t, alert(12), alert(3))
+	if len(locks) == 0 || locks[0] != OpeningsKey || !slices.Contains(locks, "INC-2") {
+		t.Errorf("got locks %v, want the openings before INC-2", locks)
 	}
 }
 

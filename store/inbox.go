@@ -2,23 +2,17 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/klauspost/compress/s2"
 	"gorm.io/gorm"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
-	"tocsin/bot/text"
 )
 
 // kindDrain is the kind of job that decodes the inbox rows in a range of ids.
@@ -52,115 +46,6 @@ type inboxRow struct {
 // deliveryOutcome returns the outcome of the delivery, without the reason, which is sealed.
 func (r inboxRow) deliveryOutcome() response.DeliveryOutcome {
 	return response.DeliveryOutcome{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
-}
-
-// sealedDelivery is the encrypted part of a delivery: its id, its origin, the headers, the body as received, the SHA-256
-// of the body, the sender, how the sender was verified and the evaluation of the source.
-type sealedDelivery struct {
-	ID       string            `json:"id"`
-	Origin   string            `json:"origin,omitempty"` // absent in old rows, see origin
-	Header   map[string]string `json:"header,omitempty"`
-	Body     []byte            `json:"body"`
-	SHA256   string            `json:"sha256,omitempty"` // absent in old rows
-	Sender   string            `json:"sender,omitempty"`
-	Verified string            `json:"verified,omitempty"`
-	// Evaluation is absent in most rows.
-	Evaluation string `json:"evaluation,omitempty"`
-}
-
-func newSealedDelivery(d intake.Delivery) sealedDelivery {
-	return sealedDelivery{d.ID, d.Origin.String(), d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified, d.Evaluation}
-}
-
-// Headers that marked the deliveries of old rows. Senders could not set them.
-const (
-	oldHeaderDrill    = "Tocsin-Drill"    // replayed as new
-	oldHeaderRecorded = "Tocsin-Recorded" // from a file, or replayed as new
-)
-
-// origin returns the origin of the delivery. Old rows have none, and a header marks those that are not live.
-func (d sealedDelivery) origin() (incident.Origin, error) {
-	switch {
-	case d.Origin == incident.OriginLive.String():
-		return incident.OriginLive, nil
-	case d.Origin != "":
-		return incident.ParseOrigin(d.Origin)
-	case d.Header[oldHeaderDrill] != "":
-		return incident.OriginReplay, nil
-	case d.Header[oldHeaderRecorded] != "":
-		return incident.OriginRecording, nil
-	}
-	return incident.OriginLive, nil
-}
-
-func bodyHash(body []byte) string {
-	return text.SHA256(body)
-}
-
-// sha256 returns the stored SHA-256, or computes it for old rows.
-func (d sealedDelivery) sha256() string {
-	if d.SHA256 == "" {
-		return bodyHash(d.Body)
-	}
-	return d.SHA256
-}
-
-// inboxKey returns the row part of the associated data of an inbox row's ciphertexts. It is not the row's id, because
-// the delivery is sealed before the row exists. Source and delivery hash are unique too.
-func inboxKey(source, hash string) string { return source + "/" + hash }
-
-// encode implements [sealedEncoder]. The encoding is the byte formatCompressed, the length of the metadata as a
-// uvarint, the metadata in JSON, and the body compressed with S2. A body in JSON would be longer and slow to parse.
-// Compression is fast and saves disk writes, because every body is written twice: to the WAL and to the database.
-func (d sealedDelivery) encode() ([]byte, error) {
-	body := d.Body
-	d.Body = nil
-	metadata, err := json.Marshal(d, jsontext.AllowInvalidUTF8(true)) // headers may contain any bytes
-	if err != nil {
-		return nil, fmt.Errorf("encode delivery: %w", err)
-	}
-	head := 1 + binary.MaxVarintLen64 + len(metadata)
-	out := make([]byte, 0, head+s2.MaxEncodedLen(len(body)))
-	out = append(out, formatCompressed)
-	out = binary.AppendUvarint(out, uint64(len(metadata)))
-	out = append(out, metadata...)
-	return out[:len(out)+len(s2.Encode(out[len(out):cap(out)], body))], nil
-}
-
-// maxStoredBody is the maximum size of a body in bytes. It is far above every limit of a source, and bounds the memory
-// for a row that was damaged or written with a stolen key.
-const maxStoredBody = 256 << 20
-
-// The first byte of an encoded delivery is its format. The oldest rows are JSON and begin with a brace.
-const (
-	formatUncompressed = 1 // old rows, with the body as received
-	formatCompressed   = 2 // written by encode
-)
-
-// decode implements [sealedDecoder]. It reads all formats.
-func (d *sealedDelivery) decode(data []byte) (err error) {
-	if len(data) > 0 && data[0] == '{' {
-		return json.Unmarshal(data, d)
-	}
-	if len(data) == 0 || data[0] != formatUncompressed && data[0] != formatCompressed {
-		return errors.New("unknown delivery format")
-	}
-	length, n := binary.Uvarint(data[1:])
-	if n <= 0 || length > uint64(len(data)-1-n) {
-		return errors.New("delivery is truncated")
-	}
-	metadata, body := data[1+n:][:length], data[1+n:][length:]
-	if err := json.Unmarshal(metadata, d); err != nil {
-		return err
-	}
-	if d.Body = body; data[0] != formatCompressed {
-		return nil
-	}
-	if n, err := s2.DecodedLen(body); err != nil || n > maxStoredBody {
-		return errors.New("delivery is malformed or too large")
-	}
-	d.Body, err = s2.Decode(nil, body)
-	return err
 }
 
 // inboxInsert holds the columns of a delivery to insert.
@@ -324,14 +209,6 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 		return nil
 	})
 	return out, err
-}
-
-func (d sealedDelivery) delivery(row inboxRow) (intake.Delivery, error) {
-	origin, err := d.origin()
-	if err != nil {
-		return intake.Delivery{}, fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
-	}
-	return intake.Delivery{Source: row.Source, ID: d.ID, Origin: origin, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}, nil
 }
 
 // listChunk is the maximum length of the list in an IN clause.

@@ -62,3 +62,20 @@ func TestDecoded_ErasedTexts(t *testing.T) {
 		}
 	})
 }
+
+// TestVerify_ReadsStoredState changes a state in memory only. Verify must check the one in the database.
+func TestVerify_ReadsStoredState(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		id := int64(s.openIncident(t, "first").ID)
+		row, ok := s.incidents.rows.Get(id)
+		if !ok {
+			t.Fatal("got no state in memory, want the saved one")
+		}
+		row.value.Title = "changed"
+		s.incidents.rows.Add(id, row)
+		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
+			t.Errorf("got %+v, %v, want no problem", v.Problems, err)
+		}
+	})
+}

@@ -313,19 +313,16 @@ func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verificat
 			addProblem(fmt.Sprintf("event %d", f.Seq), f.Reason)
 		}
 		if len(problems) == 0 {
-			return s.verifyState(r, id, row, events, addProblem)
+			return s.verifyState(id, row, events, addProblem)
 		}
 		return nil
 	})
 }
 
 // verifyState compares the stored state with the state computed from the timeline.
-func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []incident.Event, addProblem func(where, reason string)) error {
-	stored, err := r.Incident(id)
-	if err != nil {
-		if errors.Is(wrapUnavailable(err), ErrUnavailable) {
-			return err
-		}
+func (s *Store) verifyState(id incident.ID, row incidentRow, events []incident.Event, addProblem func(where, reason string)) error {
+	var stored incident.Incident // not from memory
+	if err := s.unseal("incidents", row.stateKey(), "sealed_state", row.SealedState, &stored); err != nil {
 		addProblem("state", "cannot be read")
 		return nil
 	}

@@ -23,10 +23,11 @@ type FormerPerson struct {
 // MaxHeld is the maximum number of entries in [FormerPerson.Held].
 const MaxHeld = 200
 
-// AddHeld adds entries to Held, or to More if there is no room.
+// AddHeld adds entries to Held, or to More if there is no room. It does not modify
+// copies of p that were made before.
 func (p *FormerPerson) AddHeld(held ...Held) {
 	room := min(len(held), max(0, MaxHeld-len(p.Held)))
-	p.Held = append(p.Held, held[:room]...)
+	p.Held = append(slices.Clip(p.Held), held[:room]...)
 	p.More += len(held) - room
 }
 

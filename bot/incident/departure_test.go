@@ -314,6 +314,16 @@ func TestAddHeld_BoundsTheList(t *testing.T) {
 	}
 }
 
+func TestAddHeld_DoesNotModifyCopies(t *testing.T) {
+	shared := FormerPerson{Held: make([]Held, 1, 4)}
+	p, q := shared, shared
+	p.AddHeld(Held{Kind: HeldAccess})
+	q.AddHeld(Held{Kind: HeldRole})
+	if p.Held[1].Kind != HeldAccess || q.Held[1].Kind != HeldRole || len(shared.Held) != 1 {
+		t.Errorf("got %+v and %+v, want one entry added to each", p.Held, q.Held)
+	}
+}
+
 func TestPersonLeft_NeedsAPerson(t *testing.T) {
 	fixtureIn(t, Active).mustFail("", Command{Verb: VerbPersonLeft}, CodeInvalid)
 }

@@ -146,19 +146,10 @@ type ingestion struct {
 }
 
 func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
-	ids := make([]int64, len(batch))
-	for n, row := range batch {
-		ids[n] = row.Row
-	}
-	claimed, err := r.tx.Claim(ids)
+	batch, err := r.claim(batch)
 	if err != nil {
-		return nil, fmt.Errorf("claim deliveries: %w", err)
+		return nil, err
 	}
-	slices.Sort(claimed)
-	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.DecodedDelivery) bool {
-		_, ok := slices.BinarySearch(claimed, row.Row)
-		return !ok
-	})
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -179,28 +170,7 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 	if err != nil {
 		return nil, err
 	}
-	groups := groupAlerts(append(slices.Clone(batch), fired...))
-	if err := r.lockReportState(groups); err != nil {
-		return nil, err
-	}
-	if groups, err = r.lockOrder(groups); err != nil {
-		return nil, err
-	}
-	if err := r.lockOpenings(groups); err != nil {
-		return nil, err
-	}
-	if err := r.applyVerdicts(groups); err != nil {
-		return nil, err
-	}
-	for _, group := range groups {
-		if err := r.routeAlert(group); err != nil {
-			return nil, err
-		}
-		if err := r.handleVulnReport(group); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.noteRecurrences(); err != nil {
+	if err := r.routeAlerts(groupAlerts(append(slices.Clone(batch), fired...))); err != nil {
 		return nil, err
 	}
 	for _, row := range batch {
@@ -216,6 +186,56 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 	if err := r.markDuplicates(); err != nil {
 		return nil, err
 	}
+	return r.storeOutcomes(batch)
+}
+
+// claim returns the deliveries of a batch that are not handled yet, and locks them.
+func (r *ingestion) claim(batch []incident.DecodedDelivery) ([]incident.DecodedDelivery, error) {
+	ids := make([]int64, len(batch))
+	for n, row := range batch {
+		ids[n] = row.Row
+	}
+	claimed, err := r.tx.Claim(ids)
+	if err != nil {
+		return nil, fmt.Errorf("claim deliveries: %w", err)
+	}
+	slices.Sort(claimed)
+	return slices.DeleteFunc(slices.Clone(batch), func(row incident.DecodedDelivery) bool {
+		_, ok := slices.BinarySearch(claimed, row.Row)
+		return !ok
+	}), nil
+}
+
+// routeAlerts locks everything that the groups may share with other batches, in one
+// order for all batches, and routes their alerts.
+func (r *ingestion) routeAlerts(groups []*alertGroup) error {
+	err := r.lockReportState(groups)
+	if err != nil {
+		return err
+	}
+	if groups, err = r.lockOrder(groups); err != nil {
+		return err
+	}
+	if err := r.applyVerdicts(groups); err != nil {
+		return err
+	}
+	if err := r.lockOpenings(groups); err != nil {
+		return err
+	}
+	for _, group := range groups {
+		if err := r.routeAlert(group); err != nil {
+			return err
+		}
+		if err := r.handleVulnReport(group); err != nil {
+			return err
+		}
+	}
+	return r.noteRecurrences()
+}
+
+// storeOutcomes marks the deliveries of a batch as handled, and counts the alerts that
+// maintenance windows suppressed.
+func (r *ingestion) storeOutcomes(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
 	out := make([]DeliveryOutcome, 0, len(r.outcomes))
 	for _, row := range batch {
 		out = append(out, r.outcomes[row.Row])

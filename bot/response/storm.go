@@ -56,14 +56,17 @@ func (s *session) openings(o incident.Origin, since time.Time) (out []time.Time,
 }
 
 // lockOpenings locks the openings of the origins of groups that may open an incident,
-// if the batch has an incident too. It runs before any incident is locked, which
+// if the batch locks another incident too. It runs before any incident is locked, which
 // prevents deadlocks between batches: a batch that exceeds the limit locks the openings
 // and then the incident of the alert storm.
 func (r *ingestion) lockOpenings(groups []*alertGroup) error {
 	var keys []string
 	live := false
 	for _, g := range groups {
-		if live = live || g.incident != 0; g.incident == 0 {
+		switch {
+		case g.incident != 0:
+			live = true
+		case !g.undecodable && g.verdict.rule.Open != "":
 			keys = append(keys, g.alert.Origin.Key(OpeningsKey))
 		}
 	}

@@ -91,7 +91,25 @@ func (d *decoder) decode(n *node, v reflect.Value, key string, days bool) {
 }
 
 func (d *decoder) wrongType(n *node, t reflect.Type, key string, days bool) {
-	d.problems.Add(key, "has the wrong type or format. %s, not %s", describeType(t, days), n.kind)
+	fix := describeType(t, days)
+	if !mayHaveKind(t, n.kind) {
+		fix += ", not " + string(n.kind)
+	}
+	d.problems.Add(key, "has the wrong type or format. %s", fix)
+}
+
+// mayHaveKind reports whether a value of the kind can have type t. If so, its format is
+// wrong.
+func mayHaveKind(t reflect.Type, k kind) bool {
+	switch t.Kind() {
+	case reflect.Bool:
+		return k == isBool
+	case reflect.Int, reflect.Float64:
+		return k == isNumber
+	case reflect.Int64, reflect.Struct: // a duration, or a type that parses text
+		return k == isText
+	}
+	return false
 }
 
 func (d *decoder) decodeStruct(n *node, v reflect.Value, key string) {

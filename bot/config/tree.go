@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -94,7 +95,7 @@ func parseTree(src []byte) (*node, error) {
 	if err != nil {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil {
-			return nil, syntaxErrorf(placeOf(at.GetToken()), "invalid YAML: %s. Correct the line", at.GetMessage())
+			return nil, syntaxErrorf(placeOf(at.GetToken()), "invalid YAML: %s", describeSyntax(at.GetMessage()))
 		}
 		return nil, syntaxErrorf(start, "invalid YAML. Compare it with `tocsin config example`")
 	}
@@ -118,6 +119,25 @@ func parseTree(src []byte) (*node, error) {
 		return nil, syntaxErrorf(root.at, "the file contains %s. Write keys and values, as in `tocsin config example`", root.kind)
 	}
 	return root, nil
+}
+
+// quotedText is text of the file in a message of the library.
+var quotedText = regexp.MustCompile(`:? "(?:[^"\\]|\\.)*"`)
+
+// describeSyntax returns a message of the library without text of the file, which can
+// be a secret, and the fix.
+func describeSyntax(message string) string {
+	message, _, _ = strings.Cut(quotedText.ReplaceAllString(message, ""), ". ")
+	fix := "Correct the line"
+	switch {
+	case strings.Contains(message, "'\t'"):
+		message, fix = "a tab is not allowed here", "Indent with spaces"
+	case strings.Contains(message, "not allowed in this context"):
+		fix = "Check the indentation and the quotes up to this line"
+	case strings.Contains(message, "reserved character"), strings.Contains(message, "header option"):
+		fix = "Write the value in quotes"
+	}
+	return message + ". " + fix
 }
 
 // checkBounds returns an error for a file that the parser must not read.
@@ -207,14 +227,15 @@ func (b *treeBuilder) build(n ast.Node, depth int) (*node, error) {
 	return out, nil
 }
 
-// alias returns the value of an anchor, at the place of the alias.
+// alias returns the value of an anchor, at the place of the alias. An error does not
+// contain the name, because a password can begin with an asterisk.
 func (b *treeBuilder) alias(name string, at place) (*node, error) {
 	value, known := b.anchors[name]
 	switch {
 	case !known:
-		return nil, syntaxErrorf(at, "the alias *%s has no anchor before it. Add &%[1]s to a value, or write the value", name)
+		return nil, syntaxErrorf(at, "the alias has no anchor before it. Write the value in quotes, or add the anchor to an earlier value")
 	case value == nil:
-		return nil, syntaxErrorf(at, "the alias *%s is part of its own value. Write the value", name)
+		return nil, syntaxErrorf(at, "the alias is part of its own value. Write the value")
 	}
 	out := *value
 	out.at = at

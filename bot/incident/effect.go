@@ -2,53 +2,6 @@ package incident
 
 import "time"
 
-// EffectKind is a kind of work that follows from an event.
-type EffectKind string
-
-// The kinds of effects.
-const (
-	// Slack, in the lane of the incident's channel.
-	EffectOpenChannel    EffectKind = "open_channel"    // create the channel, pin the card, set topic and bookmark
-	EffectInvite         EffectKind = "invite"          // invite Args "people" (comma-separated PersonIDs) to the channel
-	EffectRemove         EffectKind = "remove"          // remove Args "person" from the channel
-	EffectReplaceChannel EffectKind = "replace_channel" // continue in a new channel instead of Args "channel"
-	EffectPost           EffectKind = "post"            // post the event in the channel
-	EffectAskSign        EffectKind = "ask_sign"        // request a signature from the representatives of Args "department"
-	EffectAskConsult     EffectKind = "ask_consult"     // request an answer from the representatives of Args "department"
-	EffectUpload         EffectKind = "upload"          // upload the postmortem of Args "revision" to the channel
-	EffectArchive        EffectKind = "archive"         // post a final message in the channel of a merged or dismissed incident
-	// Slack, in other channels.
-	EffectAnnounce           EffectKind = "announce"            // id and severity in the announce channel
-	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // announce the postmortem to its audience
-	EffectAgenda             EffectKind = "agenda"              // post the review agenda, without an incident
-	// EffectAnnounceMaintenance announces the maintenance window of Args "window",
-	// without an incident. Args "event" is MaintenanceStarted, MaintenanceConfirmed or
-	// MaintenanceEnded.
-	EffectAnnounceMaintenance EffectKind = "announce_maintenance"
-	// Slack, refreshed when the state changes.
-	EffectCard  EffectKind = "card"  // the pinned card
-	EffectTopic EffectKind = "topic" // the channel's topic
-	// Paging. Args "round" and "escalation_step".
-	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
-	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
-	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
-	// Mail.
-	EffectMailPostmortem    EffectKind = "mail_postmortem"
-	EffectMailInvitation    EffectKind = "mail_invitation"    // the review meeting, as iCalendar
-	EffectAcknowledgeReport EffectKind = "acknowledge_report" // acknowledge the vulnerability report of Args "alert" to its reporter
-	// Notices about Tocsin, without an incident. Args "about" selects the text.
-	EffectNotice     EffectKind = "notice"      // in the announce channel
-	EffectMailNotice EffectKind = "mail_notice" // to the security department
-	// Handing over the open work of Args "person", who left the configuration, to
-	// Args "successors" (comma-separated PersonIDs). Args "held" lists the work.
-	EffectHandover     EffectKind = "handover"      // as a direct message
-	EffectMailHandover EffectKind = "mail_handover" // by mail
-	// Work inside Tocsin.
-	EffectWritePostmortem EffectKind = "write_postmortem"
-	EffectDeadline        EffectKind = "deadline" // give a command of Tocsin at a time: see [Effect.Deadline]
-	EffectBotStep         EffectKind = "bot_step" // Args "run" and "step": perform the action of the step
-)
-
 // Effect is one unit of work to be done after an event, stored with it. It holds
 // ids and numbers, no text of people.
 type Effect struct {

@@ -9,19 +9,6 @@ import (
 	"tocsin/bot/incident"
 )
 
-// channelEffects are the effects that need the incident's channel. They are
-// skipped if there is none because opening it was discarded or no chat provider
-// is configured.
-var channelEffects = []incident.EffectKind{incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
-	incident.EffectUpload, incident.EffectArchive, incident.EffectRemove, incident.EffectReplaceChannel, incident.EffectCard, incident.EffectTopic}
-
-// publicEffects are the effects that may reach anyone in the company. Of a
-// restricted incident they receive no texts, only [publicView].
-var publicEffects = []incident.EffectKind{incident.EffectAnnounce, incident.EffectPage, incident.EffectPageAck, incident.EffectPageResolve}
-
-// documentEffects are the effects about a written document.
-var documentEffects = []incident.EffectKind{incident.EffectUpload, incident.EffectAnnouncePostmortem, incident.EffectMailPostmortem}
-
 // loadedBrief is the data for the handler of an effect, before redaction. Only
 // [Desk.outgoing] makes a brief of it.
 type loadedBrief struct {
@@ -91,7 +78,7 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 		b.Directory = b.Incident.Reachable(b.Directory)
 	}
 	privileged := recipientsMayReadPrivileged(e.Kind, dr.inc)
-	document := slices.Contains(documentEffects, e.Kind)
+	document := e.Kind.HasDocument()
 	if !e.Refresh {
 		if b.Event, err = s.event(e); err != nil {
 			return l, err
@@ -117,7 +104,7 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 			l.postmortem, l.digest = &p, doc.Digest
 		}
 	}
-	if slices.Contains(publicEffects, e.Kind) && b.Incident.Restricted {
+	if e.Kind.IsPublic() && b.Incident.Restricted {
 		b.Incident, b.Event.Texts = publicView(b.Incident), nil
 	}
 	if b.Event.IsPrivileged() && !privileged {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"tocsin/bot/incident"
@@ -95,7 +94,7 @@ func (a *attempt) prepare(s *session) error {
 			return skip(obsolete)
 		}
 	}
-	if slices.Contains(channelEffects, e.Kind) {
+	if e.Kind.NeedsChannel() {
 		dr, err := s.draft(e.Incident)
 		if err != nil {
 			return err

@@ -14,7 +14,6 @@ import (
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
-	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
 	"tocsin/store"
@@ -106,7 +105,8 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	if err != nil {
 		return err
 	}
-	handlers, pages, err := b.handlers(g)
+	handlers := b.handlers(g)
+	pages, err := b.openSteps(g, handlers)
 	if err != nil {
 		return err
 	}
@@ -126,55 +126,18 @@ func renderPostmortem(p response.Postmortem) (incident.Document, error) {
 		Copy: p.Copy, Withheld: p.Withheld})
 }
 
-// handlers returns the handler of each effect kind, and the page handlers of the
-// escalation steps in order.
-func (b *Bot) handlers(g *generation) (map[incident.EffectKind]response.Handler, []response.Handler, error) {
+// handlers returns the handler of each effect kind, except pages.
+func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 	out := map[incident.EffectKind]response.Handler{}
 	for kind, h := range b.chatEffects.Handlers() {
 		out[kind] = h
 	}
 	if g.mail != nil {
-		out[incident.EffectMailPostmortem] = g.mail.Postmortem
-		out[incident.EffectMailInvitation] = g.mail.Invitation
-		out[incident.EffectAcknowledgeReport] = g.mail.AcknowledgeReport
-		out[incident.EffectMailNotice] = g.mail.Notice
-		out[incident.EffectMailHandover] = g.mail.Handover
-	}
-	var pages []response.Handler
-	var pagers []*pagerduty.Client
-	for n, r := range g.config.Escalation.Steps {
-		switch {
-		case r.PagerDuty != nil:
-			pager, err := pagerduty.New(g.config.PagerDuty, *r.PagerDuty, nil)
-			if err != nil {
-				return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
-			}
-			pagers = append(pagers, pager)
-			pages = append(pages, pager.Page)
-		case r.Mail != nil:
-			pages = append(pages, g.mail.PageTo(r.Mail.To))
-		default:
-			pages = append(pages, b.chatEffects.PageGroup(r.SlackGroup))
+		for kind, h := range g.mail.Handlers() {
+			out[kind] = h
 		}
 	}
-	if len(pagers) > 0 {
-		out[incident.EffectPageAck] = forEachPager(pagers, (*pagerduty.Client).Acknowledge)
-		out[incident.EffectPageResolve] = forEachPager(pagers, (*pagerduty.Client).Resolve)
-	}
-	return out, pages, nil
-}
-
-// forEachPager returns a handler that calls do for every pager. A retry calls all
-// of them again, and PagerDuty ignores a repeated event.
-func forEachPager(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context, incident.Brief, incident.Effect) (incident.Command, error)) response.Handler {
-	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (cmd incident.Command, err error) {
-		for _, p := range pagers {
-			if cmd, err = do(p, ctx, brief, e); err != nil {
-				return cmd, err
-			}
-		}
-		return cmd, nil
-	}
+	return out
 }
 
 // maxHeaderBytes is the maximum size of the header of a request. Each connection

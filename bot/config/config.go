@@ -53,21 +53,6 @@ type Config struct {
 	Telemetry   telemetry.Config    `yaml:"telemetry"`
 }
 
-// Escalation is the escalation policy: the steps and their timeouts.
-type Escalation struct {
-	EscalateAfter time.Duration `yaml:"escalate_after"`
-	AckTimeout    time.Duration `yaml:"ack_timeout"`
-	NoPageFrom    string        `yaml:"no_page_from"`
-	Steps         []Step        `yaml:"steps"`
-}
-
-// Step is one page target of the escalation policy. Exactly one field is set.
-type Step struct {
-	PagerDuty  *pagerduty.Target `yaml:"pagerduty"`
-	Mail       *mail.Target      `yaml:"mail"`
-	SlackGroup string            `yaml:"slack_group"`
-}
-
 // Playbooks adds folders to the built-in playbooks.
 type Playbooks struct {
 	Folders []string `yaml:"folders"`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -27,22 +28,19 @@ func (c Config) Validate() Errors {
 	return errs
 }
 
-// problems returns the problems of all parts, with their keys in the file.
+// problems returns the problems of all parts, with their keys in the file. A part with
+// a method Validate is checked without a line here.
 func (c Config) problems() setting.Problems {
 	var p setting.Problems
 	c.validateGeneral(&p)
-	p.AddBelow("", c.Store.Validate())
-	p.AddBelow("", c.Control.Validate())
-	p.AddBelow("slack", c.Slack.Validate())
-	p.AddBelow("pagerduty", c.PagerDuty.Validate())
-	p.AddBelow("mail", c.Mail.Validate())
-	p.AddBelow("detection", c.Detection.Validate())
-	p.AddBelow("storm", c.Storm.Validate())
-	p.AddBelow("retention", c.Retention.Validate())
-	p.AddBelow("telemetry", c.Telemetry.Validate())
+	for n := range reflect.TypeFor[Config]().NumField() {
+		if part, ok := reflect.ValueOf(c).Field(n).Interface().(interface{ Validate() setting.Problems }); ok {
+			key, _, _ := strings.Cut(reflect.TypeFor[Config]().Field(n).Tag.Get("yaml"), ",")
+			p.AddBelow(key, part.Validate())
+		}
+	}
 	c.validatePeople(&p)
 	c.validateTeams(&p)
-	c.validateEscalation(&p)
 	p = append(p, c.Sources.problems()...)
 	c.validateMailUse(&p)
 	c.validateRouting(&p)
@@ -174,39 +172,6 @@ func (c Config) validateTeam(key string, t Team, p *setting.Problems) {
 		}
 		if d.To.IsZero() || d.To.Before(d.From.Time) {
 			p.Add(at+".to", "is missing or before from. Write the last day, such as 2027-01-03")
-		}
-	}
-}
-
-func (c Config) validateEscalation(p *setting.Problems) {
-	if c.Escalation.EscalateAfter < 30*time.Second || c.Escalation.EscalateAfter > time.Hour {
-		p.Add("escalation.escalate_after", "is out of range. Write a duration between 30s and 1h")
-	}
-	if c.Escalation.AckTimeout < time.Minute {
-		p.Add("escalation.ack_timeout", "is too short. Write a duration of at least 1m")
-	}
-	if q := c.Escalation.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
-		p.Add("escalation.no_page_from", "unknown severity. Write sev2, sev3 or sev4, or \"\" to page for every incident")
-	}
-	if len(c.Escalation.Steps) == 0 {
-		p.Add("escalation.steps", "is empty. Add at least one step with pagerduty, mail or slack_group")
-	}
-	for n, step := range c.Escalation.Steps {
-		key := setting.Index("escalation.steps", n)
-		set := 0
-		if step.PagerDuty != nil {
-			set++
-			p.AddBelow(key+".pagerduty", step.PagerDuty.Validate())
-		}
-		if step.Mail != nil {
-			set++
-			p.AddBelow(key+".mail", step.Mail.Validate())
-		}
-		if step.SlackGroup != "" {
-			set++
-		}
-		if set != 1 {
-			p.Add(key, "is not a valid step. Set exactly one of pagerduty, mail and slack_group")
 		}
 	}
 }

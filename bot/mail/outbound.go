@@ -19,6 +19,18 @@ import (
 	"tocsin/templates"
 )
 
+// Handlers returns the handlers by kind of effect, except the page of an address:
+// [Mailer.PageTo] needs the addresses.
+func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
+	return map[incident.EffectKind]Handler{
+		incident.EffectMailPostmortem:    m.Postmortem,
+		incident.EffectMailInvitation:    m.Invitation,
+		incident.EffectAcknowledgeReport: m.AcknowledgeReport,
+		incident.EffectMailNotice:        m.Notice,
+		incident.EffectMailHandover:      m.Handover,
+	}
+}
+
 // PageTo returns the handler of an escalation step that pages the addresses in list
 // by mail. The handler fails permanently if list contains no valid address.
 func (m *Mailer) PageTo(list []string) Handler {

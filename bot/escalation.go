@@ -1,0 +1,68 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+
+	"tocsin/bot/config"
+	"tocsin/bot/incident"
+	"tocsin/bot/pagerduty"
+	"tocsin/bot/response"
+)
+
+// pager pages the target of one escalation step.
+type pager struct {
+	page response.Handler
+	// acknowledge and resolve tell the target that the page of a round is over. Both
+	// are nil if a page cannot be withdrawn there.
+	acknowledge, resolve response.Handler
+}
+
+// openPager opens the target of an escalation step.
+func (b *Bot) openPager(g *generation, step config.Step) (pager, error) {
+	switch {
+	case step.PagerDuty != nil:
+		client, err := pagerduty.New(g.config.PagerDuty, *step.PagerDuty, nil)
+		if err != nil {
+			return pager{}, err
+		}
+		return pager{client.Page, client.Acknowledge, client.Resolve}, nil
+	case step.Mail != nil:
+		return pager{page: g.mail.PageTo(step.Mail.To)}, nil
+	default:
+		return pager{page: b.chatEffects.PageGroup(step.SlackGroup)}, nil
+	}
+}
+
+// openSteps returns the page handlers of the escalation steps in order. It adds the
+// handlers that end pages to handlers, if a step has any.
+func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response.Handler) ([]response.Handler, error) {
+	var pages, acknowledge, resolve []response.Handler
+	for n, step := range g.config.Escalation.Steps {
+		p, err := b.openPager(g, step)
+		if err != nil {
+			return nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
+		}
+		pages = append(pages, p.page)
+		if p.acknowledge != nil {
+			acknowledge, resolve = append(acknowledge, p.acknowledge), append(resolve, p.resolve)
+		}
+	}
+	if len(acknowledge) > 0 {
+		handlers[incident.EffectPageAck], handlers[incident.EffectPageResolve] = inOrder(acknowledge), inOrder(resolve)
+	}
+	return pages, nil
+}
+
+// inOrder returns a handler that calls all handlers until one fails. A retry calls all
+// of them again, and pagers ignore a repeated event.
+func inOrder(handlers []response.Handler) response.Handler {
+	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (cmd incident.Command, err error) {
+		for _, h := range handlers {
+			if cmd, err = h(ctx, brief, e); err != nil {
+				return cmd, err
+			}
+		}
+		return cmd, nil
+	}
+}

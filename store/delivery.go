@@ -123,10 +123,15 @@ func (d *sealedDelivery) decode(data []byte) (err error) {
 	return err
 }
 
-func (d sealedDelivery) delivery(row inboxRow) (intake.Delivery, error) {
+// openDelivery decrypts the delivery of a row, and returns the SHA-256 of its body.
+func (s *Store) openDelivery(row inboxRow) (delivery intake.Delivery, sha256 string, err error) {
+	var d sealedDelivery
+	if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
+		return delivery, "", err
+	}
 	origin, err := d.origin()
 	if err != nil {
-		return intake.Delivery{}, fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
+		return delivery, "", fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
 	}
-	return intake.Delivery{Source: row.Source, ID: d.ID, Origin: origin, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}, nil
+	return intake.Delivery{Source: row.Source, ID: d.ID, Origin: origin, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}, d.sha256(), nil
 }

@@ -192,15 +192,11 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Outcome, &row.SealedBody); err != nil {
 				return fmt.Errorf("read inbox: %w", err)
 			}
-			var d sealedDelivery
-			if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
-				return err
-			}
-			size += len(d.Body)
-			delivery, err := d.delivery(row)
+			delivery, _, err := s.openDelivery(row)
 			if err != nil {
 				return err
 			}
+			size += len(delivery.Body)
 			out = append(out, intake.Row{ID: row.ID, Reprocessed: slices.Contains(suppressedOutcomes, row.Outcome), WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: delivery})
 		}
 		if err := rows.Err(); err != nil {

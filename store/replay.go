@@ -80,16 +80,12 @@ func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after
 			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.SealedBody, &row.HandledAt, &row.Outcome, &row.IncidentID, &row.AlertID); err != nil {
 				return fmt.Errorf("read deliveries: %w", err)
 			}
-			var d sealedDelivery
-			if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
-				return err
-			}
-			size += len(d.Body)
-			delivery, err := d.delivery(row)
+			delivery, sha256, err := s.openDelivery(row)
 			if err != nil {
 				return err
 			}
-			one := StoredDelivery{Row: row.ID, Delivery: delivery, SHA256: d.sha256(), Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()}
+			size += len(delivery.Body)
+			one := StoredDelivery{Row: row.ID, Delivery: delivery, SHA256: sha256, Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()}
 			out = append(out, one)
 		}
 		if err := rows.Err(); err != nil {

@@ -5,7 +5,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -45,78 +44,6 @@ func TestDocs_Verbs(t *testing.T) {
 	p.generated("verbs", strings.ReplaceAll(b.String(), `\\|`, `\|`))
 }
 
-// TestDocs_Statuses compares the table of statuses with the lifecycle. Verbs
-// that are typed alike, such as those of step, have one row.
-func TestDocs_Statuses(t *testing.T) {
-	allowed := map[string][]incident.Status{}
-	for _, s := range incident.Statuses() {
-		for _, v := range incident.AllowedVerbs(s) {
-			name := v.CommandName()
-			if v == incident.VerbRestrict {
-				name = restrictName
-			}
-			allowed[name] = append(allowed[name], s)
-		}
-	}
-	var b strings.Builder
-	b.WriteString("| Command |")
-	for _, s := range incident.Statuses() {
-		b.WriteString(" " + strings.ReplaceAll(string(s), "_", " ") + " |")
-	}
-	b.WriteString("\n|---|" + strings.Repeat(":-:|", len(incident.Statuses())) + "\n")
-	for _, name := range slices.Sorted(maps.Keys(allowed)) {
-		b.WriteString("| `" + name + "` |")
-		for _, s := range incident.Statuses() {
-			mark := "  |"
-			if slices.Contains(allowed[name], s) {
-				mark = " ✓ |"
-			}
-			b.WriteString(mark)
-		}
-		b.WriteString("\n")
-	}
-	openPage(t, "docs/commands.md").generated("statuses", b.String())
-}
-
-// restrictName is the name of a verb that two commands give with a different
-// argument.
-const restrictName = "restrict` or `public"
-
-// TestDocs_Authority compares the table of who may give which command with the
-// lifecycle.
-func TestDocs_Authority(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("| Command | Who may give it |\n|---|---|\n")
-	verbs := map[string]map[incident.Verb]bool{} // by command
-	for _, line := range incident.Transitions {
-		name := line.Verb.CommandName()
-		if verbs[name] == nil {
-			verbs[name] = map[incident.Verb]bool{}
-		}
-		verbs[name][line.Verb] = true
-	}
-	seen := map[string]bool{}
-	for _, line := range incident.Transitions {
-		name, who := line.Verb.CommandName(), line.Who&^incident.TheBot
-		if who == 0 {
-			continue
-		}
-		switch {
-		case line.Verb == incident.VerbRestrict:
-			name = restrictName
-		case len(verbs[name]) > 1:
-			name = command.Typed(line.Verb)[0]
-		}
-		words := regexp.MustCompile(` \(.*\)`).ReplaceAllString(strings.Join(who.Words(), ", "), "")
-		if row := fmt.Sprintf("| `%s` | %s |\n", name, words); !seen[row] {
-			seen[row] = true
-			b.WriteString(row)
-		}
-	}
-	openPage(t, "docs/security.md").generated("authority", b.String())
-}
-
-// incidentLine is an example of a typed command, for example "/incident ack".
 var incidentLine = regexp.MustCompile(`(?m)^/incident (.+)$`)
 
 // TestDocs_IncidentExamples parses every typed command in a text block.

@@ -39,6 +39,7 @@ func (p *parser) department() (incident.Department, error) {
 		return "", p.missing("department", "%s needs a department or team. Type %s")
 	}
 	name := strings.TrimRight(word.text, ",:")
+	shown := strings.TrimPrefix(Readable(name), "@")
 	if id, _, ok := mentioned("team", name); ok {
 		name = id
 	}
@@ -54,7 +55,7 @@ func (p *parser) department() (incident.Department, error) {
 			return incident.Department(k), nil
 		}
 	}
-	return "", unknownWord(incident.Unknown, "department", name, known, "unknown department %q. Did you mean %q?", "unknown department %q. Use one of: %s")
+	return "", unknownWord(incident.Unknown, "department", shown, known, "unknown department %q. Did you mean %q?", "unknown department %q. Use one of: %s")
 }
 
 // maxNameWords is the maximum number of words in the name of a person.
@@ -106,7 +107,7 @@ func (p *parser) person(field string) (incident.PersonID, error) {
 				known = append(known, given)
 			}
 		}
-		name := truncate(strings.Trim(word.text, "@,;:"))
+		name := truncate(strings.Trim(Readable(word.text), "@,;:"))
 		if near := incident.Nearest(name, known); near != "" {
 			return "", incident.Unknown(field, "unknown person %q. Did you mean %q?", name, near)
 		}

@@ -182,6 +182,8 @@ func TestParse_Errors(t *testing.T) {
 		{"role scribe adda", "person", `Did you mean "Ada"?`},
 		{"role scribe ben", "person", "Ben van der Berg (ben@example.com), Ben Okri"},
 		{"role scribe " + Mention("", "zoe"), "person", "zoe is not linked to a person"},
+		{"role scribe " + MentionTeam("payroll", "payroll"), "person", `unknown person "payroll".`},
+		{"consult " + Mention("p-ada", "Ada Lovelace"), "department", `unknown department "Ada Lovelace".`},
 		{"role scribe", "person", "role needs a person. Type role ROLE PERSON"},
 		{"fact ocurred 02:31", "fact", `Did you mean "occurred"?`},
 		{"fact occurred noonish", "value", "is not a date or time"},
@@ -218,6 +220,30 @@ func TestParse_Errors(t *testing.T) {
 				t.Errorf("got field %q: %s\nwant field %q: %s", e.Field, e.Error(), test.field, test.want)
 			}
 		})
+	}
+}
+
+// TestParse_ErrorsShowNames replaces each word of the examples with a mention. No error
+// shows the syntax of a mention.
+func TestParse_ErrorsShowNames(t *testing.T) {
+	for _, m := range []string{Mention("p-ada", "Ada"), Mention("", "zoe"), MentionTeam("payroll", "payroll")} {
+		for _, s := range Specs() {
+			texts := []string{m, s.Name + " " + m, s.Name + " INC-42 " + m + " because " + m}
+			for _, y := range s.Syntaxes {
+				texts = append(texts, strings.Join(append([]string{s.Name}, y.Words...), " ")+" "+m)
+			}
+			for _, e := range s.Examples {
+				words := strings.Fields(e)
+				for n := range words {
+					texts = append(texts, strings.Join(slices.Replace(slices.Clone(words), n, n+1, m), " "))
+				}
+			}
+			for _, text := range texts {
+				if _, err := Parse(text, testContext(t)); err != nil && strings.ContainsAny(err.Error(), "{}") {
+					t.Errorf("%s: got error %v", text, err)
+				}
+			}
+		}
 	}
 }
 

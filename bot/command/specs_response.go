@@ -191,7 +191,7 @@ func readStatusIncident(p *parser, w *Parsed) (bool, error) {
 	if rest == "" {
 		return true, nil
 	}
-	id, err := incident.ParseID(rest)
+	id, err := incident.ParseID(Readable(rest))
 	if err == nil {
 		w.Command.For = id
 	}

@@ -111,21 +111,18 @@ func (t domainTx) upsertEffect(e incident.Effect, ends map[string]int64) ([]job,
 	if err := t.appendToLane(&row, ends); err != nil {
 		return nil, err
 	}
-	var ids []int64
-	err = t.db.Raw(`INSERT INTO effects (key, kind, incident_id, seq, lane, lane_pos, refresh, urgent, after, args, state, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
-		row.Key, row.Kind, row.IncidentID, row.Seq, row.Lane, row.LanePos, row.Refresh, row.Urgent, row.After, row.Args, row.State, row.CreatedAt).Scan(&ids).Error
+	id, err := t.insertEffect(row)
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) == 0 {
+	if id == 0 {
 		delete(ends, row.Lane)
 		if !e.Refresh {
 			return nil, nil // enqueued before
 		}
 		return t.requestRefresh(row)
 	}
-	row.ID = ids[0]
+	row.ID = id
 	if row.Lane != "" {
 		ends[row.Lane] = row.LanePos
 	}
@@ -133,6 +130,26 @@ func (t domainTx) upsertEffect(e incident.Effect, ends map[string]int64) ([]job,
 		return nil, nil
 	}
 	return []job{row.job(timeOrZero(row.After))}, nil
+}
+
+// insertEffect inserts the row and returns its id, or 0 if its key is known. SQLite returns the id without a RETURNING
+// clause, which takes it longer than the insert.
+func (t domainTx) insertEffect(row effectRow) (id int64, err error) {
+	const insert = `INSERT INTO effects (key, kind, incident_id, seq, lane, lane_pos, refresh, urgent, after, args, state, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	values := []any{row.Key, row.Kind, row.IncidentID, row.Seq, row.Lane, row.LanePos, row.Refresh, row.Urgent, row.After, row.Args, row.State, row.CreatedAt}
+	if t.lockClause != "" {
+		err = t.db.Raw(insert+" RETURNING id", values...).Scan(&id).Error
+		return id, err
+	}
+	result, err := t.db.Statement.ConnPool.ExecContext(t.db.Statement.Context, insert, values...)
+	if err != nil {
+		return 0, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return 0, err
+	}
+	return result.LastInsertId()
 }
 
 // appendToLane sets the row's state and position to the end of its lane. The state is available if the lane is empty,
@@ -305,18 +322,18 @@ func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
 
 // endEffect sets the state of a performed effect and returns the effect.
 func (t domainTx) endEffect(id int64, outcome string, now time.Time) (effectRow, error) {
-	if err := t.lockLaneOf(id); err != nil {
-		return effectRow{}, err
-	}
-	var rows []effectRow
-	err := t.db.Raw("UPDATE effects SET state = CASE WHEN refresh THEN 'idle' ELSE ? END, ran_at = ? WHERE id = ? RETURNING *", outcome, now, id).Scan(&rows).Error
-	if err == nil && len(rows) == 0 {
-		err = errors.New("effect does not exist")
-	}
+	row, err := t.lockEffect(id)
 	if err != nil {
-		return effectRow{}, fmt.Errorf("finish effect %d: %w", id, err)
+		return row, err
 	}
-	return rows[0], nil
+	row.State, row.RanAt = outcome, &now
+	if row.Refresh {
+		row.State = effectIdle
+	}
+	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", row.State, now, id).Error; err != nil {
+		return row, fmt.Errorf("finish effect %d: %w", id, err)
+	}
+	return row, nil
 }
 
 // lockEffect locks the lane of an effect and then the effect, in the order of Enqueue.

@@ -162,16 +162,19 @@ func lockFile(path string) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
+// tx waits for the writer until ctx ends. Statements are short and do not wait, so the end of ctx does not interrupt
+// them: it only prevents the commit. The driver and database/sql would start a goroutine for each statement.
 func (b *sqliteBackend) tx(ctx context.Context, priority bool, fn func(*gorm.DB, queueTx) error) error {
 	if err := b.writerMutex.lock(ctx, priority); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer b.writerMutex.unlock()
-	t, err := b.writer.BeginTx(ctx, nil)
+	whole := context.WithoutCancel(ctx)
+	t, err := b.writer.BeginTx(whole, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return commitOrRollback(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
+	return commitOrRollback(ctx, t, func() error { return fn(joinTx(whole, b.db, t), sqliteQueue{t, b.jobs}) })
 }
 
 type sqliteQueue struct {
@@ -180,7 +183,7 @@ type sqliteQueue struct {
 }
 
 func (q sqliteQueue) insert(ctx context.Context, jobs []river.InsertManyParams) ([]*rivertype.JobInsertResult, error) {
-	return q.jobs.InsertManyTx(ctx, q.tx, jobs)
+	return q.jobs.InsertManyTx(context.WithoutCancel(ctx), q.tx, jobs)
 }
 
 // SQLite has one writer, so locks are not needed.

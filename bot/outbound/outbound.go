@@ -43,13 +43,19 @@ func NewClient(timeout time.Duration, l Limits) *http.Client {
 // concurrent use.
 type Transport struct{ limits Limits }
 
+// idleConns is how many connections to one host stay open. It exceeds the number of
+// effects that run at once, so that none of them opens a connection of its own.
+const idleConns = 32
+
 // NewTransport returns a Transport.
 func NewTransport(l Limits) *Transport {
 	if l.MaxResponse == 0 {
 		l.MaxResponse = DefaultMaxResponse
 	}
 	if l.Base == nil {
-		l.Base = http.DefaultTransport.(*http.Transport).Clone()
+		base := http.DefaultTransport.(*http.Transport).Clone()
+		base.MaxIdleConnsPerHost = idleConns
+		l.Base = base
 	}
 	if l.Clock == nil {
 		l.Clock = time.Now

@@ -44,7 +44,7 @@ const (
 	// Work inside Tocsin.
 	EffectWritePostmortem EffectKind = "write_postmortem"
 	EffectDeadline        EffectKind = "deadline" // give a command of Tocsin at a time: see [Effect.Deadline]
-	EffectBotStep         EffectKind = "bot_step" // Args "run" and "step": perform the action of the step
+	EffectBotStep         EffectKind = "bot_step" // Args "run" and "step": perform the action of a step. Only earlier versions enqueued it
 )
 
 // effectTraits describe a kind of effect for the write path.

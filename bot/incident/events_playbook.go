@@ -26,7 +26,7 @@ var playbookEvents = eventTable{
 	EventStepStarted: {
 		fields:   "run step",
 		apply:    (*Incident).applyStepStarted,
-		effects:  effects{performStep, timeStep, postTask, refreshCard},
+		effects:  effects{timeStep, postTask, refreshCard},
 		sentence: func(e Event) Sentence { return Say("Step %s is due", e.step()) },
 		lane:     laneResponse,
 		minor:    true,
@@ -88,26 +88,15 @@ func (i *Incident) applyStepLate(e Event) {
 	}
 }
 
-// step returns the step of the event, or nil, and the arguments of an effect
-// about it.
-func (c effectBuilder) step() (*Step, map[string]string) {
-	args := map[string]string{"run": c.event.Field("run"), "step": c.event.Field("step")}
-	_, step := c.inc.Step(args["run"] + "/" + args["step"])
-	return step, args
-}
-
-// performStep builds the effect that carries out an automated step.
-func performStep(c effectBuilder) []Effect {
-	step, args := c.step()
-	if step == nil || step.Action == "" {
-		return nil
-	}
-	return []Effect{c.effect(EffectBotStep, args)}
+// step returns the step of the event, or nil.
+func (c effectBuilder) step() *Step {
+	_, step := c.inc.Step(c.event.step().String())
+	return step
 }
 
 // postTask posts a step that a person must carry out.
 func postTask(c effectBuilder) []Effect {
-	if step, _ := c.step(); step == nil || step.Action != "" {
+	if step := c.step(); step == nil || step.Action != "" {
 		return nil
 	}
 	return postEvent(c)
@@ -115,7 +104,7 @@ func postTask(c effectBuilder) []Effect {
 
 // timeStep builds the deadline of a step, which counts from its start.
 func timeStep(c effectBuilder) []Effect {
-	step, _ := c.step()
+	step := c.step()
 	if step == nil || step.Action != "" || step.Deadline <= 0 {
 		return nil
 	}

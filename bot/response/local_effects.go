@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"tocsin/bot/incident"
-	"tocsin/playbooks"
 )
 
 // localHandler returns the function for an effect that needs no outside system,
@@ -51,32 +50,9 @@ func (a *attempt) deadline(s *session) (string, error) {
 
 func (a *attempt) stepRef() string { return a.effect.Args["run"] + "/" + a.effect.Args["step"] }
 
-// botStep carries out an automated step: it decides about the step's command like
-// about any other, and then completes the step.
+// botStep carries out an automated step that an earlier version of Tocsin enqueued.
 func (a *attempt) botStep(s *session) (string, error) {
-	dr, err := s.draft(a.effect.Incident)
-	if err != nil {
-		return "", err
-	}
-	_, step := dr.inc.Step(a.stepRef())
-	if step == nil || step.Finished() {
-		return "the step is finished", nil
-	}
-	action, err := playbooks.ParseAction(step.Action)
-	if err != nil {
-		return "", incident.Invalid("action", "the action of step %s is not valid: %v", a.effect.Args["step"], err)
-	}
-	outcome := action.Outcome()
-	if cmd := action.Command(a.effect.Incident); cmd.Verb != "" {
-		err := s.doAsBot(a.effect.Incident, cmd)
-		switch {
-		case incident.CodeOf(err) != "":
-			outcome = truncate("Tocsin could not do this: " + err.Error())
-		case err != nil:
-			return "", err
-		}
-	}
-	return "done", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
+	return "done", s.carryOut(a.effect.Incident, a.stepRef())
 }
 
 // writePostmortem renders and stores the postmortem of the approved closing

@@ -336,12 +336,7 @@ func (s *session) advance(dr *draft) error {
 	for {
 		before := len(dr.events)
 		for _, due := range playbooks.Next(dr.inc, s.now) {
-			verb := incident.VerbStartStep
-			if due.Late {
-				verb = incident.VerbStepLate
-			}
-			err := s.doAsBot(dr.inc.ID, incident.Command{Verb: verb, Step: due.Run + "/" + due.Step})
-			if err != nil && incident.CodeOf(err) == "" {
+			if err := s.start(dr.inc.ID, due); err != nil {
 				return fmt.Errorf("start step %s: %w", due.Step, err)
 			}
 		}

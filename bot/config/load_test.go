@@ -239,6 +239,9 @@ func TestLoad_LongFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(path, 1<<40); err != nil { // sparse
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path+":1:1: the file has more than 524288 bytes") {

@@ -18,7 +18,7 @@ func (s *session) start(id incident.ID, due playbooks.Due) error {
 		err = s.carryOut(id, ref)
 	}
 	if incident.CodeOf(err) != "" {
-		return nil // the step is no longer due
+		return nil // the step is no longer due, or its action is not valid
 	}
 	return err
 }

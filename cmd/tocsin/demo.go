@@ -206,7 +206,7 @@ func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr stri
 	if err != nil {
 		return err
 	}
-	w, err := d.servePage(addr)
+	w, err := servePage(d.Company, addr, nil)
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
@@ -230,15 +230,22 @@ type demoPage struct {
 	server *http.Server
 }
 
-// servePage serves the demo's page at addr. The caller must close the page before
-// the demo.
-func (d *demo) servePage(addr string) (*demoPage, error) {
+// servePage serves the page of a company at addr. It adds the address of the page to
+// setup, if there is one, and serves it. The caller must close the page before the
+// company.
+func servePage(c *company.Company, addr string, setup *company.Setup) (*demoPage, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("serve page: %w", err)
 	}
-	p := page.New(page.Config{Workspace: d.Company.Chat, Pager: d.Company.Pager, Mailbox: d.Company.Mail, Sentry: d.Company.Sentry, CloudTrail: d.Company.Trail, People: demoPeople(d.Company)})
-	w := &demoPage{URL: "http://" + l.Addr().String(), page: p, server: &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}}
+	url := "http://" + l.Addr().String()
+	cfg := page.Config{Workspace: c.Chat, Pager: c.Pager, Mailbox: c.Mail, Sentry: c.Sentry, CloudTrail: c.Trail, People: demoPeople(c), Answers: c.Answers}
+	if setup != nil {
+		setup.Page = url
+		cfg.Setup = setup
+	}
+	p := page.New(cfg)
+	w := &demoPage{URL: url, page: p, server: &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}}
 	go func() { _ = w.server.Serve(l) }()
 	return w, nil
 }

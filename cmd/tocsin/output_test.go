@@ -485,7 +485,8 @@ func TestSandbox_EscapesFileNames(t *testing.T) {
 	account.AddQueue(aws.Queue{Name: sandboxQueue})
 	unread := account.Send(unreadQueue, "{}")
 	var out strings.Builder
-	failed, err := reportRead(&out, account, map[string]string{"a": "x\n\x1b[2Jy", unread: "z\u202e"})
+	sandbox := awsSandbox{account: account, waiting: map[string]string{"a": "x\n\x1b[2Jy", unread: "z\u202e"}}
+	failed, err := sandbox.reportRead(&out)
 	if err != nil || failed != 1 || strings.Count(out.String(), "\n") != 2 || strings.ContainsAny(out.String(), "\x1b\u202e") {
 		t.Errorf("got %q, %d, %v, want two escaped lines, one of them for a file that was not read", out.String(), failed, err)
 	}

@@ -1,184 +1,157 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
+	"net"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot/sandbox/aws"
-	"tocsin/bot/sandbox/feed"
+	"tocsin/bot/sandbox/company"
 	"tocsin/bot/terminal"
 )
 
-// The account of the AWS sandbox.
-const (
-	sandboxKeyID  = "AKIASANDBOX"
-	sandboxSecret = "sandbox-secret"
-	sandboxRegion = "eu-west-1"
-	sandboxBucket = "cloudtrail-logs"
-	sandboxQueue  = "cloudtrail"
-	unreadQueue   = "cloudtrail-unread"
-	sandboxFolder = "AWSLogs/111122223333/CloudTrail/" + sandboxRegion + "/"
-)
+// sandboxOptions configures the sandbox as a process of its own.
+type sandboxOptions struct {
+	company.Options
+	addr  string // of the page
+	bot   string // URL to which the systems send
+	files map[string][]byte
+	json  bool
+}
 
-func sandboxCommand() *cobra.Command {
+func sandboxCommand(g *globalFlags) *cobra.Command {
 	var (
-		useAWS, once bool
-		addr         string
+		o             sandboxOptions
+		onlyAWS, once bool
 	)
 	cmd := &cobra.Command{
-		Use: "sandbox --aws [FILE…]", Short: "Serve a sandbox of AWS on this machine for your own Tocsin",
-		Long: "With --aws, serve an S3 bucket with CloudTrail log files and the SQS queue that announces them, as strictly as AWS does.\n" +
-			"Point the source trail of your configuration at it to try the source and your detection rules without an AWS account.\n" +
-			"The command prints the keys of the configuration and the credentials, and then each file that Tocsin has read.\n\n" +
-			"FILE is a CloudTrail log file, plain or compressed with gzip. Without one, the bucket has a file with an access key that\n" +
-			"was created for another user and a trail that was stopped. Nothing is stored.",
-		Example: "  tocsin sandbox --aws\n  tocsin sandbox --aws --addr 127.0.0.1:4566 --once trail.json.gz",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if !useAWS {
-				return errors.New("no sandbox is chosen. Add --aws, or use tocsin demo to try Tocsin with a sandbox of Slack, PagerDuty and mail")
+		Use: "sandbox [FILE…]", Short: "Run a sandbox of Slack, PagerDuty, mail and AWS for your own Tocsin",
+		Long: "Run the systems around Tocsin on this machine: a Slack workspace, a PagerDuty account, a mail server and AWS with a queue\n" +
+			"and a bucket of CloudTrail log files. They speak the real protocols, and Tocsin runs beside them as a process of its own,\n" +
+			"with a configuration, a keyset and a database. On the page of the sandbox you act as any person, send alerts, and see Slack,\n" +
+			"the pager and the mails. `tocsin init DIR --sandbox URL` writes a configuration for it. With --json, the command prints\n" +
+			"the addresses and credentials as JSON.\n\n" +
+			"The page also makes one method answer with a text of your choice, which tests how Tocsin bears a refusal:\n\n" +
+			"  curl URL/api/answers -d '{\"method\": \"conversations.create\", \"body\": {\"ok\": false, \"error\": \"restricted_action\"}, \"left\": 1}'\n\n" +
+			"method is a method of Slack, pagerduty.events, smtp.auth, smtp.rcpt, smtp.data or an AWS call such as sqs:ReceiveMessage.\n" +
+			"status and header can be set, too. Without left the answer stays until you send \"left\": 0 or {\"clear\": true}.\n\n" +
+			"FILE is a CloudTrail log file for the bucket, plain or compressed with gzip. Without one, the bucket has a file with an access\n" +
+			"key that was created for another user and a trail that was stopped. With --aws, only AWS runs. Nothing is stored.",
+		Example: "  tocsin sandbox\n  tocsin sandbox --addr 127.0.0.1:9001 --bot http://127.0.0.1:9000 --json\n  tocsin sandbox --aws --addr 127.0.0.1:4566 --once trail.json.gz",
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if once && !onlyAWS {
+				return errors.New("--once ends the sandbox after Tocsin has read every file, and the other systems have no end. Add --aws, or leave --once out")
 			}
-			files, err := readLogFiles(args)
-			if err != nil {
+			if o.files, err = readLogFiles(args); err != nil {
 				return err
 			}
-			return serveAWS(cmd.Context(), cmd.OutOrStdout(), addr, files, once)
+			o.json = g.json
+			if onlyAWS {
+				return serveAWS(cmd.Context(), cmd.OutOrStdout(), o, once)
+			}
+			return serveSandbox(cmd.Context(), cmd.OutOrStdout(), o)
 		},
 	}
-	cmd.Flags().BoolVar(&useAWS, "aws", false, "serve a queue and a bucket with CloudTrail log files")
-	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:0", "`address` of the sandbox (port 0 selects a free port)")
-	cmd.Flags().BoolVar(&once, "once", false, "exit after Tocsin has read every file")
+	cmd.Flags().BoolVar(&onlyAWS, "aws", false, "run only the sandbox of AWS")
+	cmd.Flags().StringVar(&o.addr, "addr", "127.0.0.1:8081", "`address` of the page, or of AWS with --aws. Slack, PagerDuty, mail and AWS have the next four ports (port 0 selects free ports)")
+	cmd.Flags().StringVar(&o.bot, "bot", "http://127.0.0.1:8080", "`URL` of your Tocsin, for alerts, webhooks and Slack over HTTP")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "`number` that determines the company's people")
+	cmd.Flags().BoolVar(&o.HTTP, "http", false, "use Slack over HTTP instead of Socket Mode")
+	cmd.Flags().BoolVar(&once, "once", false, "with --aws: exit after Tocsin has read every file")
 	return cmd
 }
 
-// readLogFiles returns log files by their name in the bucket. Without paths, it
-// returns an example.
-func readLogFiles(paths []string) (map[string][]byte, error) {
-	if len(paths) == 0 {
-		return map[string][]byte{"example.json.gz": exampleLogFile(time.Now())}, nil
-	}
-	files := map[string][]byte{}
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("read log file: %w", err)
-		}
-		name := filepath.Base(path)
-		if files[name] != nil {
-			return nil, fmt.Errorf("two files have the name %s. Rename one of them", name)
-		}
-		files[name] = content
-	}
-	return files, nil
-}
-
-// exampleLogFile returns a log file with two records that built-in rules match. Its
-// records are new at every time.
-func exampleLogFile(at time.Time) []byte {
-	c := feed.Copy{N: int(at.Unix()), At: at}
-	records := [][]byte{feed.CreateAccessKey(1).Record(c), feed.StopLogging(2).Record(c)}
-	var out bytes.Buffer
-	zip := gzip.NewWriter(&out)
-	_, _ = zip.Write(fmt.Appendf(nil, `{"Records":[%s]}`, bytes.Join(records, []byte(",")))) // a buffer takes all
-	_ = zip.Close()
-	return out.Bytes()
-}
-
-// serveAWS serves a queue and a bucket with the files until ctx ends. With once, it
-// also ends when every file was read.
-func serveAWS(ctx context.Context, out io.Writer, addr string, files map[string][]byte, once bool) (err error) {
-	account := aws.New(aws.Config{AccessKeyID: sandboxKeyID, SecretAccessKey: sandboxSecret, Region: sandboxRegion})
-	defer func() { err = errors.Join(err, account.Close()) }()
-	account.AddQueue(aws.Queue{Name: unreadQueue})
-	account.AddQueue(aws.Queue{Name: sandboxQueue, MaxReceiveCount: 5, DeadLetter: unreadQueue})
-	account.AddBucket(aws.Bucket{Name: sandboxBucket, Notify: sandboxQueue})
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		account.Put(sandboxBucket, sandboxFolder+name, files[name])
-	}
-	waiting := map[string]string{} // names of the files by the message that announces them
-	for n, m := range account.Messages(sandboxQueue) {
-		waiting[m.ID] = slices.Sorted(maps.Keys(files))[n]
-	}
-	endpoint, err := account.Start(addr)
+// serveAWS serves only AWS until ctx ends. With once, it also ends when every file was
+// read.
+func serveAWS(ctx context.Context, out io.Writer, o sandboxOptions, once bool) (err error) {
+	s, err := startAWS(o.addr, o.files, nil)
 	if err != nil {
 		return err
 	}
-	if err := writeText(out, awsInstructions(endpoint, account.QueueURL(sandboxQueue), len(files))); err != nil {
+	defer func() { err = errors.Join(err, s.account.Close()) }()
+	if o.json {
+		err = writeJSON(out, company.Setup{AWS: s.setup})
+	} else {
+		err = writeText(out, strings.Join([]string{"",
+			"  A sandbox of AWS is running with " + s.count() + ". Add to the configuration of Tocsin:", "", s.keys(), "",
+			"  Then run it with the credentials of the sandbox:", "", s.serveCommand(), "",
+			"  Press Ctrl-C to stop. Nothing is stored.", "", ""}, "\n"))
+	}
+	if err != nil {
 		return err
 	}
-	failed := 0
-	for len(waiting) > 0 || !once {
-		next := account.Changed()
-		n, err := reportRead(out, account, waiting)
-		failed += n
-		if err != nil {
-			return err
-		}
-		if len(waiting) == 0 && once {
-			break
-		}
-		select {
-		case <-next:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d files could not be read. Read the log of the bot for the reason", failed, len(files))
-	}
-	return nil
+	return s.reportAll(ctx, out, once)
 }
 
-// reportRead writes the files whose message has left the queue, and removes them from
-// waiting. It returns how many Tocsin could not read.
-func reportRead(out io.Writer, account *aws.Account, waiting map[string]string) (failed int, err error) {
-	has := func(queue, id string) bool {
-		return slices.ContainsFunc(account.Messages(queue), func(m aws.Message) bool { return m.ID == id })
+// serveSandbox serves all systems and the page until ctx ends.
+func serveSandbox(ctx context.Context, out io.Writer, o sandboxOptions) (err error) {
+	host, text, err := net.SplitHostPort(o.addr)
+	port, portErr := strconv.Atoi(text)
+	if err != nil || portErr != nil {
+		return fmt.Errorf("--addr %q is not an address with a port. Use HOST:PORT, such as 127.0.0.1:8081", o.addr)
 	}
-	for _, id := range slices.Sorted(maps.Keys(waiting)) {
-		if has(sandboxQueue, id) {
-			continue
-		}
-		outcome := "has read"
-		if has(unreadQueue, id) {
-			failed++
-			outcome = "could not read"
-		}
-		line := "  Tocsin " + outcome + " " + terminal.Line(waiting[id]) + "\n"
-		delete(waiting, id)
-		if err := writeText(out, line); err != nil {
-			return failed, err
-		}
+	if port != 0 {
+		o.Port = port + 1
 	}
-	return failed, nil
+	o.Addr, o.MailUsername, o.MailPassword = host, "tocsin", "sandbox-mail-password"
+	c, err := company.Open(o.Options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	awsPort := 0
+	if o.Port != 0 {
+		awsPort = o.Port + 3
+	}
+	files, err := startAWS(net.JoinHostPort(host, strconv.Itoa(awsPort)), o.files, c.Answers)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.account.Close()) }()
+	c.Connect(strings.TrimSuffix(o.bot, "/"))
+	setup, err := c.Setup(o.Options)
+	if err != nil {
+		return err
+	}
+	setup.Bot, setup.AWS = o.bot, files.setup
+	w, err := servePage(c, o.addr, &setup)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(w.Close(), err) }()
+	if o.json {
+		err = writeJSON(out, setup)
+	} else {
+		err = writeText(out, sandboxText(setup, files))
+	}
+	if err != nil {
+		return err
+	}
+	if o.json { // the output is one JSON value
+		<-ctx.Done()
+		return nil
+	}
+	return files.reportAll(ctx, out, false)
 }
 
-// awsInstructions returns how to point a bot at the sandbox.
-func awsInstructions(endpoint, queueURL string, files int) string {
-	plural := "1 CloudTrail log file"
-	if files != 1 {
-		plural = fmt.Sprintf("%d CloudTrail log files", files)
-	}
+// sandboxText returns the addresses of the sandbox and how to use it.
+func sandboxText(s company.Setup, files *awsSandbox) string {
+	page := terminal.Line(s.Page)
 	return strings.Join([]string{"",
-		"  A sandbox of AWS is running with " + plural + ". Add to the configuration of Tocsin:", "",
-		"    sources:",
-		"      trail:",
-		"        queue_url: " + queueURL,
-		"        region: " + sandboxRegion,
-		"        endpoint: " + endpoint, "",
-		"  Then run it with the credentials of the sandbox:", "",
-		"    AWS_ACCESS_KEY_ID=" + sandboxKeyID + " AWS_SECRET_ACCESS_KEY=" + sandboxSecret + " tocsin serve", "",
-		"  Press Ctrl-C to stop. Nothing is stored.", "", "",
-	}, "\n")
+		"  A sandbox of Slack, PagerDuty, mail and AWS is running. Act as any person on its page:", "", "    " + page, "",
+		"  Write a configuration for it into a new folder, and run Tocsin there in another terminal:", "",
+		"    tocsin init my-tocsin --sandbox " + page,
+		"    cd my-tocsin",
+		"    tocsin serve", "",
+		"  Let the next call of one method fail:", "",
+		"    curl " + page + `/api/answers -d '{"method": "conversations.create", "body": {"ok": false, "error": "restricted_action"}, "left": 1}'`, "",
+		"  Alerts and webhooks go to " + terminal.Line(s.Bot) + ". Slack is at " + s.Slack.APIURL + ", PagerDuty at " + s.PagerDuty.EventsURL + ",",
+		"  mail at " + net.JoinHostPort(s.Mail.Host, strconv.Itoa(s.Mail.Port)) + ". With these keys and credentials Tocsin reads " + files.count() + " from AWS:", "",
+		files.keys(), "", files.serveCommand(), "",
+		"  Press Ctrl-C to stop. Nothing is stored.", "", ""}, "\n")
 }

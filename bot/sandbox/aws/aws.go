@@ -26,13 +26,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tocsin/bot/sandbox/answer"
 )
 
 // Config describes an account. Every field has a default.
 type Config struct {
-	AccessKeyID     string // default AKIASANDBOX
-	SecretAccessKey string // default sandbox-secret
-	Region          string // of the queues, default eu-west-1
+	AccessKeyID     string      // default AKIASANDBOX
+	SecretAccessKey string      // default sandbox-secret
+	Region          string      // of the queues, default eu-west-1
+	Answers         *answer.Set // replace the responses of single methods
 }
 
 // Queue describes a queue for [Account.AddQueue].
@@ -246,27 +249,41 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := time.Now()
 	time.Sleep(minLatency)
 	op, resource, service := a.route(r, body)
-	answer := &response{header: http.Header{}, status: http.StatusOK}
+	reply := &response{header: http.Header{}, status: http.StatusOK}
+	if instead, ok := a.cfg.Answers.Take(op); ok {
+		a.logRequest(Request{At: at, Op: op, Resource: resource, Status: instead.HTTPStatus(), Code: "answer"})
+		instead.Write(w)
+		return
+	}
 	f := a.takeFault(op, resource)
 	a.delay(r.Context(), f)
 	switch bad := a.verifySignature(r, body, service, a.signingRegion(service, resource), at); {
 	case bad != nil:
-		answer.writeError(service, bad)
+		reply.writeError(service, bad)
 	case f != nil && f.Status != 0:
-		answer.writeError(service, &apiError{f.Status, f.Code, "injected by the sandbox"})
+		reply.writeError(service, &apiError{f.Status, f.Code, "injected by the sandbox"})
 	case service == "sqs":
-		a.serveQueue(answer, r, op, body)
+		a.serveQueue(reply, r, op, body)
 	default:
-		a.serveBucket(answer, r, op, resource)
+		a.serveBucket(reply, r, op, resource)
 	}
-	a.mu.Lock()
-	a.requests = append(a.requests, Request{At: at, Op: op, Resource: resource, Status: answer.status, Code: answer.code})
-	a.notifyChange()
-	a.mu.Unlock()
+	a.logRequest(Request{At: at, Op: op, Resource: resource, Status: reply.status, Code: reply.code})
 	if f != nil && f.LoseAnswer {
 		panic(http.ErrAbortHandler)
 	}
-	answer.send(w, f)
+	reply.send(w, f)
+}
+
+func (a *Account) logRequest(r Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.requests = append(a.requests, r)
+	a.notifyChange()
+}
+
+// Methods returns the calls that an answer can name.
+func Methods() []string {
+	return []string{"s3:GetObject", "s3:HeadObject", "sqs:ChangeMessageVisibility", "sqs:ChangeMessageVisibilityBatch", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:ReceiveMessage", "sqs:SendMessage"}
 }
 
 // route returns the operation, resource and service of a request.

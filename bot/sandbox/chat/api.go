@@ -134,6 +134,9 @@ func (w *Workspace) serveAPI(rw http.ResponseWriter, r *http.Request) {
 // withFaults handles one request and applies the fault that is set for its method. act performs the request and
 // returns the HTTP status and a body with ok and error. write sends them.
 func (w *Workspace) withFaults(rw http.ResponseWriter, r *http.Request, c *call, act func() (int, obj), write func(int, obj)) {
+	if w.sendAnswer(rw, c) {
+		return
+	}
 	f := w.faults.take(c.method)
 	entry := Call{Time: c.now, Method: c.method, Args: c.args, Fault: f.Kind}
 	cut := func() {

@@ -1,6 +1,9 @@
 package chat
 
 import (
+	"encoding/json"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +23,7 @@ const (
 	FaultInternalAfter FaultKind = "internal_after" // act, then return internal_error
 	FaultHang          FaultKind = "hang"           // do not act, do not respond
 	FaultOffline       FaultKind = "offline"        // logged for requests that SetOffline(true) cuts off
+	FaultAnswer        FaultKind = "answer"         // logged for requests that received one of Config.Answers
 )
 
 // Fault injects a failure into calls of a method. Method is a name, a prefix followed by "*", or "*" for all. The upload
@@ -137,4 +141,37 @@ func (b *faultSet) take(method string) Fault {
 		return f.Fault
 	}
 	return Fault{}
+}
+
+// sendAnswer sends the answer of Config.Answers for a call, if there is one and the workspace is not offline. It reports
+// whether it did.
+func (w *Workspace) sendAnswer(rw http.ResponseWriter, c *call) bool {
+	if w.Offline() {
+		return false
+	}
+	a, ok := w.cfg.Answers.Take(c.method)
+	if !ok {
+		return false
+	}
+	entry := Call{Time: c.now, Method: c.method, Args: c.args, Fault: FaultAnswer, Status: a.HTTPStatus()}
+	var body struct {
+		OK    bool   `json:"ok"`
+		Error string `json:"error"`
+	}
+	if json.Unmarshal([]byte(a.Body), &body) == nil {
+		entry.OK, entry.Error = body.OK, body.Error
+	}
+	w.journal.call(entry)
+	a.Write(rw)
+	return true
+}
+
+// Methods returns the names of the methods that a fault or an answer can name, sorted.
+func (w *Workspace) Methods() []string {
+	names := []string{"response_url", "upload_url"}
+	for name := range w.handlers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }

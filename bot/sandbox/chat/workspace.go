@@ -30,6 +30,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tocsin/bot/sandbox/answer"
 )
 
 // Mode is the transport of deliveries to the app.
@@ -128,6 +130,7 @@ type Config struct {
 	Seed           uint64           // seed of random ids and choices
 	ExpiredTrigger ExpiredShape
 	Limits         Limits
+	Answers        *answer.Set   // replace the responses of single methods
 	LogLimit       int           // minimum number of calls and of deliveries in the log (default 20,000)
 	ShareDelay     time.Duration // delay between files.completeUploadExternal and the message with the file
 }

@@ -11,9 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
+	"strconv"
 	"time"
 
+	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/feed"
 	"tocsin/bot/sandbox/mailbox"
@@ -26,6 +29,11 @@ type Options struct {
 	HTTP  bool             // Slack delivers over HTTP instead of Socket Mode
 	Clock func() time.Time // default time.Now
 	Addr  string           // host of the servers, default 127.0.0.1
+	// Port is the port of the workspace. PagerDuty and the mail server have the next
+	// two. Zero selects free ports.
+	Port int
+	// MailUsername and MailPassword are required of senders of mail, if they are set.
+	MailUsername, MailPassword string
 	// Limits are the rate limits of the workspace. Zero fields have Slack's
 	// limits.
 	Limits chat.Limits
@@ -52,6 +60,7 @@ type Company struct {
 	ChatURL string          // base URL of the workspace (the Web API is under /api/)
 	PageURL string          // base URL of PagerDuty's Events API
 	MailAt  string          // host:port of the mail server
+	Answers *answer.Set     // replace the responses of single methods
 
 	clock func() time.Time
 }
@@ -77,7 +86,7 @@ func RoutingKey() string { return "0123456789abcdef0123456789abcdef" }
 
 // Open starts the company's systems. The caller must call [Company.Close].
 func Open(o Options) (_ *Company, err error) {
-	c := &Company{People: newStaff(o.Seed), clock: o.Clock}
+	c := &Company{People: newStaff(o.Seed), Answers: answer.NewSet(), clock: o.Clock}
 	if c.clock == nil {
 		c.clock = time.Now
 	}
@@ -86,7 +95,13 @@ func Open(o Options) (_ *Company, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	host := cmp.Or(o.Addr, "127.0.0.1")
+	addr := func(n int) string {
+		port := 0
+		if o.Port != 0 {
+			port = o.Port + n
+		}
+		return net.JoinHostPort(cmp.Or(o.Addr, "127.0.0.1"), strconv.Itoa(port))
+	}
 	mode := chat.ModeSocket
 	if o.HTTP {
 		mode = chat.ModeHTTP
@@ -98,17 +113,17 @@ func Open(o Options) (_ *Company, err error) {
 		People: c.chatPeople(), Groups: []chat.Group{{ID: EmergencyGroup, Handle: "emergency", Name: "Emergency", Members: c.slackIDs("engineering", "security")}},
 		Channels: []chat.SeedChannel{{ID: "C0INCIDENTS", Name: AnnounceChannel, Purpose: "Every incident is announced here", Members: append(c.slackIDs(), "U0TOCSIN")},
 			{ID: "C0GENERAL", Name: "general", Purpose: "All staff", Members: c.slackIDs()}},
-		Mode: mode, Clock: o.Clock, Seed: o.Seed, Limits: o.Limits})
-	if c.ChatURL, err = c.Chat.Start(host + ":0"); err != nil {
+		Mode: mode, Clock: o.Clock, Seed: o.Seed, Limits: o.Limits, Answers: c.Answers})
+	if c.ChatURL, err = c.Chat.Start(addr(0)); err != nil {
 		return nil, fmt.Errorf("start workspace: %w", err)
 	}
 	c.Pager = pager.New(pager.Config{Users: c.pagerUsers(), Services: []pager.Service{{ID: "PEMERG", Name: "Emergency", RoutingKey: RoutingKey(), OnCall: c.onCall()}},
-		Seed: fmt.Sprint(o.Seed), Now: o.Clock})
-	if c.PageURL, err = c.Pager.Start(host + ":0"); err != nil {
+		Seed: fmt.Sprint(o.Seed), Now: o.Clock, Answers: c.Answers})
+	if c.PageURL, err = c.Pager.Start(addr(1)); err != nil {
 		return nil, fmt.Errorf("start pager: %w", err)
 	}
-	c.Mail = mailbox.New(mailbox.Config{Domain: "mail." + domain, Now: o.Clock})
-	if c.MailAt, err = c.Mail.Start(host + ":0"); err != nil {
+	c.Mail = mailbox.New(mailbox.Config{Domain: "mail." + domain, Now: o.Clock, Answers: c.Answers, Username: o.MailUsername, Password: o.MailPassword})
+	if c.MailAt, err = c.Mail.Start(addr(2)); err != nil {
 		return nil, fmt.Errorf("start mail server: %w", err)
 	}
 	return c, nil

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"tocsin/bot/sandbox/answer"
 )
 
 // Config configures a mailbox. The zero value accepts every message, without
@@ -32,6 +34,7 @@ type Config struct {
 	Password string      // for Username
 	TLS      *tls.Config // if set, STARTTLS is offered
 	MaxBytes int64       // of a message, default 25 MB
+	Answers  *answer.Set // replace the responses of single methods
 
 	Now  func() time.Time                           // clock, default time.Now
 	Wait func(context.Context, time.Duration) error // waits on that clock, default a timer

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"slices"
@@ -23,6 +24,7 @@ const (
 	FaultLate      Fault = "late"    // store the message at once, reply after Delay
 	FaultDrop      Fault = "drop"    // store the message, then disconnect without a reply
 	FaultOffline   Fault = "offline" // disconnect when the sender sends EHLO
+	FaultAnswer    Fault = "answer"  // logged for transactions that received one of Config.Answers, not stored
 )
 
 // Stages of a transaction at which a fault can occur.
@@ -121,6 +123,9 @@ func (m *Mailbox) session(c *smtp.Conn) (smtp.Session, error) {
 		_ = c.Conn().Close()
 		return nil, errors.New("offline") // the connection is closed, no one receives this
 	}
+	if err := m.takeAnswer("hello"); err != nil {
+		return nil, err
+	}
 	return &session{box: m, conn: c, authed: m.cfg.Username == ""}, nil
 }
 
@@ -136,6 +141,9 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		return nil, smtp.ErrAuthUnknownMechanism
 	}
 	return sasl.NewPlainServer(func(_, user, password string) error {
+		if err := s.box.takeAnswer("auth"); err != nil {
+			return err
+		}
 		if user != s.box.cfg.Username || password != s.box.cfg.Password {
 			return smtp.ErrAuthFailed
 		}
@@ -148,11 +156,18 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if !s.authed {
 		return smtp.ErrAuthRequired
 	}
+	if err := s.box.takeAnswer("mail"); err != nil {
+		return err
+	}
 	s.from = from
 	return nil
 }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if err := s.box.takeAnswer(StageRcpt); err != nil {
+		s.box.recordReply(s.box.recordAttempt(s.from, []string{to}, "", FaultAnswer), err.Code)
+		return err
+	}
 	rule := s.box.takeFault(StageRcpt, to)
 	if rule.Fault == "" {
 		s.to = append(s.to, to)
@@ -167,6 +182,10 @@ func (s *session) Data(r io.Reader) error {
 		return err // message too large or sender disconnected, go-smtp has the right reply
 	}
 	msg := Parse(raw)
+	if err := s.box.takeAnswer(StageData); err != nil {
+		s.box.recordReply(s.box.recordAttempt(s.from, s.to, msg.MessageID, FaultAnswer), err.Code)
+		return err
+	}
 	rule := s.box.takeFault(StageData, s.to...)
 	at := s.box.recordAttempt(s.from, s.to, msg.MessageID, rule.Fault)
 	switch rule.Fault {
@@ -183,6 +202,23 @@ func (s *session) Data(r io.Reader) error {
 	}
 	s.box.recordReply(at, 250)
 	return nil
+}
+
+// answerPrefix precedes a command of SMTP in the name of an answer.
+const answerPrefix = "smtp."
+
+// Methods returns the names that an answer can have, in the order of a transaction.
+func Methods() []string {
+	return []string{answerPrefix + "hello", answerPrefix + "auth", answerPrefix + "mail", answerPrefix + StageRcpt, answerPrefix + StageData}
+}
+
+// takeAnswer returns the answer of Config.Answers to a command, or nil.
+func (m *Mailbox) takeAnswer(command string) *smtp.SMTPError {
+	a, ok := m.cfg.Answers.Take(answerPrefix + command)
+	if !ok {
+		return nil
+	}
+	return &smtp.SMTPError{Code: cmp.Or(a.Status, 550), EnhancedCode: smtp.NoEnhancedCode, Message: cmp.Or(string(a.Body), "rejected by the sandbox")}
 }
 
 // reject sends the reply of the fault. For [FaultSilence] it sends nothing and

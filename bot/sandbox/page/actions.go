@@ -63,6 +63,7 @@ func (p *Page) addWrites(mux *http.ServeMux) {
 	}) error {
 		return ws.Act(in.User).CloseView(in.View, in.All)
 	}))
+	mux.HandleFunc("POST /api/answers", post(p.setAnswer))
 	mux.HandleFunc("POST /api/home", post(func(_ *http.Request, in actionTarget) (any, error) {
 		v, err := ws.Act(in.User).OpenHome()
 		return map[string]any{"view": v}, err

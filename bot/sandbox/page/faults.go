@@ -84,6 +84,7 @@ func (p *Page) setFaults(_ *http.Request, in struct {
 		p.cfg.Workspace.ClearFaults()
 		p.cfg.Pager.SetFaults()
 		p.cfg.Mailbox.SetFaults()
+		p.cfg.Answers.Clear()
 	case i < 0:
 		return nil, notFound("unknown switch " + strconv.Quote(in.Name))
 	default:

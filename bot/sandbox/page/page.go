@@ -36,7 +36,10 @@
 //	POST /api/pager/ack  {user, incident}                        also /api/pager/resolve; user is an id of the pager or the workspace
 //	POST /api/pager/note {user, incident, text}
 //	POST /api/alert      {alert, copies, seed}                   → {seed, sent, answers by status, lost, last}
-//	POST /api/faults     {name, on} or {clear: true}             → {"faults": the switches}
+//	POST /api/faults     {name, on} or {clear: true}             → {"faults": the switches}; clear also removes all answers
+//	POST /api/answers    {method, status, header, body, left} or {clear: true}
+//	                     the response of one method → {"answers"}. GET returns them too
+//	GET  /api/setup      addresses and credentials for the configuration of the app
 //
 // As in Slack's client, @name and #channel in a text become mentions. A mention
 // such as <@U1> of an existing person is not changed.
@@ -63,6 +66,7 @@ import (
 	"sync"
 	"time"
 
+	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/feed"
 	"tocsin/bot/sandbox/mailbox"
@@ -94,6 +98,9 @@ type Config struct {
 	Mailbox    *mailbox.Mailbox
 	Sentry     feed.Sentry     // sender of Sentry alerts, which are hidden without a URL
 	CloudTrail feed.CloudTrail // sender of CloudTrail alerts, which are hidden without a URL
+
+	Answers *answer.Set // replace the responses of single methods, set by /api/answers
+	Setup   any         // body of /api/setup
 
 	Title    string           // default is the name of the workspace
 	People   []Person         // in the order of the person menu
@@ -127,6 +134,9 @@ func New(cfg Config) *Page {
 	}
 	if cfg.Commands == nil {
 		cfg.Commands = defaultCommands
+	}
+	if cfg.Answers == nil {
+		cfg.Answers = answer.NewSet()
 	}
 	return &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, copiesSent: map[alertKey]int{}}
 }

@@ -36,6 +36,13 @@ func (p *Page) addReads(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/pager", get(func(*http.Request) (any, error) { return p.pagerState(), nil }))
 	mux.HandleFunc("GET /api/mail", get(func(*http.Request) (any, error) { return p.mailState(), nil }))
 	mux.HandleFunc("GET /api/log", get(p.log))
+	mux.HandleFunc("GET /api/answers", get(func(*http.Request) (any, error) { return map[string]any{"answers": p.cfg.Answers.List()}, nil }))
+	mux.HandleFunc("GET /api/setup", get(func(*http.Request) (any, error) {
+		if p.cfg.Setup == nil {
+			return nil, notFound("this sandbox has no setup, because it runs in the process of the app")
+		}
+		return p.cfg.Setup, nil
+	}))
 }
 
 // state returns the state of the page without the content of channels.

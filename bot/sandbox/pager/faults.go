@@ -24,6 +24,7 @@ const (
 	FaultSwallow  Fault = "swallow" // reply success, not applied
 	FaultDrop     Fault = "drop"    // apply, then drop the connection without a reply
 	FaultOffline  Fault = "offline" // drop the connection, not applied
+	FaultAnswer   Fault = "answer"  // logged for requests that received one of Config.Answers, not applied
 )
 
 // Values of [Rule.Endpoint].
@@ -140,6 +141,9 @@ func (a *Account) serve(kind string, act endpoint) http.HandlerFunc {
 		if err != nil {
 			panic(http.ErrAbortHandler) // the caller disconnected while sending its request
 		}
+		if a.sendAnswer(kind, w, r, body) {
+			return
+		}
 		req, rule := a.recordRequest(kind, r, body)
 		response, ok := a.applyFault(kind, act, req, rule, r, body)
 		if ok {
@@ -163,6 +167,50 @@ func (a *Account) serve(kind string, act endpoint) http.HandlerFunc {
 func (a *Account) recordRequest(kind string, r *http.Request, body []byte) (*Request, Rule) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	req := a.newRequest(kind, r, body)
+	action := ""
+	if req.Event != nil {
+		action = req.Event.Action
+	}
+	rule := a.takeFault(kind, action)
+	req.Fault = rule.Fault
+	a.requests = append(a.requests, req)
+	a.notifyChange()
+	return req, rule
+}
+
+// sendAnswer sends the answer of Config.Answers for a request, if there is one and
+// the account is not offline. It reports whether it did.
+func (a *Account) sendAnswer(kind string, w http.ResponseWriter, r *http.Request, body []byte) bool {
+	a.mu.Lock()
+	offline := slices.ContainsFunc(a.rules, func(r Rule) bool { return r.Fault == FaultOffline })
+	a.mu.Unlock()
+	if offline {
+		return false
+	}
+	instead, ok := a.cfg.Answers.Take(answerPrefix + kind)
+	if !ok {
+		return false
+	}
+	a.mu.Lock()
+	req := a.newRequest(kind, r, body)
+	req.Fault, req.Status, req.Done = FaultAnswer, instead.HTTPStatus(), true
+	a.requests = append(a.requests, req)
+	a.notifyChange()
+	a.mu.Unlock()
+	instead.Write(w)
+	return true
+}
+
+// answerPrefix precedes an endpoint in the name of an answer.
+const answerPrefix = "pagerduty."
+
+// Methods returns the names that an answer can have.
+func Methods() []string { return []string{answerPrefix + EndpointEvents, answerPrefix + EndpointREST} }
+
+// newRequest returns the log entry of a request. The caller holds a.mu and adds the
+// entry.
+func (a *Account) newRequest(kind string, r *http.Request, body []byte) *Request {
 	req := &Request{
 		Seq: len(a.requests) + 1, At: a.cfg.Now().UTC(),
 		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
@@ -170,17 +218,10 @@ func (a *Account) recordRequest(kind string, r *http.Request, body []byte) (*Req
 	if json.Valid(body) {
 		req.Body = bytes.Clone(body)
 	}
-	action := ""
 	if kind == EndpointEvents {
-		if ev, _ := parseEvent(body); ev != nil {
-			req.Event, action = ev, ev.Action
-		}
+		req.Event, _ = parseEvent(body)
 	}
-	rule := a.takeFault(kind, action)
-	req.Fault = rule.Fault
-	a.requests = append(a.requests, req)
-	a.notifyChange()
-	return req, rule
+	return req
 }
 
 // applyFault calls act as the fault requires and returns the reply. It returns

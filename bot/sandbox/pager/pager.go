@@ -27,6 +27,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"tocsin/bot/sandbox/answer"
 )
 
 // User is a user of the account.
@@ -59,10 +61,11 @@ type Config struct {
 	Services []Service
 	Webhooks []Webhook
 
-	APIToken        string // REST token, empty rejects all REST calls
-	Site            string // base of html_url, default https://tocsin-sandbox.pagerduty.com
-	EventsPerMinute int    // limit per routing key in 60 s, above it the reply is 429 (0 for no limit, the real limit is about 120)
-	Seed            string // determines all generated IDs
+	APIToken        string      // REST token, empty rejects all REST calls
+	Site            string      // base of html_url, default https://tocsin-sandbox.pagerduty.com
+	EventsPerMinute int         // limit per routing key in 60 s, above it the reply is 429 (0 for no limit, the real limit is about 120)
+	Seed            string      // determines all generated IDs
+	Answers         *answer.Set // replace the responses of single methods
 
 	Now            func() time.Time                           // clock, default time.Now
 	Wait           func(context.Context, time.Duration) error // waits on that clock, default a timer

@@ -12,7 +12,8 @@ import (
 
 // pager pages the target of one escalation step.
 type pager struct {
-	page response.Handler
+	system string // see [incident.Blocked]
+	page   response.Handler
 	// acknowledge and resolve tell the target that the page of a round is over. Both
 	// are nil if a page cannot be withdrawn there.
 	acknowledge, resolve response.Handler
@@ -26,24 +27,24 @@ func (b *Bot) openPager(g *generation, step config.Step) (pager, error) {
 		if err != nil {
 			return pager{}, err
 		}
-		return pager{client.Page, client.Acknowledge, client.Resolve}, nil
+		return pager{incident.SystemPagerDuty, client.Page, client.Acknowledge, client.Resolve}, nil
 	case step.Mail != nil:
-		return pager{page: g.mail.PageTo(step.Mail.To)}, nil
+		return pager{system: incident.SystemMail, page: g.mail.PageTo(step.Mail.To)}, nil
 	default:
-		return pager{page: b.chatEffects.PageGroup(step.SlackGroup)}, nil
+		return pager{system: b.chat.Name(), page: b.chatEffects.PageGroup(step.SlackGroup)}, nil
 	}
 }
 
-// openSteps returns the page handlers of the escalation steps in order. It adds the
-// handlers that end pages to handlers, if a step has any.
-func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response.Handler) ([]response.Handler, error) {
-	var pages, acknowledge, resolve []response.Handler
+// openSteps returns the page handlers of the escalation steps in order, and the systems
+// that they call. It adds the handlers that end pages to handlers, if a step has any.
+func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response.Handler) (pages []response.Handler, systems []string, err error) {
+	var acknowledge, resolve []response.Handler
 	for n, step := range g.config.Escalation.Steps {
 		p, err := b.openPager(g, step)
 		if err != nil {
-			return nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
+			return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
 		}
-		pages = append(pages, p.page)
+		pages, systems = append(pages, p.page), append(systems, p.system)
 		if p.acknowledge != nil {
 			acknowledge, resolve = append(acknowledge, p.acknowledge), append(resolve, p.resolve)
 		}
@@ -51,7 +52,7 @@ func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response
 	if len(acknowledge) > 0 {
 		handlers[incident.EffectPageAck], handlers[incident.EffectPageResolve] = inOrder(acknowledge), inOrder(resolve)
 	}
-	return pages, nil
+	return pages, systems, nil
 }
 
 // inOrder returns a handler that calls all handlers until one fails. A retry calls all

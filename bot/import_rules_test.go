@@ -47,7 +47,7 @@ var allowedImports = map[string][]string{
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "store", "bot/setting", "bot/text"},
-	"bot/telemetry": {"bot/incident", "bot/intake", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
+	"bot/telemetry": {"bot/incident", "bot/intake", "bot/response", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
 
 	"bot/config": {"bot/alertmanager", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/trail", "bot/vulnreport", "playbooks", "store"},
 

@@ -110,7 +110,31 @@ type RetryAfter struct {
 func (e *RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", e.After, e.Err) }
 func (e *RetryAfter) Unwrap() error { return e.Err }
 
-// Permanent is an adapter's error for a call that cannot succeed when repeated.
+// Systems that effects call, in [Blocked.System]. A chat platform has the name of its provider.
+const (
+	SystemSlack     = string(ProviderSlack)
+	SystemPagerDuty = string(ProviderPagerDuty)
+	SystemMail      = "mail"
+)
+
+// Blocked is an adapter's error for a call that the outside system refuses until an
+// administrator repairs the cause. The effect waits for the repair and is never
+// discarded.
+//
+// Cause and Fix are sentences without text from outside, except names of settings
+// such as a scope: they appear in logs, on the card and in notices. Err has the details.
+type Blocked struct {
+	System string   // [SystemSlack], [SystemPagerDuty] or [SystemMail]
+	Cause  Sentence // "the Slack app lacks the scope channels:manage"
+	Fix    Sentence // "Add the scope channels:manage to the Slack app and reinstall it"
+	Err    error
+}
+
+func (e *Blocked) Error() string { return fmt.Sprintf("%s: %v", e.Cause, e.Err) }
+func (e *Blocked) Unwrap() error { return e.Err }
+
+// Permanent is an adapter's error for a call that cannot succeed when repeated, even
+// after a repair: the call itself is wrong.
 type Permanent struct{ Err error }
 
 func (e *Permanent) Error() string { return e.Err.Error() }

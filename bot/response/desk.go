@@ -83,14 +83,38 @@ type Postmortem struct {
 // Observer receives the Desk's metrics. Its methods must be safe for concurrent
 // use.
 type Observer interface {
-	// EffectDone counts one attempt at an effect. outcome is "completed",
-	// "skipped", "failed", "snoozed" or "discarded".
-	EffectDone(kind, outcome string, took time.Duration)
+	// EffectDone reports one attempt at an effect.
+	EffectDone(EffectAttempt)
 	// Ingested counts n deliveries with an outcome.
 	Ingested(outcome string, n int)
 	// ConditionFailed counts a failed condition of a "rule", "window" or "playbook".
 	ConditionFailed(of string)
 }
+
+// EffectAttempt is the result of one attempt at an effect.
+type EffectAttempt struct {
+	Effect  incident.Effect // its arguments hold ids and numbers only
+	System  string          // outside system that the effect calls, see [incident.Blocked], or "" for work inside Tocsin
+	Outcome AttemptOutcome
+	Cause   string // why the attempt failed, redacted and in one line, or ""
+	Fix     string // how an administrator repairs the cause, if the system refuses until then, or ""
+	Attempt int    // from 1
+	Took    time.Duration
+}
+
+// AttemptOutcome is how one attempt at an effect ended.
+type AttemptOutcome string
+
+// Outcomes of attempts. The effect is tried again after the outcomes failed, waiting
+// and snoozed.
+const (
+	AttemptCompleted AttemptOutcome = "completed"
+	AttemptSkipped   AttemptOutcome = "skipped" // not needed
+	AttemptFailed    AttemptOutcome = "failed"  // the system does not work, or the attempt was interrupted
+	AttemptWaiting   AttemptOutcome = "waiting" // the system refuses until an administrator repairs the cause
+	AttemptSnoozed   AttemptOutcome = "snoozed" // the system requested a pause
+	AttemptDiscarded AttemptOutcome = "discarded"
+)
 
 // DiscardedEffect is an effect that failed and will not be retried.
 type DiscardedEffect struct {
@@ -114,6 +138,7 @@ type Options struct {
 
 	Handlers map[incident.EffectKind]Handler // effects of other kinds are skipped
 	Pages    []Handler                       // the steps of the escalation policy, in order
+	SystemOf func(incident.Effect) string    // the outside system that the handler of an effect calls, may be nil
 
 	DiscardAfter  time.Duration // age at which a failing effect is discarded, 24 h if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero

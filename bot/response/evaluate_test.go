@@ -17,9 +17,9 @@ const endlessCondition = `let a = 1..900000; all(a, {let x = #; all(a, {# + x > 
 // conditionCounter is an Observer that counts failed conditions.
 type conditionCounter map[string]int
 
-func (conditionCounter) EffectDone(string, string, time.Duration) {}
-func (conditionCounter) Ingested(string, int)                     {}
-func (c conditionCounter) ConditionFailed(of string)              { c[of]++ }
+func (conditionCounter) EffectDone(EffectAttempt)    {}
+func (conditionCounter) Ingested(string, int)        {}
+func (c conditionCounter) ConditionFailed(of string) { c[of]++ }
 
 func TestRoute_FailingRuleHidesNoAlert(t *testing.T) {
 	number := `int(tags["n"]) > 1`

@@ -7,15 +7,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
-)
-
-// Outcomes of an attempt at an effect, for metrics.
-const (
-	effectCompleted = "completed"
-	effectSkipped   = "skipped"
-	effectFailed    = "failed"
-	effectSnoozed   = "snoozed"
-	effectDiscarded = "discarded"
+	"tocsin/bot/text"
 )
 
 // Perform makes one attempt at an effect. It checks the ledger, redacts the
@@ -29,14 +21,43 @@ func (d *Desk) Perform(ctx context.Context, job Job) error {
 	started := d.Now()
 	a := &attempt{desk: d, job: job}
 	outcome, err := a.perform(ctx)
-	if d.Observer != nil && a.effect.Kind != "" {
-		d.Observer.EffectDone(string(a.effect.Kind), outcome, d.Now().Sub(started))
-	}
+	a.observe(outcome, err, d.Now().Sub(started))
 	if err != nil {
 		return fmt.Errorf("perform %s of %s: %w", a.effect.Kind, a.effect.Incident, err)
 	}
 	return nil
 }
+
+// observe reports the attempt to the observer. An effect that could not be read is not
+// reported.
+func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration) {
+	if a.desk.Observer == nil || a.effect.Kind == "" {
+		return
+	}
+	report := EffectAttempt{Effect: a.effect, Outcome: outcome, Attempt: a.job.Attempt, Took: took}
+	if a.desk.SystemOf != nil {
+		report.System = a.desk.SystemOf(a.effect)
+	}
+	if a.cause != nil {
+		err = a.cause
+	}
+	if err != nil {
+		report.Cause, report.Fix = a.desk.explainFailure(err)
+	}
+	a.desk.Observer.EffectDone(report)
+}
+
+// explainFailure returns the cause of a failed attempt and how an administrator repairs
+// it, or "". Texts of outside systems are redacted.
+func (d *Desk) explainFailure(err error) (cause, fix string) {
+	if blocked := new(incident.Blocked); errors.As(err, &blocked) {
+		return blocked.Cause.String(), blocked.Fix.String()
+	}
+	return text.Truncate(text.Line(d.Redact.Text(err.Error())), maxCause), ""
+}
+
+// maxCause is the maximum length of a cause in characters.
+const maxCause = 300
 
 // attempt is one attempt at an effect.
 type attempt struct {
@@ -44,24 +65,25 @@ type attempt struct {
 	job      Job
 	effect   incident.Effect
 	loaded   loadedBrief
-	finished bool // the job is finished, the handler must not be called
+	finished bool  // the job is finished, the handler must not be called
+	cause    error // of the handler
 }
 
-func (a *attempt) perform(ctx context.Context) (outcome string, err error) {
+func (a *attempt) perform(ctx context.Context) (outcome AttemptOutcome, err error) {
 	if err := a.desk.write(ctx, a.prepare); err != nil {
-		return effectFailed, err
+		return AttemptFailed, err
 	}
 	switch {
 	case a.finished:
-		return effectSkipped, nil
+		return AttemptSkipped, nil
 	case a.localHandler() != nil:
-		return effectCompleted, nil
+		return AttemptCompleted, nil
 	}
 	cmd, err := a.callHandler(ctx)
 	if err != nil {
 		return a.handleError(ctx, err)
 	}
-	return effectCompleted, a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) })
+	return AttemptCompleted, a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) })
 }
 
 // prepare loads the effect and the brief. It finishes the job if the effect is
@@ -180,9 +202,10 @@ func (s *session) finish(job Job, result string) error {
 // error of its handler. A failed page is recorded at once, which pages the next
 // escalation step. The page itself is retried while the incident needs it, for at most 24 hours,
 // unless the error is permanent.
-func (a *attempt) handleError(ctx context.Context, cause error) (string, error) {
+func (a *attempt) handleError(ctx context.Context, cause error) (AttemptOutcome, error) {
+	a.cause = cause
 	if ctx.Err() != nil {
-		return effectFailed, cause // interrupted: the result of the call is unknown
+		return AttemptFailed, cause // interrupted: the result of the call is unknown
 	}
 	permanent := new(incident.Permanent)
 	var discard bool
@@ -215,21 +238,24 @@ func (a *attempt) handleError(ctx context.Context, cause error) (string, error) 
 		return nil
 	})
 	if err != nil {
-		return effectFailed, errors.Join(cause, err)
+		return AttemptFailed, errors.Join(cause, err)
 	}
 	if a.finished {
-		return effectSkipped, nil
+		return AttemptSkipped, nil
 	}
 	if discard {
 		if a.desk.OnDiscard != nil {
 			a.desk.OnDiscard(DiscardedEffect{Effect: a.effect, Err: cause})
 		}
-		return effectDiscarded, nil
+		return AttemptDiscarded, nil
 	}
 	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {
-		return effectSnoozed, cause
+		return AttemptSnoozed, cause
 	}
-	return effectFailed, cause
+	if blocked := new(incident.Blocked); errors.As(cause, &blocked) {
+		return AttemptWaiting, cause
+	}
+	return AttemptFailed, cause
 }
 
 // pageFailed records that paging an escalation step failed, and reports whether

@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"tocsin/bot/intake"
+	"tocsin/bot/response"
 	"tocsin/bot/trail"
 )
 
@@ -151,10 +152,11 @@ func (m *Metrics) Decoded(source string, _ int, failed bool) {
 	m.decoded.WithLabelValues(source, outcome).Inc()
 }
 
-// EffectDone counts an attempt of an effect and its time.
-func (m *Metrics) EffectDone(kind, outcome string, took time.Duration) {
-	m.effects.WithLabelValues(kind, outcome).Inc()
-	m.effectTime.WithLabelValues(kind).Observe(took.Seconds())
+// EffectDone implements [response.Observer].
+func (m *Metrics) EffectDone(a response.EffectAttempt) {
+	kind := string(a.Effect.Kind)
+	m.effects.WithLabelValues(kind, string(a.Outcome)).Inc()
+	m.effectTime.WithLabelValues(kind).Observe(a.Took.Seconds())
 }
 
 // Ingested counts decoded deliveries by outcome.

@@ -55,6 +55,7 @@ type testRecord struct{ service, event, request, rest string }
 // severeRecords must have level high or critical. harmlessRecords are near misses and
 // ordinary work, and must have a lower level.
 var severeRecords = []testRecord{
+	{"ec2", "AuthorizeSecurityGroupIngress", `{"ipPermissions":{"items":[{"fromPort":22,"toPort":22,"ipRanges":{"items":[{"cidrIp":"10.0.0.0/0"}]}}]}}`, ``},
 	{"s3", "ListBuckets", `null`, asRoot},
 	{"signin", "ConsoleLogin", `null`, asRoot + `,"responseElements":{"ConsoleLogin":"Success"}`},
 	{"signin", "ConsoleLogin", `null`, noMFA},
@@ -134,7 +135,7 @@ var harmlessRecords = []testRecord{
 	{"lambda", "CreateFunctionUrlConfig", `{"authType":"AWS_IAM"}`, ``},
 	{"ecr", "SetRepositoryPolicy", `{"policyText":` + policy(`{"Effect":"Allow","Principal":{"AWS":"111122223333"}}`) + `}`, ``},
 	{"ec2", "AuthorizeSecurityGroupIngress", `{"ipPermissions":{"items":[{"fromPort":443,"toPort":443,"ipRanges":{"items":[{"cidrIp":"0.0.0.0/0"}]}}]}}`, ``},
-	{"ec2", "AuthorizeSecurityGroupIngress", `{"ipPermissions":{"items":[{"fromPort":22,"toPort":22,"ipRanges":{"items":[{"cidrIp":"10.0.0.0/0"}]}}]}}`, ``},
+	{"ec2", "AuthorizeSecurityGroupIngress", `{"ipPermissions":{"items":[{"fromPort":22,"toPort":22,"ipRanges":{"items":[{"cidrIp":"10.0.0.0/8"}]}}]}}`, ``},
 	{"kms", "PutKeyPolicy", `{"policy":` + policy(`{"Effect":"Deny","Principal":"*"}`) + `}`, ``},
 	{"secretsmanager", "GetSecretValue", `{"secretId":"s"}`, ``},
 	{"secretsmanager", "DeleteSecret", `{"recoveryWindowInDays":7}`, ``},

@@ -39,7 +39,7 @@ func (r *Record) decodeWhole(b []byte) error {
 // decode decodes the JSON value at the beginning of b and returns its end.
 func (r *Record) decode(b []byte) (int, error) {
 	r.raw, r.nodes, r.text, r.escaped, r.renderings, r.root = b, r.nodes[:0], r.text[:0], r.escaped[:0], r.renderings[:0], 0
-	r.derivedFrom = -1
+	r.derived = [families]derivedRecord{}
 	if uint64(len(b)) > math.MaxInt32 {
 		return 0, &SyntaxError{Reason: "larger than 2 GiB"}
 	}

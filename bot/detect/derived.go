@@ -10,15 +10,58 @@ import (
 // once, when a rule first needs them.
 const derivedPrefix = "tocsin."
 
-// derivedFields are the known derived fields. The package comment describes them.
-var derivedFields = []string{
-	"tocsin.policy.public",
-	"tocsin.policy.narrowed",
-	"tocsin.policy.public_actions",
-	"tocsin.policy.broad_actions",
-	"tocsin.policy.other_accounts",
-	"tocsin.policy.open_providers",
-	"tocsin.policy.unreadable",
+// family is a group of derived fields that are computed together.
+type family int8
+
+const (
+	notDerived family = iota - 1 // fields of the record itself
+	policyFields
+	networkFields
+	families // their number
+)
+
+// derivedFields are the known derived fields of each family. The package comment
+// describes them.
+var derivedFields = [families][]string{
+	policyFields: {
+		"tocsin.policy.public",
+		"tocsin.policy.narrowed",
+		"tocsin.policy.public_actions",
+		"tocsin.policy.broad_actions",
+		"tocsin.policy.other_accounts",
+		"tocsin.policy.open_providers",
+		"tocsin.policy.unreadable",
+	},
+	networkFields: {
+		"tocsin.network.open",
+		"tocsin.network.list",
+		"tocsin.network.open_ports",
+		"tocsin.network.open_other_ports",
+		"tocsin.network.open_admin_ports",
+		"tocsin.network.unknown",
+	},
+}
+
+// familyNames are the parts of the names of fields between tocsin. and the next
+// dot.
+var familyNames = [families]string{policyFields: "policy", networkFields: "network"}
+
+// read returns the fields of the family that have a value, or nil.
+func (f family) read(r *Record) map[string]any {
+	if f == networkFields {
+		return readNetworks(r)
+	}
+	return readPolicies(r)
+}
+
+// familyOf returns the family of a path, or notDerived.
+func familyOf(path string) family {
+	name, ok := strings.CutPrefix(path, derivedPrefix)
+	if !ok {
+		return notDerived
+	}
+	name, _, _ = strings.Cut(name, ".")
+	return family(slices.Index(familyNames[:], name)) // notDerived is -1
 }
 
 func isDerived(path string) bool { return strings.HasPrefix(path, derivedPrefix) }
@@ -26,10 +69,14 @@ func isDerived(path string) bool { return strings.HasPrefix(path, derivedPrefix)
 // checkField returns an error for a field with the prefix of derived fields that
 // is not one of them.
 func checkField(path string, line int) error {
-	if len(path) < len(derivedPrefix) || !strings.EqualFold(path[:len(derivedPrefix)], derivedPrefix) || slices.Contains(derivedFields, path) {
+	if len(path) < len(derivedPrefix) || !strings.EqualFold(path[:len(derivedPrefix)], derivedPrefix) {
 		return nil
 	}
-	return parseErrorf(line, "unknown field %q (known derived fields: %s)", path, strings.Join(derivedFields, ", "))
+	known := slices.Concat(derivedFields[:]...)
+	if slices.Contains(known, path) {
+		return nil
+	}
+	return parseErrorf(line, "unknown field %q (known derived fields: %s)", path, strings.Join(known, ", "))
 }
 
 // checkCorrelationFields applies [checkField] to the fields of a correlation.
@@ -63,27 +110,36 @@ func checkCorrelationFields(correlation *value) error {
 // recordFor returns the record that contains a path, either r or the record of
 // its derived fields.
 func (r *Record) recordFor(path string) *Record {
-	if isDerived(path) {
-		return r.derive()
+	if f := familyOf(path); f != notDerived {
+		return r.derive(f)
 	}
 	return r
 }
 
-// derive returns a record of the derived fields. It computes them once per root.
-func (r *Record) derive() *Record {
-	if r.derivedFrom != r.root || r.derived == nil {
+// derivedRecord is a record of the derived fields of one family. from is the root
+// that they were computed for.
+type derivedRecord struct {
+	record *Record
+	from   int32
+}
+
+// derive returns a record of the derived fields of a family. It computes them once
+// per root.
+func (r *Record) derive(f family) *Record {
+	d := &r.derived[f]
+	if d.from != r.root || d.record == nil {
 		fields := map[string]any{}
-		if policy := readPolicies(r); policy != nil {
-			fields["tocsin"] = map[string]any{"policy": policy}
+		if found := f.read(r); found != nil {
+			fields["tocsin"] = map[string]any{familyNames[f]: found}
 		}
 		b, err := json.Marshal(fields)
 		if err == nil {
-			r.derived, err = DecodeRecord(b)
+			d.record, err = DecodeRecord(b)
 		}
 		if err != nil {
 			panic(err) // strings of a decoded record always encode and decode
 		}
-		r.derivedFrom = r.root
+		d.from = r.root
 	}
-	return r.derived
+	return d.record
 }

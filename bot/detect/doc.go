@@ -62,6 +62,7 @@
 // Fields whose names start with tocsin. are not part of the record. They are
 // computed from it when a rule first needs them, and every rule may use them like
 // other fields. Rules with a tocsin. field that is not listed here are rejected.
+//
 // The policy fields cover every policy in requestParameters, either an object or
 // JSON in a string, and the statement that AddPermission of Lambda adds to a
 // policy. The fields public and narrowed are absent if the request has no policy.
@@ -97,12 +98,36 @@
 //   - An ARN with an account, or of one bucket: aws:PrincipalArn, aws:SourceArn,
 //     aws:SourceVpcArn, s3:DataAccessPointArn.
 //   - The network: aws:SourceVpc, aws:SourceVpce.
-//   - Addresses: aws:SourceIp, with networks not wider than a /8 (IPv6: /32) and
-//     not larger in total than four such networks.
+//   - Addresses: aws:SourceIp, with networks that are not wide (see below).
 //   - The unique id of an identity: aws:userid.
 //
 // No other key restricts a statement. Deny statements are not subtracted from the
 // actions that a policy allows.
+//
+// The network fields cover every network in requestParameters, and in
+// responseElements because AWS answers with the defaults that it filled in. A
+// network is a text in CIDR notation in any parameter except descriptions, tags,
+// policies and parameters whose names start with remove. Its spelling does not
+// matter: 203.0.113.9/0 and the two halves 0.0.0.0/1 and 128.0.0.0/1 both are
+// 0.0.0.0/0, and ::ffff:0.0.0.0/96 is too. Networks are wide if together they have
+// more public addresses than a /8 (IPv6: a /20). Private networks do not count.
+//
+//   - tocsin.network.open: true if the networks of the call are wide, false if not,
+//     and absent without networks.
+//   - tocsin.network.list: the fewest networks in canonical form that together are
+//     the networks of the call.
+//   - tocsin.network.open_ports: what wide networks can reach, such as tcp/22,
+//     tcp/1024-65535, icmp, or all for all protocols and ports. The fields of a
+//     permission give the ports, and permissions of one call count together.
+//   - tocsin.network.open_other_ports: the same without entries for only port 80 or
+//     only port 443.
+//   - tocsin.network.open_admin_ports: which of the TCP ports 22, 23, 3389, 5900,
+//     5985 and 5986 wide networks can reach.
+//   - tocsin.network.unknown: prefix lists, whose networks the record does not
+//     contain, and texts in place of a network that are none.
+//
+// Whether a permission allows or denies, and in which direction, is in other fields
+// of the record.
 //
 // # Built-in rules
 //

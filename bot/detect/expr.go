@@ -77,7 +77,7 @@ func cost(e expr) int {
 		if e.path == "eventName" || e.path == "eventSource" {
 			sum = 1
 		}
-		if e.derived || e.op == opFieldref && (isDerived(e.path) || isDerived(e.ref.path)) {
+		if e.derived != notDerived || e.op == opFieldref && (isDerived(e.path) || isDerived(e.ref.path)) {
 			sum += 50
 		}
 		for _, t := range e.tests {
@@ -92,7 +92,7 @@ func cost(e expr) int {
 // item is one line of a detection, a comparison of a field with values.
 type item struct {
 	path    string // "" for keywords, which search the whole record
-	derived bool   // whether path is a derived field, always false with opFieldref
+	derived family // of path, always notDerived with opFieldref
 	op      itemOp
 	tests   []alternatives // one for each value of the rule
 	all     bool           // modifier all, each value must match
@@ -121,8 +121,8 @@ type alternatives []test
 type test interface{ match(text []byte) bool }
 
 func (it *item) eval(r *Record) bool {
-	if it.derived {
-		r = r.derive()
+	if it.derived != notDerived {
+		r = r.derive(it.derived)
 	}
 	switch it.op {
 	case opExists:

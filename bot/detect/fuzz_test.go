@@ -175,3 +175,18 @@ func FuzzPolicies(f *testing.F) {
 		}
 	})
 }
+
+// FuzzNetworks checks that the derived fields of any networks agree with the
+// reference.
+func FuzzNetworks(f *testing.F) {
+	f.Add(`{"ipProtocol":"tcp","fromPort":22,"cidrIp":"203.0.113.9/0"}`)
+	f.Add(`{"aclProtocol":-1,"ipv6CidrBlock":"::/1, 8000::/1","x":{"portRange":{"from":1,"to":0},"cidrs":["::ffff:0:0/95","pl-1"]}}`)
+	f.Add(`{"a":"[\"0.0.0.0/0\",\"1.2.3.4%eth0/8\"]","cidr":"01.2.3.4/008"}`)
+	f.Fuzz(func(t *testing.T, params string) {
+		record := networkRecord(params, "null")
+		if _, err := detect.DecodeRecord([]byte(record)); err != nil {
+			return
+		}
+		compareNetworks(t, record)
+	})
+}

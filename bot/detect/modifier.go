@@ -142,7 +142,7 @@ func (c *compiler) exists(path, key string, values []*value) (expr, error) {
 	if len(values) != 1 || v.text != "true" && v.text != "false" {
 		return nil, parseErrorf(v.line, "%q takes true or false", key)
 	}
-	return &item{path: path, derived: isDerived(path), op: opExists, want: v.text == "true", label: key, line: v.line}, nil
+	return &item{path: path, derived: familyOf(path), op: opExists, want: v.text == "true", label: key, line: v.line}, nil
 }
 
 func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (expr, error) {
@@ -155,7 +155,7 @@ func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (exp
 			return nil, err
 		}
 		es = append(es, &item{
-			path: path, op: opFieldref, negated: m.negated, label: key, line: v.line,
+			path: path, derived: notDerived, op: opFieldref, negated: m.negated, label: key, line: v.line,
 			ref: reference{path: v.text, operator: m.operator, cased: m.cased},
 		})
 	}
@@ -166,7 +166,7 @@ func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (exp
 }
 
 func (c *compiler) comparison(path, key string, m modifiers, values []*value) (expr, error) {
-	it := &item{path: path, derived: isDerived(path), all: m.all && !m.negated, negated: m.negated, label: key, line: values[0].line}
+	it := &item{path: path, derived: familyOf(path), all: m.all && !m.negated, negated: m.negated, label: key, line: values[0].line}
 	null := false
 	for _, v := range values {
 		switch {

@@ -139,28 +139,3 @@ func isSubject(_, value string) bool {
 	_, owner, _ := strings.Cut(value[:at], ":")
 	return strings.IndexAny(owner, ":/") > 0
 }
-
-// isNarrow reports whether the networks are valid and small. None may be wider than
-// a /8 (IPv6: /32), and together they may be as large as four of these.
-func isNarrow(networks []string) bool {
-	const maxShare = 4
-	share4, share6 := 0.0, 0.0
-	for _, text := range networks {
-		p, err := parseNetwork(strings.TrimSpace(text))
-		if err != nil {
-			return false
-		}
-		bits, widest, share := p.Bits(), 8, &share4
-		switch {
-		case p.Addr().Is4In6():
-			bits -= 96
-		case p.Addr().Is6():
-			widest, share = 32, &share6
-		}
-		if bits < widest {
-			return false
-		}
-		*share += 1 / float64(uint64(1)<<min(bits-widest, 62))
-	}
-	return len(networks) > 0 && share4 <= maxShare && share6 <= maxShare
-}

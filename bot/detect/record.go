@@ -27,8 +27,7 @@ type Record struct {
 	foldBuf      []byte    // buffer for a folded text
 	refBuf       []byte    // buffer for the first text of a fieldref comparison
 
-	derived     *Record // see derive
-	derivedFrom int32   // the root of derived, or -1
+	derived [families]derivedRecord // see derive
 }
 
 type kind uint8

@@ -4,7 +4,6 @@ package detect_test
 
 import (
 	"encoding/json"
-	"math"
 	"net"
 	"net/url"
 	"sort"
@@ -71,10 +70,14 @@ func refDerived(event any) any {
 	if p.unreadable {
 		o = append(o, refMember{"unreadable", true})
 	}
-	if len(o) == 0 {
-		return refObject{}
+	derived := refObject{}
+	if len(o) > 0 {
+		derived = append(derived, refMember{"policy", o})
 	}
-	return refObject{{"tocsin", refObject{{"policy", o}}}}
+	if n := refNetworks(event); len(n) > 0 {
+		derived = append(derived, refMember{"network", n})
+	}
+	return refObject{{"tocsin", derived}}
 }
 
 func refFirst(v any, path string) string {
@@ -95,7 +98,7 @@ func (p *refPolicies) scan(v any, depth int) {
 		}
 		switch {
 		case depth > 2 || !strings.HasPrefix(text, "{"):
-		case !json.Valid([]byte(text)) || refRepeats(refDecode([]byte(text))):
+		case !refValid(text):
 			p.unreadable = p.unreadable || refRegexp(`(?i)"statement"`).MatchString(text) && refRegexp(`(?i)"effect"`).MatchString(text)
 		default:
 			p.scan(refDecode([]byte(text)), depth+1)
@@ -114,6 +117,11 @@ func (p *refPolicies) scan(v any, depth int) {
 			p.scan(m.value, depth)
 		}
 	}
+}
+
+// refValid reports whether a text is JSON without repeated keys.
+func refValid(text string) bool {
+	return json.Valid([]byte(text)) && !refRepeats(refDecode([]byte(text)))
 }
 
 func refRepeats(v any) bool {
@@ -255,33 +263,16 @@ func refRestrictsAccess(op, key string, values []any) bool {
 	return true
 }
 
-// refIsNarrow compares the numbers of addresses.
 func refIsNarrow(values []any) bool {
-	four, six := 0.0, 0.0
+	var nets []*net.IPNet
 	for _, v := range values {
-		text := strings.TrimSpace(refText(v))
-		if !strings.Contains(text, "/") {
-			text += map[bool]string{true: "/128", false: "/32"}[strings.Contains(text, ":")]
-		}
-		ip, n, err := net.ParseCIDR(text)
-		if err != nil {
+		n := refNetwork(refText(v))
+		if n == nil {
 			return false
 		}
-		ones, bits := n.Mask.Size()
-		if bits == 128 && ip.To4() != nil {
-			ones, bits = ones-96, 32
-		}
-		size := math.Pow(2, float64(bits-ones))
-		if bits == 32 {
-			four += size
-		} else {
-			six += size
-		}
-		if bits == 32 && ones < 8 || bits == 128 && ones < 32 {
-			return false
-		}
+		nets = append(nets, n)
 	}
-	return four <= 4*math.Pow(2, 24) && six <= 4*math.Pow(2, 96)
+	return !refIsWide(nets)
 }
 
 func refRestrictsProvider(provider, key string, values []any) bool {

@@ -70,6 +70,9 @@ func Parse(text string, c Context) (Parsed, error) {
 	if err := spec.read(p, &w); err != nil {
 		return Parsed{}, err
 	}
+	if p.typed != nil {
+		w.Command.Zone = incident.ZoneName(p.typed)
+	}
 	if spec.NeedsIncident && w.Command.For == 0 {
 		return Parsed{}, incident.Invalid("incident", "no incident given. Type its ID after the command, as in %s INC-42, or use the channel of the incident. Type list for the open incidents", spec.Name)
 	}
@@ -117,6 +120,9 @@ func (s *Spec) read(p *parser, w *Parsed) error {
 			}
 		}
 	}
+	if !p.atEnd() {
+		return p.unread()
+	}
 	return nil
 }
 
@@ -128,6 +134,7 @@ func (s *Spec) choose(p *parser) (*Syntax, error) {
 		case len(y.Words) == 0:
 			bare = n
 		case p.take(y.Words...):
+			p.words = y.Words[0]
 			return &s.Syntaxes[n], nil
 		case y.Bare && p.atEnd():
 			bare = n

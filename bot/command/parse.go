@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"tocsin/bot/incident"
 )
@@ -175,8 +177,8 @@ func JoinArgs(args []string) string {
 	}
 	out := make([]string, len(args))
 	for n, arg := range args {
-		if arg == "" || strings.ContainsFunc(arg, isSpace) && !strings.ContainsFunc(arg, isQuote) {
-			arg = `"` + arg + `"`
+		if first, _ := utf8.DecodeRuneInString(arg); arg == "" || strings.ContainsFunc(arg, unicode.IsSpace) || isQuote(first) {
+			arg = quoteText(arg)
 		}
 		out[n] = arg
 	}

@@ -325,10 +325,25 @@ func TestForm_HappenedAt(t *testing.T) {
 	}
 }
 
+// An argument of the shell stays one argument, also with quotes inside.
 func TestJoinArgs(t *testing.T) {
-	got := JoinArgs([]string{"evidence", "disk image", "in", "s3://x"})
-	if want := `evidence "disk image" in s3://x`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for want, args := range map[string][]string{
+		`evidence "disk image" in s3://x`:                   {"evidence", "disk image", "in", "s3://x"},
+		`evidence "the ""old"" disk" in s3://x`:             {"evidence", `the "old" disk`, "in", "s3://x"},
+		`note "" x`:                                         {"note", "", "x"},
+		`maintenance add 2h "project == ""web""" because x`: {"maintenance", "add", "2h", `project == "web"`, "because", "x"},
+	} {
+		if got := JoinArgs(args); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	w, err := Parse(JoinArgs([]string{"evidence", `the "old" disk`, "in", "s3://x"}), testContext(t))
+	if err != nil || w.Command.Evidence.Name != `the "old" disk` || w.Command.Evidence.Where != "s3://x" {
+		t.Errorf("got %+v, %v", w.Command.Evidence, err)
+	}
+	w, err = Parse(JoinArgs([]string{"maintenance", "add", "2h", `project == "web"`, "because", "the “move”"}), testContext(t))
+	if err != nil || w.AlertRequest.Add.When != `project == "web"` || w.AlertRequest.Add.Reason != "the “move”" {
+		t.Errorf("got %+v, %v", w.AlertRequest, err)
 	}
 }
 

@@ -350,6 +350,7 @@ func truncateLeft(s string) string {
 	}
 	return Readable(s)
 }
+
 // takeFlag consumes "--name", also with the dashes that editors insert.
 func (p *parser) takeFlag(name string) bool {
 	return p.take("--"+name, "-"+name, "—"+name)

@@ -86,6 +86,21 @@ func (p *parser) date() (time.Time, bool, error) {
 	return day, err == nil, err
 }
 
+// ParsePast parses a time that has passed, in any form of [Parse], for flags of the
+// command line.
+func ParsePast(text string, c Context) (time.Time, error) {
+	p := newParser(text, c)
+	p.spec = &Spec{Name: "time"}
+	at, err := p.needTime("time", past)
+	if err != nil {
+		return at, err
+	}
+	if rest := p.rest(); rest != "" {
+		return at, incident.Invalid("time", "Tocsin does not understand %q after the time. Type %s", truncate(rest), pastForms)
+	}
+	return at, nil
+}
+
 // moment consumes the parts of a time in any order: a day, a time of day and a zone.
 func (p *parser) moment(t tense) (m moment, ok bool, err error) {
 	if w, quoted := p.peek(); quoted && w.quoted {

@@ -144,3 +144,52 @@ func TestParse_FutureTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestParsePast(t *testing.T) {
+	c := testContext(t)
+	c.Zone = nil
+	if at, err := ParsePast("2026-11-20 02:31 EST", c); err != nil || !at.Equal(time.Date(2026, 11, 20, 7, 31, 0, 0, time.UTC)) {
+		t.Errorf("got %s, %v", at, err)
+	}
+	for _, text := range []string{"", "soon", "02:31 and more", "02:31 XST", "03/04/2026 10:00"} {
+		if at, err := ParsePast(text, c); CodeOf(err) != CodeInvalid {
+			t.Errorf("%q: got %s, %v, want invalid", text, at, err)
+		}
+	}
+}
+
+// A reply repeats each time in the typed zone and in UTC.
+func TestTypedTimes(t *testing.T) {
+	for text, want := range map[string]string{
+		"note at 2026-11-18 10:00 EST x": "Happened at: 2026-11-18 10:00 EST (15:00 UTC)",
+		"note at 02:31 x":                "Happened at: 2026-11-20 02:31 Europe/Paris (01:31 UTC)",
+		"note x":                         "",
+		"review 2027-01-05 23:00 America/New_York":                               "Review meeting: 2027-01-05 23:00 America/New_York (2027-01-06 04:00 UTC)",
+		"fact aware GDPR 2026-11-18 10:00 UTC+2 because x":                       "Read as: 2026-11-18 10:00 UTC+02:00 (08:00 UTC)",
+		"fact occurred yesterday 10 pm because x":                                "Read as: 2026-11-19 22:00 Europe/Paris (21:00 UTC)",
+		"fact occurred 02:31Z because x":                                         "Read as: 2026-11-20 02:31 UTC",
+		"fact personal_data no because x":                                        "",
+		`fact affected "X" processor 12 notified 2026-11-18 10:00 EST because x`: "Notified at: 2026-11-18 10:00 EST (15:00 UTC)",
+		"delegate legal @ada until 2026-12-01":                                   "Valid until: 2026-12-02 00:00 Europe/Paris (2026-12-01 23:00 UTC)",
+		"action add detection x owner @ada due 24 Dec":                           "Due: 2026-12-24",
+	} {
+		c := testContext(t)
+		w, err := Parse(text, c)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		var got []string
+		for _, echo := range TypedTimes(w.Command, c.Zone) {
+			got = append(got, echo.Show(func(arg any) string {
+				if at, ok := arg.(time.Time); ok {
+					return TimeText(at)
+				}
+				return fmt.Sprint(arg)
+			}).String())
+		}
+		if strings.Join(got, "\n") != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -42,6 +42,8 @@ type Bot struct {
 	securityTxt  *vulnreport.SecurityFile // nil without sources.report.security_txt
 	mailbox      *vulnreport.Mailbox      // nil without sources.report.mailbox
 	metrics      *telemetry.Metrics
+	parts        *telemetry.Parts
+	clockWatch   *telemetry.ClockWatch
 	readiness    *telemetry.Readiness
 
 	server          *http.Server

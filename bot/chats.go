@@ -3,9 +3,12 @@ package bot
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/outbound"
 	"tocsin/bot/slack"
+	"tocsin/bot/telemetry"
 )
 
 // chatSystem is the chat that Tocsin works in. It does not change in a running
@@ -22,6 +25,12 @@ type chatSystem interface {
 	// Groups returns the accounts of the members of groups. It leaves out groups
 	// that cannot be read and names them in the error.
 	Groups(ctx context.Context, groups []string) (map[string][]string, error)
+	// Probe returns an error if the chat does not work.
+	Probe(ctx context.Context) error
+	// ProbeGroup returns an error if a page of a group reaches nobody.
+	ProbeGroup(ctx context.Context, group string) error
+	// CheckRequests returns an error if requests of the chat are rejected.
+	CheckRequests(now time.Time) error
 	// Wait blocks until all background work is done.
 	Wait()
 }
@@ -40,7 +49,8 @@ func (b *Bot) openChat() (err error) {
 }
 
 func openSlack(b *Bot) (chatSystem, error) {
-	s, err := slack.New(b.start.Slack, slack.Deps{Zone: b.zone, Redact: b.liveRedactor().Text, OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
+	s, err := slack.New(b.start.Slack, slack.Deps{Zone: b.zone, Redact: b.liveRedactor().Text, OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.CountSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, HTTPClient: outbound.NewClient(slack.RequestTimeout, outbound.Limits{Observe: b.reportRequest("Slack", partSlack)}),
+		OnSocket: func(err error) { b.parts.Report(partSocket, "Slack", telemetry.OpRequest, err) }, Clock: b.clock, Logger: b.log})
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"tocsin/bot/mail"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
+	"tocsin/bot/telemetry"
 	"tocsin/playbooks"
 )
 
@@ -30,6 +31,7 @@ type generation struct {
 	redact     *redact.Redactor
 	mail       *mail.Mailer // nil without mail.host
 	desk       *response.Desk
+	parts      []telemetry.Part         // that a reload can change
 	sources    map[string]intake.Source // by name
 }
 

@@ -3,45 +3,253 @@ package bot
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
+	"tocsin/bot/health"
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
+	"tocsin/bot/mail"
+	"tocsin/bot/outbound"
+	"tocsin/bot/response"
+	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
 	"tocsin/templates"
 )
 
-// newReadiness returns the checks of the required and of the configured optional
-// parts.
+// Names of the optional parts, in /readyz, metrics and notices.
+const (
+	partSlack         = "Slack API"
+	partSocket        = "Slack Socket Mode"
+	partSlackRequests = "Slack requests"
+	partMail          = "mail"
+	partConfiguration = "configuration"
+	partClock         = "clock"
+	partDisk          = "disk space"
+	partMailbox       = "vulnerability mailbox"
+	partSecurityTxt   = "security.txt"
+)
+
+// slowProbe is the time between two probes that are expensive for the other side.
+const slowProbe = 5 * time.Minute
+
+// newReadiness returns the checks of the required parts, and the notices about the
+// optional ones.
 func (b *Bot) newReadiness() *telemetry.Readiness {
-	optional := map[string]func(time.Time) error{"configuration": func(time.Time) error { return b.reloads.Err() }}
-	if b.mailbox != nil {
-		optional["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Err(); return err }
-	}
-	for _, source := range b.fixedSources {
-		if checked, ok := source.(intake.Checked); ok {
-			part, _ := checked.Check()
-			optional[part] = func(time.Time) error { _, err := checked.Check(); return err }
-		}
-	}
 	if b.securityTxt != nil {
 		b.metrics.SetSecurityTxtExpires(b.securityTxt.Expires())
-		optional["security.txt"] = func(now time.Time) error {
-			if warning := b.securityTxt.ExpiryWarning(now); warning != "" {
-				return errors.New(warning)
-			}
-			return nil
-		}
 	}
 	return telemetry.NewReadiness(telemetry.Health{
-		Required:      map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue},
-		Optional:      optional,
-		WithoutNotice: []string{"security.txt"}, // reminders cover it
-		Notify:        b.notifyFault,
-		Metrics:       b.metrics, Clock: b.clock, Logger: b.log,
+		Required: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue},
+		Parts:    b.parts,
+		IsLive:   b.hasLiveIncident,
+		Notify:   b.notifyFault,
+		Metrics:  b.metrics, Clock: b.clock, Logger: b.log,
 	})
 }
 
-// notifyFault sends a notice about an optional part that stays impaired.
-func (b *Bot) notifyFault(ctx context.Context, key, part string, since time.Time) error {
-	return b.Desk().Notify(ctx, key, map[string]string{"about": templates.AboutFault, "part": part, "since": since.UTC().Format(time.RFC3339)})
+// currentParts returns the optional parts of the current configuration.
+func (b *Bot) currentParts() []telemetry.Part {
+	g := b.current.Load()
+	if g == nil {
+		return nil
+	}
+	return append(b.fixedParts(), g.parts...)
+}
+
+// fixedParts returns the optional parts that a reload does not change.
+func (b *Bot) fixedParts() []telemetry.Part {
+	parts := append(b.chatParts(),
+		telemetry.Part{Name: partConfiguration, Check: b.checkReload, Effect: "The earlier configuration stays in force: new people, rules and secrets do not apply"},
+		telemetry.Part{Name: partClock, Check: b.clockWatch.Check, IsCritical: true, Effect: "Tocsin can reject genuine requests, and deadlines and pages are early or late"})
+	if b.store.HasDisk() {
+		parts = append(parts, telemetry.Part{Name: partDisk, Check: b.checkDisk, IsCritical: true, Effect: "Tocsin stops when the disk is full: it stores no alerts and pages nobody"})
+	}
+	if b.mailbox != nil {
+		parts = append(parts, telemetry.Part{Name: partMailbox, System: "The mail server of the vulnerability mailbox", Check: b.checkMailbox, Effect: "Vulnerability reports stay in the mailbox unread"})
+	}
+	for _, source := range b.fixedSources {
+		if checked, ok := source.(intake.Checked); ok {
+			name, _ := checked.Check()
+			parts = append(parts, telemetry.Part{Name: name, Check: func(time.Time) error { _, err := checked.Check(); return err }, Effect: sourceEffects[name]})
+		}
+	}
+	if b.securityTxt != nil {
+		parts = append(parts, telemetry.Part{Name: partSecurityTxt, Check: b.checkSecurityTxt, WithoutNotice: true}) // reminders cover it
+	}
+	return parts
+}
+
+// sourceEffects is what users lose while a part of a source does not work.
+var sourceEffects = map[string]string{
+	"trail queue": "Detection rules do not evaluate the log files in the queue. No data is lost while the queue retains its messages",
+	"pgp key":     "Reporters cannot encrypt their mail",
+}
+
+// chatParts returns the parts of the chat.
+func (b *Bot) chatParts() []telemetry.Part {
+	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Alerts are stored and other pages are sent"}}
+	socket, requests := b.start.Slack.Connections()
+	if socket {
+		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})
+	}
+	if requests {
+		parts = append(parts, telemetry.Part{Name: partSlackRequests, Check: b.chat.CheckRequests, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin over HTTP. Use the command line"})
+	}
+	return parts
+}
+
+// generationParts returns the optional parts that a reload can change.
+func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
+	var parts []telemetry.Part
+	if g.mail != nil {
+		parts = append(parts, telemetry.Part{Name: partMail, Probe: g.mail.Probe, Interval: slowProbe, Way: telemetry.WayMail, Effect: "Tocsin sends no mail: no pages by mail, postmortems, invitations and acknowledgements"})
+	}
+	for n, step := range steps {
+		part := telemetry.Part{Name: stepPart(n, step.target), Probe: step.probe, Interval: step.interval, Needs: step.needs, IsCritical: true, Step: n,
+			Effect: fmt.Sprintf("Step %d of the escalation policy pages nobody. Tocsin pages the other steps", n+1)}
+		if step.system == incident.SystemPagerDuty {
+			part.Way = telemetry.WayPager
+		}
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// stepPart returns the name of the part of an escalation step.
+func stepPart(n int, target string) string {
+	return "escalation step " + strconv.Itoa(n+1) + " (" + target + ")"
+}
+
+func (b *Bot) checkReload(time.Time) error {
+	b.reloads.mu.Lock()
+	defer b.reloads.mu.Unlock()
+	if b.reloads.err == nil {
+		return nil
+	}
+	return &health.Problem{Cause: "The last reload of the configuration was refused", Since: b.reloads.failedAt, Err: b.reloads.err,
+		Fix: "Run `tocsin reload --status` to read the error, correct the file and reload"}
+}
+
+// minDisk is the free space of the disk of the database that needs an administrator.
+const minDisk = 512 << 20
+
+func (b *Bot) checkDisk(time.Time) error {
+	free, err := b.store.FreeDisk()
+	if err != nil {
+		return &health.Problem{Cause: "The free space of the disk of the database cannot be read", Fix: "Check that the folder of the database exists and is readable", Err: err}
+	}
+	b.metrics.SetDiskFree(free)
+	if free >= minDisk {
+		return nil
+	}
+	return &health.Problem{Cause: fmt.Sprintf("The disk of the database has %d MiB left", free>>20), Fix: fmt.Sprintf("Free at least %d MiB, or enlarge the disk", minDisk>>20)}
+}
+
+func (b *Bot) checkMailbox(time.Time) error {
+	_, err := b.mailbox.Err()
+	return err
+}
+
+func (b *Bot) checkSecurityTxt(now time.Time) error {
+	warning := b.securityTxt.ExpiryWarning(now)
+	if warning == "" {
+		return nil
+	}
+	cause, fix, _ := strings.Cut(warning, ": ")
+	return &health.Problem{Cause: cause, Fix: strings.ToUpper(fix[:1]) + fix[1:]}
+}
+
+// hasLiveIncident reports whether an incident is live.
+func (b *Bot) hasLiveIncident(ctx context.Context) (bool, error) { return b.Desk().HasLive(ctx) }
+
+// reportRequest returns the observer of the requests of a client. It compares the clock
+// of the system with the own one. part is the part that the client needs.
+func (b *Bot) reportRequest(system, part string) func(outbound.Exchange) {
+	return func(x outbound.Exchange) {
+		b.clockWatch.Observe(system, x, b.clock())
+		switch {
+		case x.Err != nil:
+			b.parts.Report(part, system, telemetry.OpRequest, x.Err)
+		case x.Response.StatusCode >= 500:
+			b.parts.Report(part, system, telemetry.OpRequest, health.Status(system, x.Response.StatusCode, nil))
+		default:
+			b.parts.Report(part, system, telemetry.OpRequest, nil)
+		}
+	}
+}
+
+// effectObserver counts the attempts at effects and reports them to the parts.
+type effectObserver struct {
+	*telemetry.Metrics
+	parts *telemetry.Parts
+	steps []pager
+}
+
+// EffectDone implements [response.Observer].
+func (o effectObserver) EffectDone(a response.EffectAttempt) {
+	o.Metrics.EffectDone(a)
+	for _, part := range o.partsOf(a) {
+		o.report(part, a)
+	}
+}
+
+// partsOf returns the parts that an effect needs.
+func (o effectObserver) partsOf(a response.EffectAttempt) (parts []string) {
+	switch a.System {
+	case incident.SystemSlack:
+		parts = append(parts, partSlack)
+	case incident.SystemMail:
+		parts = append(parts, partMail)
+	}
+	only := -1
+	if a.Effect.Kind == incident.EffectPage {
+		if n, err := strconv.Atoi(a.Effect.Args["escalation_step"]); err == nil {
+			only = n
+		}
+	}
+	for n, step := range o.steps {
+		isEnd := a.Effect.Kind == incident.EffectPageAck || a.Effect.Kind == incident.EffectPageResolve
+		if n == only || isEnd && step.system == incident.SystemPagerDuty {
+			parts = append(parts, stepPart(n, step.target))
+		}
+	}
+	return parts
+}
+
+func (o effectObserver) report(part string, a response.EffectAttempt) {
+	operation := string(a.Effect.Kind)
+	var permanent *incident.Permanent
+	switch {
+	case a.Outcome == response.AttemptSkipped:
+		o.parts.Forget(part, operation)
+	case a.Outcome == response.AttemptCompleted:
+		o.parts.Report(part, a.System, operation, nil)
+	case a.Err == nil, errors.As(a.Err, &permanent): // the database failed, or the effect is wrong
+	default:
+		o.parts.Report(part, a.System, operation, explain(a.System, a.Err))
+	}
+}
+
+// explain returns why a call of a system failed.
+func explain(system string, err error) error {
+	var blocked *incident.Blocked
+	switch {
+	case errors.Is(err, context.Canceled), errors.As(err, &blocked):
+		return err
+	case system == incident.SystemSlack:
+		return slack.Explain(err)
+	case system == incident.SystemMail:
+		return mail.Explain(err)
+	case system == incident.SystemPagerDuty:
+		return health.Explain("PagerDuty", err)
+	}
+	return err
+}
+
+// notifyFault sends a notice about an optional part.
+func (b *Bot) notifyFault(ctx context.Context, n telemetry.Notice) error {
+	return b.Desk().Notify(ctx, "fault/"+n.Name+"/"+n.Since.UTC().Format(time.DateOnly), map[string]string{"about": templates.AboutFault, "part": n.Name, "since": n.Since.UTC().Format(time.RFC3339)})
 }

@@ -20,6 +20,7 @@ var allowedImports = map[string][]string{
 	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {},
 
 	"bot/setting": {"bot/incident", "bot/secret"},
+	"bot/health":  {"bot/incident"},
 
 	"playbooks":   {"bot/expression", "bot/incident", "bot/text"},
 	"templates":   {"bot/incident", "bot/text"},
@@ -33,25 +34,25 @@ var allowedImports = map[string][]string{
 
 	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/setting", "bot/text"},
 	"bot/sentry":       {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
-	"bot/pagerduty":    {"bot/incident", "bot/secret", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
+	"bot/pagerduty":    {"bot/incident", "bot/health", "bot/secret", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
 	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/hackerone":    {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
-	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds", "bot/intake", "bot/setting", "bot/text"},
+	"bot/vulnreport":   {"bot/incident", "bot/health", "bot/secret", "bot/bounds", "bot/intake", "bot/setting", "bot/text"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
-	"bot/trail":        {"bot/incident", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
-	"bot/mail":         {"bot/incident", "templates", "bot/secret", "bot/setting", "bot/text"},
-	"bot/slack":        {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
+	"bot/trail":        {"bot/incident", "bot/health", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
+	"bot/mail":         {"bot/incident", "bot/health", "templates", "bot/secret", "bot/setting", "bot/text"},
+	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "store", "bot/setting", "bot/text"},
-	"bot/telemetry": {"bot/incident", "bot/intake", "bot/response", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
+	"bot/telemetry": {"bot/incident", "bot/health", "bot/intake", "bot/response", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
 
 	"bot/config": {"bot/alertmanager", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/trail", "bot/vulnreport", "playbooks", "store"},
 
-	"bot":        {"bot/incident", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config"},
+	"bot":        {"bot/incident", "bot/health", "bot/outbound", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config"},
 	"cmd/tocsin": {"bot", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/text"},
 }
 

@@ -51,6 +51,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
 	if b.clock == nil {
 		b.clock = time.Now
 	}
+	b.parts, b.clockWatch = telemetry.NewParts(b.currentParts, b.clock, b.metrics), telemetry.NewClockWatch(b.metrics)
 	if b.log == nil {
 		if o.LogOutput == nil {
 			o.LogOutput = os.Stderr
@@ -107,14 +108,15 @@ func (b *Bot) openDesk(g *generation) (err error) {
 		return err
 	}
 	handlers := b.handlers(g)
-	pages, systems, err := b.openSteps(g, handlers)
+	pages, steps, err := b.openSteps(g, handlers)
 	if err != nil {
 		return err
 	}
+	g.parts = b.generationParts(g, steps)
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
-		Handlers: handlers, Pages: pages, SystemOf: b.systemOf(g, systems), Observer: b.metrics, Now: b.clock, Log: b.log,
+		Handlers: handlers, Pages: pages, SystemOf: b.systemOf(g, steps), Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log,
 		OnDiscard: func(g response.DiscardedEffect) {
 			b.log.Error("effect discarded", "component", "desk", "kind", string(g.Effect.Kind), "effect", g.Effect.Key)
 		}})
@@ -141,9 +143,8 @@ func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 	return out
 }
 
-// systemOf returns the function that names the outside system of each effect. pages are
-// the systems of the escalation steps.
-func (b *Bot) systemOf(g *generation, pages []string) func(incident.Effect) string {
+// systemOf returns the function that names the outside system of each effect.
+func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) string {
 	systems := map[incident.EffectKind]string{incident.EffectPageAck: incident.SystemPagerDuty, incident.EffectPageResolve: incident.SystemPagerDuty}
 	for kind := range b.chatEffects.Handlers() {
 		systems[kind] = b.chat.Name()
@@ -152,8 +153,8 @@ func (b *Bot) systemOf(g *generation, pages []string) func(incident.Effect) stri
 		systems[kind] = incident.SystemMail
 	}
 	return func(e incident.Effect) string {
-		if step, err := strconv.Atoi(e.Args["escalation_step"]); e.Kind == incident.EffectPage && err == nil && step < len(pages) {
-			return pages[step]
+		if step, err := strconv.Atoi(e.Args["escalation_step"]); e.Kind == incident.EffectPage && err == nil && step < len(steps) {
+			return steps[step].system
 		}
 		return systems[e.Kind]
 	}

@@ -40,13 +40,16 @@ var meetingArg = Arg{Name: "when", Usage: "TIME", Next: []string{"tomorrow"}, re
 		return false, nil
 	}
 	p.take("on", "at")
-	word, _ := p.peek()
-	if near := incident.Nearest(word.text, []string{"conclude", "waive"}); near != "" {
-		return false, incident.Invalid("when", "unknown word %q after review. Did you mean %q?", truncate(word.text), near)
+	at, ok := p.when(future)
+	if !ok {
+		word, _ := p.peek()
+		if near := incident.Nearest(word.text, []string{"conclude", "waive"}); near != "" {
+			return false, incident.Invalid("when", "unknown word %q after review. Did you mean %q?", truncate(word.text), near)
+		}
+		return false, p.notTime("when")
 	}
-	at, err := p.needTime("when", future)
 	w.Command.When = at
-	return err == nil, err
+	return true, nil
 }}
 
 // attendeeArg is a person who attended the review meeting.
@@ -192,17 +195,12 @@ func newActionArgs(title, owner, due string, of func(*Parsed) *incident.Action) 
 			return err == nil, err
 		}},
 		due: Arg{Name: due, Usage: "due DATE", read: func(p *parser, w *Parsed) (bool, error) {
-			if p.take("due") {
-				p.take("by", "on")
-			} else if !p.take("by", "until") && !p.field {
+			if !p.take("due", "by", "until") && !p.field {
 				return false, incident.Invalid("due", "the due date is missing. Type action add %s TITLE owner PERSON due DATE", of(w).Kind)
 			}
-			day, ok, err := p.date()
-			if err != nil {
-				return false, inField(err, due)
-			}
+			day, ok := p.date()
 			if !ok {
-				return false, p.notTime(due, future)
+				return false, p.notTime(due)
 			}
 			of(w).Due = day
 			return true, nil

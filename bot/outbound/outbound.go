@@ -31,6 +31,14 @@ type Limits struct {
 	MaxResponse int64             // in bytes, default DefaultMaxResponse
 	Base        http.RoundTripper // default a clone of http.DefaultTransport
 	Clock       func() time.Time  // default time.Now
+	Observe     func(Exchange)    // called after each request, may be nil
+}
+
+// Exchange is a request to an outside system and its result.
+type Exchange struct {
+	Sent, Received time.Time
+	Response       *http.Response // without its body, nil after an error
+	Err            error
 }
 
 // NewClient returns a client whose requests, including the bodies of their
@@ -65,7 +73,11 @@ func NewTransport(l Limits) *Transport {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	sent := t.limits.Clock()
 	res, err := t.limits.Base.RoundTrip(r)
+	if t.limits.Observe != nil {
+		t.limits.Observe(Exchange{sent, t.limits.Clock(), res, err})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,12 @@ type Client struct {
 	http *http.Client
 }
 
+// NewHTTPClient returns an HTTP client for [New]. It calls observe, if not nil, after each
+// request.
+func NewHTTPClient(observe func(outbound.Exchange)) *http.Client {
+	return outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: maxResponseBytes, Observe: observe})
+}
+
 // New returns a Client that pages one target. Without an HTTP client it creates one.
 // It returns an error if the routing key is missing.
 func New(c Config, t Target, client *http.Client) (*Client, error) {
@@ -101,7 +107,7 @@ func New(c Config, t Target, client *http.Client) (*Client, error) {
 		return nil, errors.New("pagerduty: routing key is missing")
 	}
 	if client == nil {
-		client = outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: maxResponseBytes})
+		client = NewHTTPClient(nil)
 	}
 	return &Client{key: t.RoutingKey, url: strings.TrimRight(cmp.Or(c.EventsURL, "https://events.pagerduty.com"), "/"), http: client}, nil
 }

@@ -98,6 +98,7 @@ type EffectAttempt struct {
 	Outcome AttemptOutcome
 	Cause   string // why the attempt failed, redacted and in one line, or ""
 	Fix     string // how an administrator repairs the cause, if the system refuses until then, or ""
+	Err     error  // of the call of the outside system, or nil. It may quote that system
 	Attempt int    // from 1
 	Took    time.Duration
 }

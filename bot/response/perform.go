@@ -34,7 +34,7 @@ func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration)
 	if a.desk.Observer == nil || a.effect.Kind == "" {
 		return
 	}
-	report := EffectAttempt{Effect: a.effect, Outcome: outcome, Attempt: a.job.Attempt, Took: took}
+	report := EffectAttempt{Effect: a.effect, Outcome: outcome, Err: a.cause, Attempt: a.job.Attempt, Took: took}
 	if a.desk.SystemOf != nil {
 		report.System = a.desk.SystemOf(a.effect)
 	}

@@ -32,6 +32,25 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 	return answer(d, who, v, nil)
 }
 
+// HasLive reports whether an incident is live, see [incident.Status.Live].
+func (d *Desk) HasLive(ctx context.Context) (found bool, err error) {
+	var live []incident.Status
+	for _, s := range incident.Statuses() {
+		if s.Live() {
+			live = append(live, s)
+		}
+	}
+	err = d.Store.View(ctx, func(r Reader) error {
+		list, err := r.Summaries(incident.Filter{Statuses: live, Limit: 1})
+		found = len(list) > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("find live incidents: %w", err)
+	}
+	return found, nil
+}
+
 // read calls more if the reader may read the incident, and writes the attempt to
 // the audit log. The error is equal for an incident that does not exist and one
 // that the reader may not read. For an account that belongs to no person, read does

@@ -28,6 +28,11 @@ type Config struct {
 // Defaults returns the configuration that a file completes.
 func Defaults() Config { return Config{AnnounceChannel: "incidents", CommandName: defaultCommand} }
 
+// Connections reports how Slack sends requests: through Socket Mode, over HTTP or both.
+func (c Config) Connections() (socket, requests bool) {
+	return !c.AppToken.IsZero(), !c.SigningSecret.IsZero()
+}
+
 const defaultCommand = "/incident"
 
 // Validate returns the problems of the configuration of a whole instance.
@@ -57,12 +62,16 @@ func (c Config) problems() setting.Problems {
 	return p
 }
 
+// RequestTimeout is the maximum duration of a request to Slack.
+const RequestTimeout = 15 * time.Second
+
 // Deps are the parts of the process that a [Slack] uses. Redact is required.
 type Deps struct {
 	Zone            *time.Location        // time zone of times without a zone, such as "02:31" (default UTC)
 	OnGroupsChanged func(context.Context) // called when the members of a user group change, or nil
 	OnRejected      func(status int)      // called for each rejected request, with its HTTP status, or nil
 	OnVerified      func(*http.Request)   // called for each request that Slack signed, or nil
+	OnSocket        func(error)           // called with the state of the connection in Socket Mode when it changes, or nil
 
 	// Redact removes personal data and secrets from a text. The Desk redacts its
 	// results. Redact is for errors of this package, which quote input.
@@ -93,7 +102,7 @@ func newOptions(c Config, d Deps) (options, error) {
 		d.Zone = time.UTC
 	}
 	if d.HTTPClient == nil {
-		d.HTTPClient = outbound.NewClient(15*time.Second, outbound.Limits{})
+		d.HTTPClient = outbound.NewClient(RequestTimeout, outbound.Limits{})
 	}
 	if d.Clock == nil {
 		d.Clock = time.Now

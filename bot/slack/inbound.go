@@ -58,6 +58,7 @@ func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, [
 			s.refuse(w, r, err)
 			return
 		}
+		s.signatures.accept()
 		if s.cfg.OnVerified != nil {
 			s.cfg.OnVerified(r)
 		}
@@ -71,6 +72,9 @@ const rejectionLogInterval = 10 * time.Second
 
 // refuse rejects a request that Slack did not sign.
 func (s *Slack) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, errUnsigned) {
+		s.signatures.reject(s.cfg.Clock())
+	}
 	s.rejections.Do(func() {
 		s.log.WarnContext(r.Context(), "request rejected", "path", r.URL.Path, "err", err)
 	})

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/health"
 	"tocsin/bot/incident"
 )
 
@@ -56,6 +57,7 @@ type Slack struct {
 	recent     recentKeys
 	background background
 	rejections rate.Sometimes // limits the log records about rejected requests
+	signatures signatures
 
 	mu   sync.Mutex
 	self slack.AuthTestResponse // the bot user, set by the first auth.test call
@@ -120,7 +122,8 @@ func (s *Slack) Check(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("slack.bot_token: missing scopes %s. Add them to the Slack app and reinstall the app", strings.Join(missing, ", "))
+		return &health.Problem{Cause: "The Slack app lacks the scopes " + strings.Join(missing, ", "), IsRefusal: true,
+			Fix: "Add them under OAuth & Permissions in the settings of the Slack app and reinstall the app"}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log"
 	"time"
 
+	"github.com/slack-go/slack"
 	"github.com/slack-go/slack/socketmode"
 )
 
@@ -29,11 +30,10 @@ const ackTimeout = 10 * time.Second
 // the connection.
 const socketRetryInterval = 30 * time.Second
 
-// Run logs the permissions that the token lacks, and receives requests in Socket
-// Mode until ctx ends if there is an app token. A rejected token is logged and
-// tried again: it may have been revoked during an incident.
+// Run receives requests in Socket Mode until ctx ends, if there is an app token. A
+// rejected token is logged and tried again: it may have been revoked during an
+// incident.
 func (s *Slack) Run(ctx context.Context) {
-	s.background.start(func() { s.checkToken(ctx) })
 	if s.cfg.AppToken.IsZero() {
 		return
 	}
@@ -48,14 +48,6 @@ func (s *Slack) Run(ctx context.Context) {
 			return
 		case <-time.After(socketRetryInterval):
 		}
-	}
-}
-
-func (s *Slack) checkToken(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := s.Check(ctx); err != nil && ctx.Err() == nil {
-		s.log.ErrorContext(ctx, "check Slack token failed", "err", err)
 	}
 }
 
@@ -76,6 +68,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
+			s.reportSocket(err)
 			return fmt.Errorf("connect to slack in socket mode: %w", err)
 		case e := <-conn.Events:
 			request, ok := s.socketRequest(ctx, e)
@@ -111,10 +104,12 @@ func (s *Slack) socketRequest(ctx context.Context, e socketmode.Event) (socketmo
 	}
 	switch e.Type {
 	case socketmode.EventTypeConnected:
+		s.reportSocket(nil)
 		s.log.Info("socket mode connected")
 	case socketmode.EventTypeConnectionError:
-		if ctx.Err() == nil { // not a shutdown
-			s.log.Warn("socket mode connection failed")
+		if failed, ok := e.Data.(*slack.ConnectionErrorEvent); ok && ctx.Err() == nil { // not a shutdown
+			s.reportSocket(failed.ErrorObj)
+			s.log.WarnContext(ctx, "socket mode connection failed", "retry_in", failed.Backoff, "err", failed.ErrorObj)
 		}
 	}
 	if e.Request == nil || e.Request.EnvelopeID == "" {

@@ -35,6 +35,10 @@ type Metrics struct {
 	slackRejected      *prometheus.CounterVec
 	operations         *prometheus.CounterVec
 	degraded           *prometheus.GaugeVec
+	degradedSince      *prometheus.GaugeVec
+	partWorked         *prometheus.GaugeVec
+	clockSkew          *prometheus.GaugeVec
+	diskFree           prometheus.Gauge
 	securityTxtExpires prometheus.Gauge
 	droppedLines       prometheus.Counter
 }
@@ -73,12 +77,20 @@ func NewMetrics() *Metrics {
 			Help: "Total number of operations on certificates, queues and files, by source, operation and outcome."}, []string{"source", "operation", "outcome"}),
 		degraded: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_degraded",
 			Help: "Whether the optional part is impaired: 1 or 0."}, []string{"part"}),
+		degradedSince: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_degraded_since_timestamp_seconds",
+			Help: "Unix time since which the optional part is impaired, in seconds, or 0 if it works."}, []string{"part"}),
+		partWorked: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_part_last_success_timestamp_seconds",
+			Help: "Unix time of the last success of the optional part, in seconds."}, []string{"part"}),
+		clockSkew: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_clock_skew_seconds",
+			Help: "Difference between the clock of Tocsin and the clock of the outside system, in seconds, positive if Tocsin is ahead."}, []string{"system"}),
+		diskFree: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_disk_free_bytes",
+			Help: "Free space of the disk with the SQLite database, in bytes, or 0 without SQLite."}),
 		securityTxtExpires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
 			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires, m.droppedLines,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.securityTxtExpires, m.droppedLines,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -90,6 +102,9 @@ func (m *Metrics) CountSlackRejection(status int) {
 
 // SetSecurityTxtExpires sets when security.txt expires.
 func (m *Metrics) SetSecurityTxtExpires(at time.Time) { m.securityTxtExpires.Set(float64(at.Unix())) }
+
+// SetDiskFree sets the free space of the disk with the database, in bytes.
+func (m *Metrics) SetDiskFree(bytes int64) { m.diskFree.Set(float64(bytes)) }
 
 func (m *Metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,18 +15,43 @@ import (
 	"tocsin/bot/intake"
 )
 
+// Health is the part of the bot that [NewReadiness] checks.
+type Health struct {
+	// Required are the parts without which the bot is not ready. A check that does not
+	// return in time counts as failed.
+	Required map[string]func(context.Context) error
+	// Parts are the parts without which the bot stays ready.
+	Parts *Parts
+	// IsLive reports whether an incident is live. Notices are then sent sooner.
+	IsLive func(context.Context) (bool, error)
+	// Notify sends a notice. It returns [ErrNoWay] if no way of the notice reaches
+	// people.
+	Notify  func(context.Context, Notice) error
+	Metrics *Metrics
+	Clock   func() time.Time
+	Logger  *slog.Logger
+}
+
 // Readiness checks the required parts of the bot and serves /readyz. It is safe
 // for concurrent use.
 type Readiness struct {
-	parts         map[string]func(context.Context) error
-	degradedWatch *degradedWatch // nil if there are no optional parts
-	metrics       *Metrics
-	log           *slog.Logger
+	required map[string]func(context.Context) error
+	parts    *Parts
+	notices  *notices
+	metrics  *Metrics
+	log      *slog.Logger
 
 	mu       sync.Mutex
 	failing  map[string]bool
-	degraded []string              // optional parts that are impaired
+	degraded []Degraded            // optional parts that do not work
 	inFlight map[string]chan error // running checks by part
+}
+
+// Degraded is an optional part that does not work, as /readyz lists it.
+type Degraded struct {
+	Part  string    `json:"part"`
+	Since time.Time `json:"since"`
+	Cause string    `json:"cause"`
 }
 
 // With checkInterval and checkTimeout, /readyz responds 503 within 5 seconds of a
@@ -33,10 +61,18 @@ const (
 	checkTimeout  = 2 * time.Second
 )
 
+// NewReadiness returns a Readiness. It makes no checks before [Readiness.Watch].
+func NewReadiness(h Health) *Readiness {
+	log := h.Logger.With("component", "readiness")
+	return &Readiness{required: h.Required, parts: h.Parts, metrics: h.Metrics, log: log, failing: map[string]bool{},
+		notices: &notices{send: h.Notify, isLive: h.IsLive, clock: h.Clock, log: log}}
+}
+
 // Watch runs the checks every checkInterval until ctx ends.
 func (r *Readiness) Watch(ctx context.Context) {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
+	defer r.parts.wait()
 	for {
 		r.check(ctx)
 		select {
@@ -54,7 +90,7 @@ func (r *Readiness) check(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	for part := range r.parts {
+	for part := range r.required {
 		answer := r.startCheck(within, part)
 		wg.Go(func() {
 			select {
@@ -67,16 +103,20 @@ func (r *Readiness) check(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-	if r.degradedWatch == nil || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return
 	}
-	degraded, err := r.degradedWatch.check(within, r.metrics)
-	if err != nil {
-		r.log.ErrorContext(ctx, "send notice of degraded part failed", "retry_in", notifyRetry, "err", err)
+	reports := r.parts.update(ctx)
+	var degraded []Degraded
+	for _, p := range reports {
+		if p.works.IsZero() {
+			degraded = append(degraded, Degraded{p.Name, p.since.UTC().Truncate(time.Second), p.problem.Error()})
+		}
 	}
 	r.mu.Lock()
 	r.degraded = degraded
 	r.mu.Unlock()
+	r.notices.sendAll(ctx, reports, r.parts)
 }
 
 func (r *Readiness) startCheck(ctx context.Context, part string) chan error {
@@ -88,7 +128,7 @@ func (r *Readiness) startCheck(ctx context.Context, part string) chan error {
 	if r.inFlight[part] == nil {
 		answer := make(chan error, 1)
 		r.inFlight[part] = answer
-		go func() { answer <- r.parts[part](ctx) }()
+		go func() { answer <- r.required[part](ctx) }()
 	}
 	return r.inFlight[part]
 }
@@ -121,25 +161,41 @@ func (r *Readiness) set(ctx context.Context, part string, err error) {
 	r.metrics.ready.WithLabelValues(part).Set(value)
 }
 
-// ServeHTTP serves /readyz. It responds 200 with the names of impaired optional
-// parts, or 503 with the names of failed required parts.
-func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// State returns the status of /readyz, "ready", "degraded" or "not_ready", and the parts
+// that do not work.
+func (r *Readiness) State() (status string, parts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.failing) == 0 {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(struct {
-			Status   string   `json:"status"`
-			Degraded []string `json:"degraded,omitempty"`
-		}{"ready", r.degraded})
+	if len(r.failing) > 0 {
+		return "not_ready", slices.Sorted(maps.Keys(r.failing))
+	}
+	for _, d := range r.degraded {
+		parts = append(parts, d.Part)
+	}
+	if len(parts) > 0 {
+		return "degraded", parts
+	}
+	return "ready", nil
+}
+
+// ServeHTTP serves /readyz. It responds 200 with the optional parts that do not work, or
+// 503 with the names of failed required parts.
+func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	status, parts := r.State()
+	if status == "not_ready" {
+		for n, part := range parts {
+			parts[n] = "the " + part + " does not respond"
+		}
+		message := strings.Join(parts, ". ") + ". Restore it"
+		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "not_ready", Sentence: incident.Say("%s", message)})
 		return
 	}
-	message := ""
-	for part := range r.failing {
-		if message != "" {
-			message += "; "
-		}
-		message += "the " + part + " does not respond"
-	}
-	intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "not_ready", Sentence: incident.Say("%s", message)})
+	r.mu.Lock()
+	degraded := r.degraded
+	r.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(struct {
+		Status   string     `json:"status"`
+		Degraded []Degraded `json:"degraded,omitempty"`
+	}{status, degraded})
 }

@@ -17,10 +17,11 @@ import (
 func TestReadiness_HungPartIsNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang, calls := make(chan struct{}), atomic.Int32{}
-		r := &Readiness{metrics: NewMetrics(), log: slog.New(slog.DiscardHandler), failing: map[string]bool{}, parts: map[string]func(context.Context) error{
+		m := NewMetrics()
+		r := NewReadiness(Health{Parts: NewParts(func() []Part { return nil }, time.Now, m), Metrics: m, Clock: time.Now, Logger: slog.New(slog.DiscardHandler), Required: map[string]func(context.Context) error{
 			"database": func(context.Context) error { calls.Add(1); <-hang; return nil },
 			"queue":    func(context.Context) error { return nil },
-		}}
+		}})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { r.Watch(ctx); close(done) }()

@@ -173,13 +173,18 @@ type Source struct {
 	bucket  *s3.Client
 	recent  *recentObjects
 	lastErr atomic.Pointer[error] // result of the last receive
+	fileErr atomic.Pointer[error] // result of the last read of a file, if S3 or the network decided it
 }
 
-// Err returns the error of the last attempt to receive messages. It returns nil
-// before the first attempt. It is safe for concurrent use.
+// Err returns the error of the last attempt to receive messages or, if that succeeded,
+// to read a file. It returns nil before the first attempt. It is safe for concurrent
+// use.
 func (s *Source) Err() error {
-	if err := s.lastErr.Load(); err != nil {
-		return *err
+	if err := s.lastErr.Load(); err != nil && *err != nil {
+		return explain("The queue of CloudTrail log files (SQS)", *err)
+	}
+	if err := s.fileErr.Load(); err != nil && *err != nil {
+		return explain("The bucket of CloudTrail log files (S3)", *err)
 	}
 	return nil
 }

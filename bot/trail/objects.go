@@ -57,6 +57,9 @@ func (s *Source) processObject(ctx context.Context, n notice) (ObjectOutcome, er
 	defer cancel()
 	err := s.readObject(ctx, n)
 	outcome := outcomeOf(ctx, err)
+	if err == nil || outcome == ObjectDenied || outcome == ObjectFailed {
+		s.fileErr.Store(&err)
+	}
 	if err == nil {
 		s.recent.add(n)
 		return outcome, nil

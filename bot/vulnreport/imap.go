@@ -13,6 +13,8 @@ import (
 
 	"github.com/emersion/go-imap"
 	"github.com/emersion/go-imap/client"
+
+	"tocsin/bot/health"
 )
 
 // watchUpdates returns a channel that receives a value after an update from the server.
@@ -73,12 +75,25 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, closeConn func
 		}
 	}
 	if err = c.Login(m.cfg.Username, m.cfg.Password.Reveal()); err != nil {
-		return nil, nil, fmt.Errorf("log in to IMAP server: %w", err)
+		return nil, nil, refusal(c, fmt.Errorf("log in to IMAP server: %w", err),
+			"The mail server of the vulnerability mailbox rejects the user name or the password", "Correct sources.report.mailbox.username and password")
 	}
 	if _, err = c.Select(m.cfg.Folder, false); err != nil {
-		return nil, nil, fmt.Errorf("select folder %s: %w", m.cfg.Folder, err)
+		return nil, nil, refusal(c, fmt.Errorf("select folder %s: %w", m.cfg.Folder, err),
+			"The folder "+m.cfg.Folder+" of the vulnerability mailbox cannot be opened", "Create it, or correct sources.report.mailbox.folder")
 	}
 	return c, closeConn, nil
+}
+
+// refusal returns the problem of a command that the server refused. If the connection
+// was lost, it returns err.
+func refusal(c *client.Client, err error, cause, fix string) error {
+	select {
+	case <-c.LoggedOut():
+		return err
+	default:
+		return &health.Problem{Cause: cause, Fix: fix, Err: err}
+	}
 }
 
 // idle waits until the mailbox changes or the poll interval has passed.

@@ -17,6 +17,7 @@ import (
 	"github.com/emersion/go-imap"
 	"github.com/emersion/go-imap/client"
 
+	"tocsin/bot/health"
 	"tocsin/bot/secret"
 	"tocsin/bot/setting"
 	"tocsin/bot/text"
@@ -209,7 +210,7 @@ func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) err
 	}
 	id := viaMail + ":" + text.SHA256(f.raw)
 	if err := m.deps.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
-		return fmt.Errorf("store mail: %w", err)
+		return &health.Problem{Cause: "Tocsin cannot store the mails of the vulnerability mailbox", Fix: "Check the database", Err: fmt.Errorf("store mail: %w", err)}
 	}
 	return markSeen(c, uid)
 }

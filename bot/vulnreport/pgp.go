@@ -14,6 +14,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"tocsin/bot/bounds"
+	"tocsin/bot/health"
 )
 
 const (
@@ -234,7 +235,8 @@ func (s *Source) Err() error {
 			return nil
 		}
 	}
-	return errors.New("no configured PGP key is valid, so reporters cannot encrypt their mail")
+	return &health.Problem{Cause: "No PGP key for vulnerability reports is valid",
+		Fix: "Create a new key or extend this one, publish it at the URL in security.txt, and add it to sources.report.pgp_keys"}
 }
 
 // Check is intake.Checked.

@@ -247,7 +247,7 @@ func TestSecurityTxt_ExpiryMailedOnce(t *testing.T) {
 		}
 		s.waitFor(30*time.Second, "only security.txt degraded in /readyz", func() bool {
 			status, body := s.httpGet("/readyz")
-			return status == 200 && strings.Contains(body, `"degraded":["security.txt"]`)
+			return status == 200 && strings.Contains(body, `"degraded":[{"part":"security.txt"`) && strings.Count(body, `"part"`) == 1
 		})
 		if _, body := s.httpGet("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
 			t.Error("got /metrics without the expiry of security.txt or the state of the mailbox")

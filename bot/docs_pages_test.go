@@ -130,7 +130,7 @@ func describe(c prometheus.Collector) map[string]bool {
 // outcome.
 func TestDocs_Outcomes(t *testing.T) {
 	text := openPage(t, "docs/operations.md").text
-	for file, prefix := range map[string]string{"intake/observer.go": "Outcome", "trail/observer.go": "Outcome", "response/ingest.go": "outcome", "response/desk.go": "Outcome"} {
+	for file, prefix := range map[string]string{"intake/observer.go": "Outcome", "trail/observer.go": "Outcome", "response/ingest.go": "outcome", "response/desk.go": "AttemptOutcome"} {
 		for _, value := range constants(t, file, prefix) {
 			if !strings.Contains(text, "`"+value+"`") {
 				t.Errorf("docs/operations.md: got no text about the outcome %q of %s, want its meaning", value, file)

@@ -78,7 +78,7 @@ func MaintenanceWindowLine(m incident.MaintenanceWindow, dir incident.Directory,
 	case now.Before(m.From):
 		state = "scheduled"
 	}
-	text := fmt.Sprintf("M%d %s · %s to %s · owner %s · %d suppressed", m.ID, state, m.From.UTC().Format(timeLayout), m.To.UTC().Format(timeLayout),
+	text := fmt.Sprintf("M%d %s · %s to %s · owner %s · %d suppressed", m.ID, state, windowTime(m.From), windowTime(m.To),
 		oneLine(dir.Name(m.Owner)), m.Suppressed)
 	if m.ConfirmedBy != "" {
 		text += " · confirmed by " + oneLine(dir.Name(m.ConfirmedBy))
@@ -95,6 +95,15 @@ func MaintenanceWindowLine(m incident.MaintenanceWindow, dir incident.Directory,
 		text += " · " + clip(oneLine(m.Failing), 300)
 	}
 	return text + " · reason: " + clip(oneLine(m.Reason), 200)
+}
+
+// windowTime returns a time of a maintenance window, in the zone that it was typed in
+// and in UTC.
+func windowTime(t time.Time) string {
+	if incident.HasZone(t) {
+		return incident.TimeText(t)
+	}
+	return t.UTC().Format(timeLayout)
 }
 
 func orUnknown(s string) string {

@@ -237,6 +237,9 @@ func (w pageBuilder) days(events []incident.Event) []timelineDay {
 		if late := e.RecordedAt.Sub(e.HappenedAt); late >= time.Minute {
 			r.Recorded = "recorded " + formatUTC(e.RecordedAt)
 		}
+		if stated := e.Stated(e.HappenedAt); incident.HasZone(stated) && stated.Equal(e.HappenedAt) && e.RecordedAt.Sub(e.HappenedAt) >= time.Minute {
+			r.Recorded = "stated as " + incident.TimeText(stated) + ", " + r.Recorded
+		}
 		if w.isRestricted(e) {
 			r.Line, r.Restricted = restrictedText, true
 		} else {

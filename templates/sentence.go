@@ -51,6 +51,9 @@ func plainArg(dir incident.Directory, arg any) string {
 	case incident.Labels:
 		return joinAnd(v)
 	case time.Time:
+		if incident.HasZone(v) {
+			return incident.TimeText(v)
+		}
 		return formatUTC(v)
 	case incident.StepRef:
 		// The brackets keep the redactor from reading a playbook's name such as

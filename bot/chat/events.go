@@ -115,7 +115,7 @@ func EventMessage(b incident.Brief, via incident.Via) (Message, bool) {
 		m.note("only legal and security can read the text")
 	}
 	if late := b.Event.RecordedAt.Sub(b.Event.HappenedAt); late > time.Minute {
-		m.note("happened %s", b.Event.HappenedAt)
+		m.note("happened %s", b.Event.Stated(b.Event.HappenedAt))
 	}
 	return m.message(), true
 }

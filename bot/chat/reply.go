@@ -26,6 +26,9 @@ func Result(cmd incident.Command, r incident.Result) Message {
 	if r.Reported {
 		return m.message()
 	}
+	for _, echo := range command.TypedTimes(cmd, nil) {
+		m.add(Paragraph{Text: resultText(echo)})
+	}
 	for _, e := range r.Events {
 		m.sentenceLine(e.Kind.Hint())
 		if e.Kind == incident.EventExcluded {

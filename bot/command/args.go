@@ -9,20 +9,29 @@ import (
 	"tocsin/bot/incident"
 )
 
-var incidentWord = regexp.MustCompile(`(?i)^inc-\d+[,:]?$`)
+var (
+	incidentWord   = regexp.MustCompile(`(?i)^inc-?\d+[,:]?$`)
+	incidentPrefix = regexp.MustCompile(`(?i)^inc-?$`)
+	incidentNumber = regexp.MustCompile(`^#?\d+[,:]?$`)
+)
 
 // incident consumes the next word if it is an incident, such as "INC-42".
 func (p *parser) incident() (incident.ID, bool) {
-	word, ok := p.peek()
-	if !ok || word.quoted || !incidentWord.MatchString(word.text) {
-		return 0, false
+	at := p.pos
+	word, _ := p.next()
+	if !word.quoted && incidentPrefix.MatchString(word.text) {
+		if number, ok := p.next(); ok && incidentNumber.MatchString(number.text) {
+			word.text = "INC-" + strings.TrimPrefix(number.text, "#")
+		}
 	}
-	id, err := incident.ParseID(strings.TrimRight(word.text, ",:"))
-	if err != nil {
-		return 0, false
+	if !word.quoted && incidentWord.MatchString(word.text) {
+		digits := strings.Trim(word.text, "incINC-,:")
+		if id, err := incident.ParseID("INC-" + digits); err == nil {
+			return id, true
+		}
 	}
-	p.next()
-	return id, true
+	p.pos = at
+	return 0, false
 }
 
 // takeIncident consumes the incident of the command, if it is named.
@@ -162,11 +171,30 @@ var personArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Pa
 // textArg is the text of a command, with or without an introducing "because".
 var textArg = Arg{Name: "text", Usage: "TEXT", part: textPart}
 
-// becauseArg and mayBecauseArg are textArg as the reason of a command.
+// becauseArg and mayBecauseArg are textArg as the reason of a command whose last
+// argument could take a word of the reason for a part of itself. The reason needs its
+// "because", a colon or a comma, so that no word of the argument is left in it.
 var (
-	becauseArg    = textArg.named("because REASON")
-	mayBecauseArg = textArg.named("[because REASON]")
+	becauseArg    = Arg{Name: "text", Usage: "because REASON", part: textPart, read: readIntroduced}
+	mayBecauseArg = becauseArg.named("[because REASON]")
 )
+
+func readIntroduced(p *parser, w *Parsed) (bool, error) {
+	if !p.introduced() {
+		return false, p.unread()
+	}
+	w.Command.Text = p.reason()
+	return w.Command.Text != "", nil
+}
+
+// proseReasonArg is a reason that needs no "because". It cannot begin with a severity
+// or consist of an incident.
+var proseReasonArg = Arg{Name: "text", Usage: "[because REASON]", part: textPart, read: func(p *parser, w *Parsed) (bool, error) {
+	if word, ok := p.peek(); ok && !p.field && !word.quoted && severityWord.MatchString(word.text) && w.Command.Severity != "" {
+		return false, incident.Invalid("severity", "two severities: %s and %s. Type one of them", w.Command.Severity, truncate(word.text))
+	}
+	return textArg.consume(p, w)
+}}
 
 // incidentArg is the incident of a command, named after the word of its syntax.
 var incidentArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,7 @@ func (p *parser) factValue(f *incident.FactChange) error {
 	case incident.FactOccurred, incident.FactDetected, incident.FactClassified:
 		return p.factInstant(f)
 	case incident.FactAware:
-		if _, ok := p.when(past); !ok {
+		if _, ok, err := p.when(past); !ok && err == nil {
 			regime, ok := p.next()
 			if !ok {
 				return p.missing("regime", "%s aware needs the name of a law. Type %s")
@@ -79,12 +80,9 @@ func (p *parser) factValue(f *incident.FactChange) error {
 }
 
 func (p *parser) factInstant(f *incident.FactChange) error {
-	at, ok := p.when(past)
-	if !ok {
-		return p.notTime("value")
-	}
+	at, err := p.needTime("value", past)
 	f.Value = at.UTC().Format(time.RFC3339)
-	return nil
+	return err
 }
 
 // factAffected parses "WHO controller|processor [COUNT] [notified TIME]".
@@ -97,31 +95,77 @@ func (p *parser) factAffected(f *incident.FactChange) error {
 		if !ok {
 			return incident.Invalid("value", `the capacity of the company is missing. After the party, type controller or processor of the personal data: fact affected "Example SA" processor 1200`)
 		}
+		if unclosed(word) {
+			return incident.Invalid("value", "the quote at %q is not closed. Type a quote at the end, too", truncate(word.raw))
+		}
 		switch c := incident.Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
 		case !word.quoted && len(who) > 0 && (c == incident.Controller || c == incident.Processor):
 			a.Capacity = c
 		case !word.quoted && len(who) > 0 && word.text == "as": // as in "Example SA as processor"
 		default:
-			who = append(who, Readable(word.text))
+			who = append(who, Readable(word.raw))
 		}
 	}
 	a.Who = strings.Join(who, " ")
-	if word, ok := p.peek(); ok {
-		if n, err := strconv.Atoi(strings.ReplaceAll(strings.Trim(word.text, ","), ",", "")); err == nil {
-			if n < 0 {
-				return incident.Invalid("value", "%d is not a number of people. Use 0 to %d", n, int64(incident.MaxAffected))
-			}
-			p.next()
-			p.take("people", "persons")
-			a.Count = n
-		}
+	if err := p.affectedCount(a); err != nil {
+		return err
 	}
 	if p.take("notified") {
-		at, ok := p.when(past)
-		if !ok {
-			return p.notTime("value")
-		}
+		p.take("at", "on")
+		at, err := p.needTime("value", past)
 		a.NotifiedAt = at.UTC()
+		return err
 	}
+	return nil
+}
+
+var (
+	wholeNumber = regexp.MustCompile(`^-?(?:\d+|\d{1,3}(?:[,.'_]\d{3})+)$`)
+	thousands   = regexp.MustCompile(`^(\d+)(?:[.,](\d))?(k|thousand|m|million)$`)
+	threeDigits = regexp.MustCompile(`^\d{3}$`)
+)
+
+// affectedCount consumes a number of people: "1200", "1,200", "1 200", "1.2k" or
+// "unknown". Another word before the end, "notified" or "because" is an error.
+func (p *parser) affectedCount(a *incident.Affected) error {
+	at := p.pos
+	word, ok := p.next()
+	if !ok || strings.EqualFold(strings.TrimSuffix(word.text, ":"), "because") || strings.EqualFold(word.text, "notified") || word.text == ":" || word.text == "-" {
+		p.pos = at
+		return nil
+	}
+	digits := strings.ToLower(strings.Trim(word.text, ",;:"))
+	if strings.Trim(digits, "0123456789") == "" && len(digits) <= 3 || thousands.MatchString(digits) {
+		for next, more := p.peek(); more && !next.quoted && threeDigits.MatchString(strings.Trim(next.text, ",;:")) && !strings.ContainsAny(lastOf(word.text), ",;:"); next, more = p.peek() {
+			p.next()
+			word, digits = next, digits+strings.Trim(next.text, ",;:")
+		}
+	}
+	if next, more := p.peek(); more && strings.Trim(digits, "0123456789.,") == "" && slices.Contains([]string{"thousand", "million"}, strings.ToLower(next.text)) {
+		p.next()
+		digits += strings.ToLower(next.text)
+	}
+	var n int
+	var err error
+	switch f := thousands.FindStringSubmatch(digits); {
+	case digits == "unknown":
+	case f != nil:
+		factor := map[string]int{"k": 1000, "thousand": 1000}[f[3]]
+		if factor == 0 {
+			factor = 1_000_000
+		}
+		if n, err = strconv.Atoi(f[1]); err == nil && n <= incident.MaxAffected {
+			n = n*factor + atoi(f[2])*factor/10
+		}
+	case wholeNumber.MatchString(digits):
+		n, err = strconv.Atoi(strings.NewReplacer(",", "", ".", "", "'", "", "_", "").Replace(digits))
+	default:
+		return incident.Invalid("value", "%q is not a number of people. Type a number such as 1200, or leave it out if it is unknown", truncate(word.text))
+	}
+	if n < 0 || n > incident.MaxAffected || err != nil {
+		return incident.Invalid("value", "%s is not a number of people. Use 0 to %d", truncate(digits), int64(incident.MaxAffected))
+	}
+	p.take("people", "persons", "customers", "users")
+	a.Count = n
 	return nil
 }

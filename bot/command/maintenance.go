@@ -50,20 +50,21 @@ func (p *parser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
 	m := &incident.MaintenanceWindow{From: p.Now, Owner: p.Who}
 	at := p.pos
 	p.take("for")
-	if span, ok := p.length(); ok {
-		m.To = p.Now.Add(span)
+	var err error
+	if span, ok := p.span(); ok {
+		m.To = span.after(p.Now)
 	} else if p.pos = at; p.take("until", "till") {
-		if m.To, ok = p.when(future); !ok {
-			return nil, p.notTime("when")
+		if m.To, err = p.windowTime(); err != nil {
+			return nil, err
 		}
 	} else {
 		p.take("from")
-		if m.From, ok = p.when(future); !ok {
-			return nil, p.notTime("when")
+		if m.From, err = p.windowTime(); err != nil {
+			return nil, err
 		}
-		p.take("to", "until", "till", "-", "–")
-		if m.To, ok = p.when(future); !ok {
-			return nil, p.notTime("when")
+		p.take("to", "until", "till", "-", "—")
+		if m.To, err = p.windowTime(); err != nil {
+			return nil, err
 		}
 		for m.To.Before(m.From) && m.From.Sub(m.To) < 24*time.Hour {
 			m.To = m.To.AddDate(0, 0, 1) // past midnight
@@ -74,8 +75,20 @@ func (p *parser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
 	if !ok {
 		return nil, incident.Invalid("reason", "the reason is missing. Type %s", p.spec.Examples[1])
 	}
-	m.When, m.Reason = straightenQuotes(Readable(condition)), p.freeText()
+	m.When, m.Reason = straightenQuotes(p.inner(condition).freeText()), p.freeText()
 	return m, nil
+}
+
+// windowTime consumes a time of a maintenance window.
+func (p *parser) windowTime() (time.Time, error) {
+	v, ok, err := p.when(future)
+	switch {
+	case err != nil:
+		return v, inField(err, "when")
+	case !ok:
+		return v, p.notTime("when", future)
+	}
+	return v, nil
 }
 
 // straightenQuotes replaces the typographic quotes that phones insert.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"tocsin/bot/incident"
 )
@@ -70,6 +72,9 @@ func Parse(text string, c Context) (Parsed, error) {
 	if err := spec.read(p, &w); err != nil {
 		return Parsed{}, err
 	}
+	if p.typed != nil {
+		w.Command.Zone = incident.ZoneName(p.typed)
+	}
 	if spec.NeedsIncident && w.Command.For == 0 {
 		return Parsed{}, incident.Invalid("incident", "no incident given. Type its ID after the command, as in %s INC-42, or use the channel of the incident. Type list for the open incidents", spec.Name)
 	}
@@ -117,6 +122,9 @@ func (s *Spec) read(p *parser, w *Parsed) error {
 			}
 		}
 	}
+	if !p.atEnd() {
+		return p.unread()
+	}
 	return nil
 }
 
@@ -128,6 +136,7 @@ func (s *Spec) choose(p *parser) (*Syntax, error) {
 		case len(y.Words) == 0:
 			bare = n
 		case p.take(y.Words...):
+			p.words = y.Words[0]
 			return &s.Syntaxes[n], nil
 		case y.Bare && p.atEnd():
 			bare = n
@@ -168,8 +177,8 @@ func JoinArgs(args []string) string {
 	}
 	out := make([]string, len(args))
 	for n, arg := range args {
-		if arg == "" || strings.ContainsFunc(arg, isSpace) && !strings.ContainsFunc(arg, isQuote) {
-			arg = `"` + arg + `"`
+		if first, _ := utf8.DecodeRuneInString(arg); arg == "" || strings.ContainsFunc(arg, unicode.IsSpace) || isQuote(first) {
+			arg = quoteText(arg)
 		}
 		out[n] = arg
 	}

@@ -71,7 +71,7 @@ func TestParse(t *testing.T) {
 			Fact: &FactChange{Name: FactOccurred, Value: "2026-11-19T22:10:00Z"}}}},
 		{"fact aware GDPR 02:31 because of a call from legal", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "of a call from legal",
 			Fact: &FactChange{Name: FactAware, Regime: "gdpr", Value: "2026-11-20T01:31:00Z"}}}},
-		{"fact detected 2026-11-20T01:31:00+01:00", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
+		{"fact detected 2026-11-20T01:31:00+01:00", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Zone: "UTC+01:00", Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
 		{"fact personal data suspected because the dump held names", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
 			Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}}},
 		{"fact time-zone Europe/Paris", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
@@ -82,7 +82,7 @@ func TestParse(t *testing.T) {
 		{"step skip ask-aws", Parsed{Form: VerbStepSkip, Command: Command{For: 42, Verb: VerbStepSkip, Step: "ask-aws"}}},
 		{"note at 02:31 disabled the key\nand rotated it", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T01:31:00Z"), Text: "disabled the key\nand rotated it"}}},
 		{"note at 23:10 disabled the key", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
-		{"note at 02:31 UTC disabled the key", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Text: "disabled the key"}}},
+		{"note at 02:31 UTC disabled the key", Parsed{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Zone: "UTC", Text: "disabled the key"}}},
 		{"note at least two keys are out", Parsed{Command: Command{For: 42, Verb: VerbNote, Text: "at least two keys are out"}}},
 		{"note --audience legal-and-security the insurer " + Mention("p-ada", "Ada Lovelace") + " called " + MentionTeam("payroll", "payroll") + " #ops https://x.example/a",
 			Parsed{Command: Command{For: 42, Verb: VerbNote, Audience: AudienceLegalSecurity, Text: "the insurer @Ada Lovelace called @payroll #ops https://x.example/a"}}},
@@ -325,10 +325,25 @@ func TestForm_HappenedAt(t *testing.T) {
 	}
 }
 
+// An argument of the shell stays one argument, also with quotes inside.
 func TestJoinArgs(t *testing.T) {
-	got := JoinArgs([]string{"evidence", "disk image", "in", "s3://x"})
-	if want := `evidence "disk image" in s3://x`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for want, args := range map[string][]string{
+		`evidence "disk image" in s3://x`:                   {"evidence", "disk image", "in", "s3://x"},
+		`evidence "the ""old"" disk" in s3://x`:             {"evidence", `the "old" disk`, "in", "s3://x"},
+		`note "" x`:                                         {"note", "", "x"},
+		`maintenance add 2h "project == ""web""" because x`: {"maintenance", "add", "2h", `project == "web"`, "because", "x"},
+	} {
+		if got := JoinArgs(args); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	w, err := Parse(JoinArgs([]string{"evidence", `the "old" disk`, "in", "s3://x"}), testContext(t))
+	if err != nil || w.Command.Evidence.Name != `the "old" disk` || w.Command.Evidence.Where != "s3://x" {
+		t.Errorf("got %+v, %v", w.Command.Evidence, err)
+	}
+	w, err = Parse(JoinArgs([]string{"maintenance", "add", "2h", `project == "web"`, "because", "the “move”"}), testContext(t))
+	if err != nil || w.AlertRequest.Add.When != `project == "web"` || w.AlertRequest.Add.Reason != "the “move”" {
+		t.Errorf("got %+v, %v", w.AlertRequest, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package command
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -19,19 +20,44 @@ type scanner struct {
 	whole bool // the whole text is one word
 }
 
+// word is a word of the text. text is folded: see [fold]. raw is the word as typed.
 type word struct {
-	text   string
-	quoted bool
+	text, raw string
+	quoted    bool
 }
 
 const quotes = "\"“”„‟«»"
 
 func isQuote(r rune) bool { return strings.ContainsRune(quotes, r) }
 
-// isSpace reports whether r is a space, including the invisible ones that editors
-// and phones insert.
-func isSpace(r rune) bool {
-	return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' || r == '\u2060'
+// closers are the quotes that close an opening one, the usual one first.
+var closers = map[rune]string{'"': "\"", '“': "”“\"", '”': "”\"", '„': "“”\"", '‟': "”\"", '«': "»", '»': "«"}
+
+// isSpace reports whether r is a space, including the invisible characters that
+// editors and phones insert around words.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || isInvisible(r) }
+
+// isInvisible reports whether r has no width, such as a zero-width space or the mark
+// of a text direction.
+func isInvisible(r rune) bool { return unicode.Is(unicode.Cf, r) }
+
+// fold returns a word with the characters that mean the same in the grammar: full-width
+// characters become ASCII, the dashes of editors become hyphens, and invisible
+// characters are removed.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= '！' && r <= '～':
+			return r - '！' + '!'
+		case strings.ContainsRune("‐‑‒–−﹣", r):
+			return '-'
+		case r == '’':
+			return '\''
+		case isInvisible(r):
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // next consumes one word.
@@ -42,20 +68,53 @@ func (s *scanner) next() (word, bool) {
 	}
 	rest := s.text[s.pos:]
 	if s.whole {
-		return word{text: s.rest()}, true
+		all := s.rest()
+		return word{text: fold(all), raw: all}, true
 	}
-	first, size := utf8.DecodeRuneInString(rest)
-	if isQuote(first) {
-		if end := strings.IndexFunc(rest[size:], isQuote); end >= 0 {
-			_, closing := utf8.DecodeRuneInString(rest[size+end:])
-			s.pos += size + end + closing
-			return word{text: strings.TrimFunc(rest[size:size+end], isSpace), quoted: true}, true
-		}
+	if inside, size, ok := quotation(rest); ok {
+		s.pos += size
+		return word{text: inside, raw: inside, quoted: true}, true
 	}
 	end := wordEnd(rest)
 	s.pos += end
-	return word{text: rest[:end]}, true
+	return word{text: fold(rest[:end]), raw: rest[:end]}, true
 }
+
+// quotation returns the content and the size of the quoted phrase at the beginning of
+// a text. Two straight quotes inside straight quotes are one quote of the content.
+func quotation(text string) (inside string, size int, ok bool) {
+	opening, at := utf8.DecodeRuneInString(text)
+	if !isQuote(opening) {
+		return "", 0, false
+	}
+	for _, closing := range append([]rune(closers[opening]), []rune(quotes)...) {
+		var b strings.Builder
+		for rest := text[at:]; ; {
+			end := strings.IndexRune(rest, closing)
+			if end < 0 {
+				break
+			}
+			b.WriteString(rest[:end])
+			rest = rest[end+utf8.RuneLen(closing):]
+			if opening == '"' && closing == '"' && strings.HasPrefix(rest, `"`) && (b.Len() > 0 || strings.Contains(rest[1:], `"`)) {
+				b.WriteByte('"')
+				rest = rest[1:]
+				continue
+			}
+			return strings.TrimFunc(b.String(), isSpace), len(text) - len(rest), true
+		}
+	}
+	return "", 0, false
+}
+
+// unclosed reports whether a word begins with a quote that is not closed.
+func unclosed(w word) bool {
+	first, _ := utf8.DecodeRuneInString(w.raw)
+	return !w.quoted && isQuote(first)
+}
+
+// quoteText returns the text as one quoted phrase that [quotation] reads.
+func quoteText(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 
 // wordEnd returns the length of the word at the beginning of a text. A space inside a
 // mention does not end it.
@@ -68,7 +127,7 @@ func wordEnd(text string) int {
 			}
 		}
 		r, size := utf8.DecodeRuneInString(text[at:])
-		if isSpace(r) {
+		if unicode.IsSpace(r) {
 			return at
 		}
 		at += size
@@ -138,6 +197,22 @@ func (s *scanner) cut(keywords ...string) (before string, ok bool) {
 	return strings.TrimFunc(s.text[at:from], isSpace), true
 }
 
+// cutFirst returns the remaining text before the first unquoted keyword, or all of it.
+func (s *scanner) cutFirst(keyword string) (before string, found bool) {
+	at := s.pos
+	for {
+		s.skip()
+		start := s.pos
+		w, more := s.next()
+		if !more {
+			return strings.TrimFunc(s.text[at:], isSpace), false
+		}
+		if !w.quoted && strings.EqualFold(strings.TrimSuffix(w.text, ":"), keyword) {
+			return strings.TrimFunc(s.text[at:start], isSpace), true
+		}
+	}
+}
+
 // parser parses the arguments of one command, or one field of a form.
 type parser struct {
 	scanner
@@ -146,6 +221,12 @@ type parser struct {
 	// field is set for a field of a form: the whole text is its value, and prose is
 	// taken literally.
 	field bool
+	// prose is set while a text may follow a time without a word between them.
+	prose bool
+	// typed is the zone that the person typed with a time, or nil.
+	typed *time.Location
+	// words is the usual word that selected the syntax, or "".
+	words string
 }
 
 func newParser(text string, c Context) *parser {
@@ -184,14 +265,95 @@ func (p *parser) freeText() string {
 // introducing "because".
 func (p *parser) reason() string {
 	if !p.field {
-		p.take("because", "-", "–", "—", ":")
+		p.take("because", "-", "—", ":")
 	}
 	return p.freeText()
 }
 
+// introduced reports whether the remaining text begins with "because" or follows a
+// colon or comma, or whether there is none.
+func (p *parser) introduced() bool {
+	if p.field || p.atEnd() {
+		return true
+	}
+	at := p.pos
+	found := p.take("because", "-", "—", ":")
+	p.pos = at
+	return found || strings.ContainsAny(lastOf(strings.TrimRightFunc(p.text[:at], isSpace)), ":,")
+}
+
+// lastOf returns the last byte of a text, or "".
+func lastOf(s string) string { return s[max(0, len(s)-1):] }
+
+// unread returns the error for the remaining text, which belongs to no argument. The
+// error names the text, where it stands and a command that works.
+func (p *parser) unread() *incident.Error {
+	before := strings.TrimFunc(p.text[:p.pos], isSpace)
+	inner := p.inner(p.rest())
+	text, more := inner.cutFirst("because")
+	where := "at the end"
+	switch {
+	case more:
+		where = `before "because"`
+	case len(strings.Fields(text)) > 1:
+		where = "after " + strconv.Quote(truncateLeft(before))
+	}
+	example := p.spec.Name
+	if len(p.spec.Examples) > 0 {
+		example = p.spec.Examples[0]
+		for _, e := range p.spec.Examples {
+			if p.words != "" && strings.HasPrefix(e, p.spec.Name+" "+p.words) {
+				example = e
+				break
+			}
+		}
+	}
+	if incidentWord.MatchString(text) {
+		return incident.Invalid("arguments", "%s stands %s. Type it after %s, as in %s %s", strings.ToUpper(text), where, p.spec.Name, p.spec.Name, strings.ToUpper(text))
+	}
+	return incident.Invalid("arguments", "Tocsin does not understand %q %s. Type %s, for example: %s", truncate(text), where,
+		strings.TrimSpace(p.spec.Name+" "+p.spec.Usage()), example)
+}
+
+// misplaced returns an error if the remaining text is an incident alone, or if it ends
+// with a flag of the command. Both would silently become prose.
+func (p *parser) misplaced() error {
+	if p.field || p.spec == nil {
+		return nil
+	}
+	at := p.pos
+	defer func() { p.pos = at }()
+	if _, ok := p.incident(); ok && p.atEnd() {
+		p.pos = at
+		return p.unread()
+	}
+	p.pos = at
+	words := strings.Fields(p.rest())
+	if len(words) == 0 {
+		return nil
+	}
+	last := words[len(words)-1]
+	for _, flags := range p.spec.Flags() {
+		for _, flag := range flags {
+			if last == "--"+flag.Name || last == "—"+flag.Name {
+				return incident.Invalid("flag", "%q stands at the end. Type it before the text, as in %s --%s TEXT", last, p.spec.Name, flag.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// truncateLeft shortens a text to its end.
+func truncateLeft(s string) string {
+	if r := []rune(Readable(s)); len(r) > 40 {
+		return "…" + string(r[len(r)-40:])
+	}
+	return Readable(s)
+}
+
 // takeFlag consumes "--name", also with the dashes that editors insert.
 func (p *parser) takeFlag(name string) bool {
-	return p.take("--"+name, "-"+name, "—"+name, "–"+name)
+	return p.take("--"+name, "-"+name, "—"+name)
 }
 
 // noFlag returns an error if the next word is a misspelt flag. Parsed as text, it

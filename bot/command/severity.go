@@ -41,6 +41,16 @@ func (p *parser) severity(c *incident.Command) (bool, error) {
 	return err == nil, err
 }
 
+// severityOnce is severity with an error if the command has another one already.
+func (p *parser) severityOnce(c *incident.Command) (bool, error) {
+	have := c.Severity
+	found, err := p.severity(c)
+	if found && have != "" && have != c.Severity {
+		return false, incident.Invalid("severity", "two severities: %s and %s. Type one of them", have, c.Severity)
+	}
+	return found, err
+}
+
 // parseSeverityWord parses a severity with the punctuation that people type.
 func parseSeverityWord(word string) (incident.Severity, error) {
 	t := strings.Trim(word, "([{*])},;:.!")

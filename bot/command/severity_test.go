@@ -20,10 +20,10 @@ func TestParse_SeverityWords(t *testing.T) {
 		"severity=2 a scan": {Sev2, "a scan"}, `"sev2 Leaked key"`: {Sev2, "Leaked key"}, "“sev2 Leaked key”": {Sev2, "Leaked key"},
 		`sev3 "sev1 runbook is missing"`: {Sev3, "sev1 runbook is missing"}, "the sev9 label is wrong": {"", "the sev9 label is wrong"},
 		"p99 latency doubled": {"", "p99 latency doubled"}, "p2p traffic": {"", "p2p traffic"}, "several logins": {"", "several logins"},
-		"sev alarm broken": {"", "sev alarm broken"}, "7 logins of sev5": {"", "7 logins of sev5"}, "--public sev2 x": {Sev2, "x"},
+		"sev alarm broken": {"", "sev alarm broken"}, "7 logins of sev5": {"", "7 logins of sev5"}, "--public sev2 x": {Sev2, "x"}, "sev２ foo": {Sev2, "foo"}, "ＳＥＶ‑2 foo": {Sev2, "foo"},
 	}
 	bad := []string{"sev9 foo", "sev7 foo", "p9 foo", "P0 foo", "sev0 foo", "SEV-5 foo", "sev10 foo", "Sev5: foo", "(sev9) foo", "severity 9 foo", "sev 5 foo",
-		"--severity sev9 foo", "severity=9 foo", "sev-0 foo", "SEV–9 foo", "sev２ foo", "sev2.5 foo", "sev2high foo", "--public sev9 foo", "sev2 sev9 foo",
+		"--severity sev9 foo", "severity=9 foo", "sev-0 foo", "SEV–9 foo", "sev2.5 foo", "sev2high foo", "--public sev9 foo", "sev2 sev9 foo",
 		`"sev9 foo"`, "“SEV-5 foo”"}
 	for _, text := range bad {
 		for _, command := range []string{"open ", "ack INC-7 ", "severity INC-7 ", "alerts promote A17 ", "split INC-7 alerts A3,A4 "} {

@@ -114,14 +114,16 @@ func readUntil(p *parser, w *Parsed) (bool, error) {
 	if !p.take("until", "till", "to") {
 		return false, incident.Invalid("until", "the end date is missing. Type delegate %s PERSON until 2026-12-01", w.Command.Department)
 	}
-	if at, ok := p.when(future); ok {
-		w.Command.Until = at
-	} else if day, ok := p.date(); ok {
-		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone)
-	} else {
-		return false, p.notTime("until")
+	day, ok, err := p.date()
+	if err != nil {
+		return false, inField(err, "until")
 	}
-	return true, nil
+	if ok {
+		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone)
+		return true, nil
+	}
+	w.Command.Until, err = p.needTime("until", future)
+	return err == nil, err
 }
 
 // readRevision reads "[set FIELD TEXT …] because WHY". It includes the edits,

@@ -77,6 +77,9 @@ func (a Arg) consume(p *parser, w *Parsed) (bool, error) {
 	if a.read != nil {
 		return a.read(p, w)
 	}
+	if err := p.misplaced(); err != nil {
+		return false, err
+	}
 	to := a.part(&w.Command)
 	*to = p.reason()
 	return *to != "", nil

@@ -55,11 +55,14 @@ var channelArg = Arg{Name: "channel", Usage: "[--remove | --new-channel]", Next:
 		{Name: "new-channel", Help: "continue in a new Slack channel without the person"},
 	},
 	read: func(p *parser, w *Parsed) (bool, error) {
-		switch {
-		case p.takeFlag("remove"):
-			w.Command.Channel = incident.ChannelRemove
-		case p.takeFlag("new-channel"):
-			w.Command.Channel = incident.ChannelNew
+		for flag, channel := range map[string]string{"remove": incident.ChannelRemove, "new-channel": incident.ChannelNew} {
+			if !p.takeFlag(flag) {
+				continue
+			}
+			if have := w.Command.Channel; have != "" && have != channel {
+				return false, incident.Invalid("channel", "--remove and --new-channel exclude each other. Type one of them")
+			}
+			w.Command.Channel = channel
 		}
 		for _, flag := range []string{"remove", "new-channel"} {
 			if err := p.noFlag(flag); err != nil {

@@ -92,8 +92,9 @@ func readOneAlert(p *parser, w *Parsed) (bool, error) {
 
 // readPromoteOptions reads "[sev2] [into INC-42]", in any order.
 func readPromoteOptions(p *parser, w *Parsed) (bool, error) {
+	var into incident.ID
 	for {
-		found, err := p.severity(&w.Command)
+		found, err := p.severityOnce(&w.Command)
 		switch {
 		case err != nil:
 			return false, err
@@ -104,6 +105,10 @@ func readPromoteOptions(p *parser, w *Parsed) (bool, error) {
 			if !ok {
 				return false, incident.Invalid("incident", "no incident given. Type alerts promote A17 into INC-42")
 			}
+			if into != 0 && into != id {
+				return false, incident.Invalid("incident", "two incidents: %s and %s. Type one of them", into, id)
+			}
+			into = id
 			w.Command.For = id
 			continue
 		}

@@ -37,7 +37,7 @@ var responseSpecs = []Spec{
 
 	{Name: "page", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges", NeedsIncident: true,
 		Examples: []string{"page", "page because the database needs a second pair of hands"},
-		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{mayBecauseArg}, kind: ResultPaging,
+		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{proseReasonArg}, kind: ResultPaging,
 			result: done("A new paging round of %s starts. Tocsin pages until a responder acknowledges"),
 			unchanged: func(i incident.Incident) incident.Sentence {
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
@@ -47,7 +47,7 @@ var responseSpecs = []Spec{
 		Help:     "change the severity, or keep it although an alert proposes another (raising it pages again, unless it was acknowledged at that severity)",
 		Examples: []string{"severity sev1 because customers are locked out", "severity keep because it is the same test"},
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), mayBecauseArg}, button: []part{severityPart},
+			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), proseReasonArg}, button: []part{severityPart},
 				Form: &FormSpec{Title: "Change the severity", Submit: "Change", Fields: []Field{
 					newSeverityArg.choice("Severity", severities...),
 					textArg.input(KindProse, "Why?").optional(),
@@ -55,7 +55,7 @@ var responseSpecs = []Spec{
 				result: func(i incident.Incident) incident.Sentence {
 					return incident.Say("The severity of %s is now %s", i.ID, i.Severity)
 				}},
-			{Verb: incident.VerbKeepSeverity, Words: []string{"keep", "kept", "stay", "leave", "unchanged"}, Args: []Arg{mayBecauseArg},
+			{Verb: incident.VerbKeepSeverity, Words: []string{"keep", "kept", "stay", "leave", "unchanged"}, Args: []Arg{proseReasonArg},
 				result: done("The severity of %s stays as it was")},
 		}},
 
@@ -147,7 +147,7 @@ var openOptionsArg = Arg{Name: "severity", Usage: "[sev1…sev4] [--public]", Ne
 				w.Command.Public = true
 				continue
 			}
-			if found, err := p.severity(&w.Command); err != nil {
+			if found, err := p.severityOnce(&w.Command); err != nil {
 				return false, err
 			} else if !found {
 				return true, p.noFlag("public")
@@ -157,12 +157,18 @@ var openOptionsArg = Arg{Name: "severity", Usage: "[sev1…sev4] [--public]", Ne
 
 // titleArg is the title of an incident.
 var titleArg = Arg{Name: "title", Usage: "TITLE", part: titlePart, read: func(p *parser, w *Parsed) (given bool, err error) {
+	if err := p.misplaced(); err != nil {
+		return false, err
+	}
 	w.Command.Title, err = p.title(&w.Command)
 	return w.Command.Title != "", err
 }}
 
 // proseArg is a text that may begin with "because".
 var proseArg = Arg{Name: "text", Usage: "TEXT", part: textPart, read: func(p *parser, w *Parsed) (bool, error) {
+	if err := p.misplaced(); err != nil {
+		return false, err
+	}
 	w.Command.Text = p.freeText()
 	return w.Command.Text != "", nil
 }}
@@ -267,8 +273,13 @@ var audienceArg = Arg{Name: "audience", Usage: "[--audience all|responders|legal
 		if p.field {
 			return true, nil
 		}
-		if _, err := readHappenedAt(p, w); err != nil {
-			return false, err
+		if w.Command.HappenedAt.IsZero() {
+			if _, err := readHappenedAt(p, w); err != nil {
+				return false, err
+			}
+		}
+		if p.takeFlag("audience") {
+			return false, incident.Invalid("audience", "the flag --audience is given twice. Type it once")
 		}
 		return true, p.noFlag("audience")
 	},
@@ -308,14 +319,20 @@ var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", r
 			break
 		}
 		sum, err := parseHash(word.text)
-		if err == nil {
+		if err == nil && !word.quoted {
+			if e.SHA256 != "" && e.SHA256 != sum {
+				return false, incident.Invalid("sha256", "two different hashes are given. Type one SHA-256")
+			}
 			e.SHA256 = sum
 			continue
 		}
 		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
 			return false, err
 		}
-		*into = append(*into, Readable(word.text))
+		if unclosed(word) {
+			return false, incident.Invalid("evidence", "the quote at %q is not closed. Type a quote at the end, too", truncate(word.raw))
+		}
+		*into = append(*into, Readable(word.raw))
 	}
 	e.Name, e.Where = strings.Join(name, " "), strings.Join(where, " ")
 	return e.Name != "", nil

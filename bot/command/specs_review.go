@@ -40,16 +40,13 @@ var meetingArg = Arg{Name: "when", Usage: "TIME", Next: []string{"tomorrow"}, re
 		return false, nil
 	}
 	p.take("on", "at")
-	at, ok := p.when(future)
-	if !ok {
-		word, _ := p.peek()
-		if near := incident.Nearest(word.text, []string{"conclude", "waive"}); near != "" {
-			return false, incident.Invalid("when", "unknown word %q after review. Did you mean %q?", truncate(word.text), near)
-		}
-		return false, p.notTime("when")
+	word, _ := p.peek()
+	if near := incident.Nearest(word.text, []string{"conclude", "waive"}); near != "" {
+		return false, incident.Invalid("when", "unknown word %q after review. Did you mean %q?", truncate(word.text), near)
 	}
+	at, err := p.needTime("when", future)
 	w.Command.When = at
-	return true, nil
+	return err == nil, err
 }}
 
 // attendeeArg is a person who attended the review meeting.
@@ -195,12 +192,17 @@ func newActionArgs(title, owner, due string, of func(*Parsed) *incident.Action) 
 			return err == nil, err
 		}},
 		due: Arg{Name: due, Usage: "due DATE", read: func(p *parser, w *Parsed) (bool, error) {
-			if !p.take("due", "by", "until") && !p.field {
+			if p.take("due") {
+				p.take("by", "on")
+			} else if !p.take("by", "until") && !p.field {
 				return false, incident.Invalid("due", "the due date is missing. Type action add %s TITLE owner PERSON due DATE", of(w).Kind)
 			}
-			day, ok := p.date()
+			day, ok, err := p.date()
+			if err != nil {
+				return false, inField(err, due)
+			}
 			if !ok {
-				return false, p.notTime(due)
+				return false, p.notTime(due, future)
 			}
 			of(w).Due = day
 			return true, nil

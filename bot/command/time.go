@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,185 +18,422 @@ const (
 	future              // the next such time
 )
 
-// when consumes a time: "02:31", "yesterday 23:10", "tomorrow 10:00",
-// "2026-11-24 10:00", RFC 3339, "5m ago", "in 2h", "monday 10:00" or "now". "UTC"
-// after it selects that zone. Without a time it returns false and consumes nothing.
-func (p *parser) when(t tense) (time.Time, bool) {
+// moment is a day and a time as a person typed them. The zone stands at the end, so
+// the day is resolved after all parts are read.
+type moment struct {
+	at    time.Time // of a complete time, such as "5m ago"
+	day   func(today time.Time) (time.Time, error)
+	clock *clock
+	zone  *time.Location // nil means the zone of the context
+	home  string         // the zone to which the abbreviation in zone belongs, or ""
+}
+
+// clock is a time of day. The hour 24 is the end of the day.
+type clock struct {
+	hour, minute, second, nanos int
+	midnight                    bool // typed as a word
+}
+
+// Examples of the forms that [parser.when] reads, for help and errors.
+const (
+	pastForms   = "02:31, 2:31 pm, yesterday 23:10, 2026-11-24 10:00 CET or 20 min ago"
+	futureForms = "14:30, 2:30 pm, tomorrow 10:00, 2026-11-24 10:00 CET or in 2 hours"
+)
+
+func (t tense) forms() string {
+	if t == future {
+		return futureForms
+	}
+	return pastForms
+}
+
+// when consumes a time, such as "02:31", "yesterday 10 pm EST", "28 Nov 10:00",
+// "2026-11-24T10:00:00Z", "20 min ago" or "in 2 hours". Without a time it returns
+// false and consumes nothing. A time with two meanings is an error.
+func (p *parser) when(t tense) (time.Time, bool, error) {
 	at := p.pos
-	if v, ok := p.instant(t); ok {
-		return v, true
+	m, ok, err := p.moment(t)
+	if err != nil || !ok {
+		p.pos = at
+		return time.Time{}, false, err
 	}
-	p.pos = at
-	return time.Time{}, false
+	if m.at.IsZero() && m.clock == nil {
+		day := strings.TrimFunc(p.text[at:p.pos], isSpace)
+		return time.Time{}, false, incident.Invalid("time", "the time of day is missing. Type %s 10:00", truncate(day))
+	}
+	v, err := p.resolve(m, t)
+	if err == nil && m.zone != nil {
+		p.typed = m.zone
+	}
+	return v, err == nil, err
 }
 
-func (p *parser) instant(t tense) (time.Time, bool) {
-	w, ok := p.next()
-	if !ok {
-		return time.Time{}, false
+// date consumes a future day, such as "2026-12-24", "24.12.2026", "friday" or "in 14
+// days", and returns its midnight in UTC. Without a day it consumes nothing.
+func (p *parser) date() (time.Time, bool, error) {
+	at := p.pos
+	m, ok, err := p.moment(future)
+	if err != nil || !ok || m.clock != nil {
+		p.pos = at
+		return time.Time{}, false, err
 	}
-	if w.quoted {
-		inner := p.inner(w.text)
-		v, ok := inner.when(t)
-		return v, ok && inner.rest() == ""
-	}
-	first := strings.Trim(strings.ToLower(w.text), ",;")
-	if v, err := time.Parse(time.RFC3339, strings.ToUpper(first)); err == nil && v.Year() > 0 {
-		return v, true
-	}
-	switch first {
-	case "now":
-		return p.Now, true
-	case "in":
-		if span, ok := p.length(); ok {
-			return p.Now.Add(span), true
-		}
-		return time.Time{}, false
-	}
-	if span, ok := duration(first); ok && p.take("ago") {
-		return p.Now.Add(-span), true
-	}
-	if day, ok := p.day(first, t); ok {
-		p.take("at")
-		clock, ok := p.next()
-		if !ok {
-			return time.Time{}, false
-		}
-		return p.clock(day, clock.text)
-	}
-	if day, clock, ok := strings.Cut(first, "t"); ok {
-		if d, ok := dateOnly(day); ok {
-			return p.clock(d, clock)
-		}
-	}
-	now := p.Now.In(p.zoneAhead())
-	v, ok := p.clock(time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC), first)
-	switch {
-	case ok && t == past && v.After(p.Now.Add(time.Minute)):
-		v = v.AddDate(0, 0, -1)
-	case ok && t == future && v.Before(p.Now):
-		v = v.AddDate(0, 0, 1)
-	}
-	return v, ok
-}
-
-// clock returns the time of day s on a day. It consumes a following zone.
-func (p *parser) clock(day time.Time, s string) (time.Time, bool) {
-	s = strings.Trim(strings.ToLower(s), ",;:")
-	zone := p.Zone
-	if bare, ok := strings.CutSuffix(s, "z"); ok {
-		s, zone = bare, time.UTC
-	} else if p.take("utc", "gmt", "z") {
-		zone = time.UTC
-	}
-	for _, layout := range []string{"15:04", "15:04:05", "15h04"} {
-		if c, err := time.Parse(layout, s); err == nil {
-			return time.Date(day.Year(), day.Month(), day.Day(), c.Hour(), c.Minute(), c.Second(), 0, zone), true
-		}
-	}
-	return time.Time{}, false
-}
-
-// zoneAhead returns UTC if the next word is UTC or GMT, otherwise p.Zone.
-func (p *parser) zoneAhead() *time.Location {
-	if w, ok := p.peek(); ok && (strings.EqualFold(w.text, "utc") || strings.EqualFold(w.text, "gmt")) {
-		return time.UTC
-	}
-	return p.Zone
-}
-
-// day parses the name or date of a day and returns its midnight in UTC.
-func (p *parser) day(s string, t tense) (time.Time, bool) {
-	if d, ok := dateOnly(s); ok {
-		return d, true
+	if !m.at.IsZero() {
+		d := m.at.In(p.Zone)
+		return time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, time.UTC), true, nil
 	}
 	now := p.Now.In(p.Zone)
-	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
-	switch s {
-	case "today":
-		return today, true
-	case "yesterday":
-		return today.AddDate(0, 0, -1), true
-	case "tomorrow":
-		return today.AddDate(0, 0, 1), true
-	}
-	for n := 1; n <= 7; n++ {
-		d := today.AddDate(0, 0, n)
-		if t == past {
-			d = today.AddDate(0, 0, -n)
-		}
-		if name := strings.ToLower(d.Weekday().String()); s == name {
-			return d, true
-		}
-	}
-	return time.Time{}, false
+	day, err := m.day(midnight(now))
+	return day, err == nil, err
 }
 
-func dateOnly(s string) (time.Time, bool) {
-	d, err := time.Parse(time.DateOnly, s)
-	return d, err == nil && d.Year() > 0
+// ParsePast parses a time that has passed, in any form of [Parse], for flags of the
+// command line.
+func ParsePast(text string, c Context) (time.Time, error) {
+	p := newParser(text, c)
+	p.spec = &Spec{Name: "time"}
+	at, err := p.needTime("time", past)
+	if err != nil {
+		return at, err
+	}
+	if rest := p.rest(); rest != "" {
+		return at, incident.Invalid("time", "Tocsin does not understand %q after the time. Type %s", truncate(rest), pastForms)
+	}
+	return at, nil
 }
 
-// date consumes a future day: "2026-12-24", "tomorrow", "friday" or "in 14 days".
-func (p *parser) date() (time.Time, bool) {
+// moment consumes the parts of a time in any order: a day, a time of day and a zone.
+func (p *parser) moment(t tense) (m moment, ok bool, err error) {
+	if w, quoted := p.peek(); quoted && w.quoted {
+		p.next()
+		inner := p.inner(w.text)
+		if m, ok, err = inner.moment(t); err == nil && !inner.atEnd() {
+			ok = false
+		}
+		return m, ok, err
+	}
+	if ok = p.relative(&m); ok {
+		if m.clock == nil || m.zone != nil {
+			return m, true, nil
+		}
+		_, err = p.zone(&m)
+		return m, err == nil, err
+	}
+	for found := true; found; {
+		if found, err = p.timePart(&m, t); err != nil {
+			return m, false, err
+		}
+	}
+	return m, m.day != nil || m.clock != nil, nil
+}
+
+// timePart consumes one part of a time that m does not have yet.
+func (p *parser) timePart(m *moment, t tense) (bool, error) {
 	at := p.pos
-	w, ok := p.next()
-	first := strings.Trim(strings.ToLower(w.text), ",;.")
-	if ok && first == "in" {
-		if span, ok := p.length(); ok {
-			d := p.Now.In(p.Zone).Add(span)
-			return time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, time.UTC), true
+	if m.day == nil || m.clock == nil {
+		p.take("at", "on", "@")
+	}
+	if m.day == nil {
+		if found, err := p.day(m, t); found || err != nil {
+			return found, err
 		}
-	} else if d, known := p.day(first, future); ok && known {
-		return d, true
+	}
+	if m.clock == nil {
+		if found, err := p.clock(m); found || err != nil {
+			return found, err
+		}
 	}
 	p.pos = at
-	return time.Time{}, false
+	return false, nil
 }
 
-// length consumes a duration: "2h", "90m" or "14 days".
-func (p *parser) length() (time.Duration, bool) {
+// resolve returns the instant of a moment with a clock. Without a day it is the
+// nearest one in the tense.
+func (p *parser) resolve(m moment, t tense) (time.Time, error) {
+	zone := m.zone
+	if zone == nil {
+		zone = p.Zone
+	}
+	if !m.at.IsZero() {
+		return m.at.In(zone), nil
+	}
+	now := p.Now.In(zone)
+	today := midnight(now)
+	if m.day != nil {
+		day, err := m.day(today)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if m.clock.midnight {
+			return time.Time{}, incident.Invalid("time", "midnight can be the beginning or the end of the day. Type %s 00:00 or %s 00:00", day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly))
+		}
+		return m.place(day, zone)
+	}
+	c := m.clock
+	v := time.Date(now.Year(), now.Month(), now.Day(), c.hour, c.minute, c.second, c.nanos, zone)
+	switch {
+	case t == past && v.After(p.Now.Add(time.Minute)):
+		today = today.AddDate(0, 0, -1)
+	case t == future && v.Before(p.Now):
+		today = today.AddDate(0, 0, 1)
+	}
+	return m.place(today, zone)
+}
+
+func midnight(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+}
+
+// relative consumes "now", "in 2 hours", "20 min ago" or "2 days ago at 10:00".
+func (p *parser) relative(m *moment) bool {
+	at := p.pos
+	switch {
+	case p.take("now"):
+		m.at = p.Now.In(p.Zone)
+		return true
+	case p.take("in"):
+		if s, ok := p.span(); ok {
+			m.at = s.after(p.Now.In(p.Zone))
+			if s.clock == 0 {
+				p.clockOf(m)
+			}
+			return true
+		}
+	default:
+		if s, ok := p.span(); ok && p.take("ago") {
+			m.at = s.before(p.Now.In(p.Zone))
+			if s.clock == 0 {
+				p.clockOf(m)
+			}
+			return true
+		}
+	}
+	p.pos = at
+	return false
+}
+
+// clockOf consumes the time of day after a number of days.
+func (p *parser) clockOf(m *moment) {
+	at := p.pos
+	p.take("at")
+	if found, err := p.clock(m); !found || err != nil {
+		p.pos = at
+		return
+	}
+	day := midnight(m.at)
+	m.at, m.day = time.Time{}, func(time.Time) (time.Time, error) { return day, nil }
+}
+
+var (
+	clockWord = regexp.MustCompile(`^(\d{1,2})(?:[:h](\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(h|a|p|am|pm|a\.m\.?|p\.m\.?)?([+-]\d{2}:?\d{2}|z|utc|gmt)?$`)
+	halfWord  = regexp.MustCompile(`^(?:a|p|am|pm|a\.m\.?|p\.m\.?)$`)
+	// timeLike matches a word that is meant as a time, valid or not.
+	timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}$|\d{1,2}[ap]\.?m)`)
+)
+
+// clock consumes a time of day and its zone: "02:31", "9:30 p.m. EST", "22h", "noon".
+func (p *parser) clock(m *moment) (bool, error) {
+	at := p.pos
 	w, ok := p.next()
-	if !ok {
-		return 0, false
+	text := strings.Trim(strings.ToLower(w.text), ",;()[]")
+	if !ok || w.quoted {
+		p.pos = at
+		return false, nil
 	}
-	if d, ok := duration(w.text); ok {
-		return d, true
+	if named, known := map[string]clock{"noon": {hour: 12}, "midday": {hour: 12}, "midnight": {midnight: true}}[strings.TrimSuffix(text, ":")]; known {
+		m.clock = &named
+		_, err := p.zone(m)
+		return err == nil, err
 	}
-	unit, ok := p.peek()
-	if !ok {
-		return 0, false
+	f := clockWord.FindStringSubmatch(strings.TrimSuffix(text, ":"))
+	if f == nil {
+		p.pos = at
+		return false, nil
 	}
-	d, ok := duration(w.text + strings.TrimSuffix(strings.ToLower(unit.text), "s"))
-	if ok {
+	half := strings.ReplaceAll(f[5], ".", "")
+	ended := strings.ContainsAny(w.text[len(w.text)-1:], ",;:")
+	if next, more := p.peek(); more && !ended && half == "" && f[6] == "" && halfWord.MatchString(strings.Trim(strings.ToLower(next.text), ",;:")) &&
+		(len(next.text) > 1 || !p.prose) {
 		p.next()
+		half, ended = strings.Trim(strings.ReplaceAll(strings.ToLower(next.text), ".", ""), ",;:"), strings.ContainsAny(next.text, ",;:")
 	}
-	return d, ok
+	if f[2] == "" && half == "" {
+		p.pos = at // a number
+		return false, nil
+	}
+	c, valid := newClock(f, half)
+	if !valid {
+		shown := strings.TrimFunc(p.text[at:p.pos], isSpace)
+		p.pos = at
+		return false, incident.Invalid("time", "%q is not a date or time. Type %s", truncate(shown), pastForms)
+	}
+	m.clock = &c
+	if !ended && half != "h" {
+		p.take("o'clock", "o’clock", "h", "hrs", "uhr")
+	}
+	if f[6] != "" {
+		if m.zone, ok = offsetZone(f[6]); !ok {
+			m.zone = time.UTC
+		}
+		return true, nil
+	}
+	if ended {
+		return true, nil
+	}
+	_, err := p.zone(m)
+	return err == nil, err
 }
 
-// duration parses "5m", "2h", "3d" and "2week", up to ten years.
-func duration(s string) (time.Duration, bool) {
-	s = strings.ToLower(s)
-	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz")
-	n, err := strconv.Atoi(digits)
-	if err != nil || n < 0 {
-		return 0, false
+// newClock returns the clock of a match of clockWord. half is am, pm or empty.
+func newClock(f []string, half string) (clock, bool) {
+	c := clock{hour: atoi(f[1]), minute: atoi(f[2]), second: atoi(f[3])}
+	if f[4] != "" {
+		c.nanos = atoi((f[4] + "00000000")[:9])
 	}
-	unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "min": time.Minute, "minute": time.Minute, "h": time.Hour, "hour": time.Hour,
-		"d": 24 * time.Hour, "day": 24 * time.Hour, "w": 7 * 24 * time.Hour, "week": 7 * 24 * time.Hour}[s[len(digits):]]
-	if unit == 0 || n > int(10*365*24*time.Hour/unit) {
-		return 0, false
+	switch half {
+	case "a", "am":
+		if c.hour == 12 {
+			c.hour = 0
+		} else if c.hour > 12 {
+			return c, false
+		}
+	case "p", "pm":
+		if c.hour == 0 {
+			return c, false
+		}
+		if c.hour < 12 {
+			c.hour += 12
+		}
 	}
-	return time.Duration(n) * unit, true
+	if c.hour == 24 && c.minute+c.second+c.nanos == 0 {
+		return c, true
+	}
+	return c, c.hour < 24 && c.minute < 60 && c.second < 60
 }
 
-// notTime returns the error for a word that is not a date or time.
-func (p *parser) notTime(field string) *incident.Error {
+// span is a length of time. Days are calendar days.
+type span struct {
+	days  int
+	clock time.Duration
+}
+
+func (s span) after(t time.Time) time.Time  { return t.AddDate(0, 0, s.days).Add(s.clock) }
+func (s span) before(t time.Time) time.Time { return t.AddDate(0, 0, -s.days).Add(-s.clock) }
+
+var (
+	spanWord = regexp.MustCompile(`^(?:\d+(?:[.,]\d)?[a-z]+)+$`)
+	spanPart = regexp.MustCompile(`(\d+)(?:[.,](\d))?([a-z]+)`)
+	counts   = map[string]string{"a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+		"nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "half": "0.5"}
+	units = map[string]span{"s": {clock: time.Second}, "sec": {clock: time.Second}, "second": {clock: time.Second}, "m": {clock: time.Minute}, "min": {clock: time.Minute},
+		"minute": {clock: time.Minute}, "h": {clock: time.Hour}, "hr": {clock: time.Hour}, "hour": {clock: time.Hour},
+		"d": {days: 1}, "day": {days: 1}, "w": {days: 7}, "week": {days: 7}}
+)
+
+// maxSpan is the maximum of each part of a length of time.
+const maxSpan = 10 * 365 * 24 * time.Hour
+
+// span consumes a length of time: "2h", "1h30m", "14 days", "an hour", "half an hour".
+func (p *parser) span() (total span, ok bool) {
+	for {
+		at := p.pos
+		if ok {
+			p.take("and")
+		}
+		s, found := p.spanPart()
+		if !found {
+			p.pos = at
+			return total, ok
+		}
+		total.days, total.clock, ok = total.days+s.days, total.clock+s.clock, true
+	}
+}
+
+func (p *parser) spanPart() (span, bool) {
+	w, more := p.next()
+	text := strings.Trim(strings.ToLower(w.text), ",;")
+	if !more || w.quoted {
+		return span{}, false
+	}
+	if spanWord.MatchString(text) {
+		return parseSpan(text)
+	}
+	if digits, named := counts[text]; named {
+		text = digits
+		if digits == "0.5" {
+			p.take("a", "an")
+		}
+	}
+	unit, more := p.next()
+	if !more || unit.quoted || text == "" || strings.Trim(text, "0123456789.,") != "" {
+		return span{}, false
+	}
+	return parseSpan(text + strings.Trim(strings.ToLower(unit.text), ",;:"))
+}
+
+// parseSpan parses "1h30m" and "2weeks".
+func parseSpan(s string) (total span, ok bool) {
+	if !spanWord.MatchString(s) {
+		return span{}, false
+	}
+	for _, f := range spanPart.FindAllStringSubmatch(s, -1) {
+		unit, known := units[f[3]]
+		if !known {
+			unit, known = units[strings.TrimSuffix(f[3], "s")]
+		}
+		n, err := strconv.Atoi(f[1])
+		if err != nil || !known {
+			return span{}, false
+		}
+		one := unit.clock + time.Duration(unit.days)*24*time.Hour
+		if n > int(maxSpan/one) || f[2] != "" && unit.days > 0 {
+			return span{}, false
+		}
+		total.days += n * unit.days
+		total.clock += time.Duration(n)*unit.clock + time.Duration(atoi(f[2]))*unit.clock/10
+	}
+	return total, true
+}
+
+// atoi parses digits that a regular expression matched, at most nine.
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s) // "" yields 0
+	return n
+}
+
+// notTime returns the error for a text that is not a date or time.
+func (p *parser) notTime(field string, t tense) *incident.Error {
 	rest := p.rest()
 	if rest == "" {
 		return p.missing(field, "%s needs a date or time. Type %s")
 	}
-	return incident.Invalid(field, "%q is not a date or time. Type 02:31, tomorrow 10:00 or 2026-11-24 10:00", truncate(rest))
+	before, _, _ := strings.Cut(rest, " because ")
+	return incident.Invalid(field, "%q is not a date or time. Type %s", truncate(before), t.forms())
+}
+
+// needTime consumes a time that must be there and names the field in errors. A word
+// after it that has the form of a zone is an unknown zone.
+func (p *parser) needTime(field string, t tense) (time.Time, error) {
+	v, ok, err := p.when(t)
+	if err != nil {
+		return v, inField(err, field)
+	}
+	if !ok {
+		return v, p.notTime(field, t)
+	}
+	if w, more := p.peek(); more && !w.quoted && zoneShaped.MatchString(w.text) && !slices.Contains([]string{"BECAUSE", "TO", "UNTIL", "TILL", "WHEN", "NOTIFIED"}, w.text) {
+		return v, incident.Invalid(field, "unknown time zone %q after the time. Type a zone such as UTC, CET, +02:00 or Europe/Paris", truncate(w.text))
+	}
+	return v, nil
+}
+
+// inField returns the error of a time or zone under the name of its argument.
+func inField(err error, field string) error {
+	if e, ok := err.(*incident.Error); ok { //nolint:errorlint // the functions above return it unwrapped
+		named := *e
+		named.Field = field
+		return &named
+	}
+	return err
 }
 
 // happenedAtArg is the time at which the described action took place.
@@ -209,12 +447,9 @@ var happenedAtArg = Arg{Name: "happened_at", Usage: "[at TIME]", Next: []string{
 // whenField returns the field for the time of an action.
 func whenField() Field {
 	f := happenedAtArg.input(KindLine, "When did this happen?").optional()
-	f.Hint, f.zoned = "Empty means the current time. Examples: 02:31, yesterday 23:10, 2026-11-24 10:00.", true
+	f.Hint, f.zoned = "Empty means the current time. Examples: "+pastForms+".", true
 	return f
 }
-
-// timeLike matches a word that is meant as a time, valid or not.
-var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
 
 // readHappenedAt consumes "at TIME", if present. If the word after "at" does not look like
 // a time, it consumes nothing. A field of a form needs no "at" and must be a time.
@@ -223,22 +458,23 @@ func readHappenedAt(p *parser, w *Parsed) (bool, error) {
 	if !p.take("at", "@") && !p.field {
 		return false, nil
 	}
-	v, ok := p.when(past)
+	p.prose = !p.field
+	v, ok, err := p.when(past)
+	p.prose = false
 	switch {
+	case err != nil && (p.field || !ok):
+		return false, inField(err, "happened_at")
 	case p.field && (!ok || !p.atEnd()):
 		p.pos = start
-		return false, p.notTime("happened_at")
-	case p.field:
-		w.Command.HappenedAt = v
-		return true, nil
+		return false, p.notTime("happened_at", past)
 	case !ok:
-		if word, _ := p.peek(); timeLike.MatchString(word.text) {
-			return false, incident.Invalid("happened_at", "%q is not a date or time. Type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
+		if word, _ := p.peek(); timeLike.MatchString(strings.ToLower(word.text)) {
+			return false, incident.Invalid("happened_at", "%q is not a date or time. Type %s", truncate(word.text), pastForms)
 		}
 		p.pos = start
 		return false, nil
 	case v.After(p.Now.Add(time.Minute)):
-		return false, incident.Invalid("happened_at", "%s is in the future. Give a time that has passed", v.Format("2006-01-02 15:04 MST"))
+		return false, incident.Invalid("happened_at", "%s is in the future. Give a time that has passed", incident.TimeText(v))
 	}
 	p.take("-", "–", "—", ":")
 	w.Command.HappenedAt = v

@@ -92,6 +92,7 @@ type Reply struct {
 	Result    *incident.Result             `json:"result,omitempty"`
 	Alerts    *incident.AlertResult        `json:"alerts,omitempty"`
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
+	Times     []string                     `json:"times,omitempty"` // the typed times as Tocsin read them
 	Unchanged bool                         `json:"unchanged,omitempty"`
 }
 
@@ -135,9 +136,20 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 		cmd.By, cmd.Auth, cmd.Via, cmd.Key = who, "user of the operating system", incident.ViaCLI, ask.Key
 		result, err := desk.Do(ctx, cmd)
 		reply.Result = &result
+		for _, echo := range command.TypedTimes(cmd, c.Zone) {
+			reply.Times = append(reply.Times, echo.Show(showTime).String())
+		}
 		return reply, err
 	}
 	return reply, nil
+}
+
+// showTime returns a time of a command as the command line prints it.
+func showTime(arg any) string {
+	if at, ok := arg.(time.Time); ok {
+		return at.Format("Mon ") + incident.TimeText(at)
+	}
+	return fmt.Sprint(arg)
 }
 
 // helpText returns the help of one command with examples, or one line for each

@@ -39,6 +39,9 @@ type Command struct {
 	// HappenedAt is when the described action took place, if that is not now, as
 	// in "disabled the key at 02:31", typed at 03:00.
 	HappenedAt time.Time `json:"happened_at,omitzero"`
+	// Zone is the name of the time zone that the person typed with a time of the
+	// command, or "". See [ZoneName].
+	Zone string `json:"zone,omitempty"`
 
 	Text       string            `json:"text,omitempty"`   // note, reason, answer, outcome, decisions
 	Reason     string            `json:"reason,omitempty"` // of VerbResolve: why steps stay open

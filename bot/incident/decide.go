@@ -91,6 +91,9 @@ func (d *decider) emit(kind EventKind, f fields, t texts) {
 	case d.cmd.Audience != "":
 		e.Audience = d.cmd.Audience
 	}
+	if d.cmd.Zone != "" && (!d.cmd.HappenedAt.IsZero() || slices.ContainsFunc([]string{"when", "until", "value", "notified_at"}, func(name string) bool { return f[name] != "" })) {
+		e.Fields["zone"] = d.cmd.Zone
+	}
 	for name, v := range f {
 		if v != "" {
 			e.Fields[name] = strings.ToValidUTF8(v, "\uFFFD")
@@ -144,7 +147,12 @@ func (d *decider) checkWritten() error {
 func (d *decider) checkArguments() error {
 	cmd, env := d.cmd, d.env
 	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
-		return Invalid("happened_at", "%s is in the future. Give a time that has passed", cmd.HappenedAt.Format(time.RFC3339))
+		return Invalid("happened_at", "%s is in the future. Give a time that has passed", TimeText(cmd.HappenedAt))
+	}
+	if cmd.Zone != "" {
+		if _, err := ParseZone(cmd.Zone); err != nil {
+			return err
+		}
 	}
 	for _, arg := range cmd.freeTexts() {
 		limit := MaxText

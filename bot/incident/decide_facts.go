@@ -133,7 +133,7 @@ func (d *decider) affected(a *Affected) (fields, texts, error) {
 		return nil, nil, Invalid("count", "%d is not a number of people. Use 0 to %d", a.Count, int64(MaxAffected))
 	}
 	if a.NotifiedAt.After(d.env.Now.Add(time.Minute)) {
-		return nil, nil, Invalid("notified_at", "%s is in the future. Give a time that has passed", instant(a.NotifiedAt))
+		return nil, nil, Invalid("notified_at", "%s is in the future. Give a time that has passed", TimeText(a.NotifiedAt))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, NotifiedAt: stamp(a.NotifiedAt)}
 	for _, known := range d.inc.Facts.Affected {

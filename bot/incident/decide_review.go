@@ -12,7 +12,7 @@ func (d *decider) scheduleReview() error {
 		return Invalid("when", "the time of the review meeting is missing. Type review 2026-11-24 10:00")
 	}
 	if d.cmd.When.Before(d.env.Now) {
-		return Invalid("when", "%s has passed. Give a time in the future", d.cmd.When.Format(time.RFC3339))
+		return Invalid("when", "%s has passed. Give a time in the future", TimeText(d.cmd.When))
 	}
 	if d.inc.Review.At.Equal(stamp(d.cmd.When)) {
 		return nil

@@ -16,7 +16,8 @@ type EventKind string
 type eventSpec struct {
 	// fields are the fields that hold ids, constants, numbers and times, separated
 	// by spaces. Every other field is redacted for readers outside Tocsin. Any event
-	// may have the field status, which becomes the status of the incident.
+	// may have the field status, which becomes the status of the incident, and the field
+	// zone, the zone of a time that a person typed.
 	fields string
 	// secret is set if only legal and security may know that the event exists.
 	secret bool
@@ -121,7 +122,7 @@ func (e Event) Item() string {
 
 // plainFields are the fields that hold ids, constants, numbers and times.
 var plainFields = func() map[string]bool {
-	plain := map[string]bool{"status": true}
+	plain := map[string]bool{"status": true, "zone": true}
 	for _, spec := range eventSpecs {
 		for _, name := range strings.Fields(spec.fields) {
 			plain[name] = true

@@ -74,7 +74,7 @@ func (i *Incident) applyPersonalData(v PersonalData, by PersonID) {
 }
 
 func sayFact(e Event) Sentence {
-	value, at := e.Field("value"), parseInstant(e.Field("value"))
+	value, at := e.Field("value"), e.stated("value")
 	switch FactName(e.Field("fact")) {
 	case FactOccurred:
 		return Say("%s recorded that the incident began at %s", e.By, at)
@@ -94,7 +94,7 @@ func sayFact(e Event) Sentence {
 
 func sayAffected(e Event) Sentence {
 	who, capacity := e.quoted("who"), e.Field("capacity")
-	count, notified := e.number("count"), parseInstant(e.Field("notified_at"))
+	count, notified := e.number("count"), e.stated("notified_at")
 	switch {
 	case count > 0 && !notified.IsZero():
 		return Say("%s added the affected party “%s” (we are the %s), %d people, notified at %s", e.By, who, capacity, count, notified)

@@ -128,7 +128,7 @@ var responseEvents = eventTable{
 		},
 		effects: effects{invitePerson, postEvent},
 		sentence: func(e Event) Sentence {
-			return Say("%s delegated signing for %s to %s until %s", e.By, e.department(), e.person("person"), parseInstant(e.Field("until")))
+			return Say("%s delegated signing for %s to %s until %s", e.By, e.department(), e.person("person"), e.stated("until"))
 		},
 		text: "reason",
 		lane: laneSignOff,

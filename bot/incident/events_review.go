@@ -41,7 +41,7 @@ var reviewEvents = eventTable{
 		apply:      func(i *Incident, e Event) { i.Review.At = parseInstant(e.Field("when")) },
 		effects:    effects{plainEffect(EffectMailInvitation), postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
-			return Say("%s scheduled the review meeting for %s", e.By, parseInstant(e.Field("when")))
+			return Say("%s scheduled the review meeting for %s", e.By, e.stated("when"))
 		},
 		text: "text",
 		lane: laneCommunication,

@@ -347,6 +347,9 @@ func (l *layouter) domainArg(arg any) markup {
 	case incident.Day:
 		return markup(v.String())
 	case time.Time:
+		if incident.HasZone(v) {
+			return dateMarkup(v) + " (" + escape(incident.TimeText(v), 100) + ")"
+		}
 		return dateMarkup(v)
 	}
 	return humanize(fmt.Sprint(arg))

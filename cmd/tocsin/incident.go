@@ -137,7 +137,7 @@ func show(w io.Writer, r control.Reply) error {
 		}
 		return nil
 	case r.Result != nil:
-		return showResult(w, *r.Result, r.Names)
+		return showResult(w, *r.Result, r.Times, r.Names)
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	return writeLine(w, "%s", templates.LeftOut(v.Withheld))
 }
 
-func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {
+func showResult(w io.Writer, r incident.Result, times []string, names map[incident.PersonID]string) error {
 	if r.Reported {
 		return writeLine(w, "%s.", incident.ReportReceived)
 	}
@@ -237,6 +237,11 @@ func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]stri
 	}
 	if err := writeLine(w, "%s is %s", r.Incident.ID, r.Incident.Status); err != nil {
 		return err
+	}
+	for _, line := range times {
+		if err := writeLine(w, "%s", line); err != nil {
+			return err
+		}
 	}
 	return showEvents(w, r.Events, directory(names))
 }

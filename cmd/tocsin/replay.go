@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tocsin/bot/command"
 	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
@@ -69,7 +70,7 @@ func replayCommand(g *globalFlags) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.since, "since", "", "replay stored deliveries since this `time` (RFC 3339, or an age such as 2h or 3d)")
+	f.StringVar(&r.since, "since", "", "replay stored deliveries since this `time` (such as \"2026-11-20 02:31 CET\", or an age such as 2h or 3d)")
 	f.StringVar(&r.until, "until", "", "replay stored deliveries until this `time` (default now)")
 	f.StringVar(&r.source, "source", "", "replay only deliveries of this `source` (required for a file with a bare body)")
 	f.StringVar(&r.out, "out", "", "write the stored deliveries to this `file` and send nothing")
@@ -181,18 +182,20 @@ func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
 	return span, nil
 }
 
-// parseTimeOrAge parses a time in RFC 3339, a date, or an age before now.
+// parseTimeOrAge parses a date, an age before now, or a time as people type it in
+// commands. A time without a zone is in UTC.
 func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if at, err := time.Parse(layout, s); err == nil {
-			return at, nil
-		}
+	if day, err := time.Parse(time.DateOnly, s); err == nil {
+		return day, nil
 	}
-	span, err := setting.ParseDuration(s)
-	if err != nil || span < 0 {
-		return time.Time{}, fmt.Errorf("invalid time %q. Write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d", s)
+	if span, err := setting.ParseDuration(s); err == nil && span >= 0 {
+		return now.Add(-span), nil
 	}
-	return now.Add(-span), nil
+	at, err := command.ParsePast(s, command.Context{Now: now})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("invalid time %q. Write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d: %w", s, err)
+	}
+	return at, nil
 }
 
 // sink is a destination of deliveries. complete reports whether all deliveries were

@@ -22,7 +22,7 @@ type Correlation struct {
 	Lateness time.Duration
 
 	generate bool
-	aliases  map[string]map[string]string // fields by alias, then by rule id or name
+	aliases  map[string]map[string]string // fields by alias, then by rule id
 }
 
 // DefaultLateness covers delays of CloudTrail during AWS disruptions.
@@ -146,10 +146,8 @@ func digest(s string) string {
 // fieldFor returns the field of the rule's events that an alias stands for, or
 // field itself if it is not an alias.
 func (c *Correlation) fieldFor(field string, r *Rule) string {
-	for _, key := range []string{r.ID, r.Name} {
-		if f := c.aliases[field][key]; f != "" {
-			return f
-		}
+	if f := c.aliases[field][r.ID]; f != "" {
+		return f
 	}
 	return field
 }

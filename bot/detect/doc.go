@@ -40,7 +40,8 @@
 //     the remaining ones (not selection). A negation, or several negations joined
 //     by and, describes the remaining records.
 //   - A rule without id is identified by its name, or without a name by the name
-//     of its file.
+//     of its file. Correlations and filters name a rule by its id or name, or by
+//     its title if it is in the same file.
 //
 // # Correlations
 //

@@ -75,7 +75,7 @@ func Load(o Options, paths ...string) (*Ruleset, LoadResult) {
 
 func newLoader(o Options) *loader {
 	none := []RuleError{}
-	return &loader{options: o, result: LoadResult{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
+	return &loader{options: o, result: LoadResult{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}, titled: map[fileTitle][]*Rule{}}
 }
 
 func (l *loader) load(paths []string) (*Ruleset, LoadResult) {
@@ -107,6 +107,7 @@ type loader struct {
 	filters      []*document
 	exempt       []*Rule          // disabled rules with errors
 	known        map[string]*Rule // by id and by name
+	titled       map[fileTitle][]*Rule
 }
 
 func (l *loader) loadFolder(fsys fs.FS, root, shown string) {
@@ -242,20 +243,6 @@ func (l *loader) warn(d *document, format string, args ...any) {
 	l.result.Warnings = append(l.result.Warnings, r)
 }
 
-// register adds a rule under its id and name. It returns an error if another rule
-// has either of them.
-func (l *loader) register(r *Rule) error {
-	for _, key := range []string{r.ID, r.Name} {
-		if other := l.known[key]; other != nil && key != "" && other != r {
-			return parseErrorf(r.Line, "%q is already the id or name of the rule in %s", key, other.File)
-		}
-		if key != "" {
-			l.known[key] = r
-		}
-	}
-	return nil
-}
-
 // link applies filters and correlations to their rules and returns the rules that
 // are on.
 func (l *loader) link() (*Ruleset, LoadResult) {
@@ -351,15 +338,16 @@ func (l *loader) applyFilter(d *document) error {
 	}
 	targets := map[*Rule]bool{}
 	for _, name := range names {
-		switch r := l.known[name]; {
-		case r != nil:
+		r, err := l.ruleNamed(d, name, v.get("rules").line)
+		switch {
+		case err == nil:
 			targets[r] = true
 		case strings.EqualFold(name, "any"):
 			for _, r := range l.rules {
 				targets[r] = true
 			}
 		default:
-			return parseErrorf(v.get("rules").line, "the filter names the unknown rule %q", name)
+			return err
 		}
 	}
 	if !negatedFilter(e) {

@@ -47,19 +47,11 @@ func (l *loader) linkCorrelations() {
 
 func (l *loader) dependsOnPending(d *document, pending map[*Rule]*document) bool {
 	for _, name := range d.value.get("correlation").strs("rules") {
-		if r := l.known[name]; r != nil && pending[r] != nil {
+		if r, err := l.ruleNamed(d, name, 0); err == nil && pending[r] != nil {
 			return true
 		}
 	}
 	return false
-}
-
-func (l *loader) unregister(r *Rule) {
-	for _, key := range []string{r.ID, r.Name} {
-		if l.known[key] == r {
-			delete(l.known, key)
-		}
-	}
 }
 
 // connectFeeds adds each correlation that is on to the feeds of its rules. A rule
@@ -102,9 +94,9 @@ func (l *loader) compileCorrelation(d *document) error {
 		return parseErrorf(v.get("type").line, "correlation type %q is not supported, only event_count, value_count, temporal and temporal_ordered are", c.Type)
 	}
 	for _, name := range v.strs("rules") {
-		r := l.known[name]
-		if r == nil {
-			return parseErrorf(v.get("rules").line, "the correlation names the unknown rule %q", name)
+		r, err := l.ruleNamed(d, name, v.get("rules").line)
+		if err != nil {
+			return err
 		}
 		if slices.Contains(c.Rules, r) {
 			return parseErrorf(v.get("rules").line, "the correlation names the rule %q twice", name)
@@ -118,7 +110,7 @@ func (l *loader) compileCorrelation(d *document) error {
 	if c.Timespan, err = readTimespan(v); err != nil {
 		return err
 	}
-	if err := c.readAliases(v.get("aliases")); err != nil {
+	if err := c.readAliases(d, v.get("aliases")); err != nil {
 		return err
 	}
 	if err := c.readCondition(v); err != nil {
@@ -176,22 +168,27 @@ func readTimespan(v *value) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
-func (c *Correlation) readAliases(v *value) error {
+// readAliases reads the fields that an alias stands for, by the id of the rule.
+func (c *Correlation) readAliases(d *document, v *value) error {
 	if v == nil {
 		return nil
 	}
 	c.aliases = map[string]map[string]string{}
 	for i, alias := range v.keys {
 		fields := map[string]string{}
-		for j, rule := range v.items[i].keys {
-			field := v.items[i].items[j]
+		for j, name := range v.items[i].keys {
+			field, rules := v.items[i].items[j], rulesNamed(c.Rules, d.file, name)
 			switch {
-			case !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return r.listedIn([]string{rule}) }):
-				return parseErrorf(field.line, "the alias %q names %q, which the correlation does not list under rules", alias, rule)
+			case len(rules) == 0:
+				return parseErrorf(field.line, "the alias %q names %q, which the correlation does not list under rules", alias, name)
+			case len(rules) > 1:
+				return parseErrorf(field.line, "the alias %q names %d rules with %q. Write the id of one of them", alias, len(rules), name)
 			case field.kind != isText || field.text == "":
-				return parseErrorf(field.line, "the alias %q needs the name of a field for %q", alias, rule)
+				return parseErrorf(field.line, "the alias %q needs the name of a field for %q", alias, name)
+			case fields[rules[0].ID] != "":
+				return parseErrorf(field.line, "the alias %q names the rule %q twice", alias, name)
 			}
-			fields[rule] = field.text
+			fields[rules[0].ID] = field.text
 		}
 		if len(fields) == 0 {
 			return parseErrorf(v.items[i].line, "the alias %q needs a field for each rule", alias)

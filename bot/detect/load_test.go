@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -244,6 +245,22 @@ func TestMatch_IndexFindsAllRules(t *testing.T) {
 		{"s: {eventName: k}\ncondition: s", `{"eventName":"\u212a"}`, `{"eventName":"x"}`},
 		{"s: {eventName|cased: Ab}\ncondition: s", `{"eventName":"Ab"}`, `{"eventName":"ab"}`},
 		{"s: {eventName|all: ['A*', '*b']}\ncondition: s", `{"eventName":"ab"}`, `{"eventName":"a"}`},
+		{"s: {a|contains: [kali, parrot]}\ncondition: s", `{"a":"x Parrot KALI parrot"}`, `{"a":"kal"}`},
+		{"s: {a|contains: kali}\ncondition: s", `{"a":"x\u212aali"}`, `{"b":"kali"}`},
+		{"s: {a|contains: 'k\u212a'}\ncondition: s", `{"a":"xKK"}`, `{"a":"xKx"}`},
+		{"s: {a|contains: kali}\ncondition: s", `{"a":["x","my kali"]}`, `{"a":["x"]}`},
+		{"s: {a|contains: kali}\ncondition: s", `{"a":{"b":"kali"}}`, `{"a":{"b":"x"}}`},
+		{"s: {a.b|contains: kali}\ncondition: s", `{"a":[{"b":"x"},{"b":"kali"}]}`, `{"a":[{"b":"x"}]}`},
+		{"s: {a|contains: 12}\ncondition: s", `{"a":4125}`, `{"a":45}`},
+		{"s: {a|endswith: [Operation, x]}\ncondition: s", `{"a":"unauthorizedoperation"}`, `{"a":"operations"}`},
+		{"s: {a: ['*ab?cd*', '?']}\ncondition: s", `{"a":"xabXcdx"}`, `{"a":"xabcdx"}`},
+		{"s: {a: ['*ab?cde*f', y*]}\ncondition: s", `{"a":"xabXcdef"}`, `{"a":"xabXcde"}`},
+		{"s: {a|contains: ab}\nt: {a|contains: cd}\ncondition: s or t", `{"a":"cdab"}`, `{"a":"ac"}`},
+		{"s: {a|contains: ab}\nt: {b|contains: cd}\ncondition: s or t", `{"b":"cd"}`, `{"a":"cd"}`},
+		{"s: {a|contains|all: [ab, cd]}\ncondition: s", `{"a":"cdab"}`, `{"a":"ab"}`},
+		{"s: {a|contains|cased: Ab}\ncondition: s", `{"a":"xAbx"}`, `{"a":"xabx"}`},
+		{"s: {a|contains: ab}\nt: {c: 1}\ncondition: s and not t", `{"a":"xabx"}`, `{"a":"xabx","c":1}`},
+		{"s: {a|contains|wide: ab}\ncondition: s", `{"a":"a\u0000b\u0000"}`, `{"a":"ab"}`},
 	} {
 		rs, result := compile(t, c.detection)
 		if err := result.Err(); err != nil {
@@ -259,6 +276,34 @@ func TestMatch_IndexFindsAllRules(t *testing.T) {
 			if n != want {
 				t.Errorf("%s: %s: got %d hits, want %d", c.detection, record, n, want)
 			}
+		}
+	}
+}
+
+// More rules need a part of one field than the index holds.
+func TestMatch_ManyRulesNeedPartsOfOneField(t *testing.T) {
+	files := map[string]string{}
+	for i := range 150 {
+		files[fmt.Sprintf("%d.yml", i)] = strings.Replace(rule(fmt.Sprint(i)), "eventName: E", fmt.Sprintf("'a|contains': [x%03d, y%d]", i, i%2), 1)
+	}
+	rs, result := load(t, detect.Options{}, files)
+	if err := result.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for record, want := range map[string]int{`{"a":"x007 X149 x007"}`: 2, `{"a":"Y1 x001"}`: 75, `{"a":["y0","y1"]}`: 150, `{"a":"x150"}`: 0} {
+		r, err := detect.DecodeRecord([]byte(record))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hits := map[string]int{}
+		rs.Match(r, func(h detect.Hit) { hits[h.Rule.ID]++ })
+		for id, n := range hits {
+			if n != 1 {
+				t.Errorf("%s: got %d hits of rule %s, want one", record, n, id)
+			}
+		}
+		if len(hits) != want {
+			t.Errorf("%s: got hits of %d rules, want %d", record, len(hits), want)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type Ruleset struct {
 	byName   map[string][]*Rule // by folded eventName
 	byPrefix [256][]prefixed    // by the first byte of the folded eventName
 	byField  []fieldIndex       // rules that match any eventName but need another field
+	byPart   []partIndex        // rules that only need a part of some field
 	always   []*Rule            // rules that are evaluated for every record
 }
 
@@ -74,6 +75,7 @@ func (rs *Ruleset) Match(r *Record, hit func(Hit)) {
 			rs.matchRules(f.rules, r, hit)
 		}
 	}
+	rs.matchParts(r, hit)
 	rs.matchRules(rs.always, r, hit)
 }
 
@@ -129,6 +131,8 @@ func (rs *Ruleset) buildIndex() {
 			rs.indexByName(r, names)
 		} else if path, texts := otherFieldNeeds(r.expr); path != "" {
 			rs.indexByField(r, path, texts)
+		} else if path, parts := partNeeds(r.expr); path != "" {
+			rs.indexByPart(r, path, parts)
 		} else {
 			rs.always = append(rs.always, r)
 		}

@@ -1,0 +1,153 @@
+package detect
+
+import (
+	"bytes"
+	"slices"
+)
+
+// partIndex holds the rules that need one of certain parts in the text of a field,
+// such as the name of a tool in the user agent. Searching for the parts in the folded
+// text is several times faster than evaluating the rules.
+type partIndex struct {
+	path  string
+	parts []part
+	rules []*Rule // all rules in parts
+}
+
+// part is a folded text and the rules that need it.
+type part struct {
+	text  []byte
+	rules []*Rule
+}
+
+// maxPartRules is the number of rules of one field that are evaluated at most once for
+// a record that contains several parts.
+const maxPartRules = 64
+
+// indexByPart adds a rule. Rules beyond maxPartRules are evaluated for every record.
+func (rs *Ruleset) indexByPart(r *Rule, path string, parts [][]byte) {
+	at := slices.IndexFunc(rs.byPart, func(f partIndex) bool { return f.path == path })
+	if at < 0 {
+		at = len(rs.byPart)
+		rs.byPart = append(rs.byPart, partIndex{path: path})
+	}
+	f := &rs.byPart[at]
+	if len(f.rules) == maxPartRules {
+		rs.always = append(rs.always, r)
+		return
+	}
+	f.rules = append(f.rules, r)
+	for _, text := range parts {
+		i := slices.IndexFunc(f.parts, func(p part) bool { return bytes.Equal(p.text, text) })
+		if i < 0 {
+			i = len(f.parts)
+			f.parts = append(f.parts, part{text: text})
+		}
+		if !slices.Contains(f.parts[i].rules, r) {
+			f.parts[i].rules = append(f.parts[i].rules, r)
+		}
+	}
+}
+
+// matchParts evaluates each rule at most once.
+func (rs *Ruleset) matchParts(r *Record, hit func(Hit)) {
+	for i := range rs.byPart {
+		f := &rs.byPart[i]
+		text, scalar := r.foldedField(f.path)
+		if !scalar {
+			rs.matchRules(f.rules, r, hit)
+			continue
+		}
+		var found uint64 // the rules whose parts were found, by their place
+		for _, p := range f.parts {
+			if bytes.Contains(text, p.text) {
+				for _, rule := range p.rules {
+					found |= 1 << slices.Index(f.rules, rule)
+				}
+			}
+		}
+		for i, rule := range f.rules {
+			if found&(1<<i) != 0 {
+				rs.matchRule(rule, r, hit)
+			}
+		}
+	}
+}
+
+// partNeeds returns a field that must contain one of parts for the expression to be
+// true. path is empty if there is no such field.
+func partNeeds(e expr) (path string, parts [][]byte) {
+	for _, p := range comparedFields(e) {
+		if got, ok := partsOf(e, p); ok && (path == "" || len(got) < len(parts)) {
+			path, parts = p, got
+		}
+	}
+	return path, parts
+}
+
+// partsOf returns the parts of a field, one of which is necessary for the expression.
+// ok is false if the expression can be true without them.
+func partsOf(e expr, field string) (out [][]byte, ok bool) {
+	switch e := e.(type) {
+	case andExpr:
+		for _, x := range e {
+			if got, found := partsOf(x, field); found && (!ok || len(got) < len(out)) {
+				out, ok = got, true
+			}
+		}
+		return out, ok
+	case orExpr:
+		for _, x := range e {
+			got, found := partsOf(x, field)
+			if !found {
+				return nil, false
+			}
+			out = append(out, got...)
+		}
+		return out, len(e) > 0
+	case *item:
+		return e.parts(field)
+	}
+	return nil, false
+}
+
+func (it *item) parts(field string) (out [][]byte, ok bool) {
+	if it.path != field || it.op != opText || it.negated {
+		return nil, false
+	}
+	for _, forms := range it.tests {
+		for _, t := range forms {
+			g, isGlob := t.(*glob)
+			if !isGlob {
+				return nil, false
+			}
+			text := g.longestPart()
+			if len(text) == 0 {
+				return nil, false
+			}
+			out = append(out, text)
+		}
+	}
+	return out, true
+}
+
+// longestPart returns the longest folded text without wildcards that each match
+// contains, or nil.
+func (g *glob) longestPart() (longest []byte) {
+	for _, s := range g.segments {
+		var text []byte
+		for i, r := range s.runes {
+			if plain := r >= 0 && r&rawByte == 0; plain {
+				text = append(text, string(r)...)
+				if i < len(s.runes)-1 {
+					continue
+				}
+			}
+			if len(text) > len(longest) {
+				longest = text
+			}
+			text = nil
+		}
+	}
+	return appendFolded(nil, longest)
+}

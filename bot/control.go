@@ -63,7 +63,7 @@ func (g *generation) severalAlerts(d intake.Delivery) []incident.Alert {
 		header.Set(name, value)
 	}
 	signals, err := source.Decode(header, d.Body)
-	if err != nil || len(signals) < 2 {
+	if len(signals) == 0 || len(signals) == 1 && err == nil { // with an error, an alert about the rest belongs to it too
 		return nil
 	}
 	var out []incident.Alert

@@ -20,7 +20,7 @@ import (
 
 // documentedKey is one key of the configuration as docs/configure.md lists it: a
 // list is written people[], the name of a map's entry NAME. The limits of the
-// sources, which all have the same keys, are listed once.
+// sources and what is usual for them, which all have the same keys, are listed once.
 type documentedKey struct {
 	name, kind, standard string
 }
@@ -37,6 +37,8 @@ func documentedKeys() []documentedKey {
 		switch {
 		case t == reflect.TypeFor[intake.Limits]():
 			key = "sources.SOURCE.limits"
+		case t == reflect.TypeFor[intake.Usual]():
+			key, v = "sources.SOURCE", reflect.Value{}
 		case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && hasKeys(t.Elem()):
 			walk(t.Elem(), reflect.Value{}, key+"[]", false)
 			return

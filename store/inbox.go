@@ -35,6 +35,7 @@ type inboxRow struct {
 	ReceivedAt   time.Time
 	HandledAt    *time.Time
 	Outcome      string
+	Unread       bool
 	IncidentID   int64
 	AlertID      int64
 	Rule         int
@@ -45,7 +46,7 @@ type inboxRow struct {
 
 // deliveryOutcome returns the outcome of the delivery, without the reason, which is sealed.
 func (r inboxRow) deliveryOutcome() response.DeliveryOutcome {
-	return response.DeliveryOutcome{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
+	return response.DeliveryOutcome{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID, Unread: r.Unread}
 }
 
 // inboxInsert holds the columns of a delivery to insert.
@@ -181,7 +182,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, unread, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
 			from, to, maxDrainRows).Rows()
 		if err != nil {
 			return fmt.Errorf("read inbox: %w", err)
@@ -189,7 +190,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 		defer func() { _ = rows.Close() }()
 		for size := 0; size < maxDrainBytes && rows.Next(); {
 			var row inboxRow
-			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Outcome, &row.SealedBody); err != nil {
+			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Outcome, &row.Unread, &row.SealedBody); err != nil {
 				return fmt.Errorf("read inbox: %w", err)
 			}
 			delivery, _, err := s.openDelivery(row)
@@ -197,7 +198,10 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 				return err
 			}
 			size += len(delivery.Body)
-			out = append(out, intake.Row{ID: row.ID, Reprocessed: slices.Contains(suppressedOutcomes, row.Outcome), WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: delivery})
+			one := intake.Row{ID: row.ID, WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: delivery}
+			one.PartlyRead = row.Unread && !one.WasUndecodable
+			one.Reprocessed = one.PartlyRead || slices.Contains(suppressedOutcomes, row.Outcome)
+			out = append(out, one)
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read inbox: %w", err)
@@ -249,8 +253,8 @@ func (t domainTx) MarkHandled(rows []response.DeliveryOutcome) error {
 		if err != nil {
 			return err
 		}
-		err = t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, sealed_reason = ? WHERE id = ? AND handled_at IS NULL",
-			now, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing, reason, row.Row).Error
+		err = t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, unread = ?, sealed_reason = ? WHERE id = ? AND handled_at IS NULL",
+			now, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing, row.Unread, reason, row.Row).Error
 		if err != nil {
 			return fmt.Errorf("mark inbox row handled: %w", err)
 		}
@@ -260,7 +264,7 @@ func (t domainTx) MarkHandled(rows []response.DeliveryOutcome) error {
 		err := t.db.Exec("WITH handled (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
 			valuesClause("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", n)+
 			`) UPDATE`+t.tx.queue.orFailClause()+` inbox SET handled_at = ?, outcome = handled.outcome, incident_id = handled.incident_id, alert_id = handled.alert_id, rule = handled.rule,
-			routing_id = handled.routing_id, sealed_reason = NULL FROM handled WHERE inbox.id = handled.id AND inbox.handled_at IS NULL`,
+			routing_id = handled.routing_id, unread = false, sealed_reason = NULL FROM handled WHERE inbox.id = handled.id AND inbox.handled_at IS NULL`,
 			append(slices.Clone(args[:n*6]), now)...).Error
 		if err != nil {
 			return fmt.Errorf("mark inbox rows handled: %w", err)

@@ -37,7 +37,7 @@ func (r reader) Deliveries(q response.DeliveryQuery) (out []response.Delivery, e
 	case q.Alert != 0:
 		err = read("alert_id = ? OR alert_id IN (SELECT id FROM moved_alerts WHERE moved_to = ?)", "id", q.Alert, q.Alert)
 	case q.Undecodable != "":
-		err = read("source = ? AND outcome = ?", "id DESC", q.Undecodable, outcomeUndecodable)
+		err = read("source = ? AND (outcome = ? OR unread)", "id DESC", q.Undecodable, outcomeUndecodable)
 	default:
 		for chunk := range slices.Chunk(q.Rows, listChunk) {
 			if err = read("id IN ?", "id", padToPowerOfTwo(chunk)); err != nil {

@@ -13,10 +13,11 @@ import (
 )
 
 // DeliveryFilter selects stored deliveries that were received at From or later and before To, from Source. A zero To
-// means no limit. An empty Source means all sources.
+// means no limit. An empty Source means all sources, and a zero Row all rows of the inbox.
 type DeliveryFilter struct {
 	From, To time.Time
 	Source   string
+	Row      int64
 }
 
 // sqlCondition returns a condition on the table inbox with its arguments.
@@ -27,6 +28,9 @@ func (f DeliveryFilter) sqlCondition() (string, []any) {
 	}
 	if f.Source != "" {
 		where, args = where+" AND source = ?", append(args, f.Source)
+	}
+	if f.Row != 0 {
+		where, args = where+" AND id = ?", append(args, f.Row)
 	}
 	return where, args
 }
@@ -108,14 +112,14 @@ var (
 const outcomeUndecodable = "undecodable"
 
 // Reprocess enqueues stored deliveries that match filter to be decoded and routed again with the current configuration.
-// It includes only deliveries that did not open or change an incident, and returns their number. Alerts that were
-// counted are not counted again.
+// It includes only deliveries that did not open or change an incident, and those of which a part could not be read, and
+// returns their number. Alerts that were counted are not counted again.
 func (s *Store) Reprocess(ctx context.Context, filter DeliveryFilter) (n int, err error) {
 	where, args := filter.sqlCondition()
 	for after := int64(0); ; {
 		var ids []int64
 		err := s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw("SELECT id FROM inbox WHERE id > ? AND handled_at IS NOT NULL AND "+where+" AND outcome IN ? ORDER BY id LIMIT ?",
+			return db.Raw("SELECT id FROM inbox WHERE id > ? AND handled_at IS NOT NULL AND "+where+" AND (outcome IN ? OR unread) ORDER BY id LIMIT ?",
 				slices.Concat([]any{after}, args, []any{reprocessable, replayBatch})...).Scan(&ids).Error
 		})
 		if err != nil {
@@ -126,7 +130,7 @@ func (s *Store) Reprocess(ctx context.Context, filter DeliveryFilter) (n int, er
 		}
 		after = ids[len(ids)-1]
 		err = s.tx(ctx, func(t *tx) error {
-			updated := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND outcome IN ?", ids, reprocessable)
+			updated := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND (outcome IN ? OR unread)", ids, reprocessable)
 			if updated.Error != nil {
 				return fmt.Errorf("requeue deliveries: %w", updated.Error)
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tocsin/bot/intake"
+	"tocsin/bot/response"
 	"tocsin/store/storetest"
 )
 
@@ -39,6 +40,46 @@ func eachDelivery(fn func(row int64, d intake.Delivery, sha256 string) error) fu
 		}
 		return nil
 	}
+}
+
+// Reprocess includes the deliveries that led to nothing, and those of which a part could
+// not be read. Rows reports what was counted before.
+func TestReprocess_UnreadDeliveries(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		acceptLarge(t, s, 5, 10)
+		err := s.Tx(t.Context(), func(tx response.Tx) error {
+			return tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "opened", Incident: 1}, {Row: 2, Outcome: "opened", Incident: 1, Reason: "1 item", Unread: true},
+				{Row: 3, Outcome: "undecodable", Reason: "not JSON", Unread: true}, {Row: 4, Outcome: "watched"}, {Row: 5, Outcome: "opened", Incident: 1, Reason: "1 item", Unread: true}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for filter, want := range map[DeliveryFilter]string{{Row: 5}: "[5 partly]", {}: "[2 partly 3 undecodable 4 counted 5 partly]"} {
+			if _, err := s.Reprocess(t.Context(), filter); err != nil {
+				t.Fatal(err)
+			}
+			rows, err := s.Rows(t.Context(), 1, 5)
+			var got []string
+			for _, r := range rows {
+				state := fmt.Sprint(r.ID)
+				for name, set := range map[string]bool{"partly": r.PartlyRead && r.Reprocessed, "undecodable": r.WasUndecodable && !r.PartlyRead, "counted": r.Reprocessed && !r.PartlyRead} {
+					if set {
+						state += " " + name
+					}
+				}
+				got = append(got, state)
+			}
+			if filter.Row != 0 && err == nil {
+				err = s.Tx(t.Context(), func(tx response.Tx) error {
+					return tx.MarkHandled([]response.DeliveryOutcome{{Row: 5, Outcome: "opened", Incident: 1, Reason: "1 item", Unread: true}})
+				})
+			}
+			if fmt.Sprint(got) != want || err != nil {
+				t.Errorf("%+v: got rows %v, %v, want %s", filter, got, err, want)
+			}
+		}
+	})
 }
 
 func TestDeliveries_BoundsMemory(t *testing.T) {

@@ -57,8 +57,11 @@ func ruleLines(rules []incident.RuleTrace) []string {
 	var out []string
 	for _, r := range rules {
 		name := "default rule"
-		if r.Index > 0 {
+		switch {
+		case r.Index > 0:
 			name = fmt.Sprintf("rule %d, %s", r.Index, clip(oneLine(r.When), 300))
+		case r.Index < 0:
+			name = "a delivery that cannot be read, at the usual severity of its source"
 		}
 		if r.Matched {
 			out = append(out, "matches: "+name+" → "+oneLine(r.Action))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -62,138 +61,77 @@ func (s *Source) checkCredentials(h http.Header) (genuine, configured bool) {
 	return genuine, configured
 }
 
-// message holds the fields of the body that Tocsin reads. Unknown keys are
-// ignored.
-type message struct {
-	Version     scalar    `json:"version"`
-	GroupKey    scalar    `json:"groupKey"`
-	Truncated   scalar    `json:"truncatedAlerts"`
-	Receiver    scalar    `json:"receiver"`
-	ExternalURL scalar    `json:"externalURL"`
-	Alerts      alertList `json:"alerts"`
-}
-
-type alertItem struct {
-	Status       scalar            `json:"status"`
-	Labels       map[string]scalar `json:"labels"`
-	Annotations  map[string]scalar `json:"annotations"`
-	StartsAt     scalar            `json:"startsAt"`
-	EndsAt       scalar            `json:"endsAt"`
-	GeneratorURL scalar            `json:"generatorURL"`
-	Fingerprint  scalar            `json:"fingerprint"`
-}
-
-// parse decodes a body. The error describes a body that is not a version 4
-// webhook.
-func parse(body []byte) (*message, error) {
-	var m message
-	err := json.Unmarshal(body, &m)
-	var mismatch *json.UnmarshalTypeError
-	switch {
-	case err != nil && !errors.As(err, &mismatch):
-		return nil, fmt.Errorf("not JSON: %w", err)
-	case mismatch != nil:
-		return nil, fmt.Errorf("custom payload templates are not supported: %s has the unexpected type %s", cmp.Or(mismatch.Field, "the body"), mismatch.Value)
-	case m.Version == "" && m.GroupKey == "" && len(m.Alerts.items) == 0:
-		return nil, errors.New("custom payload templates are not supported: version, groupKey and alerts are missing")
-	case m.Version != "4":
-		return nil, fmt.Errorf("version is %q, want 4", text.Truncate(string(m.Version), 40))
-	case m.GroupKey == "":
-		return nil, errors.New("groupKey is missing")
-	}
-	for n, a := range m.Alerts.items {
-		switch {
-		case a.Status != "firing" && a.Status != "resolved":
-			return nil, fmt.Errorf("alerts[%d].status is %q, want firing or resolved", n, text.Truncate(string(a.Status), 40))
-		case a.Fingerprint == "" && len(a.Labels) == 0:
-			return nil, fmt.Errorf("alerts[%d] has neither a fingerprint nor labels", n)
-		}
-	}
-	return &m, nil
-}
-
-// deliveryID returns equal IDs for deliveries with equal alerts and states within
-// one [dedupWindow], regardless of order and annotations. A changed count of
-// truncated alerts changes the ID.
-func (m *message) deliveryID(now time.Time) string {
-	states := make([]string, len(m.Alerts.items))
-	for n, a := range m.Alerts.items {
-		states[n] = a.firingID() + " " + string(a.Status)
-		if a.Status == "resolved" {
-			states[n] += " " + string(a.EndsAt)
-		}
-	}
-	slices.Sort(states)
-	if m.Alerts.digest != "" {
-		states = append(states, m.Alerts.digest)
-	}
-	hour := now.UTC().Truncate(dedupWindow).Format(time.RFC3339)
-	return digest(append([]string{hour, string(m.GroupKey), string(m.Receiver), string(m.Truncated)}, states...)...)
-}
-
-// firingID identifies one firing of an alert: its fingerprint, or a digest of its
-// labels if it has none, and its start time.
-func (a *alertItem) firingID() string {
-	id := string(a.Fingerprint)
-	if id == "" {
-		var pairs []string
-		for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
-			pairs = append(pairs, k, string(a.Labels[k]))
-		}
-		id = digest(pairs...)[:16]
-	}
-	start := string(a.StartsAt)
-	if at := text.Time(a.StartsAt); !at.IsZero() { // two Alertmanagers may use different time zones
-		start = at.Format(time.RFC3339Nano)
-	}
-	return id + " " + start
-}
-
 // maxResolvedNotes is the maximum number of resolved alerts of one delivery that
 // get a note each.
 const maxResolvedNotes = 5
 
 // Decode returns an alert for each firing alert and a note for each resolved one.
 // A note does not change the status of an incident. If more than
-// [maxResolvedNotes] alerts are resolved, one note lists them.
+// [maxResolvedNotes] alerts are resolved, one note lists them. It returns an
+// [*intake.Unread] with the signals of the other items if some cannot be read.
 func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	m, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode alertmanager webhook: %w", err)
 	}
-	out := make([]incident.Signal, 0, len(m.Alerts.items)+1)
+	out := make([]incident.Signal, 0, len(m.Alerts.items)+2)
 	var resolved []alertItem
 	for _, a := range m.Alerts.items {
-		if a.Status == "firing" {
-			out = append(out, incident.Signal{Alert: m.alert(a)})
-		} else {
+		if a.isResolved() {
 			resolved = append(resolved, a)
+			continue
 		}
+		out = append(out, incident.Signal{Alert: m.alert(a)})
 	}
-	if m.Alerts.unread > 0 {
-		out = append(out, incident.Signal{Alert: m.unreadAlert()})
+	for _, a := range m.leftOut() {
+		out = append(out, incident.Signal{Alert: a})
 	}
 	if len(resolved) > maxResolvedNotes {
-		return append(out, m.resolved(resolved...)), nil
+		return append(out, m.resolved(resolved...)), m.err()
 	}
 	for _, a := range resolved {
 		out = append(out, m.resolved(a))
 	}
-	return out, nil
+	return out, m.err()
 }
 
-func (m *message) correlation() string { return sourceName + ":" + digest(string(m.GroupKey))[:32] }
+// leftOut returns the alerts about the alerts of the group that are not in items: those
+// beyond maxAlerts, and those that the sender left out.
+func (m *message) leftOut() (out []*incident.Alert) {
+	if n := m.Alerts.beyond; n > 0 {
+		out = append(out, m.leftOutAlert(m.Alerts.worst, "unread", fmt.Sprintf("%d more alerts of one Alertmanager delivery were not read", n),
+			fmt.Sprintf("Tocsin reads %d alerts of one delivery. See Alertmanager for the others. Set max_alerts or group by more labels.", maxAlerts)))
+	}
+	n, err := strconv.ParseUint(string(m.Truncated), 10, 64)
+	worst, firing := m.worst()
+	if err != nil || n == 0 || !firing {
+		return out
+	}
+	return append(out, m.leftOutAlert(worst, "truncated", fmt.Sprintf("%d more alerts of this group were left out by Alertmanager", n),
+		"Alertmanager truncated the group (max_alerts). The others may still be firing, and may be more severe. See Alertmanager for them."))
+}
+
+// worst returns the most severe alert that fires, and whether there is one.
+func (m *message) worst() (worst alertItem, firing bool) {
+	for _, a := range m.Alerts.items {
+		if !a.isResolved() && (!firing || isMoreSevere(a.level(), worst.level())) {
+			worst, firing = a, true
+		}
+	}
+	return worst, firing
+}
 
 func (m *message) alert(a alertItem) *incident.Alert {
 	tags := make(map[string]string, len(a.Labels))
 	for k, v := range a.Labels {
 		tags[k] = string(v)
 	}
+	fingerprint := sourceName + ":" + a.firingID()
 	return &incident.Alert{
-		Source: sourceName, Kind: "alertmanager.alert", Level: level(a.label("severity")),
+		Source: sourceName, Kind: "alertmanager.alert", Level: a.level(),
 		Title: a.title(), Detail: m.detail(a),
-		Fingerprint: sourceName + ":" + a.firingID(), Correlation: m.correlation(),
-		EventID: string(a.Fingerprint), At: text.Time(a.StartsAt), URL: text.WebURL(a.GeneratorURL, m.ExternalURL),
+		Fingerprint: fingerprint, Correlation: cmp.Or(m.correlation(), fingerprint),
+		EventID: string(a.Fingerprint), At: text.Time(a.StartsAt), URL: text.WebURL(a.PanelURL, a.DashboardURL, a.GeneratorURL, m.ExternalURL),
 		Project:     string(a.label("service", "job", "namespace")),
 		Environment: string(a.label("environment", "env", "cluster")),
 		Region:      string(a.label("region")), Account: string(a.label("account", "account_id")),
@@ -225,11 +163,11 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 			Auth: "alertmanager webhook", Via: incident.ViaSource, HappenedAt: at,
 			Text: "Alertmanager: " + strings.Join(titles, ", ") + ": resolved",
 		},
-		Subject: incident.IncidentRef{Correlation: m.correlation()},
+		Subject: incident.IncidentRef{Correlation: cmp.Or(m.correlation(), sourceName+":"+items[0].firingID())},
 	}
 }
 
-func (a *alertItem) label(names ...string) scalar {
+func (a *alertItem) label(names ...string) flat {
 	for _, n := range names {
 		if v := a.Labels[n]; v != "" {
 			return v
@@ -248,6 +186,7 @@ func (a *alertItem) title() string {
 	if title == "" {
 		title = "Alert " + a.Fingerprint
 	}
+	title = flat(strings.TrimSpace(string(title)))
 	if at := a.label("instance", "service", "job"); at != "" {
 		title += " on " + at
 	}
@@ -265,17 +204,38 @@ func (a *alertItem) titleWithInstance() string {
 	return title + " (" + at + ")"
 }
 
-// detail returns the annotations that responders need, the number of truncated
-// alerts, and the labels.
+// detail returns the annotations that responders need, the values and links of Grafana,
+// an unknown status, the number of truncated alerts, and the labels.
 func (m *message) detail(a alertItem) string {
 	var out []string
-	for _, n := range []string{"description", "message", "runbook_url", "dashboard_url"} {
-		if v := strings.TrimSpace(string(a.Annotations[n])); v != "" {
-			if n != "description" && n != "message" {
-				v = n + ": " + v
-			}
-			out = append(out, v)
+	add := func(label string, value flat) {
+		if value := strings.TrimSpace(string(value)); value != "" {
+			out = append(out, text.Field(label, value))
 		}
+	}
+	for _, n := range []string{"description", "message", "runbook_url", "dashboard_url"} {
+		v := flat(strings.TrimSpace(string(a.Annotations[n])))
+		if n == "description" || n == "message" {
+			if v != "" {
+				out = append(out, string(v))
+			}
+			continue
+		}
+		add(n, v)
+	}
+	values := make([]string, 0, len(a.Values))
+	for _, k := range slices.Sorted(maps.Keys(a.Values)) {
+		values = append(values, k+" = "+string(a.Values[k]))
+	}
+	add("Values", flat(strings.Join(values, ", ")))
+	if len(values) == 0 {
+		add("Values", a.ValueString)
+	}
+	add("Dashboard", a.DashboardURL)
+	add("Silence", a.SilenceURL)
+	add("Image", a.ImageURL)
+	if !a.isKnownStatus() {
+		add("Status, read as firing", flat(cmp.Or(text.Truncate(string(a.Status), 40), "none")))
 	}
 	if n, err := strconv.ParseUint(string(m.Truncated), 10, 64); err == nil && n > 0 {
 		out = append(out, fmt.Sprintf("Alertmanager truncated %d more alerts of this group (max_alerts). They may still be firing.", n))
@@ -286,10 +246,13 @@ func (m *message) detail(a alertItem) string {
 	return strings.Join(out, "\n")
 }
 
+// level returns the level of the severity label.
+func (a *alertItem) level() incident.Level { return level(a.Labels["severity"]) }
+
 // level converts the severity label. Its values are free text, so an unknown
 // value becomes medium for a responder to review.
-func level(severity scalar) incident.Level {
-	switch strings.ToLower(string(severity)) {
+func level(severity flat) incident.Level {
+	switch strings.ToLower(strings.TrimSpace(string(severity))) {
 	case "critical", "page", "fatal", "emergency", "disaster", "p1", "sev1":
 		return incident.LevelCritical
 	case "high", "error", "major", "p2", "sev2":
@@ -310,25 +273,4 @@ func digest(ss ...string) string {
 		fmt.Fprintf(h, "%d:%s,", len(s), s)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// scalar decodes a JSON string, number or boolean. It decodes null as "".
-type scalar string
-
-func (t *scalar) UnmarshalJSON(b []byte) error {
-	switch b[0] {
-	case '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*t = scalar(s)
-	case 'n':
-		*t = ""
-	case '{', '[':
-		return fmt.Errorf("want a string, got a list or an object: %s", text.Truncate(string(b), 40))
-	default:
-		*t = scalar(b)
-	}
-	return nil
 }

@@ -1,7 +1,10 @@
 package alertmanager_test
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +16,7 @@ import (
 
 	"tocsin/bot/alertmanager"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/secret"
 )
@@ -123,12 +127,12 @@ func TestDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[0].Alert == nil || got[1].Command == nil {
-		t.Fatalf("got signals %+v, want an alert and a command", got)
+	if len(got) != 3 || got[0].Alert == nil || got[1].Alert == nil || got[2].Command == nil {
+		t.Fatalf("got signals %+v, want two alerts and a command", got)
 	}
 	correlation := got[0].Alert.Correlation
-	if len(correlation) != len("alertmanager:")+32 || !strings.HasPrefix(correlation, "alertmanager:") || got[1].Subject.Correlation != correlation {
-		t.Errorf("got correlation key %q for the alert and %q for the note", correlation, got[1].Subject.Correlation)
+	if len(correlation) != len("alertmanager:")+32 || !strings.HasPrefix(correlation, "alertmanager:") || got[2].Subject.Correlation != correlation {
+		t.Errorf("got correlation key %q for the alert and %q for the note", correlation, got[2].Subject.Correlation)
 	}
 	want := &incident.Alert{
 		Source: "alertmanager", Kind: "alertmanager.alert", Level: incident.LevelCritical, Title: "Payouts are stuck for 20 minutes",
@@ -144,7 +148,11 @@ func TestDecode(t *testing.T) {
 	if d := cmp.Diff(want, got[0].Alert); d != "" {
 		t.Error(d)
 	}
-	note := got[1].Command
+	if left := got[1].Alert; left.Kind != "alertmanager.truncated" || left.Title != "3 more alerts of this group were left out by Alertmanager" || left.Level != incident.LevelCritical ||
+		left.Correlation != correlation || left.Fingerprint == want.Fingerprint || !cmp.Equal(left.Tags, want.Tags) {
+		t.Errorf("got alert %+v, want one about 3 alerts that were left out", left)
+	}
+	note := got[2].Command
 	if note.Verb != incident.VerbSourceNote || note.Text != "Alertmanager: PayoutsSlow on payouts: resolved" || note.Key == "" ||
 		!note.HappenedAt.Equal(time.Date(2026, 11, 3, 2, 20, 0, 0, time.UTC)) {
 		t.Errorf("got note %+v", note)
@@ -165,31 +173,78 @@ func TestDecode_ResolvedNoteContainsInstance(t *testing.T) {
 	}
 }
 
-func TestDecode_NotVersion4(t *testing.T) {
-	v4 := func(alerts string) string {
-		return `{"version":"4","groupKey":"g","alerts":` + alerts + `}`
+func TestDecode_NotAlertmanager(t *testing.T) {
+	for name, body := range map[string]string{
+		"not JSON": `{`, "custom payload": `{"text":"disk full"}`, "list": `[]`, "text": `"x"`, "no alerts": `{"version":"4","groupKey":"g"}`,
+		"alerts not a list": `{"version":"4","groupKey":"g","alerts":"none"}`,
+	} {
+		got, err := source.Decode(nil, []byte(body))
+		if err == nil || len(got) > 0 || len(err.Error()) > 300 {
+			t.Errorf("%s: got %d signals, error %v; want an error", name, len(got), err)
+		}
 	}
-	tests := []struct{ name, body, wantErr string }{
-		{"not JSON", `{`, "not JSON"},
-		{"custom payload", `{"text":"disk full"}`, "custom payload"},
-		{"list", `[]`, "custom payload"},
-		{"unsupported version", `{"version":"5","groupKey":"g","alerts":[]}`, `version is "5"`},
-		{"no version", `{"groupKey":"g","alerts":[]}`, `version is ""`},
-		{"no group key", `{"version":"4","alerts":[{"status":"firing","fingerprint":"1"}]}`, "groupKey"},
-		{"alerts not a list", v4(`"none"`), "alerts"},
-		{"labels not an object", v4(`[{"status":"firing","labels":["a"]}]`), "labels"},
-		{"label is an object", v4(`[{"status":"firing","labels":{"a":{}}}]`), "want a string"},
-		{"unknown status", v4(`[{"status":"suppressed","fingerprint":"1"}]`), "suppressed"},
-		{"empty alert", v4(`[{"status":"firing"}]`), "neither"},
-		{"deeply nested", v4(strings.Repeat("[", 9000) + strings.Repeat("]", 9000)), "custom payload"},
+}
+
+// An odd item becomes an alert if Tocsin understands it, and is reported otherwise. Its
+// neighbours stay the same.
+func TestDecode_OddItems(t *testing.T) {
+	const critical = `{"status":"firing","labels":{"alertname":"real","severity":"critical"},"startsAt":"2026-11-29T20:00:00Z","fingerprint":"f"}`
+	wrap := func(items []string) []byte {
+		return []byte(`{"version":"4","groupKey":"g","alerts":[` + strings.Join(items, ",") + `]}`)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := source.Decode(nil, []byte(tt.body))
-			if err == nil || !strings.Contains(err.Error(), tt.wantErr) || len(err.Error()) > 300 {
-				t.Errorf("got %d signals, error %v; want an error with %q", len(got), err, tt.wantErr)
-			}
-		})
+	for item, want := range map[string]string{ // the title of its alert, or "" if it cannot be read
+		`{"status":"pending","labels":{"alertname":"odd"},"startsAt":"2026-11-29T20:00:00Z"}`: "odd",
+		`{"labels":{"alertname":"odd"}}`: "odd",
+		`{"status":7,"labels":{"alertname":"odd","n":1,"b":true,"l":["a",{"b":1}],"o":{"c":2},"z":null}}`: "odd",
+		`{"status":{},"labels":["a"],"annotations":{"summary":["x","y"]}}`:                                `["x","y"]`,
+		`{"status":"firing","annotations":{"summary":"only a summary"}}`:                                  "only a summary",
+		`{"status":"firing","annotations":"all in one","startsAt":[1],"generatorURL":{}}`:                 "Alert",
+		`{"status":"firing","fingerprint":12}`:                                                            "Alert 12",
+		`{"status":"firing"}`:                                                                             "", `{}`: "", `null`: "", `7`: "", `"disk full"`: "", `[]`: "", `true`: "",
+	} {
+		intaketest.ItemByItem(t, source, nil, wrap, []string{critical, strings.ReplaceAll(critical, "real", "other")}, item)
+		got, err := source.Decode(nil, wrap([]string{item, critical}))
+		var unread *intake.Unread
+		switch {
+		case want == "" && (len(got) != 1 || !errors.As(err, &unread) || unread.Bad != 1 || unread.Items != 2):
+			t.Errorf("%s: got %d signals, error %v; want 1 of 2 items unread", item, len(got), err)
+		case want != "" && (err != nil || len(got) != 2 || got[0].Alert.Title != want):
+			t.Errorf("%s: got %+v, error %v; want the title %q", item, got, err, want)
+		}
+	}
+	got, _ := source.Decode(nil, wrap([]string{`{"status":"pending","labels":{"alertname":"odd","n":1,"b":true,"l":["a", {"b":1}],"o":{"c": 2},"z":null}}`}))
+	if d := cmp.Diff(map[string]string{"alertname": "odd", "n": "1", "b": "true", "l": `["a",{"b":1}]`, "o": `{"c":2}`, "z": ""}, got[0].Alert.Tags); d != "" {
+		t.Error(d)
+	}
+	if !strings.Contains(got[0].Alert.Detail, "Status, read as firing: pending") {
+		t.Errorf("got detail %q, want the status", got[0].Alert.Detail)
+	}
+}
+
+func TestDecode_Grafana(t *testing.T) {
+	body, err := os.ReadFile("testdata/grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := source.Decode(nil, body)
+	if err != nil || len(got) != 2 || got[1].Command == nil {
+		t.Fatalf("got %+v, error %v; want an alert and a note", got, err)
+	}
+	want := &incident.Alert{
+		Source: "alertmanager", Kind: "alertmanager.alert", Level: incident.LevelCritical, Title: "Errors above 5 % for 10 minutes",
+		Detail: "The share of failed logins is unusual.\nValues: B = 44.23943737541908, C = 1\nDashboard: https://grafana.example.com/d/dash\n" +
+			"Silence: https://grafana.example.com/alerting/silence/new?alertmanager=grafana\nImage: https://grafana.example.com/image.png\n" +
+			"alertname = LoginErrors\ngrafana_folder = Security\nseverity = critical",
+		Fingerprint: "alertmanager:c6eadffa33fcdf37 2026-11-03T02:11:00Z", Correlation: got[1].Subject.Correlation, EventID: "c6eadffa33fcdf37",
+		At: time.Date(2026, 11, 3, 2, 11, 0, 0, time.UTC), URL: "https://grafana.example.com/d/dash?viewPanel=2", Rule: "LoginErrors",
+		Tags: map[string]string{"alertname": "LoginErrors", "grafana_folder": "Security", "severity": "critical"}, Ongoing: true,
+	}
+	if d := cmp.Diff(want, got[0].Alert); d != "" {
+		t.Error(d)
+	}
+	without, err := source.Decode(nil, bytes.Replace(body, []byte(`"groupKey"`), []byte(`"groupKeyX"`), 1))
+	if err != nil || len(without) != 2 || without[0].Alert.Correlation == "" || without[0].Alert.Correlation != without[1].Subject.Correlation {
+		t.Errorf("without a group key: got %+v, error %v; want an alert and a note of one group", without, err)
 	}
 }
 
@@ -250,7 +305,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":"4","groupKey":"g","truncatedAlerts":3,"status":"resolved","alerts":[{"status":"resolved","endsAt":"0001-01-01T00:00:00Z"},{"status":"firing"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, decodeErr := intaketest.Decode(t, source, nil, body)
-		if id, err := source.Verify(t.Context(), bearer("new"), body, time.Time{}); err != nil || (id == "") != (decodeErr != nil) {
+		unreadable := decodeErr != nil && !errors.As(decodeErr, new(*intake.Unread))
+		if id, err := source.Verify(t.Context(), bearer("new"), body, time.Time{}); err != nil || (id == "") != unreadable {
 			t.Fatalf("got id %q, verify error %v, decode error %v", id, err, decodeErr)
 		}
 		for _, s := range got {
@@ -258,5 +314,20 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("alert %+v has no correlation key", s.Alert)
 			}
 		}
+	})
+}
+
+// FuzzDecode_ItemByItem puts any JSON value between two critical alerts.
+func FuzzDecode_ItemByItem(f *testing.F) {
+	for _, s := range []string{`{"status":"pending"}`, `{"labels":["a"],"endsAt":7}`, `null`, `"x"`, `{"status":"resolved","fingerprint":"f","labels":{"alertname":{}}}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, item string) {
+		if !json.Valid([]byte(item)) {
+			return
+		}
+		intaketest.ItemByItem(t, source, nil, func(items []string) []byte {
+			return []byte(`{"version":"4","groupKey":"g","alerts":[` + strings.Join(items, ",") + `]}`)
+		}, []string{`{"status":"firing","labels":{"alertname":"a","severity":"critical"},"fingerprint":"1"}`, `{"status":"firing","labels":{"alertname":"b"}}`}, item)
 	})
 }

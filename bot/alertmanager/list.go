@@ -3,11 +3,10 @@ package alertmanager
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"reflect"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/text"
 )
 
@@ -18,80 +17,88 @@ const maxAlerts = 1000
 
 // alertList holds the first alerts of a delivery, and counts the others.
 type alertList struct {
-	items  []alertItem
-	unread int    // further alerts that fire
-	digest string // of all further alerts, "" if there are none
-	level  incident.Level
+	given      bool // the value is a list, or null
+	items      []alertItem
+	unreadable []string      // digests of the first items that cannot be read
+	unread     intake.Unread // the items that cannot be read
+	beyond     int           // further alerts that fire
+	worst      alertItem     // the most severe one of them
+	digest     string        // of all further alerts, "" if there are none
 }
 
 // levelOrder orders the levels, the most severe first.
 var levelOrder = []incident.Level{incident.LevelCritical, incident.LevelHigh, incident.LevelMedium, incident.LevelLow, incident.LevelInformational}
 
-// UnmarshalJSON implements json.Unmarshaler. It decodes one element at a time.
+// isMoreSevere reports whether a level is more severe than another one.
+func isMoreSevere(a, b incident.Level) bool {
+	for _, level := range levelOrder {
+		if level == a || level == b {
+			return level == a && a != b
+		}
+	}
+	return false
+}
+
+// UnmarshalJSON implements json.Unmarshaler. It decodes one element at a time. An
+// element that cannot be read does not affect the others.
 func (l *alertList) UnmarshalJSON(b []byte) error {
-	switch b[0] {
-	case 'n':
+	if l.given = b[0] == '[' || b[0] == 'n'; b[0] != '[' {
 		return nil
-	case '[':
-	default:
-		return &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[[]alertItem]()}
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	if _, err := d.Token(); err != nil {
 		return fmt.Errorf("read alerts: %w", err)
 	}
-	var first error
-	for d.More() && len(l.items) < maxAlerts {
-		var a alertItem
-		if err := d.Decode(&a); err != nil {
-			var mismatch *json.UnmarshalTypeError
-			if !errors.As(err, &mismatch) {
-				return fmt.Errorf("read alerts: %w", err)
-			}
-			if first == nil {
-				first = err
-			}
+	for n := 0; d.More(); n++ {
+		if n == maxAlerts {
+			l.digest = text.SHA256(b[d.InputOffset():])
 		}
-		l.items = append(l.items, a)
-	}
-	if d.More() {
-		l.digest = text.SHA256(b[d.InputOffset():])
-	}
-	for d.More() {
-		var a struct {
-			Status scalar `json:"status"`
-			Labels struct {
-				Severity scalar `json:"severity"`
-			} `json:"labels"`
-		}
-		if err := d.Decode(&a); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
 			return fmt.Errorf("read alerts: %w", err)
 		}
-		if a.Status != "resolved" {
-			l.count(level(a.Labels.Severity))
+		a, err := parseItem(n, raw)
+		if l.unread.Add(err); err != nil {
+			if len(l.unreadable) < maxAlerts {
+				l.unreadable = append(l.unreadable, text.SHA256(raw))
+			}
+			continue
+		}
+		switch {
+		case n < maxAlerts:
+			l.items = append(l.items, a)
+		case !a.isResolved():
+			l.count(a)
 		}
 	}
-	return first
+	return nil
 }
 
-// count counts an unread alert and keeps the most severe level.
-func (l *alertList) count(of incident.Level) {
-	l.unread++
-	for _, known := range levelOrder {
-		if known == of || known == l.level {
-			l.level = known
-			return
-		}
+// count counts an alert beyond maxAlerts, and keeps the most severe one.
+func (l *alertList) count(a alertItem) {
+	if l.beyond++; l.beyond == 1 || isMoreSevere(a.level(), l.worst.level()) {
+		l.worst = a
 	}
 }
 
-// unreadAlert returns the alert for the alerts beyond maxAlerts that fire. It has the
-// level of the most severe one.
-func (m *message) unreadAlert() *incident.Alert {
-	return &incident.Alert{
-		Source: sourceName, Kind: "alertmanager.unread", Level: m.Alerts.level,
-		Title:       fmt.Sprintf("%d more alerts of one Alertmanager delivery were not read", m.Alerts.unread),
-		Detail:      fmt.Sprintf("Tocsin reads %d alerts of one delivery. See Alertmanager for the others. Set max_alerts or group by more labels.", maxAlerts),
-		Fingerprint: sourceName + ":unread:" + digest(string(m.GroupKey))[:32], Correlation: m.correlation(), URL: text.WebURL(m.ExternalURL),
+// unreadableDigest returns a digest of the items that cannot be read, or "".
+func (l *alertList) unreadableDigest() string {
+	if len(l.unreadable) == 0 {
+		return ""
 	}
+	return digest(l.unreadable...)
+}
+
+// leftOutAlert returns the alert about n alerts of the group that Tocsin or the sender
+// left out. Routing rules judge it like the most severe alert of the group that was
+// read: worst.
+func (m *message) leftOutAlert(worst alertItem, kind, title, detail string) *incident.Alert {
+	a := m.alert(worst)
+	a.Kind, a.Title, a.Detail = sourceName+"."+kind, title, detail
+	a.Fingerprint = sourceName + ":" + kind + ":" + digest(a.Correlation)[:32]
+	a.EventID, a.Ongoing = "", false
+	if url := text.WebURL(m.ExternalURL); url != "" {
+		a.URL = url
+	}
+	return a
 }

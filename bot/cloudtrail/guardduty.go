@@ -95,9 +95,21 @@ type remote struct {
 	V6 text.Flex `json:"ipAddressV6"`
 }
 
+// isComplete reports whether the required fields of a finding are set. EventBridge says
+// what it sends, so the type suffices.
+func (f *finding) isComplete(detailType text.Flex) bool {
+	return f.Type != "" && (f.ID != "" && f.Severity != "" || detailType == guardDutyFinding)
+}
+
+// guardDutyFinding is the detail-type of a finding.
+const guardDutyFinding = "GuardDuty Finding"
+
 // alert converts a finding. All updates of a finding have one fingerprint and count as
 // occurrences of one alert.
 func (f *finding) alert() incident.Alert {
+	if f.ID == "" {
+		f.ID = text.Flex(text.SHA256(text.Join("|", f.Type, f.Title, f.Resource.Type, f.Resource.AccessKey.UserName, f.Resource.Instance.ID))[:16])
+	}
 	subject, key := f.subject()
 	api := f.Service.Action.APICall
 	a := incident.Alert{

@@ -12,6 +12,7 @@ import (
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/text"
 )
 
@@ -19,7 +20,7 @@ var errNoObject = errors.New("not a JSON object")
 
 // Decode decodes an EventBridge event, a bare record, finding or alarm, an array of
 // these, or a log file of CloudTrail. If only some elements of an array are
-// unreadable, it returns the others and an informational alert about these. A record
+// unreadable, it returns the others and an [*intake.Unread]. A record
 // is unreadable, for example, if it has repeated keys, invalid UTF-8 or too many
 // nested levels, because the rules cannot evaluate it.
 func (s *Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
@@ -132,35 +133,24 @@ func (s *Source) decodeText(body detect.Item) ([]incident.Signal, error) {
 // of the others.
 func joinSignals(items iter.Seq2[[]incident.Signal, error], unread int) ([]incident.Signal, error) {
 	var out []incident.Signal
-	read, bad := 0, 0
-	var lastErr error
+	var bad intake.Unread
 	for signals, err := range items {
-		if read++; err != nil {
-			bad, lastErr = bad+1, err
-		}
+		bad.Add(err)
 		out = append(out, signals...)
-		if read == maxItems {
+		if bad.Items == maxItems {
 			break
 		}
 	}
 	if unread > 0 {
-		out = append(out, incident.Signal{Alert: &incident.Alert{
+		out = append(out, incident.Signal{Unreadable: true, Alert: &incident.Alert{
 			Source: sourceName, Kind: "cloudtrail.unread", Level: incident.LevelMedium,
 			Title:       fmt.Sprintf("%d more records of one CloudTrail delivery were not read", unread),
 			Detail:      fmt.Sprintf("Tocsin reads %d records of one delivery. Search the others in CloudTrail, and send fewer records in each delivery.", maxItems),
 			Fingerprint: "cloudtrail.unread",
 		}})
 	}
-	switch {
-	case bad > 0 && len(out) == 0:
-		return nil, fmt.Errorf("decode cloudtrail array: all %d elements failed: %w", read, lastErr)
-	case bad > 0:
-		out = append(out, incident.Signal{Alert: &incident.Alert{
-			Source: sourceName, Kind: "cloudtrail.unreadable", Level: incident.LevelInformational,
-			Title:       fmt.Sprintf("%d of %d CloudTrail records in one delivery could not be read", bad, read),
-			Detail:      lastErr.Error(),
-			Fingerprint: "cloudtrail.unreadable",
-		}})
+	if err := bad.Err(); err != nil {
+		return out, fmt.Errorf("decode cloudtrail array: %w", err)
 	}
 	return out, nil
 }
@@ -206,7 +196,7 @@ func (s *Source) decodeItem(item detect.Item, evaluation string) ([]incident.Sig
 // isKnownDetailType reports whether the package decodes a detail-type of EventBridge.
 func isKnownDetailType(detailType text.Flex) bool {
 	switch detailType {
-	case "GuardDuty Finding", "CloudWatch Alarm State Change", hubImported, hubAction:
+	case guardDutyFinding, "CloudWatch Alarm State Change", hubImported, hubAction:
 		return true
 	}
 	return strings.HasSuffix(string(detailType), " via CloudTrail")
@@ -235,7 +225,7 @@ func (s *Source) decodeContent(c content, evaluation string) ([]incident.Signal,
 	if err := decode(c.raw, &f); err != nil {
 		return nil, fmt.Errorf("decode guardduty finding: %w", err)
 	}
-	if f.ID != "" && f.Type != "" && f.Severity != "" {
+	if f.isComplete(c.DetailType) {
 		f.AccountID, f.Region = text.Flex(firstNonEmpty(f.AccountID, c.Account)), text.Flex(firstNonEmpty(f.Region, c.Region))
 		a := f.alert()
 		return []incident.Signal{{Alert: &a, Event: f.version()}}, nil

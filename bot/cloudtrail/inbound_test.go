@@ -3,6 +3,7 @@ package cloudtrail_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"tocsin/bot/cloudtrail"
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/secret"
 )
@@ -211,14 +213,13 @@ func TestDecodeShapes(t *testing.T) {
 	const rec = `{"eventName":"ListBuckets","eventSource":"s3.amazonaws.com"}`
 	tests := []struct {
 		name, body string
-		alerts     int // -1: an error
+		alerts     int // -1: an error without signals
 	}{
 		{"bare record", rec, 1},
 		{"envelope without version and detail-type", `{"id":"1","detail":` + rec + `}`, 1},
 		{"console sign-in", `{"detail-type":"AWS Console Sign In via CloudTrail","detail":` + rec + `}`, 1},
 		{"array", `[` + rec + `,{"detail-type":"AWS API Call via CloudTrail","detail":` + rec + `}]`, 2},
 		{"empty array", ` []`, 0},
-		{"array with a bad element", `[` + rec + `,{"x":1}]`, 2},
 		{"array of bad elements", `[1,"x",null]`, -1},
 		{"log file", `{"Records":[` + rec + `,` + rec + `]}`, 2},
 		{"fields of unexpected types", `{"eventName":"X","eventSource":"y.amazonaws.com","requestParameters":"{\"bucketName\":\"b\"}","responseElements":[1],"readOnly":"true","awsRegion":{},"eventTime":7}`, 1},
@@ -241,6 +242,39 @@ func TestDecodeShapes(t *testing.T) {
 				t.Errorf("got %d signals, error %v, want %d (-1 means an error)", len(got), err, tt.alerts)
 			}
 		})
+	}
+}
+
+// An element that cannot be read is reported. Its neighbours stay the same.
+func TestDecode_OddElements(t *testing.T) {
+	const rec = `{"eventName":"ListBuckets","eventSource":"s3.amazonaws.com","eventID":"e"}`
+	const hub = `{"Id":"f","Title":"Exposed key","Severity":{"Label":"CRITICAL"}}`
+	list := func(begin, end string) func([]string) []byte {
+		return func(items []string) []byte { return []byte(begin + strings.Join(items, ",") + end) }
+	}
+	for name, c := range map[string]struct {
+		wrap func([]string) []byte
+		item string
+		odd  map[string]bool // whether it can be read
+	}{
+		"records": {list("[", "]"), rec, map[string]bool{`{"x":1}`: false, `7`: false, `null`: false, `{"eventName":"A","eventName":"B","eventSource":"s"}`: false,
+			`{"eventName":7,"eventSource":"s","userIdentity":[],"eventTime":{}}`: true, `{"detail-type":"GuardDuty Finding","detail":{"type":"T"}}`: true}},
+		"log file": {list(`{"Records":[`, "]}"), rec, map[string]bool{`{"x":1}`: false, `"x"`: false}},
+		"findings": {list(`{"detail-type":"Security Hub Findings - Imported","detail":{"findings":[`, "]}}"), hub,
+			map[string]bool{`7`: false, `{}`: false, `{"Id":{}}`: false, `{"Title":"no Id","Severity":{"Label":"HIGH"}}`: true, `{"Id":"x","Severity":"HIGH","Resources":{}}`: true}},
+	} {
+		for odd, readable := range c.odd {
+			other := strings.ReplaceAll(c.item, `"e"`, `"e2"`)
+			intaketest.ItemByItem(t, source, nil, c.wrap, []string{c.item, other}, odd)
+			got, err := source.Decode(nil, c.wrap([]string{odd, c.item}))
+			var unread *intake.Unread
+			switch {
+			case readable && (err != nil || len(got) != 2):
+				t.Errorf("%s: %s: got %d signals, error %v; want 2", name, odd, len(got), err)
+			case !readable && (len(got) != 1 || !errors.As(err, &unread) || unread.Bad != 1 || unread.Items != 2):
+				t.Errorf("%s: %s: got %d signals, error %v; want 1 of 2 items unread", name, odd, len(got), err)
+			}
+		}
 	}
 }
 

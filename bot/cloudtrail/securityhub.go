@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/text"
 )
 
@@ -72,36 +73,51 @@ type asffResource struct {
 }
 
 // hubSignals decodes the findings of one event. If only some of them are unreadable, it
-// returns the others and an informational alert about these.
+// returns the others and an [*intake.Unread].
 func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error) {
 	var d hubDetail
 	if err := decode(detail, &d); err != nil {
 		return nil, fmt.Errorf("decode security hub event: %w", err)
 	}
 	var out []incident.Signal
-	good, bad := 0, 0
-	for _, raw := range d.Findings {
-		var f asff
-		if decode(raw, &f) != nil || f.ID == "" {
-			bad++
-			continue
-		}
-		good++
-		if env.DetailType != hubAction && f.isPassingCheck() {
+	var bad intake.Unread
+	for n, raw := range d.Findings {
+		f, err := readFinding(n, raw)
+		if bad.Add(err); err != nil || env.DetailType != hubAction && f.isPassingCheck() {
 			continue
 		}
 		f.Account, f.Region = text.Flex(firstNonEmpty(f.Account, env.Account)), text.Flex(firstNonEmpty(f.Region, env.Region))
 		out = append(out, f.signal(env, d.Action))
 	}
-	switch {
-	case good == 0:
-		return nil, errors.New("decode security hub event: no finding has an Id")
-	case bad > 0:
-		out = append(out, incident.Signal{Alert: &incident.Alert{
-			Source: sourceName, Kind: "securityhub.unreadable", Level: incident.LevelInformational, Fingerprint: "securityhub.unreadable",
-			Title: fmt.Sprintf("%d of %d Security Hub findings in one delivery could not be read", bad, len(d.Findings))}})
+	if bad.Items == 0 {
+		return nil, errors.New("decode security hub event: it has no findings")
+	}
+	if err := bad.Err(); err != nil {
+		return out, fmt.Errorf("decode security hub event: %w", err)
 	}
 	return out, nil
+}
+
+// readFinding decodes a finding. One without an Id is identified by its other fields.
+func readFinding(n int, raw json.RawMessage) (*asff, error) {
+	var f asff
+	if len(raw) == 0 || raw[0] != '{' {
+		return nil, fmt.Errorf("findings[%d]: %w", n, errNoObject)
+	}
+	if err := decode(raw, &f); err != nil {
+		return nil, fmt.Errorf("findings[%d]: %w", n, err)
+	}
+	if f.ID == "" && f.Title == "" && f.Severity.Label == "" && f.Severity.Normalized == "" {
+		return nil, fmt.Errorf("findings[%d] has no Id, no Title and no Severity", n)
+	}
+	if f.ID == "" {
+		resources := make([]text.Flex, len(f.Resources))
+		for i, r := range f.Resources {
+			resources[i] = r.ID
+		}
+		f.ID = text.Flex(text.SHA256(text.Join("|", f.Generator, f.Title, text.Flex(text.Join("|", resources...))))[:16])
+	}
+	return &f, nil
 }
 
 // signal returns an alert for an open finding, and a note on its incident for a resolved

@@ -89,6 +89,7 @@ var brokenValues = []struct {
 	{"sources.sentry.client_secrets", []any{""}, "sources.sentry.client_secrets[0]"}, {"sources.cloudtrail.api_keys", []any{""}, "sources.cloudtrail.api_keys[0]"},
 	{"sources.cloudtrail.header", "X Api", ""}, {"sources.trusted_proxies.0", "proxy", "sources.trusted_proxies"},
 	{"sources.sentry.limits.off", "perhaps", ""}, {"sources.sentry.limits.networks.0", "office", "sources.sentry.limits.networks"}, {"sources.sentry.limits.max_body", -1, ""},
+	{"sources.sentry.usual_severity", "sev9", ""}, {"sources.sentry.expected_interval", "1s", ""},
 	{"sources.sentry.limits.rate", -1, ""}, {"sources.sentry.limits.burst", -1, ""}, {"sources.sentry.limits.max_waiting", -1, ""},
 	{"sources.sns.topics.0", "topic", "sources.sns.topics"}, {"sources.sns.allow_v1", "perhaps", ""},
 	{"sources.trail.queue_url", "queue", ""}, {"sources.trail.region", "europe", "sources.trail"}, {"sources.trail.endpoint", "here", "sources.trail"}, {"sources.trail.pollers", -1, "sources.trail"},
@@ -251,7 +252,7 @@ func TestBrokenValues_CoverEveryKey(t *testing.T) {
 			if len(parts) > 1 && strings.Contains(path, ".limits.") {
 				return slices.Contains(parts, "limits") && slices.Contains(parts, last) // all sources have the same limits
 			}
-			return parts[0] == top && slices.Contains(parts, last)
+			return parts[0] == top && slices.Contains(parts, last) // all sources have the same usual_severity and expected_interval
 		}) {
 			missing = append(missing, path)
 		}

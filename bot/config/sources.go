@@ -10,6 +10,7 @@ import (
 	"tocsin/bot/cloudtrail"
 	"tocsin/bot/generic"
 	"tocsin/bot/hackerone"
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/sentry"
@@ -119,6 +120,15 @@ func (s Sources) Limits() map[string]intake.Limits {
 	return out
 }
 
+// UsualSeverities returns the severity of incidents about unread deliveries by source.
+func (s Sources) UsualSeverities() map[string]incident.Severity {
+	out := map[string]incident.Severity{}
+	for _, one := range s.All() {
+		out[one.Name] = one.Usual.UnreadSeverity()
+	}
+	return out
+}
+
 // problems returns the problems of all sources, by key below sources.
 func (s Sources) problems() setting.Problems {
 	var p setting.Problems
@@ -132,6 +142,7 @@ func (s Sources) problems() setting.Problems {
 	for _, one := range all {
 		p.AddBelow(one.Key, one.Validate())
 		p.AddBelow(setting.Join(one.Key, "limits"), one.Limits.Validate())
+		p.AddBelow(one.Key, one.Usual.Validate())
 		if one.listed() {
 			if other, twice := taken[one.Name]; twice {
 				p.Add(setting.Join(one.Key, "name"), "the name %q is already used by %s. Choose another", one.Name, other)

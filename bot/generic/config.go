@@ -46,6 +46,7 @@ type Config struct {
 	Mapping        Mapping       `yaml:"mapping"`
 	Tags           Tags          `yaml:"tags"`
 	Limits         intake.Limits `yaml:"limits"`
+	Usual          intake.Usual  `yaml:",inline"`
 }
 
 const example = `generic:                                # POST /hooks/NAME, JSON mapped with expressions (expr-lang.org) over body, item, header
@@ -138,7 +139,7 @@ func (c Config) Validate() setting.Problems {
 
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: c.name(), On: true, Limits: c.Limits, Example: example,
+	return intake.Registration{Name: c.name(), On: true, Limits: c.Limits, Usual: c.Usual, Example: example,
 		New:  func(intake.Deps) (intake.Source, error) { return New(c) },
 		Post: intake.Poster{Sign: c.sign, KeepsID: c.DeliveryHeader != "" && len(c.HMAC.Secrets) == 0}}
 }

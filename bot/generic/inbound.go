@@ -118,7 +118,7 @@ func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 		}
 	}
 	if unread > 0 {
-		out = append(out, incident.Signal{Alert: s.unreadAlert(unread), Event: s.event(h, -1)})
+		out = append(out, incident.Signal{Alert: s.unreadAlert(unread), Event: s.event(h, -1), Unreadable: true})
 	}
 	return out
 }

@@ -100,6 +100,10 @@ type Signal struct {
 	// once, even if it is received several times or from several endpoints. If it
 	// is empty, every delivery counts.
 	Event string `json:"event,omitempty"`
+	// Unreadable marks an alert about a delivery, or a part of one, that cannot be read.
+	// It opens an incident at the usual severity of its source, because no routing rule
+	// can judge what nobody has read.
+	Unreadable bool `json:"unreadable,omitempty"`
 	// Observations are the event's contributions to correlation rules.
 	Observations []Observation `json:"observations,omitempty"`
 }
@@ -150,6 +154,8 @@ type DecodedDelivery struct {
 	Origin      Origin
 	Signals     []Signal
 	Failed      string // reason for a decode failure, empty if decoding succeeded
+	Unread      string // reason for a decode failure of some items, empty if all were decoded
 	Ignored     string // reason to ignore the delivery, empty if it has an ordinary result
 	Reprocessed bool   // routed again, its alerts were counted before
+	PartlyRead  bool   // decoded again, because some items could not be decoded before
 }

@@ -97,7 +97,7 @@ type StoredDelivery struct {
 
 // RuleTrace is the evaluation of one routing rule on an alert.
 type RuleTrace struct {
-	Index   int      `json:"index"` // from 1, 0 is the default rule, which watches
+	Index   int      `json:"index"` // from 1, 0 is the default rule, which watches, -1 is no rule: nobody has read the delivery
 	When    string   `json:"when"`
 	Action  string   `json:"action"`
 	Matched bool     `json:"matched"`

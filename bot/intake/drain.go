@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -82,16 +83,16 @@ func (e *Edge) ingest(ctx context.Context, rows []Row) error {
 	for i, row := range rows {
 		batch[i] = e.decode(row)
 		if row.Origin == incident.OriginLive {
-			e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "")
+			e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "" || batch[i].Unread != "")
 		}
 	}
 	return e.desk.Ingest(ctx, batch)
 }
 
-// decode decodes one row. If it fails, the result contains the reason and an
-// alert about it.
+// decode decodes one row. If it fails for the row or for some of its items, the result
+// contains the reason and an alert about it.
 func (e *Edge) decode(row Row) incident.DecodedDelivery {
-	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Origin: row.Origin, Reprocessed: row.Reprocessed}
+	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Origin: row.Origin, Reprocessed: row.Reprocessed, PartlyRead: row.PartlyRead}
 	source, known := e.sources[row.Source]
 	if !known {
 		return undecodable(out, row, fmt.Sprintf("the source %s is not configured. Enable it again to decode its deliveries", row.Source))
@@ -104,8 +105,9 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", bounds.MaxJSONTokens))
 	}
 	signals, err := decodeSignals(source.Source, header, row)
-	if err != nil {
-		return undecodable(out, row, cleanText(err.Error(), maxLine))
+	reasons := reasonsOf(err)
+	if err != nil && len(signals) == 0 {
+		return undecodable(out, row, reasons...)
 	}
 	if at := staleTime(source.Source, row, signals); !at.IsZero() {
 		out.Ignored = fmt.Sprintf("the event is from %s. Tocsin does not act on events older than a year, because it cannot recognise their repeats", at.UTC().Format(time.DateOnly))
@@ -115,8 +117,32 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 		signals[i].Row = row.ID
 		signals[i] = normalize(signals[i], row).WithOrigin(row.Origin)
 	}
-	out.Signals = signals
+	if out.Signals = signals; err != nil {
+		out.Unread = cleanText(decodePrefix.ReplaceAllString(err.Error(), ""), maxLine)
+		out.Signals = append(out.Signals, unreadSignals(row, reasons, true)...)
+	}
 	return out
+}
+
+// decodePrefix is what decoders write before the reason, for programmers.
+var decodePrefix = regexp.MustCompile(`^(decode [^:]*: )+`)
+
+// reasonsOf returns why a delivery or its items cannot be read, one reason for each
+// cause.
+func reasonsOf(err error) []string {
+	if err == nil {
+		return nil
+	}
+	causes := []error{err}
+	var unread *Unread
+	if errors.As(err, &unread) && len(unread.Causes) > 0 {
+		causes = unread.Causes
+	}
+	reasons := make([]string, len(causes))
+	for n, cause := range causes {
+		reasons[n] = cleanText(decodePrefix.ReplaceAllString(cause.Error(), ""), maxLine)
+	}
+	return reasons
 }
 
 // decodeSignals decodes the body of a row. It passes on the evaluation that was made
@@ -150,16 +176,10 @@ func staleTime(source Source, row Row, signals []incident.Signal) time.Time {
 	return time.Time{}
 }
 
-// undecodable sets the reason for a decode failure. It adds an alert of the
-// lowest level, which responders find in the list of suppressed alerts.
-func undecodable(out incident.DecodedDelivery, row Row, reason string) incident.DecodedDelivery {
-	out.Failed, out.Reprocessed = reason, row.Reprocessed || row.WasUndecodable
-	kind := incident.UndecodableKind(row.Source)
-	alert := incident.Alert{
-		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,
-		Title: "Deliveries from " + row.Source + " cannot be decoded", Detail: reason,
-	}.WithOrigin(row.Origin)
-	out.Signals = []incident.Signal{{Row: row.ID, Alert: &alert}}
+// undecodable sets the reasons for a decode failure, and adds the alerts about it.
+func undecodable(out incident.DecodedDelivery, row Row, reasons ...string) incident.DecodedDelivery {
+	out.Failed, out.Reprocessed = reasons[0], row.Reprocessed || row.WasUndecodable
+	out.Signals = unreadSignals(row, reasons, false)
 	return out
 }
 

@@ -34,6 +34,8 @@ type Registration struct {
 	Feeds string
 	// Limits bound the webhook. They have no meaning for a source without one.
 	Limits Limits
+	// Usual is what is usual for the source.
+	Usual Usual
 	// New creates the source. It may read files, but makes no connections.
 	New func(Deps) (Source, error)
 	// Post signs deliveries for the webhook of another instance.

@@ -24,7 +24,8 @@ type Source interface {
 	Verify(ctx context.Context, header http.Header, body []byte, now time.Time) (delivery string, err error)
 	// Decode converts a verified body into signals. It returns no signal and no
 	// error if the body needs no action. It returns an error if the body has an
-	// unknown shape. The delivery then stays stored, and an alert reports it.
+	// unknown shape, and an *[Unread] with the signals of the other items if only some
+	// items have one. The delivery then stays stored, and an alert reports it.
 	Decode(header http.Header, body []byte) ([]incident.Signal, error)
 }
 
@@ -71,6 +72,7 @@ type Row struct {
 	ID             int64
 	Reprocessed    bool // decoded before: its signals were counted then
 	WasUndecodable bool // decoded before without success: only the failure was counted
+	PartlyRead     bool // decoded before, without success for some items
 	Delivery
 }
 

@@ -65,6 +65,7 @@ func (t Target) Validate() setting.Problems {
 type SourceConfig struct {
 	WebhookSecrets []secret.String `yaml:"webhook_secrets"`
 	Limits         intake.Limits   `yaml:"limits"`
+	Usual          intake.Usual    `yaml:",inline"`
 }
 
 const example = `pagerduty:                              # POST /hooks/pagerduty, a v3 webhook subscription
@@ -80,7 +81,7 @@ func (c SourceConfig) Validate() setting.Problems {
 
 // Registration describes the source.
 func (c SourceConfig) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: len(c.WebhookSecrets) > 0, Limits: c.Limits, Example: example,
+	return intake.Registration{Name: sourceName, On: len(c.WebhookSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Example: example,
 		New: func(intake.Deps) (intake.Source, error) { return NewSource(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, "v1="+hex.EncodeToString(secret.New(key).Sign(body)))

@@ -13,12 +13,11 @@ import (
 // correlation key takes it. An active maintenance window suppresses it, at sev1 and
 // sev2 only if it is confirmed. Otherwise the rule decides.
 func (r *ingestion) routeAlert(g *alertGroup) error {
-	if g.undecodable { // its content is unknown, so no rule applies
-		g.decision = RoutingDecision{Routing: r.routing}
-		return r.suppress(WatchedAlerts, g, outcomeUndecodable)
+	rule, position := g.verdict.rule, g.verdict.position
+	if g.unreadable {
+		rule, position = r.d.unreadableRule(g.alert.Source), unreadPosition
 	}
-	rule := g.verdict.rule
-	g.decision = RoutingDecision{Rule: g.verdict.position, Routing: r.routing}
+	g.decision = RoutingDecision{Rule: position, Routing: r.routing}
 	if rule.Drop != "" {
 		return r.suppress(DroppedAlerts, g, outcomeDropped)
 	}
@@ -34,7 +33,7 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 			return r.attachAlert(id, g, rule)
 		}
 	}
-	if window := r.maintenanceWindow(g); window != 0 {
+	if window := r.maintenanceWindow(g); window != 0 && !g.unreadable {
 		g.decision.Maintenance = window
 		r.countSuppressed(window, g)
 		return r.suppress(MaintenanceAlerts, g, outcomeMaintenance)
@@ -100,6 +99,10 @@ func (r *ingestion) setOutcomes(g *alertGroup, o DeliveryOutcome) {
 	o.Rule, o.Routing = g.decision.Rule, g.decision.Routing
 	for _, row := range g.rows {
 		o.Row = row
+		if g.unreadable {
+			r.setUnreadOutcome(o)
+			continue
+		}
 		r.setOutcome(o)
 		if o.Outcome == outcomeOpened || o.Outcome == outcomeAttached || o.Outcome == outcomeGrouped {
 			o.Outcome = outcomeCounted

@@ -125,15 +125,18 @@ type DiscardedEffect struct {
 
 // Options configure a [Desk]. Store, Redact and RenderPostmortem are required.
 type Options struct {
-	Store            Store
-	Policy           incident.Policy // len(Pages) overrides EscalationSteps, Language is "en" and TimeZone "UTC" by default
-	Routing          *Routing        // nil: every alert is only watched
-	Storm            StormLimit      // zero: no limit
-	Playbooks        Playbooks       // nil: no playbooks
-	Correlate        Correlator      // nil: observations are ignored
-	Detect           Detector        // nil: explanations contain no detection rules
-	Administrators   []string        // local users who operate the instance
-	Sources          []string        // valid values of source in conditions, nil for any
+	Store   Store
+	Policy  incident.Policy // len(Pages) overrides EscalationSteps, Language is "en" and TimeZone "UTC" by default
+	Routing *Routing        // nil: every alert is only watched
+	Storm   StormLimit      // zero: no limit
+	// UsualSeverity is the severity of an incident about unread deliveries, by source,
+	// sev3 by default.
+	UsualSeverity    map[string]incident.Severity
+	Playbooks        Playbooks  // nil: no playbooks
+	Correlate        Correlator // nil: observations are ignored
+	Detect           Detector   // nil: explanations contain no detection rules
+	Administrators   []string   // local users who operate the instance
+	Sources          []string   // valid values of source in conditions, nil for any
 	Redact           Redactor
 	RenderPostmortem PostmortemRenderer
 

@@ -62,7 +62,7 @@ func (d *Desk) evaluateBatch(ctx context.Context, batch []incident.DecodedDelive
 	}
 	for _, g := range groups {
 		switch {
-		case g.undecodable:
+		case g.unreadable:
 		case len(e.windows) == 0:
 			e.alerts[g.decoded] = d.evaluate(g.alert, e.windows)
 		default:
@@ -123,7 +123,7 @@ func (r *ingestion) applyVerdicts(groups []*alertGroup) error {
 	r.groups = groups
 	var missing notEvaluatedError
 	for _, g := range groups {
-		if g.undecodable {
+		if g.unreadable {
 			continue
 		}
 		occurrences := []*incident.Alert{g.decoded}

@@ -145,6 +145,12 @@ func (d *Desk) traceRouting(x *explanation) error {
 		x.Digest = x.config.Routing.Digest
 		return nil
 	}
+	if x.decision.Rule == unreadPosition {
+		rule := d.unreadableRule(x.row.Alert.Source)
+		x.open, x.Rules = rule.Open, []incident.RuleTrace{{Index: unreadPosition, Action: rule.describe(), Matched: true}}
+		x.CurrentDigest = x.Digest
+		return nil
+	}
 	x.open = original.route(x.row.Alert).rule.Open
 	if x.Rules = original.trace(x.row.Alert); x.Digest != x.CurrentDigest {
 		x.CurrentRules = d.Routing.trace(x.row.Alert)
@@ -225,6 +231,9 @@ func describeOutcome(outcome string, id incident.ID, decision RoutingDecision) s
 	case outcomeCommand:
 		return fmt.Sprintf("not an alert: it reported an action on %s in another system", id)
 	case outcomeUndecodable:
+		if id > 0 {
+			return fmt.Sprintf("undecodable: its body is stored, and %s reports it", id)
+		}
 		return "undecodable: its body is stored"
 	case outcomeIgnored:
 		return "ignored: it changed nothing"

@@ -51,7 +51,7 @@ func TestExplain_ListsDecodeFailures(t *testing.T) {
 	fx := newRoutedFixture(t, func(*Options) {})
 	for n, why := range []string{"resource x is unknown", "not JSON", "resource x is unknown"} {
 		row := delivery(int64(n+1), incident.Alert{Source: "sentry", Kind: incident.UndecodableKind("sentry"), Level: incident.LevelInformational, Title: "Deliveries cannot be read", Fingerprint: "u"})
-		row.Failed = why
+		row.Failed, row.Signals[0].Unreadable = why, true
 		fx.ingest(t, row)
 	}
 	x := fx.alertRequest(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Alert: 1}).Explanation

@@ -19,7 +19,7 @@ type alertGroup struct {
 	unconfirmedWindows []int64
 	rows               []int64
 	reprocessed        bool        // the deliveries are routed again and were counted the first time
-	undecodable        bool        // the alert is about undecodable deliveries
+	unreadable         bool        // the alert is about deliveries that cannot be read
 	incident           incident.ID // the live incident with its correlation key before the batch, or 0
 	decision           RoutingDecision
 	outcome            DeliveryOutcome // of its first delivery
@@ -30,7 +30,7 @@ type alertGroup struct {
 func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 	type identity struct {
 		key, source, fingerprint string
-		reprocessed, undecodable bool
+		reprocessed, unreadable  bool
 	}
 	groups := map[identity]*alertGroup{}
 	var order []*alertGroup
@@ -42,10 +42,10 @@ func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 			a := *signal.Alert
 			a.Fingerprint = a.Identity()
 			a.Correlation = correlationKey(a)
-			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, row.Failed != ""}
+			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, signal.Unreadable}
 			g := groups[id]
 			if g == nil {
-				g = &alertGroup{alert: a, decoded: signal.Alert, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
+				g = &alertGroup{alert: a, decoded: signal.Alert, reprocessed: row.Reprocessed, unreadable: signal.Unreadable}
 				groups[id] = g
 				order = append(order, g)
 			}

@@ -163,6 +163,9 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "the delivery contains no alert and no command"})
 		}
 	}
+	if batch, err = r.withoutKnownItems(batch); err != nil {
+		return nil, err
+	}
 	if batch, err = r.dedupeEvents(batch); err != nil {
 		return nil, err
 	}
@@ -238,7 +241,11 @@ func (r *ingestion) routeAlerts(groups []*alertGroup) error {
 func (r *ingestion) storeOutcomes(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
 	out := make([]DeliveryOutcome, 0, len(r.outcomes))
 	for _, row := range batch {
-		out = append(out, r.outcomes[row.Row])
+		outcome := r.outcomes[row.Row]
+		if outcome.Unread = row.Failed != "" || row.Unread != ""; row.Unread != "" && outcome.Reason == "" {
+			outcome.Reason = row.Unread
+		}
+		out = append(out, outcome)
 	}
 	for _, window := range slices.Sorted(maps.Keys(r.suppressed)) {
 		n := r.suppressed[window]

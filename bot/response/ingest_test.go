@@ -100,9 +100,10 @@ func TestIngest_RepeatsOpenOneIncident(t *testing.T) {
 
 // undecodableDelivery is an undecodable delivery with the alert about it.
 func undecodableDelivery(row int64) incident.DecodedDelivery {
-	a := testAlert("unreadable", "f6", "") // rules would open an incident for it
+	a := testAlert("unreadable", "f6", "")
+	a.Level = incident.LevelInformational // rules would open no incident for it
 	out := delivery(row, a)
-	out.Failed = "unknown format"
+	out.Failed, out.Signals[0].Unreadable = "unknown format", true
 	return out
 }
 
@@ -120,8 +121,8 @@ func TestIngest_GroupsAlertsByCorrelationKey(t *testing.T) {
 	if got := fx.outcomes(1, 2, 3, 4, 5, 6, 7, 8); !slices.Equal(got, []string{"watched", "opened", "counted", "dropped", "watched", "undecodable", "counted", "ignored"}) {
 		t.Errorf("got outcomes %v", got)
 	}
-	if !slices.ContainsFunc(fx.store.alerts, func(row AlertRow) bool { return row.Alert.Kind == "unreadable" && row.Incident == WatchedAlerts }) {
-		t.Error("undecodable delivery is not among the watched alerts")
+	if unread := fx.store.incidents[2]; unread.Severity != incident.Sev3 || unread.Alerts[0].Kind != "unreadable" || fx.store.handled[6].Incident != 2 || fx.store.handled[6].Reason != "unknown format" {
+		t.Errorf("got %+v and outcome %+v, want an incident about the undecodable delivery", unread, fx.store.handled[6])
 	}
 	inc := fx.store.incidents[1]
 	if inc.Severity != incident.Sev2 || inc.Paging.Round != 1 {
@@ -138,8 +139,8 @@ func TestIngest_GroupsAlertsByCorrelationKey(t *testing.T) {
 	if inc.Run("data-exposure") == nil {
 		t.Errorf("playbook of the rule did not start: %v", inc.Runs)
 	}
-	if len(fx.store.incidents) != 1 {
-		t.Errorf("got %d incidents, want 1", len(fx.store.incidents))
+	if len(fx.store.incidents) != 2 {
+		t.Errorf("got %d incidents, want 2", len(fx.store.incidents))
 	}
 }
 

@@ -377,7 +377,7 @@ func (m *memory) Deliveries(q DeliveryQuery) (out []Delivery, err error) {
 			matches = o.Alert == q.Alert
 		}
 		if q.Undecodable != "" {
-			matches = o.Outcome == outcomeUndecodable
+			matches = o.Outcome == outcomeUndecodable || o.Unread
 		}
 		if matches {
 			stored := incident.StoredDelivery{ID: row, Source: "cloudtrail", Outcome: o.Outcome, Reason: o.Reason}

@@ -294,6 +294,7 @@ type DeliveryOutcome struct {
 	Rule     int         // position of the rule that decided, from 1
 	Routing  int64       // id of the configuration
 	Reason   string      // for people, "" for most outcomes, stored encrypted
+	Unread   bool        // the delivery, or a part of it, cannot be read
 }
 
 // Job is one attempt at an effect. Token belongs to the store.

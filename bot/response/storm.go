@@ -66,7 +66,7 @@ func (r *ingestion) lockOpenings(groups []*alertGroup) error {
 		switch {
 		case g.incident != 0:
 			live = true
-		case !g.undecodable && g.verdict.rule.Open != "":
+		case g.unreadable || g.verdict.rule.Open != "":
 			keys = append(keys, g.alert.Origin.Key(OpeningsKey))
 		}
 	}

@@ -35,10 +35,13 @@ type Config struct {
 	// Several integrations or a rotation need several secrets.
 	ClientSecrets []secret.String `yaml:"client_secrets"`
 	Limits        intake.Limits   `yaml:"limits"`
+	Usual         intake.Usual    `yaml:",inline"`
 }
 
 const example = `sentry:                                 # POST /hooks/sentry
   client_secrets: ["${SENTRY_CLIENT_SECRET}"]
+  usual_severity: sev3                  # every source: severity of an incident about a delivery that cannot be read
+  expected_interval: 0s                 # every source: a longer silence is reported. 0s: any silence is normal
   limits:                               # available for every source with a webhook
     off: false
     networks: [0.0.0.0/0, "::/0"]       # allowed senders
@@ -57,7 +60,7 @@ func (c Config) Validate() setting.Problems {
 
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: len(c.ClientSecrets) > 0, Limits: c.Limits, Example: example, BareHeader: bareHeader,
+	return intake.Registration{Name: sourceName, On: len(c.ClientSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Example: example, BareHeader: bareHeader,
 		New: func(intake.Deps) (intake.Source, error) { return New(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, hex.EncodeToString(secret.New(key).Sign(body)))

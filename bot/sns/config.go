@@ -53,6 +53,7 @@ type Config struct {
 	// a topic selects SHA-256 instead.
 	AllowV1 bool          `yaml:"allow_v1"`
 	Limits  intake.Limits `yaml:"limits"`
+	Usual   intake.Usual  `yaml:",inline"`
 }
 
 const example = `sns:                                    # POST /hooks/sns, EventBridge events and CloudWatch alarms through SNS
@@ -74,7 +75,7 @@ func (c Config) Validate() setting.Problems {
 
 // Registration describes the source. It is fixed because it stores certificates.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Example: example,
+	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Usual: c.Usual, Example: example,
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
 			decoder, _ := d.Records.(Decoder)

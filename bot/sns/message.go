@@ -123,7 +123,7 @@ func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Si
 	}
 	signals, err := s.decoder.DecodeItem(h, item)
 	if err != nil {
-		return nil, fmt.Errorf("decode sns message: %w", err)
+		return signals, fmt.Errorf("decode sns message: %w", err)
 	}
 	return signals, nil
 }

@@ -65,10 +65,11 @@ type Sink interface {
 
 // Config configures a [Source]. QueueURL is required.
 type Config struct {
-	QueueURL string `yaml:"queue_url"`
-	Region   string `yaml:"region"`   // region of the queue, default the region in QueueURL
-	Endpoint string `yaml:"endpoint"` // replaces the endpoint of Amazon, for tests and compatible services
-	Pollers  int    `yaml:"pollers"`  // maximum number of messages processed concurrently, default 2
+	QueueURL string       `yaml:"queue_url"`
+	Region   string       `yaml:"region"`   // region of the queue, default the region in QueueURL
+	Endpoint string       `yaml:"endpoint"` // replaces the endpoint of Amazon, for tests and compatible services
+	Pollers  int          `yaml:"pollers"`  // maximum number of messages processed concurrently, default 2
+	Usual    intake.Usual `yaml:",inline"`
 }
 
 const example = `trail:                                  # CloudTrail log files, announced by an SQS queue. Uses the default AWS credentials
@@ -118,7 +119,7 @@ func (c Config) region() string {
 
 // Registration describes the source. It is fixed because it polls a queue.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: c.QueueURL != "", Fixed: true, Feeds: recordSource, Example: example,
+	return intake.Registration{Name: sourceName, On: c.QueueURL != "", Fixed: true, Usual: c.Usual, Feeds: recordSource, Example: example,
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
 			records, ok := d.Records.(interface {

@@ -99,7 +99,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	default:
 		return nil, fmt.Errorf("decode trail notice: unknown kind %q", b.Notice)
 	}
-	return []incident.Signal{{Alert: &a}}, nil
+	return []incident.Signal{{Alert: &a, Unreadable: b.Notice != noticeRemoved}}, nil
 }
 
 // parseTime returns a time in UTC, or the zero time if s is invalid.

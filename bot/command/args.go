@@ -34,11 +34,23 @@ func (p *parser) incident() (incident.ID, bool) {
 	return 0, false
 }
 
-// takeIncident consumes the incident of the command, if it is named.
-func (p *parser) takeIncident(w *Parsed) {
-	if id, ok := p.incident(); ok {
-		w.Command.For = id
+// takeIncident consumes the incident of the command, if it is named. A second one is an
+// error.
+func (p *parser) takeIncident(w *Parsed) error {
+	id, ok := p.incident()
+	if !ok {
+		return nil
 	}
+	return p.nameIncident(w, id)
+}
+
+// nameIncident sets the incident of the command.
+func (p *parser) nameIncident(w *Parsed, id incident.ID) error {
+	if p.named != 0 && p.named != id {
+		return incident.Invalid("incident", "two incidents: %s and %s. Type one of them", p.named, id)
+	}
+	p.named, w.Command.For = id, id
+	return nil
 }
 
 // department consumes the name of a department or team, or a mention of it.
@@ -159,14 +171,14 @@ var departmentArg = Arg{Name: "department", Usage: "DEPARTMENT", Next: names(inc
 		team, err := p.department()
 		w.Command.Department = team
 		return err == nil, err
-	}}
+	}, write: writeDepartment}
 
 // personArg is a person.
 var personArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Parsed) (bool, error) {
 	person, err := p.person("person")
 	w.Command.Person = person
 	return err == nil, err
-}}
+}, write: func(w *Parsed) string { return writePerson(w.Command.Person) }}
 
 // textArg is the text of a command, with or without an introducing "because".
 var textArg = Arg{Name: "text", Usage: "TEXT", part: textPart}
@@ -175,7 +187,7 @@ var textArg = Arg{Name: "text", Usage: "TEXT", part: textPart}
 // argument could take a word of the reason for a part of itself. The reason needs its
 // "because", a colon or a comma, so that no word of the argument is left in it.
 var (
-	becauseArg    = Arg{Name: "text", Usage: "because REASON", part: textPart, read: readIntroduced}
+	becauseArg    = Arg{Name: "text", Usage: "because REASON", part: textPart, read: readIntroduced, write: writeBecause}
 	mayBecauseArg = becauseArg.named("[because REASON]")
 )
 
@@ -194,10 +206,9 @@ var proseReasonArg = Arg{Name: "text", Usage: "[because REASON]", part: textPart
 		return false, incident.Invalid("severity", "two severities: %s and %s. Type one of them", w.Command.Severity, truncate(word.text))
 	}
 	return textArg.consume(p, w)
-}}
+}, write: writeBecause}
 
 // incidentArg is the incident of a command, named after the word of its syntax.
 var incidentArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {
-	p.takeIncident(w)
-	return true, nil
+	return true, p.takeIncident(w)
 }}

@@ -77,6 +77,9 @@ func weekday(p *parser, m *moment, t tense) (bool, error) {
 		coming := today.AddDate(0, 0, ahead)
 		switch {
 		case which == "next":
+			if ahead == 0 {
+				coming = coming.AddDate(0, 0, 7)
+			}
 			later := coming.AddDate(0, 0, 7)
 			return coming, incident.Invalid("time", "next %s can be %s or %s. Type the date", word, coming.Format(time.DateOnly), later.Format(time.DateOnly))
 		case which == "last" || t == past && which == "" && ahead > 0:

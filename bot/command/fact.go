@@ -31,6 +31,11 @@ var factNameArg = Arg{Name: "fact", Usage: "NAME", Next: names(incident.FactName
 	}
 	w.Command.Fact = &incident.FactChange{Name: incident.FactName(name)}
 	return true, nil
+}, write: func(w *Parsed) string {
+	if w.Command.Fact == nil {
+		return ""
+	}
+	return string(w.Command.Fact.Name)
 }}
 
 // factValueArg is the value of the fact that was named before.
@@ -40,7 +45,7 @@ var factValueArg = Arg{Name: "value", Usage: "VALUE", read: func(p *parser, w *P
 	}
 	p.take("is", "=", "at")
 	return true, p.factValue(w.Command.Fact)
-}}
+}, write: writeFact}
 
 func (p *parser) factValue(f *incident.FactChange) error {
 	switch f.Name {
@@ -101,12 +106,12 @@ func (p *parser) factAffected(f *incident.FactChange) error {
 		switch c := incident.Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
 		case !word.quoted && len(who) > 0 && (c == incident.Controller || c == incident.Processor):
 			a.Capacity = c
-		case !word.quoted && len(who) > 0 && word.text == "as": // as in "Example SA as processor"
+		case !word.quoted && len(who) > 0 && word.text == "as" && p.capacityFollows(): // as in "Example SA as processor"
 		default:
 			who = append(who, Readable(word.raw))
 		}
 	}
-	a.Who = strings.Join(who, " ")
+	a.Who = joinWords(who)
 	if err := p.affectedCount(a); err != nil {
 		return err
 	}
@@ -117,6 +122,13 @@ func (p *parser) factAffected(f *incident.FactChange) error {
 		return err
 	}
 	return nil
+}
+
+// capacityFollows reports whether the next word is a capacity.
+func (p *parser) capacityFollows() bool {
+	word, _ := p.peek()
+	c := incident.Capacity(strings.ToLower(strings.Trim(word.text, ",")))
+	return !word.quoted && (c == incident.Controller || c == incident.Processor)
 }
 
 var (

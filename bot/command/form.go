@@ -145,6 +145,9 @@ func (f *FormSpec) Command(verb incident.Verb, state FormState, values Values, c
 			if rest := p.rest(); rest != "" {
 				return w.Command, incident.Invalid(field.Name, "unexpected text %q. Enter one value", truncate(rest))
 			}
+			if p.typed != nil && field.Kind != KindMoment { // nobody types the zone of a picked time
+				w.Command.Zone = incident.ZoneName(p.typed)
+			}
 		}
 	}
 	if f.check != nil {

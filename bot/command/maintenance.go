@@ -26,7 +26,7 @@ func windowIDArg(command string, field func(*incident.AlertRequest) *int64) Arg 
 		}
 		*field(w.AlertRequest) = id
 		return true, nil
-	}}
+	}, write: func(w *Parsed) string { return "M" + strconv.FormatInt(*field(w.AlertRequest), 10) }}
 }
 
 // readNoWindow reads nothing: the windows are listed.

@@ -50,4 +50,9 @@ func masked(text string) string {
 }
 
 // Readable replaces every mention in a text by its name, such as "@Ada".
-func Readable(text string) string { return mention.ReplaceAllString(text, "@$3") }
+func Readable(text string) string {
+	for mention.MatchString(text) { // a replacement may form another mention
+		text = mention.ReplaceAllString(text, "@$3")
+	}
+	return text
+}

@@ -67,7 +67,9 @@ func Parse(text string, c Context) (Parsed, error) {
 	p.spec = spec
 	w := Parsed{Command: incident.Command{For: c.Incident}}
 	if spec.NeedsIncident {
-		p.takeIncident(&w)
+		if err := p.takeIncident(&w); err != nil {
+			return Parsed{}, err
+		}
 	}
 	if err := spec.read(p, &w); err != nil {
 		return Parsed{}, err

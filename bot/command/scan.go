@@ -107,6 +107,11 @@ func quotation(text string) (inside string, size int, ok bool) {
 	return "", 0, false
 }
 
+// joinWords joins words that were read one by one into a phrase.
+func joinWords(words []string) string {
+	return strings.TrimFunc(strings.Join(words, " "), isSpace)
+}
+
 // unclosed reports whether a word begins with a quote that is not closed.
 func unclosed(w word) bool {
 	first, _ := utf8.DecodeRuneInString(w.raw)
@@ -225,6 +230,8 @@ type parser struct {
 	prose bool
 	// typed is the zone that the person typed with a time, or nil.
 	typed *time.Location
+	// named is the incident that the person named, or 0.
+	named incident.ID
 	// words is the usual word that selected the syntax, or "".
 	words string
 }

@@ -81,13 +81,15 @@ func (p *parser) title(c *incident.Command) (string, error) {
 	return inner.rest(), nil
 }
 
+func writeSeverity(w *Parsed) string { return string(w.Command.Severity) }
+
 // severityArg is the severity of an incident that may also be left out.
-var severityArg = Arg{Name: "severity", Usage: "[sev1…sev4]", Next: names(incident.Severities()), part: severityPart,
+var severityArg = Arg{write: writeSeverity, Name: "severity", Usage: "[sev1…sev4]", Next: names(incident.Severities()), part: severityPart,
 	read: func(p *parser, w *Parsed) (bool, error) { return p.severity(&w.Command) }}
 
 // ackSeverityArg is the severity of an acknowledgement. A misspelt one is not the text
 // of the acknowledgement.
-var ackSeverityArg = Arg{Name: "severity", Usage: "[INC-42] [sev1…sev4]", Next: severityArg.Next, read: func(p *parser, w *Parsed) (bool, error) {
+var ackSeverityArg = Arg{write: writeSeverity, Name: "severity", Usage: "[INC-42] [sev1…sev4]", Next: severityArg.Next, read: func(p *parser, w *Parsed) (bool, error) {
 	found, err := p.severity(&w.Command)
 	if found || err != nil {
 		return found, err
@@ -99,7 +101,7 @@ var ackSeverityArg = Arg{Name: "severity", Usage: "[INC-42] [sev1…sev4]", Next
 }}
 
 // newSeverityArg is the severity that an incident gets. The next word is one.
-var newSeverityArg = Arg{Name: "severity", Usage: "sev1…sev4", Next: severityArg.Next, part: severityPart, read: func(p *parser, w *Parsed) (bool, error) {
+var newSeverityArg = Arg{write: writeSeverity, Name: "severity", Usage: "sev1…sev4", Next: severityArg.Next, part: severityPart, read: func(p *parser, w *Parsed) (bool, error) {
 	p.take("to", "is", "=")
 	found, err := p.severity(&w.Command)
 	if found || err != nil {

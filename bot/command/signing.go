@@ -16,7 +16,7 @@ var signerArg = Arg{Name: "department", Usage: "[DEPARTMENT]", Next: departmentA
 		return false, nil
 	}
 	return departmentArg.read(p, w)
-}}
+}, write: writeDepartment}
 
 var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // may be shortened
 
@@ -30,7 +30,7 @@ var digestArg = Arg{Name: "digest", Usage: "[DIGEST]", read: func(p *parser, w *
 	p.next()
 	w.Command.Expect = "sha256:" + strings.TrimPrefix(strings.ToLower(word.text), "sha256:")
 	return true, nil
-}}
+}, write: func(w *Parsed) string { return w.Command.Expect }}
 
 // noTextArg rejects a text after the digest.
 var noTextArg = Arg{read: func(p *parser, _ *Parsed) (bool, error) {
@@ -97,12 +97,25 @@ func readWithdrawn(p *parser, w *Parsed) (bool, error) {
 }
 
 // teamArg is a consulted team.
-var teamArg = Arg{Name: "department", Usage: "TEAM", read: departmentArg.read}
+var teamArg = Arg{Name: "department", Usage: "TEAM", read: departmentArg.read, write: writeDepartment}
 
 // nameTeam adds the team of the form.
 func nameTeam(f *Form, c FormContext) {
 	f.Fields = slices.Insert(f.Fields, 0, Field{Kind: KindNote, Label: "For " + string(c.Given.Department)})
 }
+
+func writeBlocking(w *Parsed) string {
+	if w.Command.Blocking {
+		return "blocking"
+	}
+	return ""
+}
+
+func writeUntil(w *Parsed) string { return "until " + writeTime(w.Command.Until, w.Command.Zone) }
+
+func writeWithdrawn(w *Parsed) string { return strings.TrimSpace(w.Command.Item + writeDepartment(w)) }
+
+func writeRevision(w *Parsed) string { return strings.TrimSpace(writeEdits(w) + " " + writeBecause(w)) }
 
 func readBlocking(p *parser, w *Parsed) (bool, error) {
 	w.Command.Blocking = p.take("blocking", "--blocking")
@@ -130,6 +143,13 @@ func readUntil(p *parser, w *Parsed) (bool, error) {
 // because an approved record cannot be edited before it is revised.
 func readRevision(p *parser, w *Parsed) (bool, error) {
 	edits := map[string]string{}
+	add := func(field, text string) error {
+		if _, twice := edits[field]; twice {
+			return incident.Invalid("record", "the field %s is set twice. Type it once", field)
+		}
+		edits[field] = Readable(text)
+		return nil
+	}
 	for p.take("set") {
 		field, err := p.recordField()
 		if err != nil {
@@ -137,15 +157,23 @@ func readRevision(p *parser, w *Parsed) (bool, error) {
 		}
 		if word, ok := p.peek(); ok && word.quoted {
 			p.next()
-			edits[field] = Readable(word.text)
+			if err := add(field, word.text); err != nil {
+				return false, err
+			}
 			continue
 		}
 		text, ok := p.cut("because") // the last text needs no quotes
 		if !ok {
 			return false, incident.Invalid("text", "the reason is missing. Type revise set %s TEXT because WHY", field)
 		}
-		edits[field], w.Command.Record, w.Command.Text = Readable(text), edits, p.freeText()
-		return true, nil
+		if err := add(field, text); err != nil {
+			return false, err
+		}
+		w.Command.Record, w.Command.Text = edits, p.freeText()
+		return w.Command.Text != "", nil
+	}
+	if len(edits) > 0 && !p.introduced() {
+		return false, p.unread()
 	}
 	w.Command.Text = p.reason()
 	if len(edits) > 0 {

@@ -39,6 +39,9 @@ type Syntax struct {
 	result    func(incident.Incident) incident.Sentence // or nil, if [ResultOf] is enough
 	unchanged func(incident.Incident) incident.Sentence // if the command had no effect, or nil
 	kind      ResultKind
+	// canonical reports whether the syntax gives a parsed line, if several syntaxes have
+	// its verb or query. nil means that it does.
+	canonical func(*Parsed) bool
 }
 
 // Arg is one argument of a command. The same function reads it from the words that
@@ -51,6 +54,7 @@ type Arg struct {
 
 	part  part                     // where the command holds it, or nil
 	read  reader                   // nil means a text, which it writes to part
+	write writer                   // the argument as people type it, nil means part as a quoted text
 	value func(FormContext) string // the value in a form, nil means that of part
 	asked bool                     // a form asks for it if it is missing
 }
@@ -81,6 +85,9 @@ func (a Arg) consume(p *parser, w *Parsed) (bool, error) {
 		return false, err
 	}
 	to := a.part(&w.Command)
+	if p.field && *to != "" {
+		return false, incident.Invalid(a.Name, "two reasons: one here and one after the value. Enter one of them")
+	}
 	*to = p.reason()
 	return *to != "", nil
 }

@@ -22,7 +22,7 @@ var accessSpecs = []Spec{
 
 	{Name: "exclude", Help: "shut a suspected insider out: no reading, signing or acting (legal or security, seen by them only)", NeedsIncident: true,
 		Examples: []string{"exclude @ada because the key was used from her laptop", "exclude @ada --new-channel because she reads along"},
-		Syntaxes: []Syntax{{Verb: incident.VerbExclude, Args: []Arg{channelArg.quiet(), personArg, channelArg, becauseArg},
+		Syntaxes: []Syntax{{Verb: incident.VerbExclude, Args: []Arg{channelArg.quiet().writes(nothing), personArg, channelArg.writes(writeChannel), becauseArg},
 			result: done("Recorded for %s. Only legal and security see this"), kind: ResultPrivate}}},
 
 	{Name: "readmit", Help: "end an exclusion (legal or security)", NeedsIncident: true,
@@ -36,7 +36,7 @@ var accessSpecs = []Spec{
 
 	{Name: "restrict", Help: "restrict the incident to participants", NeedsIncident: true,
 		Examples: []string{"restrict"},
-		Syntaxes: []Syntax{{Verb: incident.VerbRestrict, result: restricted}}},
+		Syntaxes: []Syntax{{Verb: incident.VerbRestrict, result: restricted, canonical: func(w *Parsed) bool { return !w.Command.Public }}}},
 
 	{Name: "public", Help: "make the incident readable by the whole company", NeedsIncident: true,
 		Examples: []string{"public"},
@@ -44,7 +44,7 @@ var accessSpecs = []Spec{
 
 	{Name: "erase", Help: "erase texts permanently (legal and security together)", NeedsIncident: true,
 		Examples: []string{"erase 17/text because it holds a card number"},
-		Syntaxes: []Syntax{{Verb: incident.VerbErase, Args: []Arg{{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …]", read: readErase}, becauseArg}}}},
+		Syntaxes: []Syntax{{Verb: incident.VerbErase, Args: []Arg{{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …]", read: readErase, write: writeErase}, becauseArg}}}},
 }
 
 // channelArg moves an excluded person out of the channel. The command line passes it
@@ -83,6 +83,18 @@ func restricted(i incident.Incident) incident.Sentence {
 		return incident.Say("Only participants can now read %s", i.ID)
 	}
 	return incident.Say("The whole company can now read %s", i.ID)
+}
+
+func writeErase(w *Parsed) string {
+	refs := make([]string, len(w.Command.Erase))
+	for n, ref := range w.Command.Erase {
+		refs[n] = strconv.Itoa(ref.Seq) + "/" + ref.Name
+	}
+	return strings.Join(refs, " ")
+}
+
+func writeChannel(w *Parsed) string {
+	return map[string]string{incident.ChannelRemove: "--remove", incident.ChannelNew: "--new-channel"}[w.Command.Channel]
 }
 
 // readErase reads "17/text, 18/text".

@@ -15,16 +15,16 @@ var alertSpecs = []Spec{
 		Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"},
 		Syntaxes: []Syntax{
 			{Query: incident.QueryAlerts, Args: []Arg{skipWords("list"),
-				{Name: "disposition", Usage: "[watched | dropped | maintenance]", Next: names(incident.Dispositions()), read: readDisposition}}},
+				{Name: "disposition", Usage: "[watched | dropped | maintenance]", Next: names(incident.Dispositions()), read: readDisposition, write: writeDisposition}}},
 			{Verb: incident.VerbPromote, Words: []string{"promote"}, Args: []Arg{
-				{Name: "alerts", Usage: "A17", read: readOneAlert},
-				{Name: "severity", Usage: "[sev1…sev4] [into INC-42]", read: readPromoteOptions}},
+				{Name: "alerts", Usage: "A17", read: readOneAlert, write: writeAlerts},
+				{Name: "severity", Usage: "[sev1…sev4] [into INC-42]", read: readPromoteOptions, write: writePromoteOptions}},
 				result: done("The alert is attached to %s")},
 		}},
 
 	{Name: "explain", Help: "explain how an alert or delivery was routed: every rule evaluated, with the values compared",
 		Examples: []string{"explain A17", "explain D2041"},
-		Syntaxes: []Syntax{{Query: incident.QueryExplain, Args: []Arg{{Name: "alert", Usage: "A17 | D2041", read: readExplained}}}}},
+		Syntaxes: []Syntax{{Query: incident.QueryExplain, Args: []Arg{{Name: "alert", Usage: "A17 | D2041", read: readExplained, write: writeExplained}}}}},
 
 	{Name: "maintenance",
 		Help: "list, add, confirm or end maintenance windows, which suppress alerts for at most 7 days (at sev1 and sev2 only after a second person from security confirmed)",
@@ -32,17 +32,25 @@ var alertSpecs = []Spec{
 			`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance confirm M3", "maintenance end 3"},
 		usage: "[add WHEN CONDITION because REASON | confirm ID | end ID]",
 		Syntaxes: []Syntax{
-			{Query: incident.QueryMaintenance, Words: []string{"add"}, Args: []Arg{{Name: "when", read: readWindow}}},
-			{Query: incident.QueryMaintenance, Words: []string{"list"}, Bare: true, Args: []Arg{{Name: "maintenance", read: readNoWindow}}},
-			{Query: incident.QueryMaintenance, Words: []string{"confirm"}, Args: []Arg{windowIDArg("confirm", func(r *incident.AlertRequest) *int64 { return &r.Confirm })}},
-			{Query: incident.QueryMaintenance, Words: []string{"end", "stop"}, Args: []Arg{windowIDArg("end", func(r *incident.AlertRequest) *int64 { return &r.End })}},
+			{Query: incident.QueryMaintenance, Words: []string{"add"}, Args: []Arg{{Name: "when", read: readWindow, write: writeWindow}},
+				canonical: func(w *Parsed) bool { return w.AlertRequest.Add != nil }},
+			{Query: incident.QueryMaintenance, Words: []string{"list"}, Bare: true, Args: []Arg{{Name: "maintenance", read: readNoWindow}},
+				canonical: func(w *Parsed) bool {
+					return w.AlertRequest.Add == nil && w.AlertRequest.Confirm+w.AlertRequest.End == 0
+				}},
+			{Query: incident.QueryMaintenance, Words: []string{"confirm"}, Args: []Arg{windowIDArg("confirm", func(r *incident.AlertRequest) *int64 { return &r.Confirm })},
+				canonical: func(w *Parsed) bool { return w.AlertRequest.Confirm != 0 }},
+			{Query: incident.QueryMaintenance, Words: []string{"end", "stop"}, Args: []Arg{windowIDArg("end", func(r *incident.AlertRequest) *int64 { return &r.End })},
+				canonical: func(w *Parsed) bool { return w.AlertRequest.End != 0 }},
 		}},
 
 	{Name: "split", Help: "move alerts to a new incident (both timelines stay)", NeedsIncident: true,
 		Examples: []string{"split alerts A3,A4 Another team uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"},
 		Syntaxes: []Syntax{{Verb: incident.VerbSplit, Args: []Arg{
-			{Name: "alerts", Usage: "[INC-42] alerts A3,A4", Next: []string{"alerts"}, read: readAlertIDs},
-			severityArg, {Name: "title", Usage: "TITLE [because REASON]", read: readNewTitle}},
+			{Name: "alerts", Usage: "[INC-42] alerts A3,A4", Next: []string{"alerts"}, read: readAlertIDs, write: func(w *Parsed) string { return "alerts " + writeAlerts(w) }},
+			severityArg, {Name: "title", Usage: "TITLE [because REASON]", read: readNewTitle, write: func(w *Parsed) string {
+				return introduce("", w.Command.Title) + strings.TrimRight(" "+writeBecause(w), " ")
+			}}},
 			result: done("The alerts of %s moved to a new incident. The timeline has its number")}}},
 
 	{Name: "legal-hold", Help: "set or release a legal hold, which exempts the incident from deletion (legal and security only)", NeedsIncident: true,
@@ -54,6 +62,23 @@ var alertSpecs = []Spec{
 			{Verb: incident.VerbReleaseLegalHold, Words: []string{"release", "off", "end"}, Args: []Arg{becauseArg},
 				result: done("The legal hold of %s is released")},
 		}},
+}
+
+func writeDisposition(w *Parsed) string { return string(w.AlertRequest.Disposition) }
+
+func writePromoteOptions(w *Parsed) string {
+	out := string(w.Command.Severity)
+	if w.Command.For != 0 {
+		out += " into " + w.Command.For.String()
+	}
+	return strings.TrimSpace(out)
+}
+
+func writeExplained(w *Parsed) string {
+	if w.AlertRequest.Delivery != 0 {
+		return "D" + strconv.FormatInt(w.AlertRequest.Delivery, 10)
+	}
+	return "A" + strconv.FormatInt(w.AlertRequest.Alert, 10)
 }
 
 func readDisposition(p *parser, w *Parsed) (bool, error) {

@@ -28,7 +28,7 @@ var endingSpecs = []Spec{
 	{Name: "merge", Help: "merge this incident into another", NeedsIncident: true,
 		Examples: []string{"merge into INC-41 same key", "merge INC-42 into INC-41"},
 		Syntaxes: []Syntax{{Verb: incident.VerbMerge, Args: []Arg{
-			{Name: "target", Usage: "[INC-42] into INC-41", Next: []string{"into"}, read: readTarget}, textArg.named("[WHY]")},
+			{Name: "target", Usage: "[INC-42] into INC-41", Next: []string{"into"}, read: readTarget, write: func(w *Parsed) string { return "into " + w.Command.Target.String() }}, textArg.named("[WHY]")},
 			result: done("%s is merged. Continue in the other incident")}}},
 }
 
@@ -45,7 +45,7 @@ var spacedStatement = regexp.MustCompile(`(?i)^(?:no|without)\s+personal[\s-]+da
 var dismissalArg = Arg{Name: "text", Usage: "[no-personal-data] because WHY", Next: []string{"no-personal-data"},
 	Flags: []Flag{{Name: "no-personal-data", Help: "state that no personal data is involved, to dismiss the incident alone"}},
 	read: func(p *parser, w *Parsed) (bool, error) {
-		text := p.reason()
+		text := p.bareReason(p.reason())
 		if first, rest, _ := strings.Cut(text, " "); statement.MatchString(first) {
 			w.Command.NoPersonalData, text = true, strings.TrimSpace(rest)
 		}
@@ -55,9 +55,25 @@ var dismissalArg = Arg{Name: "text", Usage: "[no-personal-data] because WHY", Ne
 		if n := strings.LastIndexFunc(text, isSpace); n >= 0 && statement.MatchString(strings.TrimSpace(text[n:])) {
 			w.Command.NoPersonalData, text = true, strings.TrimRight(strings.TrimSpace(text[:n]), ",;:")
 		}
-		w.Command.Text = p.inner(text).reason()
+		w.Command.Text = p.bareReason(text)
 		return w.Command.Text != "", nil
+	}, write: func(w *Parsed) string {
+		if w.Command.NoPersonalData {
+			return strings.TrimSpace("no-personal-data " + writeBecause(w))
+		}
+		return writeBecause(w)
 	}}
+
+// bareReason removes every introducing "because" and the quotes around a reason.
+func (p *parser) bareReason(text string) string {
+	for {
+		bare := p.inner(text).reason()
+		if bare == text {
+			return text
+		}
+		text = bare
+	}
+}
 
 // askOneOrTwo asks one person who may dismiss alone to state that no personal data
 // is involved. A second person may agree without a reason.
@@ -89,7 +105,7 @@ func readTarget(p *parser, w *Parsed) (bool, error) {
 }
 
 var helpSpec = Spec{Name: "help", Aliases: []string{"?"}, Help: "show all commands, or the help of one", Examples: []string{"help sign"},
-	Syntaxes: []Syntax{{Query: QueryHelp, Args: []Arg{{Name: "verb", Usage: "[VERB]", read: readTopic}}}}}
+	Syntaxes: []Syntax{{Query: QueryHelp, Args: []Arg{{Name: "verb", Usage: "[VERB]", read: readTopic, write: func(w *Parsed) string { return w.Topic }}}}}}
 
 func readTopic(p *parser, w *Parsed) (bool, error) {
 	topic, ok := p.next()
@@ -101,5 +117,7 @@ func readTopic(p *parser, w *Parsed) (bool, error) {
 		return false, err
 	}
 	w.Topic = spec.Name
+	for p.take(spec.words()...) { // as in help review conclude
+	}
 	return true, nil
 }

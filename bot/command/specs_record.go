@@ -13,15 +13,17 @@ var recordSpecs = []Spec{
 		usage:    "[show | set FIELD TEXT | submit]",
 		Syntaxes: []Syntax{
 			{Query: QueryRecord, Words: []string{"show", "read"}, Args: []Arg{incidentArg}},
-			{Verb: incident.VerbEditRecord, Words: []string{"set"}, Args: []Arg{incidentArg, recordTextArg}},
-			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg}},
-			{Verb: incident.VerbEditRecord, Words: []string{"edit"}, Bare: true, Args: []Arg{formOnlyArg.ask()},
+			{Verb: incident.VerbEditRecord, Words: []string{"set"}, Args: []Arg{incidentArg, recordTextArg},
+				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 1 }},
+			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg},
+				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 0 }},
+			{Verb: incident.VerbEditRecord, Words: []string{"edit"}, Bare: true, Args: []Arg{formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
 				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, Fields: recordFields(true)}},
 		}},
 
 	{Name: "submit", Help: "submit the closing record for signing", NeedsIncident: true,
 		Examples: []string{"submit"},
-		Syntaxes: []Syntax{{Verb: incident.VerbSubmit,
+		Syntaxes: []Syntax{{Verb: incident.VerbSubmit, canonical: func(*Parsed) bool { return false },
 			Form:   &FormSpec{Title: "Submit the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord, Fields: recordFields(false)},
 			result: done("The closing record of %s is frozen. Tocsin requests the signatures of the departments")}}},
 
@@ -55,16 +57,16 @@ var recordSpecs = []Spec{
 	{Name: "withdraw", Help: "withdraw an objection or your signature", NeedsIncident: true,
 		Examples: []string{"withdraw", "withdraw O1", "withdraw legal"},
 		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, button: []part{itemPart}, Args: []Arg{
-			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn}, mayBecauseArg}}}},
+			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn, write: writeWithdrawn}, mayBecauseArg}}}},
 
 	{Name: "delegate", Help: "let another person act for your department in this incident", NeedsIncident: true,
 		Examples: []string{"delegate legal @ada until 2026-12-01"},
 		Syntaxes: []Syntax{{Verb: incident.VerbDelegate, Args: []Arg{departmentArg, skipWords("to"), personArg,
-			{Name: "until", Usage: "until DATE", read: readUntil}}}}},
+			{Name: "until", Usage: "until DATE", read: readUntil, write: writeUntil}}}}},
 
 	{Name: "consult", Help: "consult a team before closing (blocking: approval needs its answer)", NeedsIncident: true,
 		Examples: []string{"consult payroll blocking"},
-		Syntaxes: []Syntax{{Verb: incident.VerbConsult, Args: []Arg{teamArg, {Name: "blocking", Usage: "[blocking]", read: readBlocking}, textArg.quiet()},
+		Syntaxes: []Syntax{{Verb: incident.VerbConsult, Args: []Arg{teamArg, {Name: "blocking", Usage: "[blocking]", read: readBlocking, write: writeBlocking}, becauseArg.quiet()},
 			result: done("Tocsin is requesting an answer from the team in %s")}}},
 
 	{Name: "involve", Help: "involve a department now, before sign-off", NeedsIncident: true,
@@ -80,7 +82,7 @@ var recordSpecs = []Spec{
 	{Name: "revise", Help: "submit a new revision of an approved record for signing", NeedsIncident: true,
 		Examples: []string{"revise the forensics report changes the root cause", `revise set root_cause "the key was guessed" because the forensics report says so`},
 		Syntaxes: []Syntax{{Verb: incident.VerbRevise, Args: []Arg{
-			Arg{Name: "record", Usage: "[set FIELD TEXT …] because WHY", Next: []string{"set"}, read: readRevision}.ask()},
+			Arg{Name: "record", Usage: "[set FIELD TEXT …] because WHY", Next: []string{"set"}, read: readRevision, write: writeRevision}.ask()},
 			Form: &FormSpec{Title: "Revise the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord,
 				Fields: append([]Field{textArg.input(KindProse, "Why is the record revised?")}, recordFields(false)...)}}}},
 }
@@ -101,7 +103,7 @@ var recordTextArg = Arg{Name: "record", Usage: "FIELD TEXT", read: func(p *parse
 	}
 	w.Command.Record = map[string]string{field: p.freeText()}
 	return true, nil
-}}
+}, write: func(w *Parsed) string { return strings.TrimPrefix(writeEdits(w), "set ") }}
 
 // recordField consumes the name or label of a field of the record.
 func (p *parser) recordField() (string, error) {

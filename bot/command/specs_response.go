@@ -1,7 +1,6 @@
 package command
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,11 +23,11 @@ var responseSpecs = []Spec{
 	{Name: "list", Aliases: []string{"ls"}, Help: "list live incidents, all incidents, or the incidents with a status", Common: true,
 		Examples: []string{"list", "list approved"},
 		Syntaxes: []Syntax{{Query: QueryList, Args: []Arg{
-			{Name: "status", Usage: "[all | STATUS …]", Next: append([]string{"all"}, names(incident.Statuses())...), read: readStatuses}}}}},
+			{Name: "status", Usage: "[all | STATUS …]", Next: append([]string{"all"}, names(incident.Statuses())...), read: readStatuses, write: writeStatuses}}}}},
 
 	{Name: "status", Aliases: []string{"show"}, Help: "show the state of an incident", NeedsIncident: true, Common: true,
 		Examples: []string{"status INC-42"},
-		Syntaxes: []Syntax{{Query: QueryStatus, Args: []Arg{{Name: "incident", Usage: "[INC-42]", read: readStatusIncident}}}}},
+		Syntaxes: []Syntax{{Query: QueryStatus, Args: []Arg{{Name: "incident", Usage: "[INC-42]", read: readStatusIncident, write: nothing}}}}},
 
 	{Name: "ack", Aliases: []string{"acknowledge"}, Help: "acknowledge: stop paging and become commander if there is none", NeedsIncident: true, Common: true,
 		Examples: []string{"ack", "ack INC-42 sev2"},
@@ -84,10 +83,10 @@ var responseSpecs = []Spec{
 		Examples: []string{"step done rotate-key the old key is gone", "step skip leaked-aws-credentials/ask-aws because there is no support contract"},
 		usage:    "done | skip STEP [OUTCOME or REASON]",
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbStepDone, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg, textArg.named("[OUTCOME]")},
+			{Verb: incident.VerbStepDone, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg, happenedAtArg.quiet(), textArg.named("[OUTCOME]")},
 				Form: &FormSpec{Title: "Complete a step", Submit: "Complete", fill: nameStep, Fields: []Field{
 					textArg.input(KindProse, "What was the result?").optional(), whenField()}}},
-			{Verb: incident.VerbStepSkip, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg, textArg.named("REASON").ask()},
+			{Verb: incident.VerbStepSkip, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg, happenedAtArg.quiet(), textArg.named("REASON").ask()},
 				Form: &FormSpec{Title: "Skip a step", Submit: "Skip", fill: nameStep, Fields: []Field{
 					textArg.input(KindProse, "Why is the step not needed?"), whenField()}}},
 		}},
@@ -153,6 +152,11 @@ var openOptionsArg = Arg{Name: "severity", Usage: "[sev1…sev4] [--public]", Ne
 				return true, p.noFlag("public")
 			}
 		}
+	}, write: func(w *Parsed) string {
+		if w.Command.Public {
+			return strings.TrimSpace(string(w.Command.Severity) + " --public")
+		}
+		return string(w.Command.Severity)
 	}}
 
 // titleArg is the title of an incident.
@@ -172,6 +176,14 @@ var proseArg = Arg{Name: "text", Usage: "TEXT", part: textPart, read: func(p *pa
 	w.Command.Text = p.freeText()
 	return w.Command.Text != "", nil
 }}
+
+func writeStatuses(w *Parsed) string {
+	out := names(w.Filter.Statuses)
+	if w.Filter.All {
+		out = append([]string{"all"}, out...)
+	}
+	return strings.Join(out, " ")
+}
 
 func readStatuses(p *parser, w *Parsed) (bool, error) {
 	for {
@@ -199,7 +211,7 @@ func readStatusIncident(p *parser, w *Parsed) (bool, error) {
 	}
 	id, err := incident.ParseID(Readable(rest))
 	if err == nil {
-		w.Command.For = id
+		err = p.nameIncident(w, id)
 	}
 	return err == nil, err
 }
@@ -211,8 +223,16 @@ var roleArg = Arg{Name: "role", Usage: "ROLE", Next: names(incident.Roles()), pa
 		return false, nil
 	}
 	w.Command.Role = incident.Role(strings.ToLower(strings.Trim(word.text, ":=")))
+	if w.Command.Role == "" {
+		return false, p.missing("role", "%s needs a role. Type %s")
+	}
 	p.take("to", "is", "=")
 	return true, nil
+}, write: func(w *Parsed) string {
+	if w.Command.Role == "" {
+		return ""
+	}
+	return quoteWord(string(w.Command.Role))
 }}
 
 // roleReasonArg is the reason for a role. It needs its "because", because a name
@@ -223,7 +243,7 @@ var roleReasonArg = Arg{Name: "text", read: func(p *parser, w *Parsed) (bool, er
 	}
 	w.Command.Text = p.freeText()
 	return true, nil
-}}
+}, write: writeBecause}
 
 // offerGivenRole adds the role of a playbook to the menu.
 func offerGivenRole(f *Form, c FormContext) {
@@ -240,7 +260,7 @@ var stepArg = Arg{Name: "step", Usage: "STEP", read: func(p *parser, w *Parsed) 
 	}
 	w.Command.Step = word.text
 	return true, nil
-}}
+}, write: func(w *Parsed) string { return quoteWord(w.Command.Step) }}
 
 // nameStep adds the step of the form as people read it, such as "disable key
 // (leaked-aws-credentials)".
@@ -288,82 +308,23 @@ var audienceArg = Arg{Name: "audience", Usage: "[--audience all|responders|legal
 			return string(c.Given.Audience)
 		}
 		return string(incident.AudienceResponders)
+	}, write: func(w *Parsed) string {
+		if w.Command.Audience == "" {
+			return ""
+		}
+		return "--audience " + string(w.Command.Audience)
 	}}
-
-var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)
-
-// parseHash returns the digits of a SHA-256.
-func parseHash(text string) (string, error) {
-	m := hash64.FindStringSubmatch(text)
-	if m == nil {
-		return "", incident.Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(text))
-	}
-	return strings.ToLower(m[1]), nil
-}
-
-// evidenceArg is "NAME [in PLACE] [sha256:HEX]", in any order.
-var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", read: func(p *parser, w *Parsed) (bool, error) {
-	e := evidenceOf(&w.Command)
-	var name, where []string
-	into := &name
-	for {
-		if p.take("sha256") {
-			continue // the digits follow
-		}
-		if p.take("in", "where") {
-			into = &where
-			continue
-		}
-		word, ok := p.next()
-		if !ok {
-			break
-		}
-		sum, err := parseHash(word.text)
-		if err == nil && !word.quoted {
-			if e.SHA256 != "" && e.SHA256 != sum {
-				return false, incident.Invalid("sha256", "two different hashes are given. Type one SHA-256")
-			}
-			e.SHA256 = sum
-			continue
-		}
-		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
-			return false, err
-		}
-		if unclosed(word) {
-			return false, incident.Invalid("evidence", "the quote at %q is not closed. Type a quote at the end, too", truncate(word.raw))
-		}
-		*into = append(*into, Readable(word.raw))
-	}
-	e.Name, e.Where = strings.Join(name, " "), strings.Join(where, " ")
-	return e.Name != "", nil
-}}
-
-// The parts of evidenceArg, for the fields of a form.
-var (
-	evidenceNameArg  = Arg{Name: "name", part: func(c *incident.Command) *string { return &evidenceOf(c).Name }}
-	evidenceWhereArg = Arg{Name: "where", part: func(c *incident.Command) *string { return &evidenceOf(c).Where }}
-	evidenceHashArg  = Arg{Name: "sha256", part: func(c *incident.Command) *string { return &evidenceOf(c).SHA256 }, read: func(p *parser, w *Parsed) (bool, error) {
-		sum, err := parseHash(p.rest())
-		evidenceOf(&w.Command).SHA256 = sum
-		return err == nil, err
-	}}
-)
-
-// evidenceOf returns the evidence of the command, which it begins if necessary.
-func evidenceOf(c *incident.Command) *incident.Evidence {
-	if c.Evidence == nil {
-		c.Evidence = &incident.Evidence{}
-	}
-	return c.Evidence
-}
 
 // resolutionArg is "HOW [because WHY]". A form asks for the reason separately.
 var resolutionArg = Arg{Name: "text", Usage: "HOW [because WHY]", part: textPart, read: func(p *parser, w *Parsed) (bool, error) {
-	w.Command.Text = p.reason()
-	if n := strings.LastIndex(w.Command.Text, " because "); n >= 0 && !p.field {
-		w.Command.Text, w.Command.Reason = strings.TrimSpace(w.Command.Text[:n]), strings.TrimSpace(w.Command.Text[n+len(" because "):])
+	if before, ok := p.cut("because"); ok && !p.field && !p.atEnd() {
+		w.Command.Text, w.Command.Reason = p.inner(before).reason(), p.freeText()
+	} else {
+		w.Command.Text = p.reason()
 	}
 	return w.Command.Text != "", nil
+}, write: func(w *Parsed) string {
+	return strings.TrimSpace(introduce("", w.Command.Text) + " " + introduce("because", w.Command.Reason))
 }}
 
 // openStepsReasonArg is the reason why steps stay open.

@@ -3,6 +3,7 @@ package command
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -16,7 +17,8 @@ var reviewSpecs = []Spec{
 				Form:   &FormSpec{Title: "Schedule the review", Submit: "Schedule", Fields: []Field{meetingArg.input(KindMoment, "When is the review meeting?").hint("In your time zone.")}},
 				result: done("The review meeting of %s is scheduled. Tocsin mails the invitations")},
 			{Verb: incident.VerbConclude, Words: []string{"conclude", "concluded"}, Args: []Arg{incidentArg, conclusionArg.ask()},
-				Form: &FormSpec{Title: "Conclude the review", Submit: "Conclude", NeedsState: true, fill: showActions, check: checkActions, Fields: concludeFields()}},
+				canonical: func(w *Parsed) bool { return len(w.Command.Actions) == 0 && w.Command.Waiver == "" },
+				Form:      &FormSpec{Title: "Conclude the review", Submit: "Conclude", NeedsState: true, fill: showActions, check: checkActions, Fields: concludeFields()}},
 			{Verb: incident.VerbWaiveActions, Words: []string{"waive"}, Args: []Arg{incidentArg, textArg.named("REASON")}},
 		}},
 
@@ -30,7 +32,7 @@ var reviewSpecs = []Spec{
 					newAction.owner.input(KindPerson, "Owner"),
 					newAction.due.input(KindDay, "Due date"),
 				}}},
-			{Verb: incident.VerbFinishAction, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, {Name: "item", Usage: "A1", read: readActionID}, textArg.named("[HOW]")}},
+			{Verb: incident.VerbFinishAction, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, {Name: "item", Usage: "A1", read: readActionID, write: func(w *Parsed) string { return quoteWord(w.Command.Item) }}, textArg.named("[HOW]")}},
 		}},
 }
 
@@ -47,6 +49,11 @@ var meetingArg = Arg{Name: "when", Usage: "TIME", Next: []string{"tomorrow"}, re
 	at, err := p.needTime("when", future)
 	w.Command.When = at
 	return err == nil, err
+}, write: func(w *Parsed) string {
+	if w.Command.When.IsZero() {
+		return ""
+	}
+	return writeTime(w.Command.When, w.Command.Zone)
 }}
 
 // attendeeArg is a person who attended the review meeting.
@@ -77,13 +84,26 @@ var conclusionArg = Arg{Name: "attendance", Usage: "[with PERSON, … : DECISION
 		if n := strings.Index(plain[from:end], ","); n >= 0 {
 			to = from + n
 		}
-		if _, err := attendeeArg.read(p.inner(rest[from:to]), w); err != nil {
+		inner := p.inner(rest[from:to])
+		if _, err := attendeeArg.read(inner, w); err != nil {
 			return false, err
+		}
+		if more := inner.rest(); more != "" {
+			return false, incident.Invalid("attendance", "Tocsin does not understand %q after the name. Separate people with commas: review conclude with @ada, @ben: DECISIONS", truncate(more))
 		}
 		from = to + 1
 	}
-	w.Command.Text = Readable(strings.TrimFunc(rest[end+1:], isSpace))
+	w.Command.Text = p.inner(rest[end+1:]).freeText()
 	return true, nil
+}, write: func(w *Parsed) string {
+	if len(w.Command.Attendance) == 0 {
+		return ""
+	}
+	people := make([]string, len(w.Command.Attendance))
+	for n, person := range w.Command.Attendance {
+		people[n] = writePerson(person)
+	}
+	return "with " + strings.Join(people, ", ") + ": " + quoteText(w.Command.Text)
 }}
 
 // requiredActions are the kinds of action items that an incident needs before it can
@@ -143,6 +163,12 @@ var actionKindArg = Arg{Name: "kind", Usage: "KIND", read: func(p *parser, w *Pa
 	}
 	newAction.of(w).Kind = kind
 	return true, nil
+}, write: func(w *Parsed) string {
+	a := w.Command.Action
+	if a == nil {
+		return ""
+	}
+	return strings.TrimSpace(string(a.Kind) + " " + introduce("", a.Title) + " owner " + writePerson(a.Owner) + " due " + a.Due.UTC().Format(time.DateOnly))
 }}
 
 // actionArgs are the arguments of one action item of a command.

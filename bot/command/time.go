@@ -1,9 +1,7 @@
 package command
 
 import (
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,12 +24,6 @@ type moment struct {
 	clock *clock
 	zone  *time.Location // nil means the zone of the context
 	home  string         // the zone to which the abbreviation in zone belongs, or ""
-}
-
-// clock is a time of day. The hour 24 is the end of the day.
-type clock struct {
-	hour, minute, second, nanos int
-	midnight                    bool // typed as a word
 }
 
 // Examples of the forms that [parser.when] reads, for help and errors.
@@ -223,183 +215,6 @@ func (p *parser) clockOf(m *moment) {
 	m.at, m.day = time.Time{}, func(time.Time) (time.Time, error) { return day, nil }
 }
 
-var (
-	clockWord = regexp.MustCompile(`^(\d{1,2})(?:[:h](\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(h|a|p|am|pm|a\.m\.?|p\.m\.?)?([+-]\d{2}:?\d{2}|z|utc|gmt)?$`)
-	halfWord  = regexp.MustCompile(`^(?:a|p|am|pm|a\.m\.?|p\.m\.?)$`)
-	// timeLike matches a word that is meant as a time, valid or not.
-	timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}$|\d{1,2}[ap]\.?m)`)
-)
-
-// clock consumes a time of day and its zone: "02:31", "9:30 p.m. EST", "22h", "noon".
-func (p *parser) clock(m *moment) (bool, error) {
-	at := p.pos
-	w, ok := p.next()
-	text := strings.Trim(strings.ToLower(w.text), ",;()[]")
-	if !ok || w.quoted {
-		p.pos = at
-		return false, nil
-	}
-	if named, known := map[string]clock{"noon": {hour: 12}, "midday": {hour: 12}, "midnight": {midnight: true}}[strings.TrimSuffix(text, ":")]; known {
-		m.clock = &named
-		_, err := p.zone(m)
-		return err == nil, err
-	}
-	f := clockWord.FindStringSubmatch(strings.TrimSuffix(text, ":"))
-	if f == nil {
-		p.pos = at
-		return false, nil
-	}
-	half := strings.ReplaceAll(f[5], ".", "")
-	ended := strings.ContainsAny(w.text[len(w.text)-1:], ",;:")
-	if next, more := p.peek(); more && !ended && half == "" && f[6] == "" && halfWord.MatchString(strings.Trim(strings.ToLower(next.text), ",;:")) &&
-		(len(next.text) > 1 || !p.prose) {
-		p.next()
-		half, ended = strings.Trim(strings.ReplaceAll(strings.ToLower(next.text), ".", ""), ",;:"), strings.ContainsAny(next.text, ",;:")
-	}
-	if f[2] == "" && half == "" {
-		p.pos = at // a number
-		return false, nil
-	}
-	c, valid := newClock(f, half)
-	if !valid {
-		shown := strings.TrimFunc(p.text[at:p.pos], isSpace)
-		p.pos = at
-		return false, incident.Invalid("time", "%q is not a date or time. Type %s", truncate(shown), pastForms)
-	}
-	m.clock = &c
-	if !ended && half != "h" {
-		p.take("o'clock", "o’clock", "h", "hrs", "uhr")
-	}
-	if f[6] != "" {
-		if m.zone, ok = offsetZone(f[6]); !ok {
-			m.zone = time.UTC
-		}
-		return true, nil
-	}
-	if ended {
-		return true, nil
-	}
-	_, err := p.zone(m)
-	return err == nil, err
-}
-
-// newClock returns the clock of a match of clockWord. half is am, pm or empty.
-func newClock(f []string, half string) (clock, bool) {
-	c := clock{hour: atoi(f[1]), minute: atoi(f[2]), second: atoi(f[3])}
-	if f[4] != "" {
-		c.nanos = atoi((f[4] + "00000000")[:9])
-	}
-	switch half {
-	case "a", "am":
-		if c.hour == 12 {
-			c.hour = 0
-		} else if c.hour > 12 {
-			return c, false
-		}
-	case "p", "pm":
-		if c.hour == 0 {
-			return c, false
-		}
-		if c.hour < 12 {
-			c.hour += 12
-		}
-	}
-	if c.hour == 24 && c.minute+c.second+c.nanos == 0 {
-		return c, true
-	}
-	return c, c.hour < 24 && c.minute < 60 && c.second < 60
-}
-
-// span is a length of time. Days are calendar days.
-type span struct {
-	days  int
-	clock time.Duration
-}
-
-func (s span) after(t time.Time) time.Time  { return t.AddDate(0, 0, s.days).Add(s.clock) }
-func (s span) before(t time.Time) time.Time { return t.AddDate(0, 0, -s.days).Add(-s.clock) }
-
-var (
-	spanWord = regexp.MustCompile(`^(?:\d+(?:[.,]\d)?[a-z]+)+$`)
-	spanPart = regexp.MustCompile(`(\d+)(?:[.,](\d))?([a-z]+)`)
-	counts   = map[string]string{"a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
-		"nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "half": "0.5"}
-	units = map[string]span{"s": {clock: time.Second}, "sec": {clock: time.Second}, "second": {clock: time.Second}, "m": {clock: time.Minute}, "min": {clock: time.Minute},
-		"minute": {clock: time.Minute}, "h": {clock: time.Hour}, "hr": {clock: time.Hour}, "hour": {clock: time.Hour},
-		"d": {days: 1}, "day": {days: 1}, "w": {days: 7}, "week": {days: 7}}
-)
-
-// maxSpan is the maximum of each part of a length of time.
-const maxSpan = 10 * 365 * 24 * time.Hour
-
-// span consumes a length of time: "2h", "1h30m", "14 days", "an hour", "half an hour".
-func (p *parser) span() (total span, ok bool) {
-	for {
-		at := p.pos
-		if ok {
-			p.take("and")
-		}
-		s, found := p.spanPart()
-		if !found {
-			p.pos = at
-			return total, ok
-		}
-		total.days, total.clock, ok = total.days+s.days, total.clock+s.clock, true
-	}
-}
-
-func (p *parser) spanPart() (span, bool) {
-	w, more := p.next()
-	text := strings.Trim(strings.ToLower(w.text), ",;")
-	if !more || w.quoted {
-		return span{}, false
-	}
-	if spanWord.MatchString(text) {
-		return parseSpan(text)
-	}
-	if digits, named := counts[text]; named {
-		text = digits
-		if digits == "0.5" {
-			p.take("a", "an")
-		}
-	}
-	unit, more := p.next()
-	if !more || unit.quoted || text == "" || strings.Trim(text, "0123456789.,") != "" {
-		return span{}, false
-	}
-	return parseSpan(text + strings.Trim(strings.ToLower(unit.text), ",;:"))
-}
-
-// parseSpan parses "1h30m" and "2weeks".
-func parseSpan(s string) (total span, ok bool) {
-	if !spanWord.MatchString(s) {
-		return span{}, false
-	}
-	for _, f := range spanPart.FindAllStringSubmatch(s, -1) {
-		unit, known := units[f[3]]
-		if !known {
-			unit, known = units[strings.TrimSuffix(f[3], "s")]
-		}
-		n, err := strconv.Atoi(f[1])
-		if err != nil || !known {
-			return span{}, false
-		}
-		one := unit.clock + time.Duration(unit.days)*24*time.Hour
-		if n > int(maxSpan/one) || f[2] != "" && unit.days > 0 {
-			return span{}, false
-		}
-		total.days += n * unit.days
-		total.clock += time.Duration(n)*unit.clock + time.Duration(atoi(f[2]))*unit.clock/10
-	}
-	return total, true
-}
-
-// atoi parses digits that a regular expression matched, at most nine.
-func atoi(s string) int {
-	n, _ := strconv.Atoi(s) // "" yields 0
-	return n
-}
-
 // notTime returns the error for a text that is not a date or time.
 func (p *parser) notTime(field string, t tense) *incident.Error {
 	rest := p.rest()
@@ -434,49 +249,4 @@ func inField(err error, field string) error {
 		return &named
 	}
 	return err
-}
-
-// happenedAtArg is the time at which the described action took place.
-var happenedAtArg = Arg{Name: "happened_at", Usage: "[at TIME]", Next: []string{"at"}, read: readHappenedAt, value: func(c FormContext) string {
-	if c.Given.HappenedAt.IsZero() {
-		return ""
-	}
-	return c.Given.HappenedAt.In(c.Zone).Format(time.RFC3339)
-}}
-
-// whenField returns the field for the time of an action.
-func whenField() Field {
-	f := happenedAtArg.input(KindLine, "When did this happen?").optional()
-	f.Hint, f.zoned = "Empty means the current time. Examples: "+pastForms+".", true
-	return f
-}
-
-// readHappenedAt consumes "at TIME", if present. If the word after "at" does not look like
-// a time, it consumes nothing. A field of a form needs no "at" and must be a time.
-func readHappenedAt(p *parser, w *Parsed) (bool, error) {
-	start := p.pos
-	if !p.take("at", "@") && !p.field {
-		return false, nil
-	}
-	p.prose = !p.field
-	v, ok, err := p.when(past)
-	p.prose = false
-	switch {
-	case err != nil && (p.field || !ok):
-		return false, inField(err, "happened_at")
-	case p.field && (!ok || !p.atEnd()):
-		p.pos = start
-		return false, p.notTime("happened_at", past)
-	case !ok:
-		if word, _ := p.peek(); timeLike.MatchString(strings.ToLower(word.text)) {
-			return false, incident.Invalid("happened_at", "%q is not a date or time. Type %s", truncate(word.text), pastForms)
-		}
-		p.pos = start
-		return false, nil
-	case v.After(p.Now.Add(time.Minute)):
-		return false, incident.Invalid("happened_at", "%s is in the future. Give a time that has passed", incident.TimeText(v))
-	}
-	p.take("-", "–", "—", ":")
-	w.Command.HappenedAt = v
-	return true, nil
 }

@@ -85,7 +85,7 @@ func TestParse_UnclearTimes(t *testing.T) {
 		"2026-11-18 10:00 IST": "Asia/Kolkata, Europe/Dublin, Asia/Jerusalem", "2026-11-18 10:00 CST": "America/Chicago, Asia/Shanghai, America/Havana", "2026-11-18 10:00 BST": "Europe/London, Asia/Dhaka",
 		"2026-07-18 10:00 EST": "EST is not in force on 2026-07-18. Type EDT, or America/New_York", "2026-11-18 10:00 CEST": "Type CET",
 		"2026-03-29 02:30": "does not exist on 2026-03-29 in Europe/Paris", "2026-10-25 02:30": "02:30+02:00 or 02:30+01:00", "2026-03-08 02:30 America/New_York": "02:30-05:00 or 02:30-04:00",
-		"yesterday midnight": "2026-11-19 00:00 or 2026-11-20 00:00", "next friday 10:00": "2026-11-20 or 2026-11-27", "friday 08:00": "Type today, or the date 2026-11-13",
+		"yesterday midnight": "2026-11-19 00:00 or 2026-11-20 00:00", "next friday 10:00": "2026-11-27 or 2026-12-04", "friday 08:00": "Type today, or the date 2026-11-13",
 		"2026-11-18 10:00 Europe/Zurrich": `Did you mean "Europe/Zurich"?`, "2026-11-18 25:00": "is not a date or time", "2026-02-30 10:00": "is not a date", "13:00 am": "is not a date or time", "2026-11-18": "the time of day is missing",
 		"yesterday": "the time of day is missing", "30.02.2026 10:00": "is not a date",
 	} {

@@ -64,6 +64,55 @@ func TestDocs_IncidentExamples(t *testing.T) {
 
 var descPattern = regexp.MustCompile(`fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), .*variableLabels: \{([^}]*)\}`)
 
+// TestDocs_Times compares the tables of times with the readings of the grammar.
+func TestDocs_Times(t *testing.T) {
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := command.Context{Incident: 42, Zone: paris, Now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)}
+	read := func(text string) (string, error) {
+		w, err := command.Parse("note at "+text+" because of a test", c)
+		if err != nil {
+			return err.Error(), err
+		}
+		var at time.Time
+		for _, echo := range command.TypedTimes(w.Command, paris) {
+			at, _ = echo.Args[0].(time.Time)
+		}
+		return incident.TimeText(at), nil
+	}
+	p := openPage(t, "docs/commands.md")
+	var times, unclear strings.Builder
+	times.WriteString("| Typed | Read as |\n|---|---|\n")
+	for _, text := range []string{"02:31", "10:00 pm", "9:30 a.m.", "22h30", "noon", "now", "20 min ago", "1h30m ago", "2 days ago at 10:00", "yesterday 22:00", "22:00 yesterday", "monday 9:00", "last friday 9:00",
+		"2026-11-18 10:00", "2026-11-18T10:00:00.250+01:00", "18.11.2026 10:00", "18 Nov 10:00", "Nov 18, 2026 10 am", "18/11/2026 10:00",
+		"02:31 UTC", "02:31Z", "2026-11-18 10:00 EST", "10 pm CET yesterday", "2026-11-18 10:00 America/New_York", "2026-11-18 10:00 UTC+2", "2026-11-18 10:00 +05:30"} {
+		reading, err := read(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		fmt.Fprintf(&times, "| `%s` | %s |\n", text, reading)
+	}
+	for _, text := range []string{"in 2 hours", "tomorrow 10:00", "in 3 days at 10:00", "28 Nov 10:00"} {
+		w, err := command.Parse("review "+text, c)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		fmt.Fprintf(&times, "| `%s` (in the future) | %s |\n", text, incident.TimeText(w.Command.When))
+	}
+	unclear.WriteString("| Typed | Answer |\n|---|---|\n")
+	for _, text := range []string{"03/04/2026 10:00", "2026-11-18 10:00 CST", "2026-07-18 10:00 EST", "2026-03-29 02:30", "2026-10-25 02:30", "next friday 10:00", "yesterday midnight", "2026-11-18"} {
+		answer, err := read(text)
+		if err == nil {
+			t.Errorf("%s: got %s, want an error", text, answer)
+		}
+		fmt.Fprintf(&unclear, "| `%s` | %s |\n", text, cell(answer))
+	}
+	p.generated("times", times.String())
+	p.generated("unclear", unclear.String())
+}
+
 // TestDocs_Metrics compares the table of metrics with the registered ones.
 func TestDocs_Metrics(t *testing.T) {
 	m := telemetry.NewMetrics()

@@ -92,7 +92,7 @@ func TestFormat_MeansTheSame(t *testing.T) {
 	}
 }
 
-// A word that the grammar does not know is rejected or stands in a text of the command.
+// A word that the grammar does not know is rejected or part of a text of the command.
 func TestParse_DropsNoWord(t *testing.T) {
 	for _, text := range corpus() {
 		words := strings.Fields(text)
@@ -122,7 +122,7 @@ func TestParse_DropsNoWord(t *testing.T) {
 	}
 }
 
-// sameOption reports whether a repeated or redundant word leaves the command as it is.
+// sameOption reports whether a repeated or redundant word changes nothing.
 func sameOption(token, text, odd string) bool {
 	for _, redundant := range []string{"23:10 pm", "22:00 pm", "23:30 pm", "17:00 pm", "to tomorrow 08:00 CET", "08:00 CET tomorrow"} {
 		if strings.Contains(odd, redundant) {

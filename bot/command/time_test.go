@@ -12,7 +12,7 @@ import (
 )
 
 // readTimes parses a time where no text follows, where a text follows, and in a form.
-// The clock of the test stands at Friday 2026-11-20, 09:00 in Paris.
+// The current time of the test is Friday 2026-11-20, 09:00 in Paris.
 func readTimes(t *testing.T, text string) map[string]func() (time.Time, string, error) {
 	c := testContext(t)
 	form, _ := FormOf(VerbNote)

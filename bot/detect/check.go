@@ -343,15 +343,15 @@ func fires(c *Correlation, records []*Record) bool {
 			if rule.expr == nil || !rule.expr.eval(r) {
 				continue
 			}
-			o, ok := feed{to, which}.observe(Hit{rule, r}, sequenceStart)
-			if !ok {
-				continue
-			}
-			w, fired := c.Advance(windows[o.Key], o)
-			if fired != nil {
+			fired := false
+			feed{to, which}.observe(Hit{rule, r}, sequenceStart, func(o Observation) {
+				w, f := c.Advance(windows[o.Key], o)
+				windows[o.Key] = w
+				fired = fired || f != nil
+			})
+			if fired {
 				return true
 			}
-			windows[o.Key] = w
 		}
 	}
 	return false

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ type Observation struct {
 	Event       string // the record's eventID, or a digest of the record
 	At          time.Time
 	RuleIndex   int    // position of the rule in Correlation.Rules
-	Value       string // for value_count, a digest of the values
+	Value       string // for value_count, a digest of one combination of values
 }
 
 // GroupValue is a group-by field and its text in an event.
@@ -62,19 +63,18 @@ type Firing struct {
 	Events      []string  // IDs of the contributing events, in the order of time
 }
 
-// Observe calls each with one observation per correlation that counts the hit.
-// It uses the time of arrival for a record without a valid time. A value_count
-// correlation does not count a record that lacks one of its fields.
+// Observe calls each for each correlation that counts the hit, with one observation.
+// For a value_count, it calls each with one observation per value, because a list
+// has as many values as it has elements. It uses the time of arrival for a record
+// without a valid time. A value_count correlation does not count a record that lacks
+// one of its fields.
 func (h Hit) Observe(arrived time.Time, each func(Observation)) {
 	for _, f := range h.Rule.feeds {
-		if o, ok := f.observe(h, arrived); ok {
-			each(o)
-		}
+		f.observe(h, arrived, each)
 	}
 }
 
-// observe returns ok == false if the record lacks one of the values to count.
-func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
+func (f feed) observe(h Hit, arrived time.Time, each func(Observation)) {
 	c := f.to.Correlation
 	o := Observation{Correlation: f.to, RuleIndex: f.index, At: h.Record.Time(), Event: h.Record.EventID()}
 	if o.At.IsZero() {
@@ -87,16 +87,66 @@ func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
 		text, found := h.Record.Lookup(c.fieldFor(field, h.Rule))
 		o.Group = append(o.Group, GroupValue{Field: field, Value: text, Absent: !found})
 	}
-	var values []string
-	for _, field := range c.Values {
-		text, found := h.Record.Lookup(c.fieldFor(field, h.Rule))
-		if !found {
-			return o, false
-		}
-		values = append(values, text)
+	for _, values := range c.tuples(h) {
+		o.setDigests(values)
+		each(o)
 	}
-	o.setDigests(values)
-	return o, true
+}
+
+// tuples returns the combinations of the values of the counted fields, or one empty
+// combination if the correlation counts no fields. A window holds no more values
+// than its capacity, so there are no more combinations than that.
+func (c *Correlation) tuples(h Hit) [][]string {
+	out := [][]string{nil}
+	for _, field := range c.Values {
+		values := h.Record.values(c.fieldFor(field, h.Rule), c.capacity())
+		var longer [][]string
+		for _, tuple := range out {
+			for _, v := range values {
+				if len(longer) < c.capacity() {
+					longer = append(longer, append(slices.Clone(tuple), v))
+				}
+			}
+		}
+		out = longer
+	}
+	return out
+}
+
+// values returns the distinct texts of the values at a path, at most limit. Each
+// element of a list is a value.
+func (r *Record) values(path string, limit int) (out []string) {
+	r = r.recordFor(path)
+	seen := map[string]bool{}
+	r.eachLeaf(r.root, path, func(n int32) bool {
+		if text := string(r.textOf(n)); !seen[text] {
+			seen[text] = true
+			out = append(out, text)
+		}
+		return len(out) < limit
+	})
+	return out
+}
+
+// eachLeaf calls each with the values at a path that are not lists or null, until
+// it returns false.
+func (r *Record) eachLeaf(n int32, path string, each func(int32) bool) bool {
+	nd := &r.nodes[n]
+	switch {
+	case nd.kind == kindArray:
+		for c := n + 1; c < nd.next; c = r.nodes[c].next {
+			if !r.eachLeaf(c, path, each) {
+				return false
+			}
+		}
+	case path == "":
+		return nd.kind == kindNull || each(n)
+	case nd.kind == kindObject:
+		if child, used := r.member(n, path); child >= 0 {
+			return r.eachLeaf(child, rest(path, used), each)
+		}
+	}
+	return true
 }
 
 // Observe calls each with one observation per correlation that counts the firing.

@@ -42,7 +42,7 @@ func (c *Correlation) capacity() int { return max(256, 2*c.MinCount+2*c.MaxCount
 
 // Advance adds an observation to a window. It returns the new window and, if the
 // correlation fires, the firing. It does not modify w. An event that the window
-// already contains, or that lies in the window of a firing, changes nothing.
+// already contains with this value, or that lies in the window of a firing, changes nothing.
 func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 	at, span := o.At.UnixMilli(), c.Timespan.Milliseconds()
 	for _, f := range w.Fired {
@@ -55,7 +55,7 @@ func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 		return w, nil
 	}
 	for _, s := range w.Seen {
-		if s.Event == o.Event && (s.RuleIndex == o.RuleIndex || !c.temporal()) {
+		if s.Event == o.Event && (s.RuleIndex == o.RuleIndex || !c.temporal()) && s.Value == o.Value {
 			return w, nil // duplicate
 		}
 	}
@@ -72,7 +72,7 @@ func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 }
 
 func earlier(a, b Seen) int {
-	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.RuleIndex, b.RuleIndex), cmp.Compare(a.Event, b.Event))
+	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.RuleIndex, b.RuleIndex), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Value, b.Value))
 }
 
 func (c *Correlation) temporal() bool { return c.Type == "temporal" || c.Type == "temporal_ordered" }

@@ -17,6 +17,9 @@ const (
 	notDerived family = iota - 1 // fields of the record itself
 	policyFields
 	networkFields
+	secretFields
+	lifecycleFields
+	trailFields
 	families // their number
 )
 
@@ -28,6 +31,7 @@ var derivedFields = [families][]string{
 		"tocsin.policy.narrowed",
 		"tocsin.policy.public_actions",
 		"tocsin.policy.broad_actions",
+		"tocsin.policy.powers",
 		"tocsin.policy.other_accounts",
 		"tocsin.policy.open_providers",
 		"tocsin.policy.unreadable",
@@ -40,16 +44,28 @@ var derivedFields = [families][]string{
 		"tocsin.network.open_admin_ports",
 		"tocsin.network.unknown",
 	},
+	secretFields:    {"tocsin.secret.names", "tocsin.secret.count"},
+	lifecycleFields: {"tocsin.lifecycle.days"},
+	trailFields:     {"tocsin.trail.management_events"},
 }
 
 // familyNames are the parts of the names of fields between tocsin. and the next
 // dot.
-var familyNames = [families]string{policyFields: "policy", networkFields: "network"}
+var familyNames = [families]string{
+	policyFields: "policy", networkFields: "network", secretFields: "secret", lifecycleFields: "lifecycle", trailFields: "trail",
+}
 
 // read returns the fields of the family that have a value, or nil.
 func (f family) read(r *Record) map[string]any {
-	if f == networkFields {
+	switch f {
+	case networkFields:
 		return readNetworks(r)
+	case secretFields:
+		return readSecrets(r)
+	case lifecycleFields:
+		return readLifecycle(r)
+	case trailFields:
+		return readTrail(r)
 	}
 	return readPolicies(r)
 }

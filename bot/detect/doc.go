@@ -50,7 +50,8 @@
 // their arrival. An event contributes to at most one firing. After a firing, the
 // group does not fire again until its window has passed. Events that lack a
 // group-by field form a separate group, distinct from the group of the empty
-// text. A condition needs a lower bound. It is evaluated as events arrive, and an
+// text. A value_count counts each element of a list as a value. A condition needs a
+// lower bound. It is evaluated as events arrive, and an
 // upper bound alone would hold immediately.
 //
 // A late event still counts if it is older than the newest event of its group by
@@ -66,7 +67,7 @@
 //
 // The policy fields cover every policy in requestParameters, either an object or
 // JSON in a string, and the statement that AddPermission of Lambda adds to a
-// policy. The fields public and narrowed are absent if the request has no policy.
+// policy, or that of SNS and SQS. The fields public and narrowed are absent if the request has no policy.
 // Empty lists are absent.
 //
 //   - tocsin.policy.public: true if a statement allows something to everyone, to
@@ -78,6 +79,11 @@
 //     for a NotAction.
 //   - tocsin.policy.broad_actions: the actions that any statement allows on all
 //     resources, regardless of its conditions, or * for a NotAction.
+//   - tocsin.policy.powers: the actions with which the holder of an identity policy
+//     can gain other permissions. It is * for all actions on all resources, iam:* for
+//     all actions of IAM, and otherwise the names of actions, such as iam:PassRole,
+//     that a statement allows on all roles, users, groups or policies. Wildcards
+//     anywhere in an action or a resource are evaluated.
 //   - tocsin.policy.other_accounts: the accounts, except recipientAccountId, whose
 //     principals a statement allows something.
 //   - tocsin.policy.open_providers: federated identity providers, such as
@@ -129,6 +135,19 @@
 //
 // Whether a permission allows or denies, and in which direction, is in other fields
 // of the record.
+//
+// These fields cover calls of single services:
+//
+//   - tocsin.secret.names: the secrets and parameters that a call to Secrets Manager
+//     or Systems Manager names, or that KMS decrypted for one. A name, an ARN and a
+//     version of one secret give the same text. For a path, it is the path.
+//   - tocsin.secret.count: the number of these secrets, absent for a path.
+//   - tocsin.lifecycle.days: the shortest time in days after which an enabled
+//     lifecycle rule of a bucket deletes objects or all their previous versions. A
+//     date counts from the time of the record. Deletions of markers and incomplete
+//     uploads do not count.
+//   - tocsin.trail.management_events: all, some or none, the management events that
+//     the basic or advanced event selectors of a request include together.
 //
 // # Built-in rules
 //

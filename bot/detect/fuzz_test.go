@@ -146,6 +146,12 @@ func FuzzPolicies(f *testing.F) {
 			f.Add(string(b), false)
 		}
 	}
+	for _, action := range []string{"*", "iam:*", "i?m:P*", "*:Put*", "sts:Assume*", "iam:?ass*"} {
+		for _, resource := range []string{"*", "arn:aws:iam::111122223333:*", "arn:aws-cn:iam::*:role/*", "arn:aws:iam::*:user/?*"} {
+			b, _ := json.Marshal(object{"Statement": newStatement(object{"Action": action, "Resource": []any{resource, "arn:aws:s3:::b"}})})
+			f.Add(string(b), false)
+		}
+	}
 	f.Add(`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%22*%22%7D%7D`, true)
 	f.Add(`{"Statement":[],"Statement":[{"Effect":"Allow","Principal":"*"}]}`, true)
 	f.Add(`{"a":"{\"Statement\":{\"Effect\":\"Allow\",\"NotAction\":1,\"Resource\":[\"*\",null]}}"}`, false)

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ type statement struct {
 	accounts     []string // of principals
 	providers    []string // of federated principals
 	actions      []string
+	resources    []string
 	allResources bool // on all resources
 	conditions   []condition
 }
@@ -40,8 +42,9 @@ type policies struct {
 	found, unreadable       bool
 	public, narrowed        bool
 	publicActions           []string
-	broadActions            []string
+	broadActions, powers    []string
 	accounts, openProviders []string
+	own                     string // the account
 }
 
 // readPolicies returns the derived fields about policies without their prefix, or
@@ -51,9 +54,9 @@ func readPolicies(r *Record) map[string]any {
 	if params < 0 {
 		return nil
 	}
-	var p policies
+	p := policies{own: r.Field("recipientAccountId")}
 	p.scan(r, params, 0)
-	if s, ok := functionPermission(r, params); ok {
+	if s, ok := addedPermission(r, params); ok {
 		p.add(s)
 	}
 	out := map[string]any{}
@@ -63,10 +66,9 @@ func readPolicies(r *Record) map[string]any {
 	if p.found {
 		out["public"], out["narrowed"] = p.public, p.narrowed
 	}
-	own := r.Field("recipientAccountId")
-	others := slices.DeleteFunc(p.accounts, func(a string) bool { return a == own })
+	others := slices.DeleteFunc(p.accounts, func(a string) bool { return a == p.own })
 	for name, list := range map[string][]string{
-		"public_actions": p.publicActions, "broad_actions": p.broadActions, "other_accounts": others, "open_providers": p.openProviders,
+		"public_actions": p.publicActions, "broad_actions": p.broadActions, "powers": p.powers, "other_accounts": others, "open_providers": p.openProviders,
 	} {
 		if len(list) > 0 {
 			slices.Sort(list)
@@ -103,11 +105,7 @@ func (p *policies) scan(r *Record, from int32, depth int) {
 func (p *policies) scanText(b []byte, depth int) {
 	b = bytes.TrimSpace(b)
 	if bytes.HasPrefix(b, []byte("%")) {
-		plain, err := url.PathUnescape(string(b))
-		if err != nil {
-			return
-		}
-		b = bytes.TrimSpace([]byte(plain))
+		b = percentDecoded(b)
 	}
 	if !bytes.HasPrefix(b, []byte("{")) {
 		return
@@ -119,6 +117,19 @@ func (p *policies) scanText(b []byte, depth int) {
 		return
 	}
 	p.scan(inner, inner.root, depth+1)
+}
+
+// percentDecoded returns a percent-encoded text as it is without the encoding. Some
+// encoders write + for a space, so that is tried too if the result is not JSON.
+func percentDecoded(b []byte) []byte {
+	plain, err := url.PathUnescape(string(b))
+	if err != nil {
+		return nil
+	}
+	if spaced, err := url.QueryUnescape(string(b)); err == nil && !json.Valid([]byte(plain)) && json.Valid([]byte(spaced)) {
+		plain = spaced
+	}
+	return bytes.TrimSpace([]byte(plain))
 }
 
 // readStatements adds one statement or a list of statements.
@@ -145,6 +156,7 @@ func (p *policies) add(s statement) {
 	if s.allResources {
 		p.broadActions = append(p.broadActions, s.actions...)
 	}
+	p.powers = append(p.powers, s.powers(p.own)...)
 	narrow := slices.ContainsFunc(s.conditions, condition.restrictsAccess)
 	public := s.anyone && !narrow
 	for _, provider := range s.providers {
@@ -180,6 +192,7 @@ func readStatement(r *Record, n int32) (s statement) {
 		case "notaction":
 			s.actions = append(s.actions, "*") // all actions with exceptions
 		case "resource":
+			s.resources = append(s.resources, r.textList(c)...)
 			s.allResources = s.allResources || slices.ContainsFunc(r.textList(c), isAnyResource)
 		case "notresource":
 			s.allResources = true
@@ -253,30 +266,40 @@ func readConditions(r *Record, n int32) (out []condition) {
 	return out
 }
 
-// functionPermission returns the statement that AddPermission of Lambda adds to a
-// policy. ok is false if the request has no principal.
-func functionPermission(r *Record, params int32) (s statement, ok bool) {
-	if r.EventSource() != "lambda.amazonaws.com" {
-		return s, false
-	}
+// addedPrincipals are the parameters in which AddPermission of a service names
+// principals. AddPermission adds a statement to a policy.
+var addedPrincipals = map[string][]string{
+	"lambda.amazonaws.com": {"principal"},
+	"sns.amazonaws.com":    {"aWSAccountId", "aWSAccountIds"},
+	"sqs.amazonaws.com":    {"aWSAccountId", "aWSAccountIds"},
+}
+
+// addedPermission returns the statement that AddPermission adds to a policy. ok is
+// false if the request has no principal.
+func addedPermission(r *Record, params int32) (s statement, ok bool) {
 	values := func(name string) []string {
 		if c, _ := r.member(params, name); c >= 0 && r.nodes[c].kind != kindNull {
 			return r.textList(c)
 		}
 		return nil
 	}
-	for _, principal := range values("principal") {
-		s.hasEffect, s.allows = true, true
-		s.addPrincipal(principal)
+	for _, name := range addedPrincipals[r.EventSource()] {
+		for _, principal := range values(name) {
+			s.hasEffect, s.allows = true, true
+			s.addPrincipal(principal)
+		}
 	}
-	s.actions = values("action")
+	if !s.hasEffect {
+		return s, false
+	}
+	s.actions = slices.Concat(values("action"), values("actions"), values("actionName"), values("actionNames"))
 	for _, c := range []struct{ name, operator, key string }{
 		{"sourceArn", "arnlike", "aws:sourcearn"}, {"sourceAccount", "stringequals", "aws:sourceaccount"},
 		{"principalOrgID", "stringequals", "aws:principalorgid"}, {"organizationId", "stringequals", "aws:principalorgid"},
 	} {
 		s.conditions = append(s.conditions, condition{c.operator, c.key, values(c.name)})
 	}
-	return s, s.hasEffect
+	return s, true
 }
 
 // textList returns the text of a value, or the texts of the elements of a list.

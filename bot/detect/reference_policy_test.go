@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"regexp"
 	"sort"
 	"strings"
 )
@@ -21,22 +22,33 @@ func refField(event any, path string) []any {
 type refPolicies struct {
 	found, unreadable, public, narrowed  bool
 	publicActions, broad, accounts, open map[string]bool
+	powers                               map[string]bool
+	own                                  string
 }
 
 func refDerived(event any) any {
-	p := refPolicies{publicActions: map[string]bool{}, broad: map[string]bool{}, accounts: map[string]bool{}, open: map[string]bool{}}
+	p := refPolicies{publicActions: map[string]bool{}, broad: map[string]bool{}, accounts: map[string]bool{}, open: map[string]bool{}, powers: map[string]bool{}, own: refFirst(event, "recipientAccountId")}
 	for _, params := range refAt(event, "requestParameters") {
 		p.scan(params, 0)
-		if refFirst(event, "eventSource") == "lambda.amazonaws.com" && refFirst(params, "principal") != "" {
+		var principals, actions []any
+		for source, name := range map[string]string{"lambda.amazonaws.com": "principal", "sns.amazonaws.com": "aWSAccountIds", "sqs.amazonaws.com": "aWSAccountIds"} {
+			if refFirst(event, "eventSource") == source {
+				principals = append(principals, refAt(params, name)...)
+			}
+		}
+		if len(principals) > 0 && principals[0] != nil {
 			equals := refObject{}
 			for _, from := range [][2]string{{"sourceAccount", "aws:SourceAccount"}, {"principalOrgID", "aws:PrincipalOrgID"}, {"organizationId", "aws:PrincipalOrgID"}, {"sourceArn", "aws:SourceArn"}} {
 				if v := refFirst(params, from[0]); v != "" {
 					equals = append(equals, refMember{from[1], v})
 				}
 			}
-			s := refObject{{"Effect", "Allow"}, {"Principal", refFirst(params, "principal")}, {"Condition", refObject{{"ArnLike", equals}}}}
-			if a := refFirst(params, "action"); a != "" {
-				s = append(s, refMember{"Action", a})
+			s := refObject{{"Effect", "Allow"}, {"Principal", principals[0]}, {"Condition", refObject{{"ArnLike", equals}}}}
+			for _, name := range []string{"action", "actions", "actionNames"} {
+				actions = append(actions, refAt(params, name)...)
+			}
+			if len(actions) > 0 {
+				s = append(s, refMember{"Action", actions[0]})
 			}
 			p.addStatement(s)
 		}
@@ -63,6 +75,7 @@ func refDerived(event any) any {
 	}
 	list("open_providers", p.open)
 	list("other_accounts", p.accounts)
+	list("powers", p.powers)
 	if p.found {
 		o = append(o, refMember{"public", p.public})
 	}
@@ -94,6 +107,9 @@ func (p *refPolicies) scan(v any, depth int) {
 	case string:
 		text := strings.TrimSpace(v)
 		if plain, err := url.PathUnescape(text); err == nil && strings.HasPrefix(text, "%") {
+			if spaced, err := url.QueryUnescape(text); err == nil && !json.Valid([]byte(plain)) && json.Valid([]byte(spaced)) {
+				plain = spaced
+			}
 			text = strings.TrimSpace(plain)
 		}
 		switch {
@@ -202,6 +218,7 @@ func (p *refPolicies) addStatement(statement any) {
 			everything = everything || refRegexp(`^(?:arn:[^:]*:[*?]+:[*?]+:[*?]+:[*?:]+|[*?]+(?::[*?]+)*)$`).MatchString(refText(r))
 		}
 	}
+	p.addPowers(s, actions, everything)
 	narrow, bound := false, map[string]bool{}
 	conditions, _ := s["condition"].(refObject)
 	for _, op := range conditions {
@@ -231,6 +248,63 @@ func (p *refPolicies) addStatement(statement any) {
 		if everything {
 			p.broad[a] = true
 		}
+	}
+}
+
+// refPowers are the actions that gain permissions, by the kind of their resource.
+var refPowers = map[string]string{
+	"role":   "iam:AttachRolePolicy iam:DeleteRolePermissionsBoundary iam:PassRole iam:PutRolePermissionsBoundary iam:PutRolePolicy iam:UpdateAssumeRolePolicy sts:AssumeRole",
+	"user":   "iam:AttachUserPolicy iam:CreateAccessKey iam:CreateLoginProfile iam:DeleteUserPermissionsBoundary iam:PutUserPermissionsBoundary iam:PutUserPolicy iam:UpdateLoginProfile",
+	"group":  "iam:AddUserToGroup iam:AttachGroupPolicy iam:PutGroupPolicy",
+	"policy": "iam:CreatePolicyVersion iam:SetDefaultPolicyVersion",
+}
+
+func (p *refPolicies) addPowers(s map[string]any, actions map[string]bool, everything bool) {
+	matches := func(patterns []string, text string) bool {
+		for _, pattern := range patterns {
+			re := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(strings.ToLower(pattern)))
+			if refRegexp("(?s)^" + re + "$").MatchString(strings.ToLower(text)) {
+				return true
+			}
+		}
+		return false
+	}
+	var allowed, resources []string
+	for a := range actions {
+		allowed = append(allowed, a)
+	}
+	if v, ok := s["resource"]; ok {
+		for _, r := range refList(v) {
+			resources = append(resources, refText(r))
+		}
+	}
+	if everything && matches(allowed, "zq0:Zq0") && matches(allowed, "qx9:Qx9") {
+		p.powers["*"] = true
+		return
+	}
+	kinds := 0
+	found := map[string]bool{}
+	for kind, names := range refPowers {
+		over := everything
+		for _, partition := range []string{"aws", "aws-cn", "aws-us-gov"} {
+			arn := "arn:" + partition + ":iam::" + p.own + ":" + kind + "/"
+			over = over || matches(resources, arn+"zq0") && matches(resources, arn+"Qx/9")
+		}
+		if !over {
+			continue
+		}
+		kinds++
+		for _, name := range strings.Fields(names) {
+			if matches(allowed, name) {
+				found[name] = true
+			}
+		}
+	}
+	if kinds == 4 && matches(allowed, "iam:Zq0") && matches(allowed, "iam:Qx9") {
+		found = map[string]bool{"iam:*": true}
+	}
+	for name := range found {
+		p.powers[name] = true
 	}
 }
 

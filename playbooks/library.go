@@ -31,7 +31,11 @@ func Load(dirs ...string) (*Library, error) {
 		return nil, fmt.Errorf("read built-in playbooks: %w", err)
 	}
 	for _, dir := range dirs {
-		if err := l.read(os.DirFS(dir), dir, &all); err != nil {
+		err := l.read(os.DirFS(dir), dir, &all)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("the folder %s does not exist. Run `mkdir -p %s`, or remove it from the list: %w", dir, dir, err)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read playbooks in %s: %w", dir, err)
 		}
 	}

@@ -95,6 +95,9 @@ func CreateKeyset(path string) error {
 // LoadKeyset reads the keyset in path. It returns an error if users other than the owner can read or write the file.
 func LoadKeyset(path string) (*Keyset, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("keyset %s does not exist. If the database is new, run `tocsin keys create %s`. Otherwise restore your copy of the keyset, because no other opens the database: %w", path, path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open keyset: %w", err)
 	}

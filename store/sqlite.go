@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -81,6 +82,9 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	}()
 	// Create the file readable only by its owner. SQLite gives its WAL this mode too.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: the folder %s does not exist. Run `mkdir -p %s`, or write another path: %w", path, filepath.Dir(path), filepath.Dir(path), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

@@ -28,11 +28,14 @@ import (
 // Config is the configuration. `tocsin config example` prints one with every
 // key.
 type Config struct {
-	Listen   string         `yaml:"listen"`
-	Store    store.Config   `yaml:",inline"`
-	Control  control.Config `yaml:",inline"`
-	TimeZone string         `yaml:"time_zone"`
-	Language string         `yaml:"language"`
+	Listen string `yaml:"listen"`
+	// SecretsFile names a file with lines NAME=VALUE. They set the variables ${NAME} that
+	// the environment does not set.
+	SecretsFile string         `yaml:"secrets_file"`
+	Store       store.Config   `yaml:",inline"`
+	Control     control.Config `yaml:",inline"`
+	TimeZone    string         `yaml:"time_zone"`
+	Language    string         `yaml:"language"`
 
 	Slack       slack.Config        `yaml:"slack"`
 	PagerDuty   pagerduty.Config    `yaml:"pagerduty"`

@@ -67,7 +67,7 @@ var brokenValues = []struct {
 	value   any
 	wantKey string
 }{
-	{"listen", "8080", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
+	{"listen", "8080", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"secrets_file", "/nowhere/secrets.env", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
 	{"time_zone", "Paris", ""}, {"language", "zz-notalang", ""},
 	{"slack.bot_token", "", ""}, {"slack.announce_channel", "", ""}, {"slack.command", "incident", ""}, {"slack.api_url", "slack", ""},
 	{"pagerduty.events_url", "pagerduty", ""},
@@ -355,13 +355,13 @@ func TestLoad_EnvironmentOverridesFile(t *testing.T) {
 // TestLoad_NamesTheCause suggests another file only if there is none.
 func TestLoad_NamesTheCause(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tocsin.yaml")
-	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "choose another file") {
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "Choose another file with --config, or write a new folder with: tocsin init DIR") {
 		t.Errorf("missing file: got %v, want a suggestion", err)
 	}
 	if err := os.WriteFile(path, []byte("listen: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(path); err == nil || strings.Contains(err.Error(), "choose another file") || !strings.Contains(err.Error(), path+":1:9: ") {
+	if _, err := Load(path); err == nil || strings.Contains(err.Error(), "Choose another file") || !strings.Contains(err.Error(), path+":1:9: ") {
 		t.Errorf("broken file: got %v, want only the place of the error", err)
 	}
 }

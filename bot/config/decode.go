@@ -51,6 +51,8 @@ func hasKeys(t reflect.Type) bool { return t.Kind() == reflect.Struct && len(fie
 // of them.
 type decoder struct {
 	lookup   func(string) (string, bool) // of environment variables
+	secrets  secretsFile                 // variables that are not in the environment
+	marked   map[string]bool             // placeholders that are already a problem
 	places   map[string]place            // by key
 	problems setting.Problems
 	left     int // values that may still be decoded, because aliases repeat values
@@ -84,9 +86,25 @@ func (d *decoder) decode(n *node, v reflect.Value, key string, days bool) {
 		}
 		d.wrongType(n, t, key, days)
 	case n.kind != isNull:
-		if err := setScalar(v, d.expand(n.text, key), days); err != nil {
+		text := d.expand(n.text, key)
+		if strings.Contains(text, Placeholder) {
+			d.reportPlaceholder(text, key)
+		}
+		if err := setScalar(v, text, days); err != nil {
 			d.wrongType(n, t, key, days)
 		}
+	}
+}
+
+// reportPlaceholder adds the problem of a placeholder once, also if other keys refer
+// to it.
+func (d *decoder) reportPlaceholder(text, key string) {
+	if d.marked == nil {
+		d.marked = map[string]bool{}
+	}
+	if !d.marked[text] {
+		d.marked[text] = true
+		d.problems.Add(key, "%s", describePlaceholder(key))
 	}
 }
 
@@ -272,7 +290,10 @@ func (d *decoder) expand(text, key string) string {
 		name := envRef.FindStringSubmatch(m)[1]
 		value, ok := d.lookup(name)
 		if !ok {
-			d.problems.Add(key, "the environment variable %s is not set. Set it or write the value", name)
+			value, ok = d.secrets.lookup(name)
+		}
+		if !ok {
+			d.problems.Add(key, "%s", d.secrets.describeMissing(name))
 		}
 		return value
 	})

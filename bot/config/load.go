@@ -52,13 +52,14 @@ func (e *Errors) Add(key, format string, args ...any) {
 }
 
 // Load reads and validates a configuration file. It replaces ${NAME} with the
-// environment variable NAME, and TOCSIN_… variables override single keys. It
+// environment variable NAME, or with the value that the file of secrets_file has for
+// NAME, and TOCSIN_… variables override single keys. It
 // returns all problems of the configuration as [Errors], and another error if the
 // file cannot be read or parsed.
 func Load(path string) (Config, error) {
 	src, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, fmt.Errorf("read configuration %s: %w (choose another file with --config, or create one with: tocsin config example)", path, err)
+		return Config{}, fmt.Errorf("read configuration %s: %w. Choose another file with --config, or write a new folder with: tocsin init DIR", path, err)
 	}
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
@@ -93,7 +94,8 @@ func parse(name string, src []byte, environ []string, lookup func(string) (strin
 		return Config{}, fmt.Errorf("read configuration %s: %w", name, err)
 	}
 	root, unknown := override(root, environ)
-	d := decoder{lookup: lookup, places: map[string]place{}, left: maxValues}
+	secrets, problems := readSecrets(root)
+	d := decoder{lookup: lookup, secrets: secrets, problems: problems, places: map[string]place{}, left: maxValues}
 	c := Defaults()
 	d.decode(root, reflect.ValueOf(&c).Elem(), "", false)
 	if d.left < 0 {

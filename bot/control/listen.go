@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +27,9 @@ func Listen(path, group string) (net.Listener, error) {
 	}
 	return l, nil
 }
+
+// maxSocketPath is the maximum length of the path of a socket in bytes.
+const maxSocketPath = 107
 
 // umask protects the mode mask of the process. Two bots of one process that changed it
 // together would leave the stricter one behind.
@@ -56,7 +60,12 @@ func listenPrivate(path string) (net.Listener, error) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	l, err := net.Listen("unix", path)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("control_socket: the folder %s does not exist. Run `mkdir -p %s`, or choose another path: %w", filepath.Dir(path), filepath.Dir(path), err)
+	case len(path) > maxSocketPath && err != nil:
+		return nil, fmt.Errorf("control_socket: %s is longer than %d characters, the limit of the system. Choose a shorter path, such as /run/tocsin/tocsin.sock", path, maxSocketPath)
+	case err != nil:
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
 	return l, nil

@@ -85,6 +85,8 @@ func (l *loader) load(paths []string) (*Ruleset, LoadResult) {
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			l.addRefused(RuleError{File: p, Reason: "does not exist. Create the folder with `mkdir -p`, or remove it from the list"})
 		case err != nil:
 			l.addRefused(RuleError{File: p, Reason: err.Error()})
 		case info.IsDir():

@@ -219,7 +219,7 @@ func (c Config) readKeys() (all, private openpgp.EntityList, p setting.Problems)
 	for n, k := range c.Keys {
 		list, err := readKeyFile(k.File)
 		if err != nil {
-			p.Add(setting.Index("pgp_keys", n)+".file", "%v. Write the path of a file with an armored private key", err)
+			p.Add(setting.Index("pgp_keys", n)+".file", "%v. Write the path of a file with an armored private key, from `gpg --armor --export-secret-keys ADDRESS`", err)
 			continue
 		}
 		if err := unlock(list, k.Passphrase); err != nil {
@@ -231,7 +231,7 @@ func (c Config) readKeys() (all, private openpgp.EntityList, p setting.Problems)
 	for n, file := range c.Signers {
 		list, err := readKeyFile(file)
 		if err != nil {
-			p.Add(setting.Index("pgp_signers", n), "%v. Write the path of a file with armored public keys", err)
+			p.Add(setting.Index("pgp_signers", n), "%v. Write the path of a file with armored public keys, from `gpg --armor --export ADDRESS`", err)
 		}
 		all = append(all, list...)
 	}

@@ -26,6 +26,7 @@ type Bot struct {
 	start     config.Config // the configuration at the start, for the keys that a reload cannot change
 	load      func() (config.Config, error)
 	hangup    <-chan os.Signal
+	onStarted func() // or nil
 	current   atomic.Pointer[generation]
 	clock     func() time.Time
 	zone      *time.Location
@@ -113,6 +114,9 @@ func (b *Bot) Run(ctx context.Context) error {
 		b.log.Warn("send reminders failed", "component", "bot", "retry_in", time.Hour, "err", err)
 	}
 	b.log.Info("server started", "component", "bot", "address", b.Addr())
+	if b.onStarted != nil {
+		b.onStarted()
+	}
 
 	<-ctx.Done()
 	b.stop(controls)

@@ -36,13 +36,15 @@ type Options struct {
 	// Hangup receives a value for each request to reload the configuration, such
 	// as a SIGHUP. A value that arrives before [Bot.Run] waits.
 	Hangup <-chan os.Signal
+	// OnStarted is called when [Bot.Run] serves requests, or is nil.
+	OnStarted func()
 }
 
 // New assembles a bot. It opens the database, the listener and the control
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
-	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
+	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, onStarted: o.OnStarted, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
 	defer func() {
 		if err != nil {
 			b.Close()

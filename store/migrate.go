@@ -25,6 +25,20 @@ var (
 	dialectPostgres = dialect{goose.DialectPostgres, "migrations/postgres"}
 )
 
+// SchemaVersion returns the version of the newest migration of this program. Both
+// databases have the same versions.
+func SchemaVersion() int64 {
+	entries, _ := migrations.ReadDir(dialectSQLite.folder) // an embedded folder can be read
+	version := int64(0)
+	for _, e := range entries {
+		n, err := goose.NumericComponent(e.Name())
+		if err == nil {
+			version = max(version, n)
+		}
+	}
+	return version
+}
+
 // migrateUp applies the migrations of this package. The caller must prevent concurrent migrations.
 func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, d.folder)

@@ -289,7 +289,7 @@ func (d *decoder) expand(text, key string) string {
 	return envRef.ReplaceAllStringFunc(text, func(m string) string {
 		name := envRef.FindStringSubmatch(m)[1]
 		value, ok := d.lookup(name)
-		if !ok {
+		if value == "" && d.secrets.path != "" { // an empty variable is as good as none
 			value, ok = d.secrets.lookup(name)
 		}
 		if !ok {

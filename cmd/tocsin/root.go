@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
@@ -45,12 +47,13 @@ func rootCommand() *cobra.Command {
 			"Exit status: 0 on success, 1 on failure. A wrong command line, an invalid configuration and a refused command are\n" +
 			"failures. `verify`, `detect lint` and `detect test` exit with 1 if they find a problem, and `detect` if it cannot read\n" +
 			"a file. Rules that match do not change the exit status of `detect`.",
-		SilenceUsage: true, SilenceErrors: true, Version: version(),
+		SilenceUsage: true, SilenceErrors: true, Version: readVersion().Version,
 	}
 	cmd.PersistentFlags().StringVarP(&g.config, "config", "c", "tocsin.yaml", "configuration `file`")
 	cmd.PersistentFlags().StringVar(&g.socket, "socket", "", "control `socket` of the running bot, to use it without the configuration file")
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
-	cmd.AddCommand(demoCommand(), sandboxCommand(g), serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), sourcesCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g))
+	cmd.AddCommand(demoCommand(), sandboxCommand(g), initCommand(g), versionCommand(g))
+	cmd.AddCommand(serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), sourcesCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g))
 	return cmd
 }
 
@@ -73,15 +76,6 @@ func commandGroup(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// version returns the module version of this binary, or (devel).
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
-}
-
 func serveCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
@@ -99,13 +93,23 @@ func serveCommand(g *globalFlags) *cobra.Command {
 			}
 			log, stop := guardSideChannels()
 			defer stop()
-			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log, Load: func() (config.Config, error) { return config.Load(g.config) }, Hangup: hangup})
+			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log, Load: func() (config.Config, error) { return config.Load(g.config) }, Hangup: hangup,
+				OnStarted: func() { notifySystemd(daemon.SdNotifyReady) }})
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
 			}
 			defer b.Close()
+			defer context.AfterFunc(cmd.Context(), func() { notifySystemd(daemon.SdNotifyStopping) })()
 			return b.Run(cmd.Context())
 		},
+	}
+}
+
+// notifySystemd tells systemd the state of this process, if systemd started it with
+// Type=notify.
+func notifySystemd(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		slog.Warn("notify systemd failed", "state", state, "err", err) // without READY=1 systemd stops the unit
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,6 +21,7 @@ import (
 	"tocsin/bot/config"
 	"tocsin/bot/outbound"
 	"tocsin/bot/sandbox/company"
+	"tocsin/bot/terminal"
 )
 
 func initCommand(g *globalFlags) *cobra.Command {
@@ -41,6 +43,9 @@ func initCommand(g *globalFlags) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if a.Dir, err = filepath.Abs(args[0]); err != nil {
 				return err
+			}
+			if strings.ContainsFunc(a.Dir, unicode.IsControl) {
+				return fmt.Errorf("the folder %q has a control character in its name, which no configuration file can hold. Choose another name", a.Dir)
 			}
 			for _, text := range people {
 				p, err := parsePersonFlag(text)
@@ -277,7 +282,7 @@ func (g *globalFlags) reportInit(out io.Writer, dir string, a initAnswers, files
 		}
 		return exitCode(1)
 	}
-	lines := []string{a.Dir}
+	lines := []string{terminal.Line(a.Dir)}
 	for _, f := range files {
 		state := "created"
 		if !f.Created {
@@ -291,6 +296,9 @@ func (g *globalFlags) reportInit(out io.Writer, dir string, a initAnswers, files
 		}
 		return fmt.Errorf("%s is complete, and nothing was written. Delete a file to have it written again, or choose another folder", a.Dir)
 	}
-	lines = append(lines, "", "Next:", "  "+next[0]+"    # names each value that is missing", "  "+next[1]+"           # Ctrl-C stops it", "  "+next[2])
+	for n := range next {
+		next[n] = "  " + terminal.Line(next[n])
+	}
+	lines = append(lines, "", "Next:", next[0]+"    # names each value that is missing", next[1]+"           # Ctrl-C stops it", next[2])
 	return writeText(out, strings.Join(lines, "\n")+"\n")
 }

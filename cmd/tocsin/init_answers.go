@@ -101,7 +101,7 @@ func (a initAnswers) secretsOf() []initSecret {
 		out = append(out, initSecret{name: "PAGERDUTY_ROUTING_KEY", comment: "Integration key of an Events API v2 integration of the PagerDuty service that pages the responders."})
 	}
 	if a.MailUser != "" {
-		out = append(out, initSecret{name: "SMTP_PASSWORD", comment: "Password of " + a.MailUser + " at the SMTP relay."})
+		out = append(out, initSecret{name: "SMTP_PASSWORD", comment: "Password of the user at the SMTP relay."})
 	}
 	for _, s := range a.sourcesOf() {
 		out = append(out, s.secret)

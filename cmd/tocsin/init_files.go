@@ -170,7 +170,7 @@ func (a initAnswers) secretsText() (string, error) {
 		default:
 			value = "'" + value + "'"
 		}
-		fmt.Fprintf(&b, "\n# %s\n%s=%s\n", s.comment, s.name, value)
+		b.WriteString("\n# " + s.comment + "\n" + s.name + "=" + value + "\n")
 	}
 	return b.String(), nil
 }

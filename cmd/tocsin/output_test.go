@@ -278,6 +278,7 @@ var commandsWithoutStoredText = map[string]string{
 	"tocsin demo":           "shows the sandbox, through the same writer",
 	"tocsin serve":          "writes only the log",
 	"tocsin config example": "prints a constant",
+	"tocsin version":        "prints constants of the build",
 }
 
 // TestOutput_Escaped runs every command with hostile text in every field of the
@@ -313,7 +314,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox"} {
+	for _, name := range []string{"explain", "verify", "retention", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -400,7 +401,8 @@ func TestOutput_FileNamesAndRecords(t *testing.T) {
 		{"keys", "create", o.dir + "/k" + name}, {"keys", "create", o.dir + "/k" + name}, {"replay", log}, {"replay", broken}, {"replay", "missing" + hostile},
 		{"replay", "--source", hostile, log}, {"replay", "--since", hostile}, {"replay", "--since", "2h", "--to", hostile}, {"replay", "--to", "unix:" + hostile, "--source", "sentry", log},
 		{"health", "--url", health.URL}, {"health", "--url", health.URL + "/fail"}, {"health", "--url", hostile}, {hostile}, {"incident", hostile}, {"--" + hostile}, {"explain", hostile, hostile},
-		{"config", "check"}, {"incident", "list", "--" + hostile},
+		{"config", "check"}, {"incident", "list", "--" + hostile}, {"init", o.dir + "/" + hostile}, {"init", o.dir + "/n\u202ew"}, {"init", o.dir + "/n\u202ew"}, {"init", o.dir + "/x", "--person", hostile},
+		{"init", o.dir + "/x", "--sandbox", hostile}, {"init", o.dir + "/x", "--source", hostile}, {"init", o.dir + "/x", "--local", hostile},
 	} {
 		out, errs := o.run(args...)
 		checkSafe(t, strings.Join(args, " "), out)

@@ -20,6 +20,7 @@ const (
 	secretFields
 	lifecycleFields
 	trailFields
+	requestFields
 	families // their number
 )
 
@@ -47,12 +48,16 @@ var derivedFields = [families][]string{
 	secretFields:    {"tocsin.secret.names", "tocsin.secret.count"},
 	lifecycleFields: {"tocsin.lifecycle.days"},
 	trailFields:     {"tocsin.trail.management_events"},
+	requestFields: {
+		"tocsin.request.other_accounts",
+		"tocsin.request.key_accounts",
+	},
 }
 
 // familyNames are the parts of the names of fields between tocsin. and the next
 // dot.
 var familyNames = [families]string{
-	policyFields: "policy", networkFields: "network", secretFields: "secret", lifecycleFields: "lifecycle", trailFields: "trail",
+	policyFields: "policy", networkFields: "network", secretFields: "secret", lifecycleFields: "lifecycle", trailFields: "trail", requestFields: "request",
 }
 
 // read returns the fields of the family that have a value, or nil.
@@ -66,8 +71,11 @@ func (f family) read(r *Record) map[string]any {
 		return readLifecycle(r)
 	case trailFields:
 		return readTrail(r)
+	case requestFields:
+		return readAccounts(r)
+	default:
+		return readPolicies(r)
 	}
-	return readPolicies(r)
 }
 
 // familyOf returns the family of a path, or notDerived.

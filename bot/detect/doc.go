@@ -149,6 +149,13 @@
 //   - tocsin.trail.management_events: all, some or none, the management events that
 //     the basic or advanced event selectors of a request include together.
 //
+// The request fields are the accounts that a call names, except recipientAccountId. An
+// account is a text of twelve digits, or the account of an ARN.
+//
+//   - tocsin.request.other_accounts: the accounts in requestParameters.
+//   - tocsin.request.key_accounts: the accounts of KMS keys in requestParameters and
+//     responseElements. The ID of a key without an account is not another account.
+//
 // # Built-in rules
 //
 // The built-in rules are in the folder rules, with fixtures that [Check] runs.

@@ -51,7 +51,7 @@ func TestBuiltinRules_HaveMetadata(t *testing.T) {
 // Only the rules listed here match a call that AWS refused. They are about the
 // caller or about refused calls.
 func TestBuiltinRules_RefusedCallIsNotAChange(t *testing.T) {
-	matchRefused := []string{"root-used", "attack-distribution", "instance-credentials-used", "instance-credentials-on-workstation", "console-login-without-mfa", "console-login-failed",
+	matchRefused := []string{"root-used", "attack-distribution", "instance-credentials-used", "instance-credentials-on-workstation", "console-login-without-mfa", "console-login-failed", "console-login-failed-for-user",
 		"refused-call", "severe-call-refused", "credential-scanner", "attack-tool", "identity-by-file-browser", "windows-password-read"}
 	rs, _ := detect.Load(detect.Options{Builtin: true, All: true})
 	files, err := filepath.Glob("rules/fixtures/*.yaml")
@@ -92,6 +92,42 @@ func TestBuiltinRules_RefusedCallIsNotAChange(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Calls that people make for themselves, and calls of services, raise no alert of a
+// level that pages.
+func TestBuiltinRules_RoutineCallsAreQuiet(t *testing.T) {
+	rs, _ := detect.Load(detect.Options{Builtin: true})
+	const alice = `"userIdentity":{"type":"IAMUser","userName":"alice","arn":"arn:aws:iam::111122223333:user/alice"},"requestParameters":{"userName":"alice"}`
+	identityCenter := func(request string) string {
+		return `"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/AWSServiceRoleForSSO/AWS-SSO","invokedBy":"sso.amazonaws.com",` +
+			`"sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/aws-service-role/sso.amazonaws.com/AWSServiceRoleForSSO"}}},"requestParameters":` + request
+	}
+	for call, rest := range map[string]string{
+		"iam.ChangePassword":         `"userIdentity":{"type":"IAMUser","userName":"alice"},"requestParameters":null`,
+		"iam.UpdateLoginProfile":     alice,
+		"iam.CreateAccessKey":        alice,
+		"iam.EnableMFADevice":        alice,
+		"iam.DeactivateMFADevice":    alice,
+		"iam.CreateSAMLProvider":     identityCenter(`{"name":"AWSSSO_0123456789abcdef_DO_NOT_DELETE"}`),
+		"iam.UpdateSAMLProvider":     identityCenter(`{"sAMLProviderArn":"arn:aws:iam::111122223333:saml-provider/AWSSSO_0123456789abcdef_DO_NOT_DELETE"}`),
+		"iam.AttachRolePolicy":       identityCenter(`{"roleName":"AWSReservedSSO_Admin_0","policyArn":"arn:aws:iam::aws:policy/AdministratorAccess"}`),
+		"iam.PutRolePolicy":          identityCenter(`{"policyDocument":"{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}]}"}`),
+		"iam.UpdateAssumeRolePolicy": identityCenter(`{"roleName":"AWSReservedSSO_Admin_0"}`),
+		"signin.GetSigninToken":      `"userIdentity":{"type":"AssumedRole","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_0"}}}`,
+		"rds.DeleteDBSnapshot":       `"userIdentity":{"type":"AssumedRole","invokedBy":"backup.amazonaws.com"}`,
+	} {
+		source, name, _ := strings.Cut(call, ".")
+		r, err := detect.DecodeRecord([]byte(`{"eventSource":"` + source + `.amazonaws.com","eventName":"` + name + `","recipientAccountId":"111122223333",` + rest + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs.Match(r, func(h detect.Hit) {
+			if !h.Rule.Silent && h.Rule.Level.Compare(detect.High) >= 0 {
+				t.Errorf("%s: got a hit of %s (%s), want none", call, h.Rule.Name, h.Rule.Level)
+			}
+		})
 	}
 }
 

@@ -3,8 +3,6 @@ package detect
 import (
 	"bytes"
 	"net/netip"
-	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 	"time"
@@ -232,55 +230,6 @@ func (r *Record) matchesInnerString(n int32, tests alternatives) bool {
 		}
 	}
 	return false
-}
-
-// regexpTest searches with a regular expression. For speed, it first searches for
-// the literals that every match contains, in their order.
-type regexpTest struct {
-	re       *regexp.Regexp
-	literals [][]byte
-}
-
-func newRegexpTest(text string) (*regexpTest, error) {
-	re, err := regexp.Compile(text)
-	if err != nil {
-		return nil, err
-	}
-	tree, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
-		return nil, err
-	}
-	return &regexpTest{re, requiredLiterals(tree)}, nil
-}
-
-func (t *regexpTest) match(text []byte) bool {
-	left := text
-	for _, l := range t.literals {
-		i := bytes.Index(left, l)
-		if i < 0 {
-			return false
-		}
-		left = left[i+len(l):]
-	}
-	return t.re.Match(text)
-}
-
-// requiredLiterals returns texts that every match contains, in this order and
-// without overlap. It finds only obvious ones.
-func requiredLiterals(re *syntax.Regexp) (out [][]byte) {
-	switch re.Op {
-	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
-			out = append(out, []byte(string(re.Rune)))
-		}
-	case syntax.OpCapture, syntax.OpPlus:
-		return requiredLiterals(re.Sub[0])
-	case syntax.OpConcat:
-		for _, sub := range re.Sub {
-			out = append(out, requiredLiterals(sub)...)
-		}
-	}
-	return out
 }
 
 // cidrTest matches IP addresses in a network, and no other texts.

@@ -260,6 +260,13 @@ func TestMatch_IndexFindsAllRules(t *testing.T) {
 		{"s: {a|contains|all: [ab, cd]}\ncondition: s", `{"a":"cdab"}`, `{"a":"ab"}`},
 		{"s: {a|contains|cased: Ab}\ncondition: s", `{"a":"xAbx"}`, `{"a":"xabx"}`},
 		{"s: {a|contains: ab}\nt: {c: 1}\ncondition: s and not t", `{"a":"xabx"}`, `{"a":"xabx","c":1}`},
+		{"s: {a|re|i: '(?:^|[^a-z])(?:kali|parrot)(?:$|[^a-z])'}\ncondition: s", `{"a":"x Parrot/1"}`, `{"a":"parrots"}`},
+		{"s: {a|re|i: 'k(?:ali|x)'}\ncondition: s", `{"a":"\u212aALI"}`, `{"a":"ali"}`},
+		{"s: {a|re: '(?:ab|)c'}\ncondition: s", `{"a":"xc"}`, `{"a":"xC"}`},
+		{"s: {a|re: '(?:ab)*'}\ncondition: s", `{"a":""}`, `{"b":"ab"}`},
+		{"s: {a|re: '(?:ab)+|[cd]'}\ncondition: s", `{"a":"d"}`, `{"a":"e"}`},
+		{"s: {a|re: ['a(b|c+)d', 'E']}\ncondition: s", `{"a":"xaccd"}`, `{"a":"axd"}`},
+		{"s: {a|re: 'Ab{2}c{0,3}D'}\ncondition: s", `{"a":"AbbD"}`, `{"a":"Abb"}`},
 		{"s: {a|contains|wide: ab}\ncondition: s", `{"a":"a\u0000b\u0000"}`, `{"a":"ab"}`},
 	} {
 		rs, result := compile(t, c.detection)

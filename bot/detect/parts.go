@@ -117,18 +117,28 @@ func (it *item) parts(field string) (out [][]byte, ok bool) {
 	}
 	for _, forms := range it.tests {
 		for _, t := range forms {
-			g, isGlob := t.(*glob)
-			if !isGlob {
+			parts := necessaryParts(t)
+			if len(parts) == 0 {
 				return nil, false
 			}
-			text := g.longestPart()
-			if len(text) == 0 {
-				return nil, false
-			}
-			out = append(out, text)
+			out = append(out, parts...)
 		}
 	}
 	return out, true
+}
+
+// necessaryParts returns folded texts, one of which each match of a test contains, or
+// nil.
+func necessaryParts(t test) [][]byte {
+	switch t := t.(type) {
+	case *glob:
+		if longest := t.longestPart(); len(longest) > 0 {
+			return [][]byte{longest}
+		}
+	case *regexpTest:
+		return t.anyOf
+	}
+	return nil
 }
 
 // longestPart returns the longest folded text without wildcards that each match

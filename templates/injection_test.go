@@ -94,7 +94,17 @@ func markdownShape(md string) (headings []string, count map[string]int) {
 		case *ast.Emphasis:
 			count["emphasis"]++
 		case *ast.CodeSpan:
-			count["spans"]++
+			// An address, a URL or a path of a text is code, too. It has no space and no
+			// character of another element.
+			span := ""
+			for c := n.FirstChild(); c != nil; c = c.NextSibling() {
+				if part, ok := c.(*ast.Text); ok {
+					span += string(part.Segment.Value(src))
+				}
+			}
+			if strings.HasPrefix(span, "sha256:") || strings.ContainsAny(span, " `|<>*[]\n") || !strings.ContainsAny(span, `@:\`) {
+				count["spans"]++
+			}
 		}
 		return ast.WalkContinue, nil
 	})

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"html/template"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
@@ -13,19 +16,87 @@ import (
 )
 
 var (
-	// A backslash becomes an entity, because some parsers misread "\\\" at the end of a line.
-	markdownEscaper = strings.NewReplacer(`\`, `&#92;`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "|", `\|`, "~", `\~`, "#", `\#`, "$", `\$`, "@", `\@`)
-	lineStartMarker = regexp.MustCompile(`^([-+=:]|\d+[.)])`)
-	autolink        = regexp.MustCompile(`(?i)(https?|ftp|www)(://|\.)`)
+	// markdownIdentifier matches mail addresses, URLs and Windows paths. Its characters
+	// have no meaning inside code.
+	markdownIdentifier = regexp.MustCompile(`(?i)\b(?:(?:https?|ftp)://[a-z0-9._~:/?#@!$&()*+,;=%-]*[a-z0-9/]|[a-z0-9][a-z0-9._%+-]*@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}|(?:[a-z]:|[a-z0-9][a-z0-9._-]*)(?:\\[a-z0-9._$-]*[a-z0-9])+)\b/?`)
+	lineStartMarker    = regexp.MustCompile(`^(?:([-+=:>]|#{1,6}|~{3})|(\d+[.)])(?:\s|$))`)
+	entity             = regexp.MustCompile(`^&(#\w+|\w+);`)
 )
 
 // escapeMarkdown returns s on one line, escaped for Markdown. The result cannot
 // form a heading, list, table, link, tag or emphasis in any position.
 func escapeMarkdown(s string) string { return escapeLine(oneLine(s)) }
 
+// escapeLine escapes the characters that Markdown would read, and no others, because
+// people also read and copy the source. An address, a URL and a path become code, which
+// shows them unchanged and without a link.
 func escapeLine(s string) string {
-	s = autolink.ReplaceAllString(markdownEscaper.Replace(s), `$1\$2`)
-	return lineStartMarker.ReplaceAllStringFunc(s, func(m string) string { return m[:len(m)-1] + `\` + m[len(m)-1:] })
+	var b strings.Builder
+	at := 0
+	for _, m := range markdownIdentifier.FindAllStringIndex(s, -1) {
+		beside := s[max(0, m[0]-1):m[0]] + s[m[1]:min(len(s), m[1]+1)]
+		if at > 0 && m[0] == at || strings.ContainsAny(beside, "`\\") {
+			continue // other code, a backquote or a backslash beside code could move its end
+		}
+		if strings.Contains(s[m[0]:m[1]], "@") && strings.ContainsAny(s[max(0, m[0]-1):m[0]], ".!#$%&'*+/=?^{|}~-") {
+			continue // some parsers read a backquote as a part of the address
+		}
+		escapeProse(&b, s[at:m[0]], at == 0)
+		b.WriteString("`" + s[m[0]:m[1]] + "`")
+		at = m[1]
+	}
+	escapeProse(&b, s[at:], at == 0)
+	return b.String()
+}
+
+// escapeProse writes a part of a line without identifiers. start is set at the
+// beginning of the line.
+func escapeProse(b *strings.Builder, s string, start bool) {
+	marker := -1
+	if m := lineStartMarker.FindStringSubmatchIndex(s); start && m != nil {
+		marker = max(m[3], m[5]) - 1
+	}
+	signs, strikes := strings.Count(s, "$") > 1, strings.Count(s, "~") > 1
+	underscores, inWord := 0, false // the end of a run of underscores, and whether it is inside a word
+	for n, r := range s {
+		_, size := utf8.DecodeRuneInString(s[n:])
+		before, after := s[:n], s[n+size:]
+		if r == '_' && n >= underscores {
+			rest := strings.TrimLeft(after, "_")
+			underscores, inWord = len(s)-len(rest), endsWord(before) && startsWord(rest)
+		}
+		switch {
+		case r == '\\':
+			b.WriteString("&#92;") // some parsers misread backslashes at the end of a line
+			continue
+		case n == marker, strings.ContainsRune("`*[]<|", r), r == '_' && !inWord, r == '&' && entity.MatchString(s[n:]), r == '#' && !startsWord(after) && !endsWord(before),
+			r == '$' && signs, r == '~' && strikes, r == '@' && before != "" && !strings.HasSuffix(before, " ") && startsWord(after),
+			(r == ':' || r == '.') && startsLink(before):
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+}
+
+// startsLink reports whether a text ends with the beginning of a URL, which some
+// parsers turn into a link.
+func startsLink(before string) bool {
+	last := strings.ToLower(before[max(0, len(before)-5):])
+	return slices.ContainsFunc([]string{"http", "https", "ftp", "www"}, func(scheme string) bool { return strings.HasSuffix(last, scheme) })
+}
+
+func endsWord(s string) bool {
+	last, _ := utf8.DecodeLastRuneInString(s)
+	return isWordRune(last)
+}
+
+func startsWord(s string) bool {
+	first, _ := utf8.DecodeRuneInString(s)
+	return isWordRune(first)
+}
+
+func isWordRune(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r))
 }
 
 // blockQuote returns s as a Markdown block quotation. It preserves line breaks,

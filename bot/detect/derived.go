@@ -147,23 +147,28 @@ type derivedRecord struct {
 	from   int32
 }
 
+// noFields is the record of a family without values. It is only read.
+var noFields = func() *Record {
+	r, _ := DecodeRecord([]byte(`{}`))
+	return r
+}()
+
 // derive returns a record of the derived fields of a family. It computes them once
 // per root.
 func (r *Record) derive(f family) *Record {
 	d := &r.derived[f]
-	if d.from != r.root || d.record == nil {
-		fields := map[string]any{}
-		if found := f.read(r); found != nil {
-			fields["tocsin"] = map[string]any{familyNames[f]: found}
-		}
-		b, err := json.Marshal(fields)
+	if d.record != nil && d.from == r.root {
+		return d.record
+	}
+	d.record, d.from = noFields, r.root
+	if found := f.read(r); found != nil {
+		b, err := json.Marshal(map[string]any{"tocsin": map[string]any{familyNames[f]: found}})
 		if err == nil {
 			d.record, err = DecodeRecord(b)
 		}
 		if err != nil {
 			panic(err) // strings of a decoded record always encode and decode
 		}
-		d.from = r.root
 	}
 	return d.record
 }

@@ -32,6 +32,7 @@ func (b *Bot) openPager(g *generation, n int, step config.Step) (pager, error) {
 		if err != nil {
 			return pager{}, err
 		}
+		client.LogTo(b.log)
 		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, acknowledge: client.Acknowledge, resolve: client.Resolve}, nil
 	case step.Mail != nil:
 		return pager{system: incident.SystemMail, target: "mail", needs: partMail, page: g.mail.PageTo(step.Mail.To)}, nil

@@ -14,7 +14,8 @@ import (
 // AcknowledgeReport mails a reporter that the vulnerability report has arrived. The mail
 // is marked as automatic, because an automatic reply to it could start a mail loop.
 // If the report has an incident, Acknowledge returns a note for its timeline. The
-// error is [incident.Permanent] if the report was deleted or its address is invalid.
+// error is [incident.Permanent] if the report was deleted or its address is invalid or
+// unknown.
 func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if b.Reply == nil {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("acknowledge report: the report has been deleted")}
@@ -28,7 +29,11 @@ func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e inci
 	for _, id := range b.Reply.References {
 		l.references = append(l.references, "<"+id+">")
 	}
-	if err := m.send(ctx, l, []*mail.Address{to}); err != nil || e.Incident == 0 {
+	err = m.send(ctx, l, []*mail.Address{to})
+	if isUnknownAddress(err) { // which no administrator can repair
+		err = &incident.Permanent{Err: fmt.Errorf("acknowledge report: the mail server does not know the address of the reporter: %w", err)}
+	}
+	if err != nil || e.Incident == 0 {
 		return incident.Command{}, err
 	}
 	return incident.Command{Verb: incident.VerbSourceNote, For: e.Incident, By: incident.System, Via: incident.ViaSystem,

@@ -31,13 +31,16 @@ func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 	}
 }
 
+var errNoAddress = errors.New("no address")
+
 // PageTo returns the handler of an escalation step that pages the addresses in list
-// by mail. The handler fails permanently if list contains no valid address.
+// by mail. The page waits for an administrator if list contains no valid address.
 func (m *Mailer) PageTo(list []string) Handler {
 	to, invalid := addresses(list)
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		if len(to) == 0 {
-			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(invalid, errors.New("the escalation step has no valid mail address")))}
+			return incident.Command{}, &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("the escalation step has no valid mail address"),
+				Fix: incident.Say("Correct the addresses of the step under escalation.steps"), Err: fmt.Errorf("page by mail: %w", errors.Join(invalid, errNoAddress))}
 		}
 		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "escalation_step")
 		l := m.newOutgoing(b, templates.PageMail(b, route))

@@ -148,24 +148,24 @@ func TestPageTo_RetryHasEqualMessageID(t *testing.T) {
 	}
 }
 
-func TestPageTo_PermanentErrors(t *testing.T) {
+func TestPageTo_ErrorTypes(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	send := m.PageTo([]string{"e@example.com"})
-	for fault, permanent := range map[mailbox.Fault]bool{
+	for fault, refused := range map[mailbox.Fault]bool{
 		mailbox.FaultTemporary: false, mailbox.FaultBusy: false, mailbox.FaultOffline: false, mailbox.FaultPermanent: true,
 	} {
 		for _, stage := range []string{mailbox.StageData, mailbox.StageRcpt} {
-			server.SetFaults(mailbox.Rule{Fault: fault, Stage: stage, Times: 1})
+			server.SetFaults(mailbox.Rule{Fault: fault, Stage: stage})
 			_, err := send(t.Context(), brief(), page)
-			if err == nil || errors.As(err, new(*incident.Permanent)) != permanent {
-				t.Errorf("%s at %s: got error %v, want permanent %v", fault, stage, err, permanent)
+			if err == nil || errors.As(err, new(*incident.Blocked)) != refused || errors.As(err, new(*incident.Permanent)) {
+				t.Errorf("%s at %s: got error %v, want one for an administrator: %v", fault, stage, err, refused)
 			}
 		}
 	}
 	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultSilence})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := send(ctx, brief(), page); err == nil || errors.As(err, new(*incident.Permanent)) {
+	if _, err := send(ctx, brief(), page); err == nil || errors.As(err, new(*incident.Blocked)) {
 		t.Errorf("silent server: got error %v, want a temporary one", err)
 	}
 	if n := len(server.Messages()); n != 0 {
@@ -187,8 +187,8 @@ func TestPageTo_OneRecipientRejected(t *testing.T) {
 	}
 	server, m := relay(t, mailbox.Config{}, nil)
 	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultPermanent, Stage: mailbox.StageRcpt})
-	if _, err := m.PageTo(to)(t.Context(), brief(), page); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("all recipients rejected: got error %v, want a permanent one", err)
+	if _, err := m.PageTo(to)(t.Context(), brief(), page); !errors.As(err, new(*incident.Blocked)) {
+		t.Errorf("all recipients rejected: got error %v, want one for an administrator", err)
 	}
 }
 
@@ -329,8 +329,8 @@ func TestMailer_Authentication(t *testing.T) {
 		t.Errorf("correct password: got error %v", err)
 	}
 	_, m = relay(t, box, func(c *mail.Config) { c.Username, c.Password = "tocsin", secret.New("hunter2") })
-	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err == nil || errors.As(err, new(*incident.Permanent)) || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("wrong password: got error %v, want a temporary one without the password", err)
+	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); !errors.As(err, new(*incident.Blocked)) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("wrong password: got error %v, want one for an administrator without the password", err)
 	}
 }
 
@@ -355,7 +355,7 @@ func TestNew_ReportsAllProblems(t *testing.T) {
 		}
 	}
 	_, m := relay(t, mailbox.Config{}, nil)
-	if _, err := m.PageTo([]string{"nobody"})(t.Context(), brief(), page); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("no valid address: got error %v, want a permanent one", err)
+	if _, err := m.PageTo([]string{"nobody"})(t.Context(), brief(), page); !errors.As(err, new(*incident.Blocked)) {
+		t.Errorf("no valid address: got error %v, want one for an administrator", err)
 	}
 }

@@ -42,22 +42,31 @@ const smtpTimeout = 10 * time.Second
 //
 // After a split, send succeeds if at least one recipient was accepted. If none was,
 // it prefers to return an error that a retry can fix.
+//
+// If the relay rejects the content, send tries the text alone once.
 func (m *Mailer) send(ctx context.Context, l outgoing, to []*mail.Address) error {
 	if len(to) == 0 {
-		return &incident.Permanent{Err: fmt.Errorf("mail %s: there is no recipient", l.id)}
+		return &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("no recipient has a mail address"),
+			Fix: incident.Say("Add the mail addresses under people"), Err: fmt.Errorf("mail %s has no recipient", l.id)}
 	}
 	err := m.sendOnce(ctx, l, to)
-	var refused *gomail.SendError
-	if !errors.As(err, &refused) || refused.Reason != gomail.ErrSMTPRcptTo || len(to) == 1 || !l.urgent && refused.ErrorCode() < 500 {
-		return classify(l, err)
+	stage := stageOf(err)
+	if replyCode(err) >= 500 && (stage == gomail.ErrSMTPData || stage == gomail.ErrSMTPDataClose) {
+		if reduced, ok := l.reduce(); ok {
+			m.log.Error("mail reduced to its text because the relay rejected it", "message_id", l.id, "code", replyCode(err))
+			return m.classify(l, m.sendOnce(ctx, reduced, to))
+		}
+	}
+	if stage != gomail.ErrSMTPRcptTo || len(to) == 1 || !l.urgent && replyCode(err) < 500 {
+		return m.classify(l, err)
 	}
 	var last error
 	reached := 0
 	for _, one := range to {
-		switch err := classify(l, m.sendOnce(ctx, l, []*mail.Address{one})); {
+		switch err := m.classify(l, m.sendOnce(ctx, l, []*mail.Address{one})); {
 		case err == nil:
 			reached++
-		case last == nil || !errors.As(err, new(*incident.Permanent)):
+		case last == nil || !errors.As(err, new(*incident.Blocked)):
 			last = err // prefer an error that a retry can fix
 		}
 	}
@@ -81,7 +90,8 @@ func (m *Mailer) sendOnce(ctx context.Context, l outgoing, to []*mail.Address) e
 	}
 	client, err := gomail.NewClient(m.cfg.Host, m.options(timeout)...)
 	if err != nil {
-		return &incident.Permanent{Err: fmt.Errorf("configure relay: %w", err)}
+		return &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("the mail server is not configured correctly"), Fix: incident.Say("Correct the keys below mail"),
+			Err: fmt.Errorf("configure relay: %w", err)}
 	}
 	msg, err := m.compose(l, to)
 	if err != nil {
@@ -170,20 +180,6 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 		}
 	}
 	return msg, nil
-}
-
-// classify wraps err. A 5xx response becomes [incident.Permanent]. Any other error,
-// such as a wrong password, may be fixed before the next attempt.
-func classify(l outgoing, err error) error {
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("mail %s: %w", l.id, err)
-	var refused *gomail.SendError
-	if errors.As(err, &refused) && refused.ErrorCode() >= 500 {
-		return &incident.Permanent{Err: err}
-	}
-	return err
 }
 
 // messageID derives a Message-ID from a mark. Equal marks have equal IDs.

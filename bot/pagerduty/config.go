@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -93,6 +94,7 @@ type Client struct {
 	key  secret.String
 	url  string
 	http *http.Client
+	log  *slog.Logger
 }
 
 // NewHTTPClient returns an HTTP client for [New]. It calls observe, if not nil, after each
@@ -100,6 +102,9 @@ type Client struct {
 func NewHTTPClient(observe func(outbound.Exchange)) *http.Client {
 	return outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: maxResponseBytes, Observe: observe})
 }
+
+// LogTo sets the logger. Without it the client logs nothing.
+func (c *Client) LogTo(log *slog.Logger) { c.log = log.With("component", "pagerduty") }
 
 // New returns a Client that pages one target. Without an HTTP client it creates one.
 // It returns an error if the routing key is missing.
@@ -110,5 +115,5 @@ func New(c Config, t Target, client *http.Client) (*Client, error) {
 	if client == nil {
 		client = NewHTTPClient(nil)
 	}
-	return &Client{key: t.RoutingKey, url: strings.TrimRight(cmp.Or(c.EventsURL, "https://events.pagerduty.com"), "/"), http: client}, nil
+	return &Client{key: t.RoutingKey, url: strings.TrimRight(cmp.Or(c.EventsURL, "https://events.pagerduty.com"), "/"), http: client, log: slog.New(slog.DiscardHandler)}, nil
 }

@@ -3,6 +3,7 @@ package pagerduty
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ const maxSummary = 1024
 // makes a repeated page a log entry.
 //
 // The error is [incident.RetryAfter] if PagerDuty limits the rate and
-// [incident.Permanent] if it rejects the event.
+// [incident.Blocked] if it rejects the event.
 func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	round, route := intArg(e, "round"), intArg(e, "escalation_step")
 	inc := b.Incident
@@ -154,19 +155,44 @@ func links(inc incident.Incident) []any {
 	return out
 }
 
-// send posts one event to PagerDuty. PagerDuty answers 202 if it accepts the event.
+// send posts one event to PagerDuty. PagerDuty answers 202 if it accepts the event. If it
+// rejects the event as invalid, send tries the parts that PagerDuty requires alone: a page
+// without details is better than none.
 func (c *Client) send(ctx context.Context, e *pagerduty.V2Event) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	e.RoutingKey = c.key.Reveal()
+	status, err := c.post(ctx, e)
+	if status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge {
+		if reduced := reduce(e); reduced != nil {
+			status, err = c.post(ctx, reduced)
+			if err == nil {
+				c.log.ErrorContext(ctx, "page reduced because PagerDuty rejected it: this is a bug in Tocsin", "key", e.DedupKey)
+			}
+		}
+	}
+	return err
+}
+
+// reduce returns an event without its optional parts, or nil if it has none.
+func reduce(e *pagerduty.V2Event) *pagerduty.V2Event {
+	if e.Payload == nil {
+		return nil
+	}
+	return &pagerduty.V2Event{RoutingKey: e.RoutingKey, Action: e.Action, DedupKey: e.DedupKey,
+		Payload: &pagerduty.V2Payload{Summary: e.DedupKey + " (" + e.Payload.Class + ") needs a responder", Source: e.Payload.Source, Severity: e.Payload.Severity}}
+}
+
+// post makes one call. status is the status of PagerDuty's response, or 0.
+func (c *Client) post(ctx context.Context, e *pagerduty.V2Event) (status int, err error) {
 	recorder := &responseRecorder{http: c.http}
 	api := pagerduty.NewClient("", pagerduty.WithV2EventsAPIEndpoint(c.url))
 	api.HTTPClient = recorder
-	_, err := api.ManageEventWithContext(ctx, e)
+	_, err = api.ManageEventWithContext(ctx, e)
 	if err == nil {
-		return nil
+		return http.StatusAccepted, nil
 	}
-	return recorder.classify(err)
+	return recorder.status, recorder.classify(err)
 }
 
 // responseRecorder performs one call for go-pagerduty. It records the parts of the
@@ -174,6 +200,8 @@ func (c *Client) send(ctx context.Context, e *pagerduty.V2Event) error {
 // format.
 type responseRecorder struct {
 	http       *http.Client
+	failure    error // of the call, which go-pagerduty does not wrap
+	status     int
 	retryAfter string
 	body       []byte
 }
@@ -185,6 +213,7 @@ const maxResponseBytes = 64 << 10
 func (r *responseRecorder) Do(req *http.Request) (*http.Response, error) {
 	res, err := r.http.Do(req) //nolint:gosec // G704: the operator configures the URL
 	if err != nil {
+		r.failure = err
 		return nil, err
 	}
 	defer res.Body.Close()
@@ -192,7 +221,7 @@ func (r *responseRecorder) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read response: %w", err)
 	}
-	r.retryAfter = res.Header.Get("Retry-After")
+	r.status, r.retryAfter = res.StatusCode, res.Header.Get("Retry-After")
 	res.Body = io.NopCloser(bytes.NewReader(r.body))
 	return res, nil
 }
@@ -201,25 +230,47 @@ func (r *responseRecorder) Do(req *http.Request) (*http.Response, error) {
 // PagerDuty's rate limit counts requests per minute.
 const defaultRetryAfter = 30 * time.Second
 
-// classify converts an API error. Only a 400 response is permanent, because the event
-// itself is invalid. After any other error the page must be retried.
+// classify converts an API error. Every refusal is an [incident.Blocked], because an
+// administrator can repair the integration. After any other error the page must be
+// retried.
 func (r *responseRecorder) classify(err error) error {
+	if untrusted := new(tls.CertificateVerificationError); errors.As(r.failure, &untrusted) {
+		return blocked(incident.Say("the certificate of PagerDuty is not trusted"),
+			incident.Say("Check the clock of this machine, and add the certificate authority of your proxy to the trusted ones"), err)
+	}
 	var api pagerduty.APIError
 	if !errors.As(err, &api) {
 		return err
 	}
 	err = r.explain(api.StatusCode)
-	switch api.StatusCode {
-	case http.StatusTooManyRequests:
+	switch status := api.StatusCode; {
+	case status == http.StatusTooManyRequests:
 		after := defaultRetryAfter
 		if d, ok := outbound.ParseRetryAfter(r.retryAfter, time.Now()); ok && d > 0 {
 			after = d
 		}
 		return &incident.RetryAfter{After: after, Err: err}
-	case http.StatusBadRequest:
-		return &incident.Permanent{Err: err}
+	case status == http.StatusRequestTimeout:
+		return err
+	case status >= 400 && status < 500:
+		cause := incident.Say("PagerDuty rejects the event (status %d)", status)
+		if r.namesRoutingKey() || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound {
+			cause = incident.Say("PagerDuty does not accept the routing key (status %d)", status)
+		}
+		return blocked(cause, incident.Say("Copy the key of an Events API v2 integration to routing_key under escalation.steps, and enable the service in PagerDuty"), err)
 	}
 	return err
+}
+
+func blocked(cause, fix incident.Sentence, err error) error {
+	return &incident.Blocked{System: incident.SystemPagerDuty, Cause: cause, Fix: fix, Err: err}
+}
+
+// namesRoutingKey reports whether PagerDuty's answer is about the routing key, which it
+// spells in two ways.
+func (r *responseRecorder) namesRoutingKey() bool {
+	body := bytes.ReplaceAll(bytes.ToLower(r.body), []byte("_"), []byte(" "))
+	return bytes.Contains(body, []byte("routing key"))
 }
 
 func (r *responseRecorder) explain(status int) error {

@@ -175,19 +175,19 @@ func TestPage_ErrorTypes(t *testing.T) {
 		return err
 	}
 	var wait *incident.RetryAfter
-	var permanent *incident.Permanent
+	var blocked *incident.Blocked
 
 	a.SetFaults(pager.Rule{Fault: pager.FaultThrottle, Times: 1})
 	if err := page(); !errors.As(err, &wait) || wait.After != 30*time.Second {
 		t.Errorf("429: got error %v, want a retry after 30s", err)
 	}
-	a.SetFaults(pager.Rule{Fault: pager.FaultRefuse, Times: 1})
-	if err := page(); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "rejected by an injected fault") {
-		t.Errorf("400: got error %v, want a permanent one", err)
+	a.SetFaults(pager.Rule{Fault: pager.FaultRefuse, Times: 2})
+	if err := page(); !errors.As(err, &blocked) || !strings.Contains(err.Error(), "rejected by an injected fault") {
+		t.Errorf("400: got error %v, want one for an administrator", err)
 	}
 	for _, f := range []pager.Fault{pager.FaultError, pager.FaultOffline} {
 		a.SetFaults(pager.Rule{Fault: f, Times: 1})
-		if err := page(); err == nil || errors.As(err, &permanent) || errors.As(err, &wait) {
+		if err := page(); err == nil || errors.As(err, &blocked) || errors.As(err, &wait) {
 			t.Errorf("%s: got error %v, want a temporary one", f, err)
 		}
 	}
@@ -345,5 +345,73 @@ func TestPage_HostileTexts(t *testing.T) {
 	}
 	if links != 11 {
 		t.Errorf("got %d links, want the channel ten times and one alert", links)
+	}
+}
+
+// TestPage_RefusedByAnyStatus answers with each refusal of the Events API.
+func TestPage_RefusedByAnyStatus(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		cause  string // "" if the error is temporary
+	}{
+		"unknown key":   {400, `{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}`, "does not accept the routing key (status 400)"},
+		"short key":     {400, `{"status":"invalid event","message":"Event object is invalid","errors":["Length of 'routing_key' is incorrect (should be 32 characters)"]}`, "does not accept the routing key (status 400)"},
+		"invalid event": {400, `{"status":"invalid event","message":"Event object is invalid","errors":["'payload.timestamp' is invalid"]}`, "rejects the event (status 400)"},
+		"payment":       {402, "", "rejects the event (status 402)"},
+		"unauthorized":  {401, `{"message":"x"}`, "does not accept the routing key (status 401)"},
+		"forbidden":     {403, "", "does not accept the routing key (status 403)"},
+		"not found":     {404, "<html>", "does not accept the routing key (status 404)"},
+		"too large":     {413, `{"message":"Event exceeds the maximum size of 512 KB"}`, "rejects the event (status 413)"},
+		"timeout":       {408, "", ""},
+		"server error":  {503, "<html>", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer s.Close()
+			client, err := pagerduty.New(pagerduty.Config{EventsURL: s.URL}, pagerduty.Target{RoutingKey: secret.New("k")}, s.Client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, send := range map[string]func(context.Context, incident.Brief, incident.Effect) (incident.Command, error){"page": client.Page, "acknowledge": client.Acknowledge, "resolve": client.Resolve} {
+				_, err := send(t.Context(), brief(), effect("1", "0"))
+				blocked := new(incident.Blocked)
+				if errors.As(err, &blocked) != (c.cause != "") || errors.As(err, new(*incident.Permanent)) {
+					t.Fatalf("%s: got %v", name, err)
+				}
+				if c.cause != "" && (!strings.Contains(blocked.Cause.String(), c.cause) || blocked.System != incident.SystemPagerDuty || !strings.Contains(blocked.Fix.String(), "routing_key")) {
+					t.Errorf("%s: got cause %q, fix %q", name, blocked.Cause, blocked.Fix)
+				}
+			}
+		})
+	}
+}
+
+func TestPage_ReducedAfterRejectedContent(t *testing.T) {
+	a, c := account(t)
+	a.SetFaults(pager.Rule{Fault: pager.FaultRefuse, Times: 1})
+	if _, err := c.Page(t.Context(), brief(), effect("1", "0")); err != nil {
+		t.Fatal(err)
+	}
+	requests := a.Requests()
+	last := requests[len(requests)-1].Event
+	if len(a.Snapshot().Pages) != 1 || last.DedupKey != "INC-42/1" || !strings.Contains(last.Payload.Summary, "INC-42") || len(last.Links) != 0 {
+		t.Errorf("got pages %+v, last event %+v, want one page without details", a.Snapshot().Pages, last)
+	}
+}
+
+func TestPage_UntrustedCertificate(t *testing.T) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	c, err := pagerduty.New(pagerduty.Config{EventsURL: s.URL}, pagerduty.Target{RoutingKey: secret.New("k")}, http.DefaultClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocked := new(incident.Blocked)
+	if _, err := c.Page(t.Context(), brief(), effect("1", "0")); !errors.As(err, &blocked) || !strings.Contains(blocked.Cause.String(), "certificate") {
+		t.Errorf("got %v, want one for an administrator about the certificate", err)
 	}
 }

@@ -1,0 +1,96 @@
+package mail
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"tocsin/bot/incident"
+)
+
+// signInCodes are the reply codes of a relay that requires another sign-in.
+var signInCodes = []int{530, 534, 535, 538}
+
+// classify wraps an error of a transaction. A refusal of the relay is an
+// [incident.Blocked]: a reply with a 5xx code, and a certificate that is not trusted.
+// Any other error may be over at the next attempt.
+func (m *Mailer) classify(l outgoing, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("mail %s: %w", l.id, err)
+	block := func(cause, fix incident.Sentence) error {
+		return &incident.Blocked{System: incident.SystemMail, Cause: cause, Fix: fix, Err: err}
+	}
+	if untrusted := new(tls.CertificateVerificationError); errors.As(err, &untrusted) {
+		return block(incident.Say("the certificate of the mail server is not trusted"),
+			incident.Say("Renew the certificate, correct mail.host, or add the certificate authority to the trusted ones of this machine"))
+	}
+	if errors.Is(err, gomail.ErrNoSupportedAuthDiscovered) || errors.Is(err, gomail.ErrPlainAuthNotSupported) {
+		return block(incident.Say("the mail server offers no way to sign in that Tocsin may use"), incident.Say("Correct mail.tls and mail.port, or remove mail.username"))
+	}
+	code := replyCode(err)
+	if code < 500 {
+		return err
+	}
+	if slices.Contains(signInCodes, code) {
+		return block(incident.Say("the mail server refuses the sign-in (code %d)", code), incident.Say("Correct mail.username and mail.password"))
+	}
+	switch stageOf(err) {
+	case gomail.ErrSMTPMailFrom:
+		return block(incident.Say("the mail server does not accept the sender (code %d)", code), incident.Say("Correct mail.from, or allow the sender at the mail server"))
+	case gomail.ErrSMTPRcptTo:
+		return block(incident.Say("the mail server does not accept the recipients (code %d)", code), incident.Say("Correct the addresses, or let the mail server relay the mail of Tocsin"))
+	case gomail.ErrSMTPData, gomail.ErrSMTPDataClose:
+		return block(incident.Say("the mail server rejects the content of the mail (code %d)", code), incident.Say("Ask the administrator of the mail server to accept the mail of Tocsin"))
+	}
+	return block(incident.Say("the mail server refuses the connection (code %d)", code), incident.Say("Ask the administrator of the mail server to accept the mail of Tocsin"))
+}
+
+// stageOf returns the stage at which a transaction failed, or [gomail.ErrAmbiguous].
+func stageOf(err error) gomail.SendErrReason {
+	var refused *gomail.SendError
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return gomail.ErrAmbiguous
+}
+
+// isUnknownAddress reports whether the relay rejected a recipient because the address
+// does not exist.
+func isUnknownAddress(err error) bool {
+	var refused *gomail.SendError
+	return errors.As(err, &refused) && refused.Reason == gomail.ErrSMTPRcptTo && strings.HasPrefix(refused.EnhancedStatusCode(), "5.1.")
+}
+
+// replyCode returns the code of the relay's reply, or 0 if there is none.
+func replyCode(err error) int {
+	var refused *gomail.SendError
+	if errors.As(err, &refused) && refused.ErrorCode() != 0 {
+		return refused.ErrorCode()
+	}
+	var reply *textproto.Error
+	if errors.As(err, &reply) {
+		return reply.Code
+	}
+	return 0
+}
+
+// reduce returns the mail with its text and calendar alone, after the relay rejected the
+// content. It reports false if the mail has no more to leave out.
+func (l outgoing) reduce() (outgoing, bool) {
+	if l.HTML == "" && len(l.files) == 0 {
+		return l, false
+	}
+	l.Text += "\n\nThe mail server rejected this mail in its full form, so this is the text alone."
+	for _, f := range l.files {
+		l.Text += "\nLeft out: " + f.Name
+	}
+	l.HTML, l.files = "", nil
+	return l, true
+}

@@ -13,6 +13,7 @@ import (
 	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
+	"tocsin/bot/response"
 )
 
 // reloads is the state of the last reload.
@@ -78,6 +79,9 @@ func (b *Bot) reload(ctx context.Context, by incident.Identity) (control.ReloadR
 	}
 	if err != nil {
 		return control.ReloadReport{}, err
+	}
+	if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{}); err != nil { // the change may have repaired their cause
+		b.log.Warn("retry waiting effects failed", "component", "bot", "err", err)
 	}
 	report := control.ReloadReport{Changed: changed, Left: b.endDepartures(ctx)}
 	b.reloads.mu.Lock()

@@ -2,11 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
 
@@ -25,7 +23,7 @@ const continueFor = 5 * time.Second
 // continues reports whether the job can take up an effect. Only a first attempt does, because the attempts of the job
 // count for one effect.
 func (t *jobToken) continues(next job, now time.Time) bool {
-	return t.task.Attempt == 1 && t.task.job.Queue == next.queue && !next.at.After(now) && now.Sub(t.began) < continueFor
+	return t.task.Attempt == 1 && !next.repeat && t.task.job.Queue == next.queue && !next.at.After(now) && now.Sub(t.began) < continueFor
 }
 
 // endJob completes the job of an effect and enqueues the next job, if any. It keeps the job for the next effect if it can.
@@ -53,27 +51,19 @@ func tokenOf(job response.Job) (*jobToken, error) {
 	return token, nil
 }
 
-// effectHandler adapts [response.Desk.Perform] to the queue. A job continues with the next effect of its lane. It discards
-// the effect if the last attempt fails, unless the error is an [incident.RetryAfter].
+// effectHandler adapts [response.Desk.Perform] to the queue. A job continues with the next effect of its lane. An effect
+// is never discarded because attempts fail: if River discards the job, sweepEffects enqueues another.
 func (s *Store) effectHandler(perform func(context.Context, response.Job) error) handler {
 	return func(ctx context.Context, task Task) error {
 		token := &jobToken{task: task, began: s.now()}
 		for {
 			job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: token}
 			err := perform(ctx, job)
-			var later *incident.RetryAfter
-			switch {
-			case err == nil && token.next != 0:
-				task.IDs[0] = token.next // in the job, too, for reports about a failure
-				token.next = 0
-				continue
-			case err == nil || !task.isLastAttempt() || errors.As(err, &later):
+			if err != nil || token.next == 0 {
 				return err
 			}
-			discardErr := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
-				return t.FinishEffect(job, response.EffectDiscarded, fmt.Sprintf("all %d attempts failed", task.Attempt))
-			})
-			return errors.Join(err, discardErr)
+			task.IDs[0] = token.next // in the job, too, for reports about a failure
+			token.next = 0
 		}
 	}
 }

@@ -43,6 +43,16 @@ type effectRow struct {
 	Requested  int64 // number of times enqueued. If it rises during a run, the effect runs again.
 	RanAt      *time.Time
 	CreatedAt  time.Time `gorm:"autoCreateTime:false"`
+
+	// The failed attempts of a waiting effect, see waiting.go.
+	WaitingSince  *time.Time
+	WaitingJob    int64 // job of the next attempt
+	WaitingSystem string
+	Blocked       bool
+	Attempts      int64
+	AttemptedAt   *time.Time
+	NextAt        *time.Time
+	SealedFailure []byte
 }
 
 func (effectRow) TableName() string { return "effects" }
@@ -60,7 +70,7 @@ func (r effectRow) effect() (incident.Effect, error) {
 
 // job returns the effect's next job, which runs at the given time or later.
 func (r effectRow) job(at time.Time) job {
-	j := job{kind: kindEffect, queue: queueEffects, ids: []int64{r.ID}, at: at}
+	j := job{kind: kindEffect, queue: queueEffects, ids: []int64{r.ID}, at: at, repeat: r.Attempts > 0}
 	if r.Urgent {
 		j.queue = queuePage
 	}
@@ -174,14 +184,17 @@ func (t domainTx) appendToLane(row *effectRow, ends map[string]int64) error {
 }
 
 // requestRefresh makes a refresh effect run again. If the effect is not finished, raising its request count is enough:
-// the next run, or the end of the current run, reads the count.
+// the next run, or the end of the current run, reads the count. A waiting effect is tried at once.
 func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
 	known, err := t.selectEffect("refresh AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
 	if err != nil {
 		return nil, err
 	}
 	if !known.finished() {
-		return nil, t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error
+		if err := t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error; err != nil || known.WaitingSince == nil {
+			return nil, err
+		}
+		return nil, t.release([]effectRow{known}, t.s.now())
 	}
 	known.State, known.LanePos, known.Lane = row.State, row.LanePos, row.Lane
 	err = t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ?, state = ?, lane_pos = ?, lane = ? WHERE id = ?",
@@ -333,7 +346,7 @@ func (t domainTx) endEffect(id int64, outcome string, now time.Time) (effectRow,
 	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", row.State, now, id).Error; err != nil {
 		return row, fmt.Errorf("finish effect %d: %w", id, err)
 	}
-	return row, nil
+	return row, t.clearWait(&row)
 }
 
 // lockEffect locks the lane of an effect and then the effect, in the order of Enqueue.

@@ -34,6 +34,7 @@ var sealedColumns = []sealedColumn{
 	{table: "alerts", id: "id", key: "id || ''", column: "sealed_body"},
 	{table: "delivery_bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", boundTable: "inbox"},
 	{table: "inbox", id: "id", key: "source || '/' || delivery_hash", column: "sealed_reason"},
+	{table: "effects", id: "id", key: "id || ''", column: "sealed_failure"},
 	{table: "ledger", id: "effect_id", key: "effect_id || ''", column: "sealed_result"},
 	{table: "directory", id: "id", key: "id || ''", column: "sealed_body"},
 	{table: "documents", id: "id", key: "incident_id || '/' || revision", column: "sealed_body"},

@@ -71,25 +71,14 @@ type job struct {
 	queue string // empty means queueDefault
 	ids   []int64
 	at    time.Time // earliest start, or zero for immediately
+	// repeat is set if an earlier attempt may have applied the effect. The job counts that attempt before its first.
+	repeat bool
 }
 
 // enqueue adds jobs that exist only if the transaction commits.
 func (t *tx) enqueue(jobs ...job) error {
 	_, err := t.insertJobs(jobs)
 	return err
-}
-
-// enqueueRepeat is enqueue for jobs that replace lost ones. They count one attempt before their first, because an
-// attempt of the lost job may have applied its effect.
-func (t *tx) enqueueRepeat(jobs ...job) error {
-	inserted, err := t.insertJobs(jobs)
-	if err != nil || len(inserted) == 0 {
-		return err
-	}
-	if err := t.db.Exec("UPDATE river_job SET attempt = 1 WHERE id IN ?", inserted).Error; err != nil {
-		return fmt.Errorf("count lost attempts: %w", err)
-	}
-	return nil
 }
 
 func (t *tx) insertJobs(jobs []job) (ids []int64, err error) {
@@ -107,10 +96,37 @@ func (t *tx) insertJobs(jobs []job) (ids []int64, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	for _, j := range inserted {
+	var repeated []int64
+	for n, j := range inserted {
 		ids = append(ids, j.Job.ID)
+		if jobs[n].repeat {
+			repeated = append(repeated, j.Job.ID)
+		}
+	}
+	if len(repeated) > 0 {
+		if err := t.db.Exec("UPDATE river_job SET attempt = 1 WHERE id IN ?", repeated).Error; err != nil {
+			return nil, fmt.Errorf("count earlier attempts: %w", err)
+		}
 	}
 	return ids, t.expedite(inserted)
+}
+
+// expediteJobs makes jobs available now that wait for their time or for a retry.
+func (t *tx) expediteJobs(ids []int64) error {
+	err := t.db.Exec("UPDATE river_job SET state = 'available', scheduled_at = "+t.river.now+" WHERE id IN ? AND state IN ('available', 'retryable', 'scheduled')", ids).Error
+	if err != nil {
+		return fmt.Errorf("expedite jobs: %w", err)
+	}
+	return nil
+}
+
+// expediteRetries makes all jobs of a kind available now that wait for a retry.
+func (t *tx) expediteRetries(kind string) error {
+	err := t.db.Exec("UPDATE river_job SET state = 'available', scheduled_at = "+t.river.now+" WHERE kind = ? AND state = 'retryable'", kind).Error
+	if err != nil {
+		return fmt.Errorf("expedite retries: %w", err)
+	}
+	return nil
 }
 
 // expedite makes jobs available now that are due within River's scheduling interval. River still starts them at their

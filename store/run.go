@@ -16,7 +16,7 @@ import (
 type JobFuncs struct {
 	// Drain decodes and ingests the inbox rows in a range of ids.
 	Drain func(ctx context.Context, from, to int64) error
-	// Perform performs one effect and commits the result with FinishEffect or SnoozeEffect of [response.Tx], in a context derived from ctx. If the last attempt fails, the store discards the effect.
+	// Perform performs one effect and commits the result with FinishEffect, SnoozeEffect or PostponeEffect of [response.Tx], in a context derived from ctx.
 	Perform func(ctx context.Context, job response.Job) error
 	// Scheduled has a function for each [Schedule] kind. at is the scheduled time, which is equal in all attempts.
 	Scheduled map[string]func(ctx context.Context, at time.Time) error
@@ -67,6 +67,9 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 
 func (s *Store) startWorker(ctx context.Context, work handlers) (runner, error) {
 	if err := s.requeueOrphans(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.releaseAll(ctx); err != nil {
 		return nil, err
 	}
 	config := s.workerConfig(work)

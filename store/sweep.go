@@ -18,7 +18,7 @@ const (
 )
 
 // sweepEffects enqueues jobs for due effects that have none. An effect and its job commit together, but the job can be
-// lost later: River discards a job whose last attempt failed even if the effect could not be discarded too, and an
+// lost later: River discards a job whose last attempt failed, and an
 // administrator or a restored backup may remove jobs.
 func (s *Store) sweepEffects(ctx context.Context, _ Task) error {
 	var found []int64
@@ -63,8 +63,10 @@ func (t *tx) requeueEffects(ids []int64) (requeued int, err error) {
 	var jobs []job
 	for _, row := range rows {
 		if !slices.Contains(with, row.ID) {
-			jobs = append(jobs, row.job(time.Time{}))
+			lost := row.job(time.Time{})
+			lost.repeat = true // an attempt of the lost job may have applied the effect
+			jobs = append(jobs, lost)
 		}
 	}
-	return len(jobs), t.enqueueRepeat(jobs...)
+	return len(jobs), t.enqueue(jobs...)
 }

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 // Card updates the pinned card in the channel. The first call posts and pins
 // the card. Later calls return [incident.RetryAfter] if the card, or the
 // platform, was edited too often. The next attempt shows the newest state.
+//
+// If the platform does not allow pins or bookmarks, Card returns the command for the
+// posted card together with the error. The next attempts repeat the pin and the bookmark.
 func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -31,31 +35,30 @@ func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect)
 	}
 	switch {
 	case id == "", errors.Is(err, ErrNoMessage):
-		if id, err = c.firstCard(ctx, b, channel, m); err != nil {
+		// Always search: an earlier attempt may have stopped between posting and pinning.
+		card, err := c.postOnce(ctx, b, channel, b.Mark, m, true)
+		if err != nil {
 			return noCommand, err
 		}
+		id = card.ID
 		links[incident.LinkCard] = id
 	case err != nil:
 		return noCommand, err
 	}
-	if err := c.bookmarkAlert(ctx, b, channel, links); err != nil {
-		return noCommand, err
+	var refused error
+	if links[incident.LinkCard] != "" || b.Attempt > 1 {
+		refused = c.optional(ctx, b, "pin the card", c.platform.Pin(ctx, channel, id))
 	}
-	if len(links) == 0 {
-		return noCommand, nil
+	if refused == nil || isBlocked(refused) {
+		refused = cmp.Or(refused, c.bookmarkAlert(ctx, b, channel, links))
 	}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
-}
-
-// firstCard posts and pins the card, unless an earlier attempt posted it. It
-// always searches first, because an earlier attempt may have stopped between
-// posting and pinning.
-func (c *Effects) firstCard(ctx context.Context, b incident.Brief, channel string, m Message) (string, error) {
-	card, err := c.postOnce(ctx, b, channel, b.Mark, m, true)
-	if err != nil {
-		return "", err
+	switch {
+	case refused != nil && !isBlocked(refused):
+		return noCommand, refused
+	case len(links) == 0:
+		return noCommand, refused
 	}
-	return card.ID, c.optional(ctx, b, "pin the card", c.platform.Pin(ctx, channel, card.ID))
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), refused
 }
 
 // noBookmark is stored as the ID if the platform does not accept a bookmark.
@@ -104,6 +107,7 @@ func Card(b incident.Brief) Message {
 		{"Review", m.review()},
 		{"Continues in", m.continuedIn()},
 	})
+	m.waiting()
 	m.signoff()
 	m.openSteps()
 	if len(inc.Actions) > 0 {
@@ -235,6 +239,39 @@ func (m *builder) continuedIn() Text {
 		return Text{}
 	}
 	return textf("%s", m.inc.MergedInto)
+}
+
+// waiting shows in one line what waits for an outside system and since when. It adds how
+// to repair the cause and a button to try again. Causes that an administrator must repair
+// come first.
+func (m *builder) waiting() {
+	waits := slices.Clone(m.brief.Waiting)
+	if len(waits) == 0 {
+		return
+	}
+	slices.SortStableFunc(waits, func(a, b incident.WaitingEffect) int {
+		switch {
+		case a.Blocked == b.Blocked:
+			return a.Since.Compare(b.Since)
+		case a.Blocked:
+			return -1
+		}
+		return 1
+	})
+	first, causes := waits[0], map[string]bool{}
+	for _, w := range waits {
+		causes[w.System+"/"+w.Cause] = true
+	}
+	system, cause := Strong{textf("Waiting for %s:", Plain(properName(first.System)))}, Plain(text.Truncate(first.Cause, 200))
+	if others := len(causes) - 1; others == 0 {
+		m.iconLine("hourglass", "%s %s, since %s.", system, cause, first.Since)
+	} else {
+		m.iconLine("hourglass", "%s %s, since %s. Other causes: %d.", system, cause, first.Since, others)
+	}
+	if first.Fix != "" {
+		m.note("%s. Tocsin tries again afterwards.", Plain(text.Truncate(first.Fix, 300)))
+	}
+	m.buttons(m.verbButton("Try again", incident.VerbRetry)...)
 }
 
 // openSteps lists the steps that were started and are not finished, if the

@@ -62,6 +62,15 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
+// isBlocked reports whether an administrator must repair the cause.
+func isBlocked(err error) bool {
+	var b *incident.Blocked
+	return errors.As(err, &b)
+}
+
+// isRefused reports whether the platform refuses the call and works otherwise.
+func isRefused(err error) bool { return isPermanent(err) || isBlocked(err) }
+
 // noCommand is returned by effects that have nothing to report.
 var noCommand incident.Command
 
@@ -151,11 +160,11 @@ func (c *Effects) announce(ctx context.Context, b incident.Brief, m Message) err
 }
 
 // sendToEach sends a direct message to each person once and returns the
-// number of recipients. It skips people without an account. A permanent
-// error for one person does not stop the others. sendToEach returns an error
+// number of recipients. It skips people without an account. A refusal
+// for one person does not stop the others. sendToEach returns an error
 // if a message should be retried, or if there were only permanent errors.
 func (c *Effects) sendToEach(ctx context.Context, b incident.Brief, persons []incident.PersonID, m Message) (reached int, err error) {
-	var failed, retryable []error
+	var failed, blocked, retryable []error
 	for _, id := range persons {
 		p, _ := b.Directory.Person(id)
 		account := p.IDAt(incident.Provider(c.platform.Name()))
@@ -166,6 +175,8 @@ func (c *Effects) sendToEach(ctx context.Context, b incident.Brief, persons []in
 		switch {
 		case err == nil:
 			reached++
+		case isBlocked(err):
+			blocked = append(blocked, err)
 		case isPermanent(err):
 			failed = append(failed, fmt.Errorf("%s: %w", b.Directory.Name(id), err))
 		default:
@@ -175,6 +186,8 @@ func (c *Effects) sendToEach(ctx context.Context, b incident.Brief, persons []in
 	switch {
 	case len(retryable) > 0:
 		return reached, errors.Join(retryable...)
+	case len(blocked) > 0:
+		return reached, errors.Join(blocked...)
 	case len(failed) > 0 && reached == 0:
 		return 0, &incident.Permanent{Err: errors.Join(failed...)}
 	case len(failed) > 0:
@@ -195,7 +208,8 @@ func (c *Effects) direct(ctx context.Context, b incident.Brief, p incident.Perso
 }
 
 // optional returns nil for a permanent error of a call that the effect can do
-// without, and logs it.
+// without, and logs it. After a call that an administrator can unblock, the effect
+// waits.
 func (c *Effects) optional(ctx context.Context, b incident.Brief, call string, err error) error {
 	if isPermanent(err) {
 		c.log.WarnContext(ctx, "optional chat call failed", "call", call, "incident", b.Incident.ID, "err", err)

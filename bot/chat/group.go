@@ -19,7 +19,7 @@ func (c *Effects) PageGroup(group string) Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		m := GroupPage(b, group)
 		reached, err := c.sendToEach(ctx, b, b.Directory.Responders(), m)
-		if err != nil && !isPermanent(err) {
+		if err != nil && !isRefused(err) {
 			return noCommand, err
 		}
 		channel, problem := c.platform.AnnounceChannel(ctx)
@@ -31,10 +31,15 @@ func (c *Effects) PageGroup(group string) Handler {
 			}
 		}
 		switch {
-		case problem != nil && !isPermanent(problem):
+		case problem != nil && !isRefused(problem):
+			return noCommand, problem
+		case reached == 0 && isBlocked(err):
+			return noCommand, err
+		case reached == 0 && isBlocked(problem):
 			return noCommand, problem
 		case reached == 0:
-			return noCommand, &incident.Permanent{Err: fmt.Errorf("page %s in the chat: no responder reached: %w", b.Incident.ID, firstError(err, problem))}
+			return noCommand, &incident.Blocked{System: c.platform.Name(), Cause: incident.Say("no responder can be reached"), Fix: incident.Say("Add the accounts of the responders, or configure an announce channel"),
+				Err: fmt.Errorf("page %s in the chat: %w", b.Incident.ID, firstError(err, problem))}
 		case problem != nil:
 			c.log.WarnContext(ctx, "post page in announce channel failed", "incident", b.Incident.ID, "err", problem)
 		}

@@ -9,7 +9,8 @@ import (
 )
 
 // Platform is a chat. Its methods classify their errors: [incident.RetryAfter]
-// for a limit, [incident.Permanent] if only an administrator can fix the cause.
+// for a limit, [incident.Blocked] if an administrator must repair the cause, and
+// [incident.Permanent] for a call that is wrong.
 // After any other error the effect runs again, although the call may have
 // succeeded. It is safe for concurrent use.
 type Platform interface {

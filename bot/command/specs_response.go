@@ -42,6 +42,14 @@ var responseSpecs = []Spec{
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
 			}}}},
 
+	{Name: "retry", Help: "try again at once what waits for an outside system, such as a channel that Slack refused to create", NeedsIncident: true,
+		Examples: []string{"retry", "retry INC-42"},
+		Syntaxes: []Syntax{{Verb: incident.VerbRetry, Args: []Arg{incidentArg},
+			result: done("Tocsin tries again what waits in %s. The card shows the result"),
+			unchanged: func(i incident.Incident) incident.Sentence {
+				return incident.Say("No change: nothing waits in %s, or Tocsin tries it right now", i.ID)
+			}}}},
+
 	{Name: "severity", Aliases: []string{"sev"}, NeedsIncident: true, Common: true,
 		Help:     "change the severity, or keep it although an alert proposes another (raising it pages again, unless it was acknowledged at that severity)",
 		Examples: []string{"severity sev1 because customers are locked out", "severity keep because it is the same test"},

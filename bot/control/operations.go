@@ -44,6 +44,8 @@ var operations = map[string]operation{
 	"incident":      {access: accessEverybody, maxBody: maxCommandRequest, do: (*Server).incident},
 	"verify":        {access: accessAdministrators, command: "verify", maxBody: maxCommandRequest, do: (*Server).verify},
 	"rotate":        {access: accessAdministrators, command: "keys rotate", maxBody: maxCommandRequest, do: (*Server).rotate},
+	"effects":       {access: accessAdministrators, command: "effects", maxBody: maxCommandRequest, do: (*Server).effects},
+	"effects-retry": {access: accessAdministrators, command: "effects retry", maxBody: maxCommandRequest, do: (*Server).retryEffects},
 	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*Server).retention},
 	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
 	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*Server).reloadStatus},

@@ -69,6 +69,7 @@ var actorMatrix = map[Verb]string{
 	VerbErase:            " !   0   x   x   x   x   x   L   S   x   x   !   !",
 	VerbSetLegalHold:     " !   0   x   x   x   x   x   L   S   x   x   !   !",
 	VerbReleaseLegalHold: " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbRetry:            " !   0   x   x   +   x   +   L   S   +   +   !   !",
 }
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.

@@ -192,6 +192,14 @@ func (d *decider) peopleInvited() error {
 	return nil
 }
 
+// retry records that waiting effects are tried at once, if there are any.
+func (d *decider) retry() error {
+	if d.cmd.Count > 0 {
+		d.emit(EventRetried, nil, nil)
+	}
+	return nil
+}
+
 func (d *decider) effectFailed() error {
 	d.emit(EventEffectFailed, fields{"effect": d.cmd.Effect}, texts{"reason": d.cmd.Text})
 	return nil

@@ -28,6 +28,7 @@ type Brief struct {
 	SuppressedAlerts AlertResult        // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
 	Maintenance      *MaintenanceWindow // for EffectAnnounceMaintenance, without its condition
 	Reply            *Reply             // for EffectAcknowledgeReport, not redacted: it holds the address of the mail
+	Waiting          []WaitingEffect    // for EffectCard: effects of the incident that people see waiting
 	Now              time.Time
 	Attempt          int    // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
 	Mark             string // opaque text that the handler stores in the outside system to find its work again

@@ -52,18 +52,19 @@ type effectTraits struct {
 	needsChannel bool
 	public       bool
 	hasDocument  bool
+	stepsAside   bool
 }
 
 // effectKinds has the traits of each kind of effect.
 var effectKinds = map[EffectKind]effectTraits{
 	EffectOpenChannel:    {},
-	EffectInvite:         {needsChannel: true},
-	EffectRemove:         {needsChannel: true},
+	EffectInvite:         {needsChannel: true, stepsAside: true},
+	EffectRemove:         {needsChannel: true, stepsAside: true},
 	EffectReplaceChannel: {needsChannel: true},
 	EffectPost:           {needsChannel: true},
 	EffectAskSign:        {needsChannel: true},
 	EffectAskConsult:     {needsChannel: true},
-	EffectUpload:         {needsChannel: true, hasDocument: true},
+	EffectUpload:         {needsChannel: true, hasDocument: true, stepsAside: true},
 	EffectArchive:        {needsChannel: true},
 	EffectCard:           {needsChannel: true},
 	EffectTopic:          {needsChannel: true},
@@ -102,3 +103,9 @@ func (k EffectKind) IsPublic() bool { return effectKinds[k].public }
 
 // HasDocument reports whether the effect is about a written document.
 func (k EffectKind) HasDocument() bool { return effectKinds[k].hasDocument }
+
+// StepsAside reports whether the effect leaves its lane while the outside system refuses
+// it. Posts do not wait for it: the right to invite people, to remove them or to upload
+// files may be missing while the right to post is not. An effect of any other kind stays,
+// because the later effects need its result or must keep their order.
+func (k EffectKind) StepsAside() bool { return effectKinds[k].stepsAside }

@@ -130,7 +130,7 @@ type Blocked struct {
 	Err    error
 }
 
-func (e *Blocked) Error() string { return fmt.Sprintf("%s: %v", e.Cause, e.Err) }
+func (e *Blocked) Error() string { return fmt.Sprintf("%s: %v; %s", e.Cause, e.Err, e.Fix) }
 func (e *Blocked) Unwrap() error { return e.Err }
 
 // Permanent is an adapter's error for a call that cannot succeed when repeated, even

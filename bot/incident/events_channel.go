@@ -9,6 +9,7 @@ const (
 	EventInvited         EventKind = "invited"
 	EventLinked          EventKind = "linked"
 	EventEffectFailed    EventKind = "effect_failed"
+	EventRetried         EventKind = "retried" // waiting effects were tried at once
 )
 
 var channelEvents = eventTable{
@@ -51,6 +52,11 @@ var channelEvents = eventTable{
 		},
 		text: "reason",
 		lane: laneResponse,
+	},
+	EventRetried: {
+		sentence: say("%s had Tocsin try again what waits for an outside system"),
+		lane:     laneCommunication,
+		minor:    true,
 	},
 }
 

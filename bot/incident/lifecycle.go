@@ -96,6 +96,7 @@ const (
 	VerbReadmit          Verb = "readmit"            // Person, Text: reason
 	VerbReplacement      Verb = "name_replacement"   // Department, Person, Text: reason
 	VerbReleaseLegalHold Verb = "release_legal_hold" // Text: why retention may delete it again
+	VerbRetry            Verb = "retry"              // try waiting effects at once. Count: set by Tocsin
 )
 
 // The verbs of the bot. Effects, deadlines and sources issue them.
@@ -177,6 +178,7 @@ var verbs = map[Verb]verbRule{
 	VerbReadmit:           {decide: (*decider).readmit, access: true},
 	VerbReplacement:       {decide: (*decider).nameReplacement, name: "replacement", access: true},
 	VerbReleaseLegalHold:  {decide: (*decider).releaseLegalHold, name: "legal-hold release"},
+	VerbRetry:             {decide: (*decider).retry, writes: true},
 	VerbAttach:            {decide: (*decider).attach},
 	VerbCount:             {decide: (*decider).count},
 	VerbSourceNote:        {decide: (*decider).sourceNote},
@@ -276,6 +278,7 @@ var Transitions = []Transition{
 	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, LegalOrSecurity, "legal and security erase a text together"},
 	{VerbSetLegalHold, slices.Concat(notDismissedOrMerged, []Status{Dismissed}), nil, LegalOrSecurity, "retention deletes nothing of the incident, a merged one is held in its target"},
 	{VerbReleaseLegalHold, anyStatus, nil, LegalOrSecurity, "retention applies again"},
+	{VerbRetry, anyStatus, nil, Participants, "effects that wait for an outside system are tried at once"},
 
 	// Verbs of the bot.
 	{VerbCount, live, nil, TheBot, "repeated alerts are counted"},

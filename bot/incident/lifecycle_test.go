@@ -49,6 +49,7 @@ var statusMatrix = map[Verb]string{
 	VerbPromote:           ". . . . r - - - -",
 	VerbSetLegalHold:      ". . . . . . . . -",
 	VerbReleaseLegalHold:  ". . . . . . . . .",
+	VerbRetry:             ". . . . . . . . .",
 	VerbPageAgain:         "= . . - - - - - -", // triage pages already
 	VerbRevoke:            ". . . . . . . . .",
 	VerbExclude:           ". . . . . . . . .",
@@ -149,6 +150,8 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbErase:
 		by, c.Erase = "leg1", []TextRef{{1, "title"}}
 		w.inc.Restricted = false
+	case VerbRetry:
+		c.Count = 1
 	case VerbSetLegalHold, VerbReleaseLegalHold:
 		by, w.inc.Restricted = "leg1", false
 		if v == VerbReleaseLegalHold {

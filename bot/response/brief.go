@@ -74,6 +74,13 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 		return l, err
 	}
 	b.Incident = dr.inc
+	if e.Kind == incident.EffectCard {
+		waits, err := waitsOf(s.tx, e.Incident)
+		if err != nil {
+			return l, err
+		}
+		b.Waiting = slices.DeleteFunc(waits, func(w incident.WaitingEffect) bool { return w.ID == e.ID || !w.Visible(s.now) })
+	}
 	if e.Kind != incident.EffectRemove { // which needs the account of the person
 		b.Directory = b.Incident.Reachable(b.Directory)
 	}

@@ -17,8 +17,10 @@ import (
 // Handler carries out one effect. The Desk commits the returned command with the
 // ledger entry. An empty Verb means that there is no command.
 //
-// An [*incident.RetryAfter] error snoozes the effect, an [*incident.Permanent]
-// error discards it, and any other error is retried.
+// After an [*incident.RetryAfter] error the effect waits that long, and after an
+// [*incident.Blocked] error for an administrator. An [*incident.Permanent] error
+// discards it. After any other error it is tried again. The Desk commits the command of
+// a handler that also returns an error: it reports the part that succeeded.
 type Handler func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error)
 
 // Redactor replaces personal data and secrets in a text.
@@ -117,7 +119,7 @@ const (
 	AttemptDiscarded AttemptOutcome = "discarded"
 )
 
-// DiscardedEffect is an effect that failed and will not be retried.
+// DiscardedEffect is an effect that cannot succeed and will not be retried.
 type DiscardedEffect struct {
 	Effect incident.Effect
 	Err    error // may quote an outside system: redact it before sending it out of Tocsin
@@ -144,7 +146,6 @@ type Options struct {
 	Pages    []Handler                       // the steps of the escalation policy, in order
 	SystemOf func(incident.Effect) string    // the outside system that the handler of an effect calls, may be nil
 
-	DiscardAfter  time.Duration // age at which a failing effect is discarded, 24 h if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero
 
@@ -179,7 +180,6 @@ func New(o Options) (*Desk, error) {
 	o.Policy.EscalationSteps = max(o.Policy.EscalationSteps, 1)
 	setDefault(&o.Policy.EscalateAfter, 5*time.Minute)
 	o.Policy.Language, o.Policy.TimeZone = cmp.Or(o.Policy.Language, "en"), cmp.Or(o.Policy.TimeZone, "UTC")
-	setDefault(&o.DiscardAfter, 24*time.Hour)
 	setDefault(&o.PageTimeout, 10*time.Second)
 	setDefault(&o.EffectTimeout, 40*time.Second)
 	if o.Now == nil {

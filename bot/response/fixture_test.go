@@ -74,6 +74,7 @@ type fixture struct {
 func newFixture(t testingT, change func(*Options)) *fixture {
 	t.Helper()
 	fx := &fixture{store: newMemory(testDirectory()), now: startTime}
+	fx.store.clock = func() time.Time { return fx.now }
 	record := func(result incident.Command) Handler {
 		return func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
 			fx.calls = append(fx.calls, string(e.Kind))

@@ -44,6 +44,14 @@ type memoryState struct {
 	values         map[memoryKey][]byte
 	seenEvents     map[string]int64
 	bodies         map[int64]string // of deliveries
+	clock          func() time.Time // time.Now if nil
+}
+
+func (m *memory) now() time.Time {
+	if m.clock == nil {
+		return time.Now()
+	}
+	return m.clock()
 }
 
 // releasedKey is the incident that released a correlation key, and when.
@@ -62,6 +70,7 @@ type queuedEffect struct {
 	attempts int
 	done     bool
 	result   string
+	wait     incident.WaitingEffect // zero unless the effect waits
 }
 
 func newMemory(d incident.Directory) *memory {
@@ -109,7 +118,7 @@ func (m *memory) runnable(now time.Time) []int64 {
 			continue
 		}
 		busy[e.Lane] = true
-		if !e.After.After(now) {
+		if !e.After.After(now) && !e.wait.NextAttempt.After(now) {
 			out = append(out, e.ID)
 		}
 	}
@@ -530,7 +539,7 @@ func (m *memory) Enqueue(effects ...incident.Effect) error {
 			e.ID = int64(len(m.effects) + 1)
 			m.effects = append(m.effects, queuedEffect{Effect: e})
 		case e.Refresh:
-			m.effects[n].done = false
+			m.effects[n].done, m.effects[n].wait.NextAttempt = false, time.Time{}
 		}
 	}
 	return nil
@@ -549,8 +558,60 @@ func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string) err
 	if outcome == EffectDiscarded {
 		result = "discarded: " + result
 	}
-	e.done, e.result = true, result
+	e.done, e.result, e.wait = true, result, incident.WaitingEffect{}
 	return nil
+}
+
+func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
+	e := &m.effects[job.Effect-1]
+	if e.done || e.attempts != job.Attempt {
+		return errors.New("another attempt has the job")
+	}
+	w, now := &e.wait, m.now()
+	if w.ID == 0 {
+		*w = incident.WaitingEffect{ID: e.ID, Kind: e.Kind, Incident: e.Incident, Seq: e.Seq, Since: now}
+	}
+	w.System, w.Blocked, w.Cause, w.Fix, w.LastAttempt, w.NextAttempt = f.System, f.Blocked, f.Cause, f.Fix, now, until
+	w.Attempts++
+	if aside := "/" + string(e.Kind); f.StepsAside && e.Lane != "" && !strings.HasSuffix(e.Lane, aside) {
+		e.Lane += aside
+	}
+	return nil
+}
+
+func (m *memory) WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error) {
+	var out []incident.WaitingEffect
+	for _, e := range m.effects {
+		w := e.wait
+		if w.ID == 0 || e.done || q.Effect != 0 && q.Effect != e.ID || q.Incident != 0 && q.Incident != e.Incident || q.System != "" && q.System != w.System {
+			continue
+		}
+		out = append(out, w)
+	}
+	slices.SortStableFunc(out, func(a, b incident.WaitingEffect) int { return a.Since.Compare(b.Since) })
+	if q.Limit > 0 && len(out) > q.Limit {
+		out = out[:q.Limit]
+	}
+	return out, nil
+}
+
+func (m *memory) ReleaseEffects(q WaitingQuery) (int, error) {
+	all := q
+	all.Limit = 0
+	waits, _ := m.WaitingEffects(all)
+	released := 0
+	for _, w := range waits {
+		if !q.Quiet.IsZero() && w.LastAttempt.After(q.Quiet) {
+			return 0, nil
+		}
+	}
+	for _, w := range waits {
+		if e := &m.effects[w.ID-1]; w.NextAttempt.After(m.now()) && (q.Limit == 0 || released < q.Limit) {
+			e.wait.NextAttempt = m.now()
+			released++
+		}
+	}
+	return released, nil
 }
 
 func (m *memory) SnoozeEffect(job Job, until time.Time) error {

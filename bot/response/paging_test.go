@@ -43,7 +43,7 @@ func (fx *fixture) pageCalls() []string {
 }
 
 func TestPaging_FailurePagesNextStep(t *testing.T) {
-	for name, err := range map[string]error{"down": errUnavailable, "busy": &incident.RetryAfter{After: time.Hour, Err: errUnavailable}, "rejected": &incident.Permanent{Err: errUnavailable}} {
+	for name, err := range map[string]error{"down": errUnavailable, "busy": &incident.RetryAfter{After: time.Minute, Err: errUnavailable}, "blocked": &incident.Blocked{Err: errUnavailable}, "rejected": &incident.Permanent{Err: errUnavailable}} {
 		t.Run(name, func(t *testing.T) {
 			failing := true
 			fx := newFixture(t, func(o *Options) {
@@ -72,9 +72,10 @@ func TestPaging_FailurePagesNextStep(t *testing.T) {
 			}
 			failing = false
 			if name != "rejected" {
+				fx.now = fx.now.Add(2 * time.Minute)
 				fx.runQueue(t)
-				if got := fx.pageCalls(); !slices.Contains(got, "page 1/0") {
-					t.Errorf("failed page was not retried: %v", got)
+				if got := fx.pageCalls(); !slices.Equal(got, []string{"page 1/1", "page 1/0"}) {
+					t.Errorf("got pages %v, want the failed page again", got)
 				}
 			}
 		})
@@ -104,8 +105,11 @@ func TestPaging_TimeoutPagesNextStep(t *testing.T) {
 		}
 	})
 	id := fx.open(t, incident.Sev3)
-	if err := fx.Perform(context.Background(), fx.store.start(fx.store.findPage(incident.EffectPage, "0"))); err == nil {
-		t.Error("got no error for a timeout")
+	if err := fx.Perform(context.Background(), fx.store.start(fx.store.findPage(incident.EffectPage, "0"))); err != nil {
+		t.Error(err)
+	}
+	if waits, _ := fx.store.WaitingEffects(WaitingQuery{Incident: id}); len(waits) != 1 {
+		t.Errorf("got waiting effects %+v, want the page", waits)
 	}
 	if fx.store.incidents[id].Paging.EscalationStep != 1 || fx.store.findPage(incident.EffectPage, "1") == 0 {
 		t.Errorf("next step was not paged: %+v", fx.store.incidents[id].Paging)

@@ -4,19 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"tocsin/bot/incident"
-	"tocsin/bot/text"
 )
 
 // Perform makes one attempt at an effect. It checks the ledger, redacts the
 // brief, calls the handler, and commits the result, the ledger entry and the end
 // of the job together.
 //
-// It returns nil if the job is finished: completed, skipped or discarded. After
-// any error call it again, after the delay of an [*incident.RetryAfter] in the
-// chain if there is one.
+// It returns nil if the job is finished: the effect was completed, skipped, postponed or
+// discarded. After any error call it again, after the delay of an
+// [*incident.RetryAfter] in the chain if there is one.
 func (d *Desk) Perform(ctx context.Context, job Job) error {
 	started := d.Now()
 	a := &attempt{desk: d, job: job}
@@ -28,45 +26,15 @@ func (d *Desk) Perform(ctx context.Context, job Job) error {
 	return nil
 }
 
-// observe reports the attempt to the observer. An effect that could not be read is not
-// reported.
-func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration) {
-	if a.desk.Observer == nil || a.effect.Kind == "" {
-		return
-	}
-	report := EffectAttempt{Effect: a.effect, Outcome: outcome, Err: a.cause, Attempt: a.job.Attempt, Took: took}
-	if a.desk.SystemOf != nil {
-		report.System = a.desk.SystemOf(a.effect)
-	}
-	if a.cause != nil {
-		err = a.cause
-	}
-	if err != nil {
-		report.Cause, report.Fix = a.desk.explainFailure(err)
-	}
-	a.desk.Observer.EffectDone(report)
-}
-
-// explainFailure returns the cause of a failed attempt and how an administrator repairs
-// it, or "". Texts of outside systems are redacted.
-func (d *Desk) explainFailure(err error) (cause, fix string) {
-	if blocked := new(incident.Blocked); errors.As(err, &blocked) {
-		return blocked.Cause.String(), blocked.Fix.String()
-	}
-	return text.Truncate(text.Line(d.Redact.Text(err.Error())), maxCause), ""
-}
-
-// maxCause is the maximum length of a cause in characters.
-const maxCause = 300
-
 // attempt is one attempt at an effect.
 type attempt struct {
 	desk     *Desk
 	job      Job
 	effect   incident.Effect
 	loaded   loadedBrief
-	finished bool  // the job is finished, the handler must not be called
-	cause    error // of the handler
+	finished bool                   // the job is finished, the handler must not be called
+	cause    error                  // of the handler
+	wait     incident.WaitingEffect // after failed attempts, otherwise zero
 }
 
 func (a *attempt) perform(ctx context.Context) (outcome AttemptOutcome, err error) {
@@ -81,9 +49,12 @@ func (a *attempt) perform(ctx context.Context) (outcome AttemptOutcome, err erro
 	}
 	cmd, err := a.callHandler(ctx)
 	if err != nil {
-		return a.handleError(ctx, err)
+		return a.handleError(ctx, cmd, err)
 	}
-	return AttemptCompleted, a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) })
+	if err := a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) }); err != nil {
+		return AttemptFailed, err
+	}
+	return AttemptCompleted, nil
 }
 
 // prepare loads the effect and the brief. It finishes the job if the effect is
@@ -97,6 +68,15 @@ func (a *attempt) prepare(s *session) error {
 	a.effect, a.finished = e, done
 	if done {
 		return nil
+	}
+	if a.job.Attempt > 1 {
+		waits, err := s.tx.WaitingEffects(WaitingQuery{Effect: a.job.Effect})
+		if err != nil {
+			return err
+		}
+		for _, w := range waits {
+			a.wait = w
+		}
 	}
 	if local := a.localHandler(); local != nil {
 		return local(s)
@@ -123,6 +103,9 @@ func (a *attempt) prepare(s *session) error {
 		}
 		if dr.inc.Links[incident.LinkChannel] == "" {
 			return skip("the incident has no channel")
+		}
+		if person := incident.PersonID(e.Args["person"]); e.Kind == incident.EffectRemove && dr.inc.HasAccessAgain(person) {
+			return skip("the person has access again")
 		}
 	}
 	if e.Kind == incident.EffectPage {
@@ -178,16 +161,28 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	}
 	result := "done"
 	if cmd.Verb != "" {
-		cmd.Effect = a.effect.Key
-		err := s.doAsBot(a.effect.Incident, cmd)
-		switch {
-		case incident.CodeOf(err) != "":
-			result = "done, but the result was rejected: " + err.Error()
-		case err != nil:
+		rejected, err := a.applyResult(s, cmd)
+		if err != nil {
 			return err
 		}
+		if rejected != nil {
+			result = "done, but the result was rejected: " + rejected.Error()
+		}
 	}
-	return s.finish(a.job, result)
+	if err := s.finish(a.job, result); err != nil {
+		return err
+	}
+	return a.endWait(s)
+}
+
+// applyResult gives the command that reports the result of the effect. rejected is the
+// error of a command that the lifecycle does not allow any more.
+func (a *attempt) applyResult(s *session, cmd incident.Command) (rejected, err error) {
+	cmd.Effect = a.effect.Key
+	if err = s.doAsBot(a.effect.Incident, cmd); incident.CodeOf(err) != "" {
+		return err, nil
+	}
+	return nil, err
 }
 
 // finish writes the ledger entry and completes the job.
@@ -198,64 +193,69 @@ func (s *session) finish(job Job, result string) error {
 	return nil
 }
 
-// handleError decides whether an effect is snoozed, retried or discarded after an
-// error of its handler. A failed page is recorded at once, which pages the next
-// escalation step. The page itself is retried while the incident needs it, for at most 24 hours,
-// unless the error is permanent.
-func (a *attempt) handleError(ctx context.Context, cause error) (AttemptOutcome, error) {
+// handleError records a failed attempt. The effect waits for its next attempt, or is
+// discarded if the error is permanent.
+func (a *attempt) handleError(ctx context.Context, cmd incident.Command, cause error) (outcome AttemptOutcome, err error) {
 	a.cause = cause
 	if ctx.Err() != nil {
 		return AttemptFailed, cause // interrupted: the result of the call is unknown
 	}
-	permanent := new(incident.Permanent)
-	var discard bool
-	err := a.desk.write(ctx, func(s *session) error {
-		discard = errors.As(cause, &permanent) || a.expired(s.now) && !queued(cause)
-		a.finished = false
-		if a.effect.Kind == incident.EffectPage {
-			if needed, err := a.pageFailed(s, cause); !needed || err != nil {
-				return err
-			}
-		}
-		if !discard {
-			return nil
-		}
-		if a.loaded.brief.Event.Kind.Secret() {
-			failed := Access{At: s.now, Handle: incident.System, Action: "effect failed", Incident: a.effect.Incident, Reason: string(a.effect.Kind) + ": " + truncate(cause.Error())}
-			if err := s.tx.Audit(failed); err != nil {
-				return fmt.Errorf("audit failed effect: %w", err)
-			}
-		}
-		if a.shouldAnnounce() {
-			err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbEffectFailed, Effect: a.effect.Key, Text: truncate(cause.Error())})
-			if err != nil && incident.CodeOf(err) == "" {
-				return err
-			}
-		}
-		if err := s.tx.FinishEffect(a.job, EffectDiscarded, cause.Error()); err != nil {
-			return fmt.Errorf("discard effect: %w", err)
-		}
-		return nil
+	if queued(cause) {
+		return AttemptSnoozed, cause
+	}
+	err = a.desk.write(ctx, func(s *session) (err error) {
+		outcome, err = a.recordFailure(s, cmd, cause)
+		return err
 	})
 	if err != nil {
 		return AttemptFailed, errors.Join(cause, err)
 	}
-	if a.finished {
-		return AttemptSkipped, nil
+	if outcome == AttemptDiscarded && a.desk.OnDiscard != nil {
+		a.desk.OnDiscard(DiscardedEffect{Effect: a.effect, Err: cause})
 	}
-	if discard {
-		if a.desk.OnDiscard != nil {
-			a.desk.OnDiscard(DiscardedEffect{Effect: a.effect, Err: cause})
+	return outcome, nil
+}
+
+// recordFailure commits the part of the effect that succeeded, and postpones or discards
+// the effect. A failed page is recorded at once, which pages the next escalation step.
+// The page itself waits besides, while the incident needs it.
+func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (AttemptOutcome, error) {
+	if a.effect.Kind == incident.EffectPage {
+		if needed, err := a.pageFailed(s, cause); err != nil {
+			return AttemptFailed, err
+		} else if !needed {
+			return AttemptSkipped, nil
 		}
-		return AttemptDiscarded, nil
 	}
-	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {
-		return AttemptSnoozed, cause
+	if cmd.Verb != "" {
+		if _, err := a.applyResult(s, cmd); err != nil {
+			return AttemptFailed, err
+		}
 	}
-	if blocked := new(incident.Blocked); errors.As(cause, &blocked) {
-		return AttemptWaiting, cause
+	if errors.As(cause, new(*incident.Permanent)) {
+		return AttemptDiscarded, a.discard(s, cause)
 	}
-	return AttemptFailed, cause
+	return a.postpone(s, cause)
+}
+
+// discard ends an effect that cannot succeed.
+func (a *attempt) discard(s *session, cause error) error {
+	if a.loaded.brief.Event.Kind.Secret() {
+		failed := Access{At: s.now, Handle: incident.System, Action: "effect failed", Incident: a.effect.Incident, Reason: string(a.effect.Kind) + ": " + truncate(cause.Error())}
+		if err := s.tx.Audit(failed); err != nil {
+			return fmt.Errorf("audit failed effect: %w", err)
+		}
+	}
+	if a.shouldAnnounce() {
+		err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbEffectFailed, Effect: a.effect.Key, Text: truncate(cause.Error())})
+		if err != nil && incident.CodeOf(err) == "" {
+			return err
+		}
+	}
+	if err := s.tx.FinishEffect(a.job, EffectDiscarded, cause.Error()); err != nil {
+		return fmt.Errorf("discard effect: %w", err)
+	}
+	return nil
 }
 
 // pageFailed records that paging an escalation step failed, and reports whether
@@ -278,23 +278,7 @@ func (a *attempt) pageFailed(s *session, cause error) (needed bool, err error) {
 	return true, err
 }
 
-// expired reports whether the effect is too old to be retried. Age decides
-// instead of the number of attempts, because an outage of one night must not lose
-// a message.
-func (a *attempt) expired(now time.Time) bool {
-	since := a.loaded.brief.Event.RecordedAt
-	if a.effect.Refresh {
-		since = a.loaded.brief.Incident.UpdatedAt
-	}
-	if since.Before(a.effect.After) {
-		since = a.effect.After
-	}
-	return !since.IsZero() && now.Sub(since) > a.desk.DiscardAfter
-}
-
-// queued reports whether the effect only waits its turn. Its age is no reason to
-// discard it then: a card that was never edited after a long outage would show an old
-// state for good.
+// queued reports whether the effect only waits its turn, which is no failure.
 func queued(cause error) bool {
 	var wait *incident.RetryAfter
 	return errors.As(cause, &wait) && wait.Queued

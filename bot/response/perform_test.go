@@ -38,34 +38,40 @@ func newFailingFixture(t *testing.T, kind incident.EffectKind, err *error, disca
 }
 
 func TestPerform_ClassifiesErrors(t *testing.T) {
+	busy := &incident.RetryAfter{After: time.Minute, Err: errUnavailable}
+	const long = 30 * 24 * time.Hour
 	for name, c := range map[string]struct {
 		err     error
 		age     time.Duration
-		discard bool
+		outcome AttemptOutcome
 	}{
-		"busy":              {&incident.RetryAfter{After: time.Minute, Err: errUnavailable}, 0, false},
-		"down":              {errUnavailable, 0, false},
-		"down for long":     {errUnavailable, 25 * time.Hour, true},
-		"busy for long":     {&incident.RetryAfter{After: time.Minute, Err: errUnavailable}, 25 * time.Hour, true},
-		"queued for long":   {&incident.RetryAfter{After: time.Minute, Err: errUnavailable, Queued: true}, 25 * time.Hour, false},
-		"rejected":          {&incident.Permanent{Err: errUnavailable}, 0, true},
-		"rejected, wrapped": {errors.Join(errors.New("post"), &incident.Permanent{Err: errUnavailable}), 0, true},
+		"busy":              {busy, 0, AttemptSnoozed},
+		"down":              {errUnavailable, 0, AttemptFailed},
+		"down for long":     {errUnavailable, long, AttemptFailed},
+		"busy for long":     {busy, long, AttemptSnoozed},
+		"blocked":           {&incident.Blocked{Err: errUnavailable}, 0, AttemptWaiting},
+		"blocked for long":  {&incident.Blocked{Err: errUnavailable}, long, AttemptWaiting},
+		"queued for long":   {&incident.RetryAfter{After: time.Minute, Err: errUnavailable, Queued: true}, long, AttemptSnoozed},
+		"rejected":          {&incident.Permanent{Err: errUnavailable}, 0, AttemptDiscarded},
+		"rejected, wrapped": {errors.Join(errors.New("post"), &incident.Permanent{Err: errUnavailable}), 0, AttemptDiscarded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var discarded []DiscardedEffect
 			fx := newFailingFixture(t, incident.EffectAnnounce, &c.err, &discarded)
+			var r attemptRecorder
+			fx.Observer = &r
 			id := fx.open(t, incident.Sev3)
 			fx.now = fx.now.Add(c.age)
 			err := fx.performFirst(t, incident.EffectAnnounce)
-			if (err == nil) != c.discard || (len(discarded) == 1) != c.discard {
-				t.Fatalf("got error %v, discarded %v", err, discarded)
+			if len(r.attempts) != 1 || r.attempts[0].Outcome != c.outcome {
+				t.Errorf("got attempts %+v, want one with outcome %s", r.attempts, c.outcome)
 			}
-			var wait *incident.RetryAfter
-			if want := errors.As(c.err, &wait); !c.discard && errors.As(err, &wait) != want {
-				t.Errorf("got %v, RetryAfter was lost", err)
+			if queued := queued(c.err); (err != nil) != queued {
+				t.Errorf("got error %v, want one for a call that waits its turn only", err)
 			}
-			if n := countOf(fx.eventKinds(id), incident.EventEffectFailed); (n == 1) != c.discard {
-				t.Errorf("got %d effect_failed events", n)
+			discard := c.outcome == AttemptDiscarded
+			if n := countOf(fx.eventKinds(id), incident.EventEffectFailed); (n == 1) != discard || (len(discarded) == 1) != discard {
+				t.Errorf("got %d effect_failed events, %d discarded", n, len(discarded))
 			}
 		})
 	}

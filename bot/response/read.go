@@ -17,7 +17,11 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 			return err
 		}
 		alerts, err := r.Alerts(AlertQuery{Incident: id, Limit: 1000})
+		if err != nil {
+			return err
+		}
 		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), Directory: dir}
+		v.Waiting, err = waitsOf(r, id)
 		return err
 	})
 	if err != nil {

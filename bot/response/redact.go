@@ -29,6 +29,7 @@ var unredactedFields = map[string]bool{
 	"Signature.Kind": true, "Signature.Schema": true, "Signature.Digest": true, "Signature.Auth": true,
 	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
 	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "File.Name": true, "File.MediaType": true, "Brief.Mark": true,
+	"WaitingEffect.System": true,
 }
 
 // unredactedKeys are the maps whose keys are constants.

@@ -128,6 +128,12 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 		return s.merge(cmd)
 	case incident.VerbSplit:
 		return s.split(cmd)
+	case incident.VerbRetry:
+		released, err := s.tx.ReleaseEffects(WaitingQuery{Incident: cmd.For})
+		if err != nil {
+			return incident.Result{}, fmt.Errorf("release effects of %s: %w", cmd.For, err)
+		}
+		cmd.Count = int64(released)
 	case incident.VerbStormTimeout:
 		grouped, err := s.endStorm(cmd)
 		if err != nil {

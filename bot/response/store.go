@@ -37,6 +37,8 @@ type Reader interface {
 	IncidentReader
 	AlertReader
 	InboxReader
+	// WaitingEffects returns the selected waiting effects.
+	WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error)
 }
 
 // Tx is a read-write transaction. RecordCommandKey, Correlate and CountAlert may
@@ -198,6 +200,35 @@ type Jobs interface {
 	// SnoozeEffect completes the job and makes the effect due again at a time,
 	// for a deadline that has moved.
 	SnoozeEffect(job Job, until time.Time) error
+	// PostponeEffect completes the job of a failed attempt and makes the effect due
+	// again at a time. The effect waits until then or until ReleaseEffects, and its
+	// lane waits with it unless it steps aside.
+	PostponeEffect(job Job, until time.Time, f Failure) error
+	// ReleaseEffects makes the selected waiting effects due now and returns their
+	// number. An effect with an attempt in progress is left out.
+	ReleaseEffects(q WaitingQuery) (int, error)
+}
+
+// Failure is a failed attempt at an effect.
+type Failure struct {
+	System     string // outside system of the effect, or ""
+	Blocked    bool   // the system refuses until an administrator repairs the cause
+	Cause      string // redacted, stored encrypted
+	Fix        string // how to repair the cause, or ""
+	StepsAside bool   // the effect leaves its lane, and later effects go on
+}
+
+// WaitingQuery selects waiting effects: those that match every field that is set, in
+// the order in which they began to wait.
+type WaitingQuery struct {
+	Effect   int64       `json:"effect,omitempty"`
+	Incident incident.ID `json:"incident,omitempty"`
+	System   string      `json:"system,omitempty"`
+	// Quiet selects nothing if the last attempt of an effect of the system began after
+	// this time. It limits how often effects are tried for a success that may have
+	// nothing to do with them.
+	Quiet time.Time `json:"-"`
+	Limit int       `json:"-"` // 0: no limit
 }
 
 // EffectOutcome is how an effect ended. The result of a discarded effect is why it

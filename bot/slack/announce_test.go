@@ -66,8 +66,8 @@ func TestAnnounce_JoinsPublicChannel(t *testing.T) {
 		t.Fatalf("got %d announcements, want 1", n)
 	}
 	f.slack.cfg.AnnounceChannel, f.slack.announceCache.id = "nowhere", ""
-	if _, err := f.effects.Announce(f.ctx, brief(openedIncident()), effect); !isPermanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
-		t.Fatalf("got error %v, want a permanent error that names slack.announce_channel", err)
+	if _, err := f.effects.Announce(f.ctx, brief(openedIncident()), effect); !isBlocked(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
+		t.Fatalf("got error %v, want one for an administrator that names slack.announce_channel", err)
 	}
 	f.slack.cfg.AnnounceChannel = ""
 	f.must(f.effects.Announce, brief(openedIncident()))
@@ -197,8 +197,8 @@ func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 	f.slack.cfg.AnnounceChannel = ""
 	b := brief(openedIncident())
 	b.Directory = incident.Directory{}
-	if _, err := f.effects.PageGroup("S0SEC")(f.ctx, b, effect); !isPermanent(err) {
-		t.Fatalf("got error %v, want a permanent error", err)
+	if _, err := f.effects.PageGroup("S0SEC")(f.ctx, b, effect); !isBlocked(err) {
+		t.Fatalf("got error %v, want one for an administrator", err)
 	}
 }
 

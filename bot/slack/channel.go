@@ -27,7 +27,7 @@ func (s *Slack) OpenChannel(ctx context.Context, inc incident.Incident, private 
 				return c.ID, nil
 			}
 			if errorCode(err) != "name_taken" {
-				return "", classify("create the channel "+name, err)
+				return "", classify("create channels", fmt.Errorf("%s: %w", name, err))
 			}
 		}
 		if taken == nil {
@@ -41,8 +41,11 @@ func (s *Slack) OpenChannel(ctx context.Context, inc incident.Incident, private 
 			return taken[name].ID, err
 		}
 	}
-	return "", &incident.Permanent{Err: fmt.Errorf("all channel names from %s to %s are taken: rename or archive some of the channels", names[0], names[len(names)-1])}
+	return "", &incident.Blocked{System: incident.SystemSlack, Cause: incident.Say("the channel names from %s to %s are taken", incident.Literal(names[0]), incident.Literal(names[len(names)-1])),
+		Fix: incident.Say("Rename some of these channels"), Err: errNamesTaken}
 }
+
+var errNamesTaken = errors.New("no channel name is free")
 
 // channelNames returns the names to try in order: inc-42, inc-42-b, … The name of an
 // incident that is not live begins with its origin, as in drill-inc-42.
@@ -84,7 +87,7 @@ func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, private
 	}
 	self, err := s.Self(ctx)
 	if err != nil {
-		return false, classify("find the channel", err)
+		return false, classify("read channels", err)
 	}
 	created := c.Created.Time()
 	return c.Creator == self && !created.Before(inc.OpenedAt.Add(-time.Minute).Truncate(time.Second)), nil
@@ -96,14 +99,14 @@ func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, private
 func (s *Slack) SetTopic(ctx context.Context, channel, topic string) error {
 	now, err := s.client.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 	if err != nil {
-		return classify("read the channel's topic", err)
+		return classify("read channels", err)
 	}
 	next, _ := clip(oneLine(topic), 240)
 	if html.UnescapeString(now.Topic.Value) == next {
 		return nil
 	}
 	_, err = s.client.SetTopicOfConversationContext(ctx, channel, next)
-	return classify("set the channel's topic", err)
+	return classify("set the topic of channels", err)
 }
 
 // Invite adds people to the channel.
@@ -150,7 +153,7 @@ func (s *Slack) invite(ctx context.Context, channel string, users []string) (map
 		}
 		codes := inviteErrors(err, users)
 		if len(codes) == 0 {
-			return failed, classify("invite people to the channel", err)
+			return failed, classify("invite people to channels", err)
 		}
 		for user, code := range codes {
 			if code != "already_in_channel" && code != "cant_invite_self" {
@@ -209,5 +212,5 @@ func (s *Slack) Remove(ctx context.Context, channel string, p incident.Person) e
 	if slices.Contains([]string{"not_in_channel", "user_not_found"}, errorCode(err)) {
 		return nil // removed by an earlier attempt, or never a member
 	}
-	return classify("remove a person from the channel", err)
+	return classify("remove people from channels", err)
 }

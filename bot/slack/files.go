@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -16,21 +17,21 @@ func (s *Slack) upload(ctx context.Context, files []incident.File) ([]slack.File
 	for _, f := range files {
 		place, err := s.client.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{FileName: f.Name, FileSize: len(f.Content)})
 		if err != nil {
-			return nil, classify("request an upload URL for "+f.Name, err)
+			return nil, classify("upload files", fmt.Errorf("%s: %w", f.Name, err))
 		}
 		if err := s.client.UploadToURL(ctx, slack.UploadToURLParameters{UploadURL: place.UploadURL, Content: f.Content, Filename: f.Name}); err != nil {
-			return nil, classify("upload "+f.Name, err)
+			return nil, classify("upload files", fmt.Errorf("%s: %w", f.Name, err))
 		}
 		done = append(done, slack.FileSummary{ID: place.FileID, Title: f.Title})
 	}
 	if _, err := s.client.CompleteUploadExternalContext(ctx, slack.CompleteUploadExternalParameters{Files: done}); err != nil {
-		return nil, classify("complete the upload", err)
+		return nil, classify("upload files", fmt.Errorf("complete the upload: %w", err))
 	}
 	uploaded := make([]slack.File, len(done))
 	for n, f := range done {
 		info, _, _, err := s.client.GetFileInfoContext(ctx, f.ID, 0, 0)
 		if err != nil {
-			return nil, classify("read the uploaded file", err)
+			return nil, classify("read files", err)
 		}
 		uploaded[n] = *info
 	}

@@ -7,6 +7,7 @@ import (
 
 	neutral "tocsin/bot/chat"
 	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/chat"
 )
 
@@ -120,11 +121,23 @@ func TestCard_EditsAndReplaces(t *testing.T) {
 }
 
 func TestCard_WithoutScopesForPinAndBookmark(t *testing.T) {
-	f := newOutboundTest(t, func(c *chat.Config) { c.Scopes = strings.Fields("chat:write groups:write groups:history groups:read") })
+	f := newOutboundTest(t, func(c *chat.Config) { c.Answers = answer.NewSet() })
+	answers := f.ws.Config().Answers
+	for method, scope := range map[string]string{"pins.add": "pins:write", "bookmarks.list": "bookmarks:read"} {
+		answers.Put(answer.Answer{Method: method, Body: answer.Text(`{"ok":false,"error":"missing_scope","needed":"` + scope + `"}`)})
+	}
 	b := f.openChannel()
-	cmd := f.must(f.effects.Card, b)
-	if cmd.Links[incident.LinkCard] == "" || cmd.Links[incident.LinkBookmark] != "none" {
-		t.Fatalf("got command %+v, want a card without bookmark", cmd)
+	cmd, err := f.effects.Card(f.ctx, b, effect)
+	if cmd.Links[incident.LinkCard] == "" || cmd.Links[incident.LinkBookmark] != "" || !isBlocked(err) || !strings.Contains(err.Error(), "pins:write") {
+		t.Fatalf("got command %+v, error %v, want a card that waits for the scopes", cmd, err)
+	}
+	answers.Clear()
+	b.Incident.Links[incident.LinkCard], b.Attempt, b.Now = cmd.Links[incident.LinkCard], 2, b.Now.Add(time.Minute)
+	cmd = f.must(f.effects.Card, b)
+	channel := b.Incident.Links[incident.LinkChannel]
+	pins, _, err := f.slack.client.ListPinsContext(f.ctx, channel)
+	if cmd.Links[incident.LinkBookmark] == "" || err != nil || len(pins) != 1 || len(f.botMessages(channel)) != 1 {
+		t.Fatalf("after the scopes were added: got command %+v, %d pins, %v, want one card with a pin and a bookmark", cmd, len(pins), err)
 	}
 }
 

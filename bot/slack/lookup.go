@@ -2,7 +2,7 @@ package slack
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -36,7 +36,7 @@ const clockSkew = time.Hour
 func (s *Slack) Find(ctx context.Context, channel, thread, key string, since time.Time) (chat.Posted, bool, error) {
 	self, err := s.Self(ctx)
 	if err != nil {
-		return chat.Posted{}, false, classify("search for an earlier message", err)
+		return chat.Posted{}, false, classify("read the history of channels", err)
 	}
 	oldest := ""
 	if !since.IsZero() {
@@ -45,7 +45,7 @@ func (s *Slack) Find(ctx context.Context, channel, thread, key string, since tim
 	for cursor := ""; ; {
 		messages, next, err := s.history(ctx, channel, thread, oldest, cursor)
 		if err != nil {
-			return chat.Posted{}, false, classify("search for an earlier message", err)
+			return chat.Posted{}, false, classify("read the history of channels", err)
 		}
 		for _, m := range messages {
 			if payload := m.Metadata.EventPayload; m.User == self && m.Metadata.EventType == eventType && payload[metaKey] == key {
@@ -82,7 +82,7 @@ func (s *Slack) eachChannel(ctx context.Context, yield func(slack.Channel) bool)
 	for {
 		list, next, err := s.client.GetConversationsContext(ctx, &params)
 		if err != nil {
-			return classify("list the channels", err)
+			return classify("list channels", err)
 		}
 		for _, c := range list {
 			if yield(c) {
@@ -103,6 +103,8 @@ type cachedID struct {
 }
 
 var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{8,}$`)
+
+var errNoAnnounceChannel = errors.New("the announce channel does not exist, or the app is not a member")
 
 // AnnounceChannel returns the ID of the announce channel, or "" if none is
 // configured.
@@ -126,7 +128,8 @@ func (s *Slack) AnnounceChannel(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if s.announceCache.id == "" {
-		return "", &incident.Permanent{Err: fmt.Errorf("the bot cannot see the channel #%s: create the channel, invite the bot, or correct slack.announce_channel", name)}
+		return "", &incident.Blocked{System: incident.SystemSlack, Cause: incident.Say("the app cannot see the channel %s", incident.Literal("#"+name)),
+			Fix: incident.Say("Create the channel, invite the app, or correct slack.announce_channel"), Err: errNoAnnounceChannel}
 	}
 	return s.announceCache.id, nil
 }

@@ -1,7 +1,9 @@
 package slack
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/slack-go/slack"
@@ -15,7 +17,8 @@ import (
 func (s *Slack) Name() string { return string(incident.ProviderSlack) }
 
 // Post sends a message. If the bot is not a member of a public channel, Post
-// joins the channel and tries again.
+// joins the channel and tries again. If Slack rejects the content, Post sends the text
+// alone.
 func (s *Slack) Post(ctx context.Context, channel string, m chat.Message, mark chat.Mark) (chat.Posted, error) {
 	if len(m.Files) > 0 {
 		return s.share(ctx, channel, m, mark)
@@ -27,16 +30,51 @@ func (s *Slack) Post(ctx context.Context, channel string, m chat.Message, mark c
 			_, ts, err = s.client.PostMessageContext(ctx, channel, options...)
 		}
 	}
-	return chat.Posted{ID: ts}, classify("post a message", err)
+	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
+		_, ts, err = s.client.PostMessageContext(ctx, channel, reduced...)
+	}
+	return chat.Posted{ID: ts}, classify("post messages", err)
 }
 
-// Update replaces a message.
+// Update replaces a message. A message that another app posted, such as an earlier
+// installation of this one, does not exist for this app.
 func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, mark chat.Mark) error {
 	_, _, _, err := s.client.UpdateMessageContext(ctx, channel, id, s.options(m, mark)...)
-	if errorCode(err) == "message_not_found" {
+	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
+		_, _, _, err = s.client.UpdateMessageContext(ctx, channel, id, reduced...)
+	}
+	switch errorCode(err) {
+	case "message_not_found", "cant_update_message":
 		return chat.ErrNoMessage
 	}
-	return classify("edit a message", err)
+	return classify("edit messages", err)
+}
+
+// maxReducedText is the maximum length of a message in its reduced form.
+const maxReducedText = 3000
+
+// reduce returns the options of a message in a form that Slack accepts after it rejected
+// the content, or nil after any other error. The message loses its layout and buttons
+// instead of being lost. Its metadata stays unless Slack rejected that.
+func (s *Slack) reduce(ctx context.Context, m chat.Message, mark chat.Mark, err error) []slack.MsgOption {
+	code := errorCode(err)
+	var options []slack.MsgOption
+	switch code {
+	case "invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text", "invalid_arguments", "too_many_attachments", "invalid_attachments", "block_mismatch":
+		options = messageOptions(m, mark)
+	case "invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large":
+		if m.Thread != "" {
+			options = append(options, slack.MsgOptionTS(m.Thread))
+		}
+	case "cannot_reply_to_message", "thread_not_found":
+		m.Thread = ""
+		options = messageOptions(m, mark)
+	default:
+		return nil
+	}
+	s.log.ErrorContext(ctx, "message reduced to its text because Slack rejected it: this is a bug in Tocsin", "incident", mark.Incident, "code", code, "seq", mark.Seq)
+	text, _ := clip(cmp.Or(s.layout(m).text, "Tocsin could not show this message."), maxReducedText)
+	return append(options, slack.MsgOptionText(text, false), slack.MsgOptionBlocks([]slack.Block{}...), slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl())
 }
 
 func (s *Slack) options(m chat.Message, mark chat.Mark) []slack.MsgOption {
@@ -69,7 +107,7 @@ func metadata(mark chat.Mark) slack.SlackMetadata {
 func (s *Slack) DirectChannel(ctx context.Context, p incident.Person) (string, error) {
 	c, _, _, err := s.client.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{userOf(p)}})
 	if err != nil {
-		return "", classify("open a direct message", err)
+		return "", classify("open direct messages", err)
 	}
 	return c.ID, nil
 }
@@ -80,7 +118,7 @@ func (s *Slack) Pin(ctx context.Context, channel, id string) error {
 	if errorCode(err) == "already_pinned" {
 		return nil
 	}
-	return classifyExtra("pin a message", err)
+	return classifyExtra("pin messages", err)
 }
 
 // Bookmark adds a link to the bookmark bar and returns its ID. If a bookmark
@@ -88,14 +126,14 @@ func (s *Slack) Pin(ctx context.Context, channel, id string) error {
 func (s *Slack) Bookmark(ctx context.Context, channel string, b chat.Bookmark) (string, error) {
 	have, err := s.client.ListBookmarksContext(ctx, channel)
 	if err != nil {
-		return "", classifyExtra("list the bookmarks", err)
+		return "", classifyExtra("list bookmarks", err)
 	}
 	if n := slices.IndexFunc(have, func(m slack.Bookmark) bool { return m.Title == b.Title }); n >= 0 {
 		return have[n].ID, nil
 	}
 	added, err := s.client.AddBookmarkContext(ctx, channel, slack.AddBookmarkParameters{Title: b.Title, Type: "link", Link: b.URL, Emoji: ":" + string(b.Icon) + ":"})
 	if err != nil {
-		return "", classifyExtra("add a bookmark", err)
+		return "", classifyExtra("add bookmarks", err)
 	}
 	return added.ID, nil
 }
@@ -107,11 +145,10 @@ var extraCodes = []string{"too_many_pins", "not_pinnable", "permission_denied", 
 
 // classifyExtra classifies the error of a pin or bookmark.
 func classifyExtra(what string, err error) error {
-	err = classify(what, err)
 	if slices.Contains(extraCodes, errorCode(err)) {
-		return &incident.Permanent{Err: err}
+		return &incident.Permanent{Err: fmt.Errorf("%s: %w", what, err)}
 	}
-	return err
+	return classify(what, err)
 }
 
 // share uploads the files of a message without sharing them, and then posts the
@@ -128,5 +165,5 @@ func (s *Slack) share(ctx context.Context, channel string, m chat.Message, mark 
 	// blocks, because links in them share nothing.
 	_, ts, err := s.client.PostMessageContext(ctx, channel, append(messageOptions(m, mark),
 		slack.MsgOptionText(s.layoutText(m, files), false), slack.MsgOptionMetadata(meta))...)
-	return chat.Posted{ID: ts, File: files[0].ID, URL: files[0].Permalink}, classify("share the files", err)
+	return chat.Posted{ID: ts, File: files[0].ID, URL: files[0].Permalink}, classify("share files", err)
 }

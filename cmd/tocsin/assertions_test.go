@@ -101,17 +101,13 @@ func (k *killTest) checkAlerts(views []incident.View) {
 type effectInfo struct{ kind, incident string }
 
 // checkEffects returns all effects that run once, by key. It requires them to be
-// completed, or discarded if named in discarded.
-func (s *botProcess) checkEffects(discarded ...string) map[string]effectInfo {
+// completed.
+func (s *botProcess) checkEffects() map[string]effectInfo {
 	out := map[string]effectInfo{}
 	for _, row := range s.queryRows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
 		WHERE NOT e.refresh AND e.kind <> 'deadline'`) {
-		want := "completed"
-		if slices.Contains(discarded, row[0]) {
-			want = "discarded"
-		}
-		if row[3] != want || row[4] != want {
-			s.t.Errorf("effect %s: got state %s and ledger outcome %q, want %s", row[0], row[3], row[4], want)
+		if row[3] != "completed" || row[4] != "completed" {
+			s.t.Errorf("effect %s: got state %s and ledger outcome %q, want completed", row[0], row[3], row[4])
 		}
 		out[row[0]] = effectInfo{row[1], row[2]}
 	}

@@ -186,6 +186,9 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
 		t.row(role, dir.Name(i.Roles[role]))
 	}
+	for _, w := range v.Waiting {
+		t.row("waiting", fmt.Sprintf("for %s to %s since %s UTC: %s", cmp.Or(w.System, "an outside system"), strings.ReplaceAll(string(w.Kind), "_", " "), w.Since.UTC().Format("2006-01-02 15:04"), w.Cause))
+	}
 	for _, a := range v.Alerts[:min(len(v.Alerts), maxShownAlerts)] {
 		t.row("alert", fmt.Sprintf("A%d %s (%s, %d×)", a.Alert, a.Title, a.Source, a.Count))
 	}

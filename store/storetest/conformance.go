@@ -49,6 +49,10 @@ func Conformance(t *testing.T, open func(t *testing.T) Subject) {
 		"effects":               testEffects,
 		"snoozed effects":       testSnooze,
 		"refresh effects":       testRefresh,
+		"waiting effects":       testWaiting,
+		"waiting lanes":         testWaitingLane,
+		"waiting refresh":       testWaitingRefresh,
+		"released effects":      testRelease,
 		"key values":            testKeyValues,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })

@@ -1,0 +1,153 @@
+package response
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/text"
+)
+
+// Pauses before the next attempt at an effect.
+const (
+	minPause = time.Second
+	// maxPause is the longest pause after a failure of the system.
+	maxPause = 5 * time.Minute
+	// maxBlockedPause is the longest pause while an administrator must repair the cause.
+	maxBlockedPause = time.Hour
+)
+
+// pause returns the pause after a number of failed attempts. It doubles with each
+// attempt. Up to half of it depends on the effect, to spread effects that failed
+// together.
+func pause(attempts int, effect int64, longest time.Duration) time.Duration {
+	d := min(minPause<<min(max(attempts, 1), 16), longest)
+	spread := float64(uint32(effect)*2654435761) / math.MaxUint32 //nolint:gosec // G115: a hash
+	return max(d-time.Duration(spread*float64(d/2)), minPause)
+}
+
+// A success of a system that no effect waited for says that the system works, but
+// perhaps not that the cause of a wait is repaired. It releases a few effects, and not
+// more often than this.
+const (
+	probePause = 10 * time.Second
+	probes     = 10
+)
+
+// postpone makes the effect wait for its next attempt.
+func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
+	f := Failure{System: a.desk.systemOf(a.effect)}
+	f.Cause, f.Fix = a.desk.explainFailure(cause)
+	outcome, longest := AttemptFailed, maxPause
+	if blocked := new(incident.Blocked); errors.As(cause, &blocked) {
+		outcome, f.Blocked, f.StepsAside = AttemptWaiting, true, a.effect.Kind.StepsAside()
+		if f.System == "" {
+			f.System = blocked.System
+		}
+		if !a.effect.Urgent {
+			longest = maxBlockedPause
+		}
+	}
+	until := s.now.Add(pause(a.wait.Attempts+1, a.effect.ID, longest))
+	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {
+		outcome, until = AttemptSnoozed, s.now.Add(min(max(wait.After, 0), maxPause))
+	}
+	if err := s.tx.PostponeEffect(a.job, until, f); err != nil {
+		return AttemptFailed, fmt.Errorf("postpone effect: %w", err)
+	}
+	now := a.wait
+	now.Blocked, now.Cause, now.Attempts = f.Blocked, f.Cause, now.Attempts+1
+	if now.Since.IsZero() {
+		now.Since = s.now
+	}
+	return outcome, a.showWait(s, now.Visible(s.now) && (!a.wait.Visible(a.wait.LastAttempt) || now.Cause != a.wait.Cause))
+}
+
+// endWait releases the waiting effects of a system after a success: all of them if the
+// effect itself waited, because then its cause is repaired.
+func (a *attempt) endWait(s *session) error {
+	q := WaitingQuery{System: a.desk.systemOf(a.effect)}
+	if q.System == "" {
+		return nil
+	}
+	if a.wait.Attempts == 0 {
+		q.Quiet, q.Limit = s.now.Add(-probePause), probes
+	}
+	if _, err := s.tx.ReleaseEffects(q); err != nil {
+		return fmt.Errorf("release the effects that wait for %s: %w", q.System, err)
+	}
+	return a.showWait(s, a.wait.Visible(a.wait.LastAttempt))
+}
+
+// showWait updates the card of the incident if its list of waiting effects changed.
+func (a *attempt) showWait(s *session, changed bool) error {
+	if !changed || a.effect.Incident == 0 || a.effect.Kind == incident.EffectCard {
+		return nil
+	}
+	dr, err := s.draft(a.effect.Incident)
+	if err != nil {
+		return err
+	}
+	if err := s.tx.Enqueue(dr.inc.CardRefresh()...); err != nil {
+		return fmt.Errorf("enqueue the card of %s: %w", a.effect.Incident, err)
+	}
+	return nil
+}
+
+// waitsOf returns the waiting effects of an incident. Effects of secret events are left
+// out, because the excluded person could learn from them about the exclusion.
+func waitsOf(r Reader, id incident.ID) ([]incident.WaitingEffect, error) {
+	waits, err := r.WaitingEffects(WaitingQuery{Incident: id})
+	if err != nil {
+		return nil, err
+	}
+	var out []incident.WaitingEffect
+	for _, w := range waits {
+		events, err := r.Timeline(id, w.Seq)
+		if err != nil {
+			return nil, fmt.Errorf("read event %d of %s: %w", w.Seq, id, err)
+		}
+		if len(incident.WithoutSecret(events)) == len(events) {
+			out = append(out, w)
+		}
+	}
+	return out, nil
+}
+
+// systemOf returns the outside system of an effect, or "".
+func (d *Desk) systemOf(e incident.Effect) string {
+	if d.SystemOf == nil {
+		return ""
+	}
+	return d.SystemOf(e)
+}
+
+// observe reports the attempt to the observer. An effect that could not be read is not
+// reported.
+func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration) {
+	if a.desk.Observer == nil || a.effect.Kind == "" {
+		return
+	}
+	report := EffectAttempt{Effect: a.effect, System: a.desk.systemOf(a.effect), Outcome: outcome, Err: a.cause, Attempt: max(a.wait.Attempts+1, a.job.Attempt), Took: took}
+	if a.cause != nil {
+		err = a.cause
+	}
+	if err != nil {
+		report.Cause, report.Fix = a.desk.explainFailure(err)
+	}
+	a.desk.Observer.EffectDone(report)
+}
+
+// explainFailure returns the cause of a failed attempt and how an administrator repairs
+// it, or "". Texts of outside systems are redacted.
+func (d *Desk) explainFailure(err error) (cause, fix string) {
+	if blocked := new(incident.Blocked); errors.As(err, &blocked) {
+		return blocked.Cause.String(), blocked.Fix.String()
+	}
+	return text.Truncate(text.Line(d.Redact.Text(err.Error())), maxCause), ""
+}
+
+// maxCause is the maximum length of a cause in characters.
+const maxCause = 300

@@ -1,0 +1,176 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+)
+
+var errBlocked = response.Failure{System: incident.SystemSlack, Blocked: true, Cause: "the app lacks a scope", Fix: "Add the scope"}
+
+// far is a time after every test.
+func far() time.Time { return time.Now().Add(24 * time.Hour) }
+
+func waits(t *testing.T, s Subject, q response.WaitingQuery) (out []incident.WaitingEffect) {
+	t.Helper()
+	mustView(t, s, func(r response.Reader) (err error) {
+		out, err = r.WaitingEffects(q)
+		return err
+	})
+	return out
+}
+
+// failing performs effects. It postpones the first attempts at the effects of failures,
+// and completes all others.
+func (s Subject) failing(t *testing.T, failures map[string]response.Failure, until func() time.Time) <-chan performed {
+	failed := map[string]bool{}
+	return s.work(t, func(tx response.Tx, p performed) error {
+		f, fails := failures[p.effect.Key]
+		if !fails || failed[p.effect.Key] {
+			return tx.FinishEffect(p.job, response.EffectCompleted, "ok")
+		}
+		failed[p.effect.Key] = true
+		return tx.PostponeEffect(p.job, until(), f)
+	})
+}
+
+func testWaiting(t *testing.T, s Subject) {
+	OpenIncident(t, s, "x")
+	MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(newEffect("a", "")) })
+	attempts := s.failing(t, map[string]response.Failure{"a": errBlocked}, far)
+	p := receive(t, attempts)
+	got := waits(t, s, response.WaitingQuery{})
+	if len(got) != 1 {
+		t.Fatalf("got waiting effects %+v, want one", got)
+	}
+	w := got[0]
+	if w.ID != p.effect.ID || w.Kind != incident.EffectPost || w.Incident != 1 || w.Seq != 1 || w.System != incident.SystemSlack || !w.Blocked ||
+		w.Cause != errBlocked.Cause || w.Fix != errBlocked.Fix || w.Attempts != 1 || w.Since.IsZero() || !w.LastAttempt.Equal(w.Since) || !w.NextAttempt.After(w.Since) {
+		t.Errorf("got %+v", w)
+	}
+	for name, q := range map[string]response.WaitingQuery{
+		"effect": {Effect: w.ID}, "incident": {Incident: 1}, "system": {System: incident.SystemSlack}, "all": {Effect: w.ID, Incident: 1, System: incident.SystemSlack, Limit: 1},
+		"no effect": {Effect: w.ID + 1}, "no incident": {Incident: 2}, "no system": {System: incident.SystemMail},
+	} {
+		if n := len(waits(t, s, q)); (n == 1) == (name[:2] == "no") {
+			t.Errorf("%s: got %d effects", name, n)
+		}
+	}
+	MustTx(t, s, func(tx response.Tx) error {
+		_, done, err := tx.Effect(response.Job{Effect: w.ID})
+		if done {
+			t.Error("got done, want a waiting effect")
+		}
+		n, releaseErr := tx.ReleaseEffects(response.WaitingQuery{Effect: w.ID})
+		if n != 1 || releaseErr != nil {
+			t.Errorf("released %d effects, %v, want 1", n, releaseErr)
+		}
+		return err
+	})
+	if p := receive(t, attempts); p.effect.ID != w.ID || p.job.Attempt < 2 {
+		t.Errorf("got %+v, want another attempt at the effect", p)
+	}
+	if got := waits(t, s, response.WaitingQuery{}); len(got) != 0 {
+		t.Errorf("got waiting effects %+v after the success", got)
+	}
+}
+
+// testWaitingLane postpones two effects of a lane. One blocks the lane, the other steps
+// aside.
+func testWaitingLane(t *testing.T, s Subject) {
+	OpenIncident(t, s, "x")
+	aside := errBlocked
+	aside.StepsAside = true
+	MustTx(t, s, func(tx response.Tx) error {
+		return tx.Enqueue(newEffect("aside 1", "lane"), newEffect("a", "lane"), newEffect("aside 2", "lane"), newEffect("b", "lane"), newEffect("c", "lane"), newEffect("other", "lane 2"))
+	})
+	attempts := s.failing(t, map[string]response.Failure{"aside 1": aside, "aside 2": aside, "b": errBlocked}, far)
+	var got []string
+	for range 5 {
+		got = append(got, receive(t, attempts).effect.Key)
+	}
+	lane := slices.DeleteFunc(slices.Clone(got), func(key string) bool { return key == "other" })
+	if want := []string{"aside 1", "a", "aside 2", "b"}; len(lane) != 4 || !slices.Equal(lane, want) {
+		t.Errorf("got attempts %v, want %v and the other lane", got, want)
+	}
+	all := waits(t, s, response.WaitingQuery{})
+	if len(all) != 3 {
+		t.Fatalf("got %d waiting effects, want 3: %+v", len(all), all)
+	}
+	MustTx(t, s, func(tx response.Tx) error {
+		_, err := tx.ReleaseEffects(response.WaitingQuery{System: incident.SystemSlack})
+		return err
+	})
+	got = nil
+	for range 4 {
+		got = append(got, receive(t, attempts).effect.Key)
+	}
+	if slices.Index(got, "aside 1") > slices.Index(got, "aside 2") || slices.Index(got, "b") > slices.Index(got, "c") || slices.Contains(got, "a") {
+		t.Errorf("got attempts %v after the release, want each waiting effect in its order, and c after b", got)
+	}
+	if all := waits(t, s, response.WaitingQuery{}); len(all) != 0 {
+		t.Errorf("still waiting: %+v", all)
+	}
+}
+
+// testWaitingRefresh requests a refresh effect that waits: it is tried at once.
+func testWaitingRefresh(t *testing.T, s Subject) {
+	OpenIncident(t, s, "x")
+	card := newEffect("card", "")
+	card.Kind, card.Refresh = incident.EffectCard, true
+	enqueue := func() { MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(card) }) }
+	enqueue()
+	attempts := s.failing(t, map[string]response.Failure{"card": errBlocked}, far)
+	receive(t, attempts)
+	enqueue()
+	if p := receive(t, attempts); p.job.Attempt < 2 {
+		t.Errorf("got %+v, want another attempt", p)
+	}
+	enqueue()
+	receive(t, attempts)
+}
+
+// testRelease selects waiting effects by system, limit and quiet time.
+func testRelease(t *testing.T, s Subject) {
+	OpenIncident(t, s, "x")
+	failures, effects := map[string]response.Failure{}, []incident.Effect{}
+	for n := range 6 {
+		f := errBlocked
+		if n >= 4 {
+			f.System = incident.SystemMail
+		}
+		effects = append(effects, newEffect(fmt.Sprint(n), ""))
+		failures[fmt.Sprint(n)] = f
+	}
+	MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(effects...) })
+	attempts := s.failing(t, failures, far)
+	for range effects {
+		receive(t, attempts)
+	}
+	last := waits(t, s, response.WaitingQuery{System: incident.SystemMail})[0].LastAttempt
+	for _, c := range []struct {
+		q    response.WaitingQuery
+		want int
+	}{
+		{response.WaitingQuery{System: incident.SystemPagerDuty}, 0},
+		{response.WaitingQuery{System: incident.SystemSlack, Quiet: last.Add(-time.Hour)}, 0},
+		{response.WaitingQuery{System: incident.SystemSlack, Quiet: last.Add(time.Hour), Limit: 1}, 1},
+		{response.WaitingQuery{System: incident.SystemMail}, 2},
+		{response.WaitingQuery{}, 3},
+	} {
+		MustTx(t, s, func(tx response.Tx) error {
+			n, err := tx.ReleaseEffects(c.q)
+			if n != c.want {
+				t.Errorf("%+v: released %d effects, want %d", c.q, n, c.want)
+			}
+			return err
+		})
+		for range c.want {
+			receive(t, attempts)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+)
+
+// failureText is the encrypted part of a failed attempt.
+type failureText struct {
+	Cause string `json:"cause"`
+	Fix   string `json:"fix,omitempty"`
+}
+
+// PostponeEffect implements [response.Tx]. The job of the next attempt counts one attempt before its first, because the
+// failed one may have applied the effect.
+func (t domainTx) PostponeEffect(attempt response.Job, until time.Time, f response.Failure) error {
+	token, err := tokenOf(attempt)
+	if err != nil {
+		return err
+	}
+	row, err := t.lockEffect(attempt.Effect)
+	if err != nil {
+		return err
+	}
+	now := t.s.now()
+	if row.Refresh && row.Requested != token.requestedSeen && until.After(now.Add(refreshInterval)) {
+		until = now.Add(refreshInterval) // requested again during the attempt
+	}
+	if row.WaitingSince == nil {
+		row.WaitingSince = &now
+	}
+	if row.SealedFailure, err = t.s.seal("effects", rowKey(row.ID), "sealed_failure", failureText{f.Cause, f.Fix}); err != nil {
+		return err
+	}
+	var next *job
+	if f.StepsAside {
+		if next, err = t.stepAside(&row); err != nil {
+			return err
+		}
+	}
+	if err := t.endJob(token, next, now); err != nil {
+		return err
+	}
+	row.WaitingJob = 0
+	if row.State == effectAvailable {
+		again := row.job(until)
+		again.repeat = true
+		ids, err := t.tx.insertJobs([]job{again})
+		if err != nil {
+			return err
+		}
+		row.WaitingJob = ids[0]
+	}
+	err = t.db.Exec(`UPDATE effects SET lane = ?, lane_pos = ?, state = ?, waiting_since = ?, waiting_job = ?, waiting_system = ?, blocked = ?,
+		attempts = attempts + 1, attempted_at = ?, next_at = ?, sealed_failure = ? WHERE id = ?`, row.Lane, row.LanePos, row.State, row.WaitingSince,
+		row.WaitingJob, f.System, f.Blocked, now, dbTime(until), row.SealedFailure, row.ID).Error
+	if err != nil {
+		return fmt.Errorf("postpone effect %d: %w", row.ID, err)
+	}
+	return nil
+}
+
+// stepAside moves an effect to the end of a lane that it shares only with waiting effects of its kind, and returns the job
+// of the next effect of the lane it leaves. Effects of one kind stay in order.
+func (t domainTx) stepAside(row *effectRow) (*job, error) {
+	left := row.Lane
+	aside := "/" + row.Kind
+	if left == "" || strings.HasSuffix(left, aside) {
+		return nil, nil
+	}
+	row.Lane += aside
+	if err := t.lockLane(row.Lane); err != nil {
+		return nil, err
+	}
+	if err := t.appendToLane(row, map[string]int64{}); err != nil {
+		return nil, fmt.Errorf("leave lane: %w", err)
+	}
+	if err := t.db.Exec("UPDATE effects SET lane = ?, lane_pos = ?, state = ? WHERE id = ?", row.Lane, row.LanePos, row.State, row.ID).Error; err != nil {
+		return nil, fmt.Errorf("leave lane: %w", err)
+	}
+	return t.startNextInLane(left)
+}
+
+// clearWait ends the wait of an effect that was performed.
+func (t domainTx) clearWait(row *effectRow) error {
+	if row.WaitingSince == nil {
+		return nil
+	}
+	row.WaitingSince, row.SealedFailure = nil, nil
+	err := t.db.Exec(`UPDATE effects SET waiting_since = NULL, waiting_job = 0, waiting_system = '', blocked = false, attempts = 0, attempted_at = NULL,
+		next_at = NULL, sealed_failure = NULL WHERE id = ?`, row.ID).Error
+	if err != nil {
+		return fmt.Errorf("end wait of effect %d: %w", row.ID, err)
+	}
+	return nil
+}
+
+// waiting returns the condition that selects waiting effects, and its arguments.
+func waiting(q response.WaitingQuery) (condition string, args []any) {
+	condition = "waiting_since IS NOT NULL"
+	equal := func(column string, value any) { condition, args = condition+" AND "+column+" = ?", append(args, value) }
+	if q.Effect != 0 {
+		equal("id", q.Effect)
+	}
+	if q.Incident != 0 {
+		equal("incident_id", int64(q.Incident))
+	}
+	if q.System != "" {
+		equal("waiting_system", q.System)
+	}
+	return condition, args
+}
+
+// ReleaseEffects implements [response.Tx]. It leaves out effects that another transaction has locked, because their
+// attempt begins or ends.
+func (t domainTx) ReleaseEffects(q response.WaitingQuery) (int, error) {
+	now := t.s.now()
+	condition, args := waiting(q)
+	order := "waiting_since, id"
+	if !q.Quiet.IsZero() {
+		condition += " AND NOT EXISTS (SELECT 1 FROM effects WHERE waiting_since IS NOT NULL AND waiting_system = ? AND attempted_at > ?)"
+		args = append(args, q.System, dbTime(q.Quiet))
+		order = "attempted_at, id"
+	}
+	query := "SELECT * FROM effects WHERE " + condition + " AND state = 'available' AND next_at > ? ORDER BY " + order
+	args = append(args, now)
+	if q.Limit > 0 {
+		query += " LIMIT ?"
+		args = append(args, q.Limit)
+	}
+	if t.lockClause != "" {
+		query += t.lockClause + " SKIP LOCKED"
+	}
+	var rows []effectRow
+	if err := t.db.Raw(query, args...).Scan(&rows).Error; err != nil {
+		return 0, fmt.Errorf("find waiting effects: %w", err)
+	}
+	return len(rows), t.release(rows, now)
+}
+
+// releaseBatch is the maximum number of effects of one update.
+const releaseBatch = 500
+
+// release makes waiting effects due.
+func (t domainTx) release(rows []effectRow, now time.Time) error {
+	for len(rows) > 0 {
+		batch := rows[:min(len(rows), releaseBatch)]
+		rows = rows[len(batch):]
+		var ids, jobs []int64
+		for _, row := range batch {
+			ids, jobs = append(ids, row.ID), append(jobs, row.WaitingJob)
+		}
+		if err := t.db.Exec("UPDATE effects SET next_at = ? WHERE id IN ?", now, ids).Error; err != nil {
+			return fmt.Errorf("release effects: %w", err)
+		}
+		if err := t.tx.expediteJobs(jobs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WaitingEffects implements [response.Reader].
+func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffect, error) {
+	condition, args := waiting(q)
+	query := `SELECT effects.*, CASE WHEN lane = '' THEN 0 ELSE (SELECT count(*) FROM effects later WHERE later.lane = effects.lane AND later.lane_pos > effects.lane_pos
+		AND later.state IN ('available', 'pending')) END AS behind FROM effects WHERE ` + condition + " ORDER BY waiting_since, id"
+	if q.Limit > 0 {
+		query += " LIMIT ?"
+		args = append(args, q.Limit)
+	}
+	var rows []struct {
+		Effect effectRow `gorm:"embedded"`
+		Behind int
+	}
+	if err := r.db.Raw(query, args...).Scan(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read waiting effects: %w", err)
+	}
+	var out []incident.WaitingEffect
+	for _, found := range rows {
+		row := found.Effect
+		var f failureText
+		if err := r.s.unseal("effects", rowKey(row.ID), "sealed_failure", row.SealedFailure, &f); err != nil {
+			return nil, err
+		}
+		out = append(out, incident.WaitingEffect{ID: row.ID, Kind: incident.EffectKind(row.Kind), Incident: incident.ID(row.IncidentID), Seq: int(row.Seq),
+			System: row.WaitingSystem, Blocked: row.Blocked, Cause: f.Cause, Fix: f.Fix, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),
+			LastAttempt: timeOrZero(row.AttemptedAt), NextAttempt: timeOrZero(row.NextAt), Behind: found.Behind})
+	}
+	return out, nil
+}
+
+// releaseAll makes all waiting effects due at the start, and all jobs of effects whose attempt failed before it could
+// record the failure. An administrator may have repaired the cause while the process was down.
+func (s *Store) releaseAll(ctx context.Context) error {
+	var released int
+	err := s.Tx(ctx, func(t response.Tx) (err error) {
+		if released, err = t.ReleaseEffects(response.WaitingQuery{}); err != nil {
+			return err
+		}
+		return t.(domainTx).tx.expediteRetries(kindEffect)
+	})
+	if err != nil {
+		return fmt.Errorf("release waiting effects: %w", err)
+	}
+	if released > 0 {
+		s.log.Info("released waiting effects", "effects", released)
+	}
+	return nil
+}
+
+// WaitingEffects returns the selected waiting effects for an administrator. The kind of an
+// effect about an exclusion is left out.
+func (s *Store) WaitingEffects(ctx context.Context, q response.WaitingQuery) (list []incident.WaitingEffect, err error) {
+	err = s.View(ctx, func(r response.Reader) error {
+		if list, err = r.WaitingEffects(q); err != nil {
+			return err
+		}
+		for n, w := range list {
+			events, err := r.Timeline(w.Incident, w.Seq)
+			if err != nil {
+				return fmt.Errorf("read event %d of %s: %w", w.Seq, w.Incident, err)
+			}
+			if len(incident.WithoutSecret(events)) < len(events) {
+				list[n].Kind = "confidential"
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+// RetryEffects makes the selected waiting effects due now and returns their number.
+func (s *Store) RetryEffects(ctx context.Context, q response.WaitingQuery) (released int, err error) {
+	err = s.Tx(ctx, func(t response.Tx) error {
+		released, err = t.ReleaseEffects(q)
+		return err
+	})
+	return released, err
+}

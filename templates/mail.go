@@ -171,6 +171,25 @@ func InvitationMail(b incident.Brief) Message {
 	return l.message("Review of " + l.ID + ", " + formatLocal(b, b.Incident.Review.At))
 }
 
+// CancellationMail returns the mail that takes the review meeting back. The caller
+// attaches the calendar entry.
+func CancellationMail(b incident.Brief) Message {
+	l := newMailLayout(b)
+	when := formatLocal(b, b.Incident.Review.At)
+	l.Heading = "Cancelled: postmortem review of " + l.ID
+	l.Lines = []string{"You no longer need to attend the review meeting of this incident on " + when + ". This mail removes the meeting from your calendar."}
+	if b.Event.Kind == incident.EventReviewCancelled {
+		line, _ := phrase(b.Event, b.Directory)
+		l.Lines = append(l.Lines, line+".")
+	}
+	l.Lines = append(l.Lines, "If the meeting gets another date, you receive a new invitation.")
+	l.Facts = []labelValue{{Label: "When", Value: when}, {Label: "Severity", Value: l.Severity}}
+	if l.Title != "" {
+		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
+	}
+	return l.message("Cancelled: review of " + l.ID + ", " + when)
+}
+
 // formatLocal formats a time in the zone of the incident and in UTC.
 func formatLocal(b incident.Brief, t time.Time) string {
 	zone, err := time.LoadLocation(b.Incident.Facts.TimeZone)

@@ -95,6 +95,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventActionAdded:        {"hammer_and_wrench", nil},
 	incident.EventActionDone:         {"heavy_check_mark", nil},
 	incident.EventReviewScheduled:    {"calendar", (*builder).reviewScheduled},
+	incident.EventReviewInvited:      silent, // the invitation is a mail
+	incident.EventReviewCancelled:    {"calendar", nil},
 	incident.EventReviewConcluded:    {"busts_in_silhouette", nil},
 	incident.EventWaiverProposed:     {"grey_question", (*builder).waiverApproval},
 	incident.EventWaiverEndorsed:     {"white_check_mark", nil},

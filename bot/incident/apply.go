@@ -75,6 +75,10 @@ func (i Incident) clone() Incident {
 	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
 	i.SplitInto, i.LoweredBy, i.Privileged = slices.Clone(i.SplitInto), slices.Clone(i.LoweredBy), slices.Clone(i.Privileged)
 	i.Runs = slices.Clone(i.Runs)
+	if i.Meeting != nil {
+		meeting := *i.Meeting
+		i.Meeting = &meeting
+	}
 	for n := range i.Runs {
 		i.Runs[n].Plan = slices.Clone(i.Runs[n].Plan)
 	}

@@ -281,6 +281,7 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 		return nil, nil, err
 	}
 	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
+	s.cancelVoidedMeeting(source)
 
 	alerts, _ := json.Marshal(source.Alerts)
 	t.emit(EventMergedFrom, source.inheritedFields(), texts{"reason": cmd.Text, "alerts": string(alerts)})

@@ -17,7 +17,7 @@ func (d *decider) scheduleReview() error {
 	if d.inc.Review.At.Equal(stamp(d.cmd.When)) {
 		return nil
 	}
-	d.emit(EventReviewScheduled, fields{"when": instant(d.cmd.When)}, texts{"text": d.cmd.Text})
+	d.emit(EventReviewScheduled, fields{"when": instant(d.cmd.When), "calendar": "recorded"}, texts{"text": d.cmd.Text})
 	return nil
 }
 

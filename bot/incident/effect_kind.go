@@ -31,8 +31,11 @@ const (
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
 	// Mail.
-	EffectMailPostmortem    EffectKind = "mail_postmortem"
-	EffectMailInvitation    EffectKind = "mail_invitation"    // the review meeting, as iCalendar
+	EffectMailPostmortem EffectKind = "mail_postmortem"
+	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
+	// EffectMailCancellation takes the review meeting on Args "when" out of the
+	// calendars of Args "people" (comma-separated PersonIDs).
+	EffectMailCancellation  EffectKind = "mail_cancellation"
 	EffectAcknowledgeReport EffectKind = "acknowledge_report" // acknowledge the vulnerability report of Args "alert" to its reporter
 	// Notices about Tocsin, without an incident. Args "about" selects the text.
 	EffectNotice     EffectKind = "notice"      // in the announce channel
@@ -80,6 +83,7 @@ var effectKinds = map[EffectKind]effectTraits{
 
 	EffectMailPostmortem:    {hasDocument: true},
 	EffectMailInvitation:    {},
+	EffectMailCancellation:  {},
 	EffectAcknowledgeReport: {},
 
 	EffectNotice:       {},

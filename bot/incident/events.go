@@ -65,7 +65,7 @@ var eventSpecs = func() eventTable {
 
 // eventTopics are the parts of eventSpecs.
 var eventTopics = []eventTable{alertEvents, pagingEvents, severityEvents, responseEvents, factEvents, playbookEvents,
-	endingEvents, recordEvents, reviewEvents, accessEvents, retentionEvents, channelEvents}
+	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, retentionEvents, channelEvents}
 
 // EventKinds returns every kind of event, sorted.
 func EventKinds() []EventKind { return slices.Sorted(maps.Keys(eventSpecs)) }

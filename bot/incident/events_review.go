@@ -36,10 +36,10 @@ var reviewEvents = eventTable{
 		minor: true,
 	},
 	EventReviewScheduled: {
-		fields:     "when",
+		fields:     "calendar when",
 		repeatable: true,
-		apply:      func(i *Incident, e Event) { i.Review.At = parseInstant(e.Field("when")) },
-		effects:    effects{plainEffect(EffectMailInvitation), postEvent, refreshCard},
+		apply:      (*Incident).applyReviewScheduled,
+		effects:    effects{mailInvitation, postEvent, refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			return Say("%s scheduled the review meeting for %s", e.By, e.stated("when"))
 		},

@@ -106,7 +106,7 @@ func TestEventEffects_UseEveryEffectKind(t *testing.T) {
 	for _, kind := range EventKinds() {
 		for step, channel := range map[string]string{"bot": ChannelNew, "person": ChannelRemove} {
 			e := Event{Seq: 1, Kind: kind, RecordedAt: start, Fields: map[string]string{"round": "1", "escalation_step": "0", "next": "1",
-				"person": "eng1", "department": "legal", "departments": "legal", "run": "r", "step": step, "until": "2026-11-24T10:00:00Z", "channel": channel}}
+				"person": "eng1", "department": "legal", "departments": "legal", "run": "r", "step": step, "until": "2026-11-24T10:00:00Z", "channel": channel, "cancel": "eng1"}}
 			for _, effect := range e.Effects(inc, Incident{}, Env{Now: start, Directory: w.dir, Policy: w.policy}) {
 				used[effect.Kind] = true
 				if effect.Key == "" || effect.Incident != 1 || effect.Refresh && effect.Lane != "" {

@@ -118,6 +118,7 @@ const (
 	VerbInvited           Verb = "invited"            // People
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
 	VerbPostmortemShared  Verb = "postmortem_shared"  // Revision, Item: file id
+	VerbReviewInvited     Verb = "review_invited"     // People, When: of the meeting
 	VerbEffectFailed      Verb = "effect_failed"      // Effect, Text
 	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
 )
@@ -196,6 +197,7 @@ var verbs = map[Verb]verbRule{
 	VerbInvited:           {decide: (*decider).peopleInvited},
 	VerbPostmortemWritten: {decide: (*decider).postmortemWritten},
 	VerbPostmortemShared:  {decide: (*decider).postmortemShared},
+	VerbReviewInvited:     {decide: (*decider).reviewInvited},
 	VerbEffectFailed:      {decide: (*decider).effectFailed},
 	VerbPersonLeft:        {decide: (*decider).personLeft},
 }
@@ -297,6 +299,7 @@ var Transitions = []Transition{
 	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},
 	{VerbPostmortemShared, anyStatus, nil, TheBot, "the postmortem is in the channel"},
+	{VerbReviewInvited, anyStatus, nil, TheBot, "people were invited to the review meeting"},
 	{VerbEffectFailed, anyStatus, nil, TheBot, "an effect was discarded and people must know"},
 	{VerbPersonLeft, anyStatus, nil, TheBot, "a person left the configuration and gives up roles, access and open work"},
 }

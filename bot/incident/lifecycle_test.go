@@ -72,6 +72,7 @@ var statusMatrix = map[Verb]string{
 	VerbInvited:           ". . . . . . . . .",
 	VerbPostmortemWritten: "- - - - - . = - -",
 	VerbPostmortemShared:  "= = = = = . . = =",
+	VerbReviewInvited:     ". . . . . . . . .",
 	VerbEffectFailed:      ". . . . . . . . .",
 	VerbPersonLeft:        ". . . . . . . . .",
 }
@@ -175,6 +176,8 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		c.Links = map[string]string{LinkChannel: "C1"}
 	case VerbInvited:
 		c.People = []PersonID{"out1"}
+	case VerbReviewInvited:
+		c.People, c.When = []PersonID{"eng1"}, w.now.AddDate(0, 0, 1)
 	case VerbPostmortemWritten, VerbPostmortemShared:
 		c.Revision = 1
 		if w.inc.Submission != nil {

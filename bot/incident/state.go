@@ -77,6 +77,7 @@ type Incident struct {
 
 	Actions   []Action   `json:"actions,omitempty"`
 	Review    Review     `json:"review"`
+	Meeting   *Meeting   `json:"meeting,omitempty"` // the review meeting in the calendars of people
 	Dismissal *Dismissal `json:"dismissal,omitempty"`
 
 	Erasure *Erasure `json:"erasure,omitempty"` // proposed by legal or security and not confirmed yet
@@ -238,6 +239,13 @@ type Review struct {
 	Waiver     string   `json:"waiver,omitempty"`
 	WaivedBy   PersonID `json:"waived_by,omitempty"`
 	EndorsedBy PersonID `json:"endorsed_by,omitempty"`
+}
+
+// Meeting is the review meeting that the calendars of people show. It is nil if there
+// is none, or if an earlier version scheduled the meeting.
+type Meeting struct {
+	At      time.Time  `json:"at"`
+	Invited []PersonID `json:"invited,omitempty"` // empty until the invitation was mailed
 }
 
 // Postmortem is the document written from one approved record.

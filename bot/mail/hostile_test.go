@@ -57,6 +57,7 @@ func sendAll(ctx context.Context, m *mail.Mailer, mark string, text func() strin
 	b.Incident.Alerts[0].Title, b.Incident.Alerts[0].Source = "a"+text(), "s"+text()
 	b.Mark, b.Event.Seq = mark, 7
 	b.Event.Kind, b.Event.Fields = incident.EventReviewScheduled, map[string]string{"when": at.Add(24 * time.Hour).Format(time.RFC3339)}
+	b.Incident.Review.At = at.Add(24 * time.Hour)
 	b.Event.Texts = map[string]incident.Text{"text": {Value: "Room " + text(), Commitment: "c"}}
 	b.Incident.Record.Summary = "x" + text()
 	b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "m" + text()}, {Name: "x.html", MediaType: "text/html", Content: "h" + text()}}}
@@ -70,7 +71,8 @@ func sendAll(ctx context.Context, m *mail.Mailer, mark string, text func() strin
 			return err
 		}
 	}
-	return nil
+	_, err := m.Cancellation(ctx, b, cancellation(b.Incident.Review.At))
+	return err
 }
 
 // Texts and names of people add no header, recipient or part to a mail, and no property,
@@ -81,7 +83,7 @@ func TestMails_HostileTextAddsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := server.Messages()
-	if len(want) != 4 || !strings.Contains(shapeOf(want[1]).calendar, "ATTENDEE\nATTENDEE\nATTENDEE\n") {
+	if len(want) != 5 || !strings.Contains(shapeOf(want[1]).calendar, "ATTENDEE\nATTENDEE\nATTENDEE\n") {
 		t.Fatalf("got %d mails, and the calendar lines %s", len(want), shapeOf(want[1]).calendar)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -101,7 +103,7 @@ func TestMails_HostileTextAddsNothing(t *testing.T) {
 			}
 			if part, ok := msg.Calendar(); ok {
 				cal, err := ics.ParseCalendar(strings.NewReader(string(part.Content)))
-				if err != nil || len(cal.Components) != 1 || len(cal.Events()[0].Attendees()) != 3 || strings.ContainsAny(string(part.Content), "\x00\x1b\u202e") {
+				if err != nil || len(cal.Components) != 1 || len(cal.Events()[0].Attendees()) != map[bool]int{true: 2, false: 3}[n == len(want)-1] || strings.ContainsAny(string(part.Content), "\x00\x1b\u202e") {
 					rt.Fatalf("got %v, calendar %s", err, part.Content)
 				}
 			}

@@ -3,6 +3,7 @@ package mail_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/mailbox"
@@ -16,6 +17,7 @@ func TestMails_BeginWithMarkOfOrigin(t *testing.T) {
 		b.Incident.Origin, b.Incident.Restricted = incident.OriginDrill, restricted
 		b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
 		b.Event.Fields = map[string]string{"when": "2026-11-24T10:00:00Z"}
+		b.Incident.Review.At = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 		if _, err := m.PageTo([]string{"ana@example.com"})(t.Context(), b, page); err != nil {
 			t.Fatal(err)
 		}
@@ -25,8 +27,11 @@ func TestMails_BeginWithMarkOfOrigin(t *testing.T) {
 		if _, err := m.Invitation(t.Context(), b, incident.Effect{}); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(server.Messages()); n != 3 {
-			t.Fatalf("got %d mails, want 3", n)
+		if _, err := m.Cancellation(t.Context(), b, cancellation(b.Incident.Review.At)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(server.Messages()); n != 4 {
+			t.Fatalf("got %d mails, want 4", n)
 		}
 		for _, msg := range server.Messages() {
 			if !strings.HasPrefix(msg.Subject, "[DRILL] ") || !strings.HasPrefix(msg.Text, "[DRILL] ") || !strings.Contains(msg.HTML, "[DRILL] ") {

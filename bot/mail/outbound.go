@@ -1,18 +1,12 @@
 package mail
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/mail"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	ics "github.com/arran4/golang-ical"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
@@ -25,6 +19,7 @@ func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 	return map[incident.EffectKind]Handler{
 		incident.EffectMailPostmortem:    m.Postmortem,
 		incident.EffectMailInvitation:    m.Invitation,
+		incident.EffectMailCancellation:  m.Cancellation,
 		incident.EffectAcknowledgeReport: m.AcknowledgeReport,
 		incident.EffectMailNotice:        m.Notice,
 		incident.EffectMailHandover:      m.Handover,
@@ -72,57 +67,6 @@ func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Ef
 	return incident.Command{}, m.send(ctx, l, to)
 }
 
-// reviewDuration is the length of the review meeting in the invitation.
-const reviewDuration = time.Hour
-
-// Invitation mails an invitation to the review meeting with a calendar object. All
-// invitations of an incident share one UID, and the sequence number rises with each
-// new date. Calendars therefore move the meeting instead of adding a second one.
-func (m *Mailer) Invitation(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	start, err := time.Parse(time.RFC3339Nano, b.Event.Field("when"))
-	if err != nil {
-		start = b.Incident.Review.At
-	}
-	if start.IsZero() {
-		return incident.Command{}, &incident.Permanent{Err: errors.New("mail invitation: the meeting has no date")}
-	}
-	b.Incident.Review.At = start // the date of this event, because a later date gets another mail
-	to := m.addressesOf(b.Directory, participants(b)...)
-	l := m.newOutgoing(b, templates.InvitationMail(b))
-	l.calendar = m.invitation(b, to)
-	return incident.Command{}, m.send(ctx, l, to)
-}
-
-func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
-	start, summary := b.Incident.Review.At.UTC(), "Postmortem review of "+b.Incident.ID.String()
-	if !b.Incident.Restricted && b.Incident.Title != "" { // colleagues can often read each other's calendars
-		summary += ": " + text.Line(b.Incident.Title)
-	}
-	cal := ics.NewCalendarFor("tocsin")
-	cal.SetMethod(ics.MethodRequest)
-	ev := cal.AddEvent(strings.ToLower(b.Incident.ID.String()) + "-review@" + m.domain)
-	ev.SetSequence(b.Event.Seq)
-	ev.SetDtStampTime(m.messageTime(b))
-	ev.SetStartAt(start)
-	ev.SetEndAt(start.Add(reviewDuration))
-	ev.SetSummary(b.Incident.Origin.Marked(summary))
-	ev.SetDescription("In person. The review ends with decisions and at least one action item for detection and one for prevention.")
-	ev.SetStatus(ics.ObjectStatusConfirmed)
-	if b.Incident.Restricted {
-		ev.SetClass(ics.ClassificationPrivate)
-	}
-	ev.SetOrganizer(m.from.Address)
-	for _, a := range to {
-		ev.AddAttendee(a.Address, ics.WithCN(calendarParam(cmp.Or(a.Name, a.Address))), ics.WithRSVP(true),
-			ics.ParticipationRoleReqParticipant, ics.ParticipationStatusNeedsAction, ics.CalendarUserTypeIndividual)
-	}
-	return cal.Serialize(ics.WithNewLineWindows)
-}
-
-// calendarParam returns s as the value of a calendar parameter. The format has no
-// escape for a quotation mark, so calendarParam replaces it.
-func calendarParam(s string) string { return strings.ReplaceAll(text.Line(s), `"`, "'") }
-
 func (m *Mailer) newOutgoing(b incident.Brief, msg templates.Message) outgoing {
 	return outgoing{Message: msg, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, date: m.messageTime(b)}
 }
@@ -156,25 +100,7 @@ func (m *Mailer) postmortemRecipients(b incident.Brief) []*mail.Address {
 	case incident.AudienceLegalSecurity:
 		return m.addressesOf(b.Directory, append(b.Directory.Representatives(incident.Legal, b.Now), b.Directory.Representatives(incident.Security, b.Now)...)...)
 	}
-	return m.addressesOf(b.Directory, participants(b)...)
-}
-
-// participants returns the commander, the holders of roles, the signers, and the
-// heads of the departments that must sign.
-func participants(b incident.Brief) []incident.PersonID {
-	out := []incident.PersonID{b.Incident.Commander}
-	for _, role := range slices.Sorted(maps.Keys(b.Incident.Roles)) {
-		out = append(out, b.Incident.Roles[role])
-	}
-	for _, s := range b.Incident.Signatures {
-		out = append(out, s.By)
-	}
-	for _, name := range incident.RequiredDepartments() {
-		if team, ok := b.Directory.Team(name); ok {
-			out = append(out, team.Head)
-		}
-	}
-	return out
+	return m.addressesOf(b.Directory, b.Incident.Leads(b.Directory)...)
 }
 
 // addressesOf returns the mail addresses of people. It skips people without an

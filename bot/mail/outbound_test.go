@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	ics "github.com/arran4/golang-ical"
 	"go.uber.org/goleak"
 
 	"tocsin/bot/incident"
@@ -246,63 +245,6 @@ func TestPostmortem_Audience(t *testing.T) {
 	b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
 	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil || len(server.Messages()) != 0 {
 		t.Errorf("no list configured: got error %v, want no mail and no error", err)
-	}
-}
-
-func TestInvitation(t *testing.T) {
-	server, m := relay(t, mailbox.Config{}, nil)
-	invite := func(seq int, when time.Time) *ics.VEvent {
-		t.Helper()
-		b := brief()
-		b.Mark = fmt.Sprintf("INC-42/%d/mail_invitation", seq)
-		b.Event.Seq, b.Event.Fields = seq, map[string]string{"when": when.Format(time.RFC3339)}
-		b.Incident.Title = "Leak; \"x\",\r\nATTENDEE:mailto:evil@example.com"
-		if _, err := m.Invitation(t.Context(), b, incident.Effect{}); err != nil {
-			t.Fatal(err)
-		}
-		all := server.Messages()
-		part, ok := all[len(all)-1].Calendar()
-		if !ok || part.Params["method"] != "REQUEST" {
-			t.Fatalf("got no invitation in %s", all[len(all)-1].Raw)
-		}
-		cal, err := ics.ParseCalendar(strings.NewReader(string(part.Content)))
-		if err != nil {
-			t.Fatalf("%v in %s", err, part.Content)
-		}
-		if len(cal.Events()) != 1 || !strings.Contains(string(part.Content), "METHOD:REQUEST") {
-			t.Fatalf("got calendar %s", part.Content)
-		}
-		return cal.Events()[0]
-	}
-	meeting := time.Date(2026, 11, 10, 15, 0, 0, 0, time.FixedZone("CET", 3600))
-	first, moved := invite(30, meeting), invite(41, meeting.Add(24*time.Hour))
-	if first.Id() != "inc-42-review@example.com" || moved.Id() != first.Id() {
-		t.Errorf("got UIDs %q and %q", first.Id(), moved.Id())
-	}
-	if a, b := first.GetProperty(ics.ComponentPropertySequence).Value, moved.GetProperty(ics.ComponentPropertySequence).Value; a != "30" || b != "41" {
-		t.Errorf("got sequences %s and %s", a, b)
-	}
-	if start, err := first.GetStartAt(); err != nil || !start.Equal(meeting) {
-		t.Errorf("got start %v, error %v", start, err)
-	}
-	if end, err := first.GetEndAt(); err != nil || !end.Equal(meeting.Add(time.Hour)) {
-		t.Errorf("got end %v, error %v", end, err)
-	}
-	var attendees []string
-	for _, a := range first.Attendees() {
-		attendees = append(attendees, a.Email())
-	}
-	if fmt.Sprint(attendees) != "[ana@example.com ben@example.com di@example.com]" {
-		t.Errorf("got attendees %v", attendees)
-	}
-	if s := first.GetProperty(ics.ComponentPropertySummary).Value; s != `Postmortem review of INC-42: Leak; "x", ATTENDEE:mailto:evil@example.com` {
-		t.Errorf("got summary %q", s)
-	}
-	if !strings.Contains(server.Messages()[0].Text, meeting.UTC().Format("2006-01-02 15:04")) {
-		t.Errorf("got text %s", server.Messages()[0].Text)
-	}
-	if _, err := m.Invitation(t.Context(), brief(), incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("no date: got error %v, want a permanent one", err)
 	}
 }
 

@@ -23,8 +23,10 @@ type outgoing struct {
 	head     incident.Head
 	urgent   bool // a page, which succeeds if it reaches one recipient
 	date     time.Time
-	calendar string // an iCalendar object
 	files    []incident.File
+
+	calendar       string // an iCalendar object
+	calendarMethod string // of the object, REQUEST or CANCEL
 
 	automatic  bool     // an automatic reply
 	replyTo    string   // address for replies, or "" for the sender
@@ -171,7 +173,7 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 		msg.AddAlternativeString(gomail.TypeTextHTML, l.HTML)
 	}
 	if l.calendar != "" {
-		msg.AddAlternativeString("text/calendar; method=REQUEST", l.calendar)
+		msg.AddAlternativeString(gomail.ContentType("text/calendar; method="+l.calendarMethod), l.calendar)
 	}
 	for _, f := range l.files {
 		err := msg.AttachReader(f.Name, strings.NewReader(f.Content), gomail.WithFileContentType(gomail.ContentType(f.MediaType)))

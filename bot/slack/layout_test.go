@@ -138,6 +138,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventActionAdded:         {map[string]string{"action": "A1", "kind": "detection", "owner": "p2", "due": "2026-12-20T00:00:00Z"}, map[string]string{"title": "Alarm on root logins"}, false},
 		incident.EventActionDone:          {map[string]string{"action": "A1"}, text, false},
 		incident.EventReviewScheduled:     {map[string]string{"when": "2026-11-24T10:00:00Z"}, text, false},
+		incident.EventReviewCancelled:     {fields: map[string]string{"when": "2026-11-24T10:00:00Z", "cause": "reopened", "cancel": "p1,p4"}},
 		incident.EventReviewConcluded:     {map[string]string{"people": "p1,p4"}, map[string]string{"decisions": "no root keys any more"}, false},
 		incident.EventWaiverProposed:      {texts: reason},
 		incident.EventWaiverEndorsed:      {texts: reason},

@@ -1,14 +1,20 @@
 package bot
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"tocsin/bot/config"
 	"tocsin/bot/incident"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
+	"tocsin/bot/secret"
 )
 
 // pager pages the target of one escalation step.
@@ -19,58 +25,138 @@ type pager struct {
 	interval time.Duration               // between probes
 	needs    string                      // the part that the target needs, or ""
 	page     response.Handler
-	// acknowledge and resolve tell the target that the page of a round is over. Both
-	// are nil if a page cannot be withdrawn there.
-	acknowledge, resolve response.Handler
+	// withdraw ends a page: it acknowledges or resolves the page at the target, or
+	// notifies the paged people that nobody is needed any more.
+	withdraw response.Handler
 }
 
-// openPager opens the target of an escalation step.
-func (b *Bot) openPager(g *generation, n int, step config.Step) (pager, error) {
+// target is an escalation step as the store keeps it with each page. It contains the
+// routing key, which the store encrypts: a page can only be withdrawn with it.
+type target struct {
+	PagerDuty  string   `json:"pagerduty,omitempty"` // routing key
+	Mail       []string `json:"mail,omitempty"`
+	SlackGroup string   `json:"slack_group,omitempty"`
+}
+
+func newTarget(step config.Step) target {
+	t := target{SlackGroup: step.SlackGroup}
+	if step.PagerDuty != nil {
+		t.PagerDuty = step.PagerDuty.RoutingKey.Reveal()
+	}
+	if step.Mail != nil {
+		t.Mail = step.Mail.To
+	}
+	return t
+}
+
+// removedStep stands for the index of a step that is not in the configuration.
+const removedStep = -1
+
+// openPager opens the target of an escalation step with its index. A removed step can
+// need mail although the configuration has none any more.
+func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 	switch {
-	case step.PagerDuty != nil:
-		client, err := pagerduty.New(g.config.PagerDuty, *step.PagerDuty, pagerduty.NewHTTPClient(b.reportRequest("PagerDuty", stepPart(n, "PagerDuty"))))
+	case t.PagerDuty != "":
+		var http *http.Client
+		if n != removedStep {
+			http = pagerduty.NewHTTPClient(b.reportRequest("PagerDuty", stepPart(n, "PagerDuty")))
+		}
+		client, err := pagerduty.New(g.config.PagerDuty, pagerduty.Target{RoutingKey: secret.New(t.PagerDuty)}, http)
 		if err != nil {
 			return pager{}, err
 		}
 		client.LogTo(b.log)
-		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, acknowledge: client.Acknowledge, resolve: client.Resolve}, nil
-	case step.Mail != nil:
-		return pager{system: incident.SystemMail, target: "mail", needs: partMail, page: g.mail.PageTo(step.Mail.To)}, nil
+		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, withdraw: client.Withdraw}, nil
+	case t.Mail != nil && g.mail == nil:
+		return pager{}, nil
+	case t.Mail != nil:
+		return pager{system: incident.SystemMail, target: "mail", needs: partMail, page: g.mail.PageTo(t.Mail), withdraw: g.mail.WithdrawPage(t.Mail)}, nil
 	default:
-		probe := func(ctx context.Context) error { return b.chat.ProbeGroup(ctx, step.SlackGroup) }
-		return pager{system: b.chat.Name(), target: "Slack group", probe: probe, interval: slowProbe, needs: partSlack, page: b.chatEffects.PageGroup(step.SlackGroup)}, nil
+		probe := func(ctx context.Context) error { return b.chat.ProbeGroup(ctx, t.SlackGroup) }
+		return pager{system: b.chat.Name(), target: "Slack group", probe: probe, interval: slowProbe, needs: partSlack,
+			page: b.chatEffects.PageGroup(t.SlackGroup), withdraw: b.chatEffects.WithdrawPage}, nil
 	}
 }
 
-// openSteps returns the page handlers of the escalation steps in order, and the steps. It
-// adds the handlers that end pages to handlers, if a step has any.
-func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response.Handler) (pages []response.Handler, steps []pager, err error) {
-	var acknowledge, resolve []response.Handler
+// openSteps returns the escalation steps in order, with their targets as the store keeps
+// them. It adds the handlers that end pages of earlier versions to handlers: these pages
+// have no target, so every PagerDuty integration gets the event.
+func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response.Handler) (steps []pager, targets [][]byte, err error) {
+	var withdraw []response.Handler
 	for n, step := range g.config.Escalation.Steps {
-		p, err := b.openPager(g, n, step)
+		t := newTarget(step)
+		p, err := b.openPager(g, n, t)
 		if err != nil {
 			return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
 		}
-		pages, steps = append(pages, p.page), append(steps, p)
-		if p.acknowledge != nil {
-			acknowledge, resolve = append(acknowledge, p.acknowledge), append(resolve, p.resolve)
+		stored, err := json.Marshal(t)
+		if err != nil {
+			return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
+		}
+		steps, targets = append(steps, p), append(targets, stored)
+		if step.PagerDuty != nil {
+			withdraw = append(withdraw, p.withdraw)
 		}
 	}
-	if len(acknowledge) > 0 {
-		handlers[incident.EffectPageAck], handlers[incident.EffectPageResolve] = inOrder(acknowledge), inOrder(resolve)
+	if len(withdraw) > 0 {
+		handlers[incident.EffectPageAck], handlers[incident.EffectPageResolve] = callAll(withdraw), callAll(withdraw)
 	}
-	return pages, steps, nil
+	return steps, targets, nil
 }
 
-// inOrder returns a handler that calls all handlers until one fails. A retry calls all
-// of them again, and pagers ignore a repeated event.
-func inOrder(handlers []response.Handler) response.Handler {
+// pageHandlers returns the page handlers of steps.
+func pageHandlers(steps []pager) []response.Handler {
+	var out []response.Handler
+	for _, p := range steps {
+		out = append(out, p.page)
+	}
+	return out
+}
+
+// withdrawPage returns the handler that ends a page at the target where it was sent, or
+// nil if there is no way to do so any more. A removed target that refuses the call is
+// gone: nobody will repair it.
+func (b *Bot) withdrawPage(g *generation, targets [][]byte, steps []pager) func([]byte) (response.Handler, error) {
+	return func(stored []byte) (response.Handler, error) {
+		if n := slices.IndexFunc(targets, func(t []byte) bool { return bytes.Equal(t, stored) }); n >= 0 {
+			return steps[n].withdraw, nil
+		}
+		var t target
+		if err := json.Unmarshal(stored, &t); err != nil {
+			return nil, fmt.Errorf("decode target: %w", err)
+		}
+		p, err := b.openPager(g, removedStep, t)
+		if err != nil || p.withdraw == nil {
+			return nil, err
+		}
+		return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
+			cmd, err := p.withdraw(ctx, brief, e)
+			if errors.As(err, new(*incident.Blocked)) || errors.As(err, new(*incident.Permanent)) {
+				b.log.WarnContext(ctx, "removed escalation step refused to end a page", "component", "bot", "incident", brief.Incident.ID, "err", err)
+				return incident.Command{}, nil
+			}
+			return cmd, err
+		}, nil
+	}
+}
+
+// callAll returns a handler that calls all handlers, also after an error. A retry calls
+// all of them again, and pagers ignore a repeated event. An error that a retry can fix
+// takes precedence.
+func callAll(handlers []response.Handler) response.Handler {
 	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (cmd incident.Command, err error) {
+		var retry, final []error
 		for _, h := range handlers {
-			if cmd, err = h(ctx, brief, e); err != nil {
-				return cmd, err
+			var err error
+			if cmd, err = h(ctx, brief, e); errors.As(err, new(*incident.Permanent)) {
+				final = append(final, err)
+			} else if err != nil {
+				retry = append(retry, err)
 			}
 		}
-		return cmd, nil
+		if len(retry) > 0 {
+			return incident.Command{}, errors.Join(retry...)
+		}
+		return cmd, errors.Join(final...)
 	}
 }

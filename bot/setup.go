@@ -110,15 +110,15 @@ func (b *Bot) openDesk(g *generation) (err error) {
 		return err
 	}
 	handlers := b.handlers(g)
-	pages, steps, err := b.openSteps(g, handlers)
+	steps, targets, err := b.openSteps(g, handlers)
 	if err != nil {
 		return err
 	}
 	g.parts = b.generationParts(g, steps)
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
-		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
+		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
-		Handlers: handlers, Pages: pages, SystemOf: b.systemOf(g, steps), Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log,
+		Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log,
 		OnDiscard: func(g response.DiscardedEffect) {
 			b.log.Error("effect discarded", "component", "desk", "kind", string(g.Effect.Kind), "effect", g.Effect.Key)
 		}})
@@ -155,7 +155,8 @@ func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) strin
 		systems[kind] = incident.SystemMail
 	}
 	return func(e incident.Effect) string {
-		if step, err := strconv.Atoi(e.Args["escalation_step"]); e.Kind == incident.EffectPage && err == nil && step < len(steps) {
+		isPage := e.Kind == incident.EffectPage || e.Kind == incident.EffectPageAck || e.Kind == incident.EffectPageResolve
+		if step, err := strconv.Atoi(e.Args["escalation_step"]); isPage && err == nil && step < len(steps) {
 			return steps[step].system
 		}
 		return systems[e.Kind]

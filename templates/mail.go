@@ -88,6 +88,32 @@ func PageMail(b incident.Brief, step int) Message {
 	return l.message(l.subject("needs a responder"))
 }
 
+// PageWithdrawnMail returns the mail that tells paged people that nobody is needed any
+// more.
+func PageWithdrawnMail(b incident.Brief) Message {
+	l := newMailLayout(b)
+	l.Heading = l.ID + " no longer needs a responder"
+	l.Lines = []string{"You do not need to respond to the page that Tocsin sent you: " + endOfPage(b) + "."}
+	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Status", Value: label(b.Incident.Status)}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}}
+	if l.Title != "" {
+		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
+	}
+	return l.message(l.subject("no longer needs a responder"))
+}
+
+// endOfPage returns why the incident needs no page. It names the person who acknowledged
+// unless the incident is restricted.
+func endOfPage(b incident.Brief) string {
+	inc := b.Incident
+	switch {
+	case !inc.Status.Responding():
+		return "the incident is " + strings.ToLower(label(inc.Status))
+	case inc.Restricted || inc.Paging.AcknowledgedBy == "":
+		return "a responder acknowledged the incident"
+	}
+	return personName(b.Directory, inc.Paging.AcknowledgedBy) + " acknowledged the incident"
+}
+
 // PostmortemMail returns the mail that distributes an approved postmortem. The
 // caller attaches the document, b.Document.
 func PostmortemMail(b incident.Brief) Message {

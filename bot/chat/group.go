@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -68,5 +69,65 @@ func GroupPage(b incident.Brief, group string) Message {
 	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
 	ack.Style = StylePrimary
 	m.buttons(ack)
+	return m.message()
+}
+
+// withdrawnRounds is the number of paging rounds, from the last one, whose pages in the
+// chat are edited. The button of an older page still works, so many rounds of a long
+// night need not be searched.
+const withdrawnRounds = 2
+
+// WithdrawPage edits the messages of a page to a group: they no longer need a responder
+// and have no button.
+func (c *Effects) WithdrawPage(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	round, _ := strconv.Atoi(e.Args["round"])
+	step, _ := strconv.Atoi(e.Args["escalation_step"])
+	page := incident.PageRef{Round: round, EscalationStep: step}
+	inc := b.Incident
+	if round <= inc.Paging.Round-withdrawnRounds || e.Kind == incident.EffectPageResolve && inc.Paging.Acknowledged() && inc.Paging.Round == round {
+		return noCommand, nil
+	}
+	key, m, since := page.Key(inc.ID), WithdrawnGroupPage(b), inc.OpenedAt
+	if round == inc.Paging.Round && !inc.Paging.StartedAt.IsZero() {
+		since = inc.Paging.StartedAt
+	}
+	var failed []error
+	for _, id := range b.Directory.Responders() {
+		p, _ := b.Directory.Person(id)
+		account := p.IDAt(incident.Provider(c.platform.Name()))
+		if account == "" {
+			continue
+		}
+		channel, err := c.platform.DirectChannel(ctx, p)
+		if err == nil {
+			err = c.edit(ctx, b, channel, key+"/"+account, m, since)
+		}
+		failed = append(failed, c.optional(ctx, b, "withdraw a page", err))
+	}
+	channel, err := c.platform.AnnounceChannel(ctx)
+	if err == nil && channel != "" {
+		err = c.edit(ctx, b, channel, key, m, since)
+	}
+	return noCommand, errors.Join(append(failed, c.optional(ctx, b, "withdraw a page", err))...)
+}
+
+// edit replaces the message with a key in a channel, if it was posted after since.
+func (c *Effects) edit(ctx context.Context, b incident.Brief, channel, key string, m Message, since time.Time) error {
+	found, ok, err := c.platform.Find(ctx, channel, "", key, since)
+	if err != nil || !ok {
+		return err
+	}
+	err = c.platform.Update(ctx, channel, found.ID, m, markOf(b, key))
+	if errors.Is(err, ErrNoMessage) {
+		return nil // deleted since
+	}
+	return err
+}
+
+// WithdrawnGroupPage returns the page to a group after the incident stopped needing a
+// responder. It names nobody, because the whole company reads the announce channel.
+func WithdrawnGroupPage(b incident.Brief) Message {
+	m := newBuilder(b)
+	m.iconLine("white_check_mark", "%s (%s) no longer needs a responder.", Strong{m.inc.ID}, Strong{string(m.inc.Severity)})
 	return m.message()
 }

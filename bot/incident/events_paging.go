@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // The kinds of events about paging.
@@ -98,9 +99,11 @@ func (i *Incident) applyRoundStarted(e Event) {
 }
 
 func (i *Incident) applyPageStarted(e Event) {
-	if p := &i.Paging; e.number("round") == p.Round {
-		p.Started = append(p.Started, e.number("escalation_step"))
+	page := PageRef{Round: e.number("round"), EscalationStep: e.number("escalation_step")}
+	if p := &i.Paging; page.Round == p.Round {
+		p.Started = append(p.Started, page.EscalationStep)
 	}
+	i.Pages = append(i.Pages, page)
 }
 
 func (i *Incident) applyPageFailed(e Event) {
@@ -137,7 +140,7 @@ func pageNextStep(c effectBuilder) []Effect {
 		return nil
 	}
 	page := c.effect(EffectPage, map[string]string{"round": round, "escalation_step": step})
-	page.Key = fmt.Sprintf("%s/page/%s/%s", c.inc.ID, round, step)
+	page.Key = PageRef{atoi(round), atoi(step)}.Key(c.inc.ID)
 	timeout := c.deadline(Command{Verb: VerbPageTimeout, Round: atoi(round), EscalationStep: atoi(step)}, c.env.Now.Add(c.env.Policy.EscalateAfter),
 		fmt.Sprintf("%s/escalation_timer/%s/%s", c.inc.ID, round, step))
 	page.Urgent, timeout.Urgent = true, true
@@ -153,36 +156,70 @@ func postRoundStarted(c effectBuilder) []Effect {
 	return postEvent(c)
 }
 
-// forEachRound builds one effect for every round, because a page of an earlier
-// round may still be open at the pager.
-func (c effectBuilder) forEachRound(kind EffectKind) []Effect {
+// withdrawPages builds one effect for every page that started, because a page of an
+// earlier round may still be open at the pager. A round without a recorded page, such as
+// one of an earlier version, has one effect for all pagers.
+func (c effectBuilder) withdrawPages(kind EffectKind) []Effect {
 	var out []Effect
 	for round := 1; round <= c.inc.Paging.Round; round++ {
-		n := strconv.Itoa(round)
-		e := c.effect(kind, map[string]string{"round": n}, n)
-		e.Urgent = true
-		out = append(out, e)
+		found := false
+		for _, page := range c.inc.Pages {
+			if page.Round == round {
+				found = true
+				out = append(out, c.withdrawPage(kind, page))
+			}
+		}
+		if !found {
+			n := strconv.Itoa(round)
+			e := c.effect(kind, map[string]string{"round": n}, n)
+			e.Urgent = true
+			out = append(out, e)
+		}
 	}
 	return out
 }
 
-func acknowledgePages(c effectBuilder) []Effect { return c.forEachRound(EffectPageAck) }
-func resolvePages(c effectBuilder) []Effect     { return c.forEachRound(EffectPageResolve) }
+// withdrawPage builds the effect that ends one page.
+func (c effectBuilder) withdrawPage(kind EffectKind, page PageRef) Effect {
+	round, step := strconv.Itoa(page.Round), strconv.Itoa(page.EscalationStep)
+	e := c.effect(kind, map[string]string{"round": round, "escalation_step": step}, round, step)
+	e.Urgent = true
+	return e
+}
+
+func acknowledgePages(c effectBuilder) []Effect { return c.withdrawPages(EffectPageAck) }
+func resolvePages(c effectBuilder) []Effect     { return c.withdrawPages(EffectPageResolve) }
 
 // acknowledgeLatePage acknowledges or resolves a page that was sent after the incident
 // stopped needing one. The acknowledgement may have reached the pager before the
 // page.
 func acknowledgeLatePage(c effectBuilder) []Effect {
+	step, round := c.event.escalationStep()
+	return c.inc.withdrawLatePage(c.event.Seq, PageRef{round, step - 1})
+}
+
+// WithdrawLatePage returns the effects that end a page that may have reached the pager
+// although the incident no longer needs it. page is the effect of the page.
+func (i Incident) WithdrawLatePage(page Effect, now time.Time) []Effect {
+	out := i.withdrawLatePage(page.Seq, PageRef{atoi(page.Args["round"]), atoi(page.Args["escalation_step"])})
+	for n := range out {
+		out[n].After = now // its age counts from now, not from the start of the round
+	}
+	return out
+}
+
+// withdrawLatePage returns the effect for a page that the event seq is about, if the
+// incident does not need one.
+func (i Incident) withdrawLatePage(seq int, page PageRef) []Effect {
 	kind := EffectPageAck
 	switch {
-	case c.inc.NeedsPage():
+	case i.NeedsPage():
 		return nil
-	case !c.inc.Status.Responding():
+	case !i.Status.Responding():
 		kind = EffectPageResolve
 	}
-	e := c.effect(kind, map[string]string{"round": c.event.Field("round")})
-	e.Urgent = true
-	return []Effect{e}
+	c := effectBuilder{inc: i, event: Event{Seq: seq}}
+	return []Effect{c.withdrawPage(kind, page)}
 }
 
 // timeAcknowledgement builds the deadline of the acknowledgement, once per round.

@@ -59,6 +59,7 @@ type Incident struct {
 	ExclusionProposed   *Exclusion        `json:"exclusion_proposed,omitempty"`
 
 	Paging Paging     `json:"paging"`
+	Pages  []PageRef  `json:"pages,omitempty"` // every page that started, of all rounds
 	Alerts []AlertRef `json:"alerts,omitempty"`
 
 	Facts    Facts      `json:"facts"`
@@ -143,6 +144,26 @@ type Paging struct {
 	LastAction           time.Time `json:"last_action,omitzero"` // of the commander or of AcknowledgedBy, starts the acknowledgement timeout
 	Started              []int     `json:"started,omitempty"`    // escalation steps of this round whose page has started
 	Failed               []int     `json:"failed,omitempty"`     // escalation steps of this round whose page failed
+}
+
+// PageRef identifies a page that may have reached a pager. An earlier version did not
+// record them.
+type PageRef struct {
+	Round          int `json:"round"`
+	EscalationStep int `json:"escalation_step"`
+}
+
+// Key returns the idempotency key of the page of an incident: "INC-42/page/1/0".
+func (p PageRef) Key(id ID) string {
+	return fmt.Sprintf("%s/page/%d/%d", id, p.Round, p.EscalationStep)
+}
+
+// KnowsWithdrawal reports whether the people of a page need no message that it ended by an
+// effect of a kind: a later page of the step replaced it, or they learned from its
+// acknowledgement.
+func (i Incident) KnowsWithdrawal(page PageRef, kind EffectKind) bool {
+	replaced := slices.ContainsFunc(i.Pages, func(p PageRef) bool { return p.EscalationStep == page.EscalationStep && p.Round > page.Round })
+	return replaced || kind == EffectPageResolve && i.Paging.Acknowledged() && i.Paging.Round == page.Round
 }
 
 // Acknowledged reports whether a responder acknowledged the current round.

@@ -50,6 +50,25 @@ func (m *Mailer) PageTo(list []string) Handler {
 	}
 }
 
+// WithdrawPage returns the handler that mails the addresses in list that the page they
+// got needs no responder any more. Each target gets one such mail: a later page of the
+// same step has its own, and a resolution after an acknowledgement says nothing new.
+func (m *Mailer) WithdrawPage(list []string) Handler {
+	to, _ := addresses(list)
+	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		page := incident.PageRef{Round: intArg(e, "round"), EscalationStep: intArg(e, "escalation_step")}
+		if len(to) == 0 || b.Incident.KnowsWithdrawal(page, e.Kind) {
+			return incident.Command{}, nil
+		}
+		l := m.newOutgoing(b, templates.PageWithdrawnMail(b))
+		l.inReplyTo = m.messageID(page.Key(b.Incident.ID))
+		if err := m.send(ctx, l, to); err != nil {
+			return incident.Command{}, fmt.Errorf("withdraw page by mail: %w", err)
+		}
+		return incident.Command{}, nil
+	}
+}
+
 // Postmortem mails the postmortem to the signed audience, with the files of the document
 // attached. It sends nothing if the audience is the whole company and
 // Config.PostmortemTo is empty.

@@ -147,6 +147,45 @@ func TestPageTo_RetryHasEqualMessageID(t *testing.T) {
 	}
 }
 
+// The mail of a page is followed by one that nobody is needed any more, once for each
+// target: by the acknowledgement, or by the end of an incident that nobody acknowledged.
+func TestWithdrawPage(t *testing.T) {
+	acknowledged := incident.Paging{Round: 2, AcknowledgedBy: "p1"}
+	for name, c := range map[string]struct {
+		kind   incident.EffectKind
+		round  string
+		status incident.Status
+		paging incident.Paging
+		want   string // in the text, or "" for no mail
+	}{
+		"acknowledged":                      {incident.EffectPageAck, "2", incident.Active, acknowledged, "Lima acknowledged the incident"},
+		"dismissed":                         {incident.EffectPageResolve, "2", incident.Dismissed, incident.Paging{Round: 2}, "the incident is dismissed"},
+		"resolved after an acknowledgement": {incident.EffectPageResolve, "2", incident.Resolved, acknowledged, ""},
+		"an earlier round":                  {incident.EffectPageAck, "1", incident.Active, acknowledged, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, m := relay(t, mailbox.Config{}, nil)
+			b := brief()
+			b.Incident.Status, b.Incident.Paging = c.status, c.paging
+			b.Incident.Pages = []incident.PageRef{{Round: 1, EscalationStep: 1}, {Round: 2, EscalationStep: 1}}
+			e := incident.Effect{Kind: c.kind, Incident: 42, Args: map[string]string{"round": c.round, "escalation_step": "1"}}
+			if _, err := m.WithdrawPage([]string{"night@example.com"})(t.Context(), b, e); err != nil {
+				t.Fatal(err)
+			}
+			if c.want == "" {
+				if n := len(server.Messages()); n != 0 {
+					t.Errorf("got %d mails, want none", n)
+				}
+				return
+			}
+			msg := onlyMessage(t, server)
+			if !strings.Contains(msg.Text, c.want) || !strings.Contains(msg.Subject, "INC-42 no longer needs a responder") || fmt.Sprint(msg.Header["In-Reply-To"]) != "[<INC-42.page.2.1@example.com>]" {
+				t.Errorf("got subject %q, In-Reply-To %v and text %s", msg.Subject, msg.Header["In-Reply-To"], msg.Text)
+			}
+		})
+	}
+}
+
 func TestPageTo_ErrorTypes(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	send := m.PageTo([]string{"e@example.com"})

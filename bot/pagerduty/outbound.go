@@ -59,15 +59,15 @@ func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) 
 	}, nil
 }
 
-// Acknowledge acknowledges the page of a round, which stops PagerDuty's escalation.
+// Withdraw ends the page of a round. An [incident.EffectPageAck] acknowledges the page,
+// which stops PagerDuty's escalation, and an [incident.EffectPageResolve] resolves it.
 // PagerDuty ignores the event if no alert is open under the key.
-func (c *Client) Acknowledge(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	return incident.Command{}, c.sendAction(ctx, "acknowledge", b, e)
-}
-
-// Resolve resolves the page of a round.
-func (c *Client) Resolve(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	return incident.Command{}, c.sendAction(ctx, "resolve", b, e)
+func (c *Client) Withdraw(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	action := "acknowledge"
+	if e.Kind == incident.EffectPageResolve {
+		action = "resolve"
+	}
+	return incident.Command{}, c.sendAction(ctx, action, b, e)
 }
 
 func (c *Client) sendAction(ctx context.Context, action string, b incident.Brief, e incident.Effect) error {

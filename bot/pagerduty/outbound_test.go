@@ -145,14 +145,18 @@ func TestPage_Severity(t *testing.T) {
 	}
 }
 
-func TestAcknowledgeAndResolve(t *testing.T) {
+func TestWithdraw_AcknowledgesOrResolves(t *testing.T) {
 	a, c := account(t)
 	steps := []struct {
 		send   func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
+		kind   incident.EffectKind
 		status string
-	}{{c.Page, pager.Triggered}, {c.Acknowledge, pager.Acknowledged}, {c.Acknowledge, pager.Acknowledged}, {c.Resolve, pager.Resolved}, {c.Resolve, pager.Resolved}}
+	}{{c.Page, incident.EffectPage, pager.Triggered}, {c.Withdraw, incident.EffectPageAck, pager.Acknowledged}, {c.Withdraw, incident.EffectPageAck, pager.Acknowledged},
+		{c.Withdraw, incident.EffectPageResolve, pager.Resolved}, {c.Withdraw, incident.EffectPageResolve, pager.Resolved}}
 	for i, s := range steps {
-		cmd, err := s.send(t.Context(), brief(), effect("1", "0"))
+		e := effect("1", "0")
+		e.Kind = s.kind
+		cmd, err := s.send(t.Context(), brief(), e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +221,7 @@ func TestClient_RetryAfterHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wait *incident.RetryAfter
-	if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != 7*time.Second {
+	if _, err := c.Withdraw(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != 7*time.Second {
 		t.Errorf("got error %v, want a retry after 7s", err)
 	}
 }
@@ -235,7 +239,7 @@ func TestClient_RetryAfterBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		var wait *incident.RetryAfter
-		if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != want {
+		if _, err := c.Withdraw(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != want {
 			t.Errorf("Retry-After %q: got error %v, want a retry after %v", value, err, want)
 		}
 		s.Close()
@@ -300,7 +304,9 @@ func TestPageAndWebhooks(t *testing.T) {
 	if got := next("note"); len(got) != 1 || got[0].Command.Text != "PagerDuty: note added by Ana Lima: on it" || got[0].Subject.PageKey != "INC-42/1" {
 		t.Errorf("note: got %+v", got)
 	}
-	if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); err != nil {
+	resolve := effect("1", "0")
+	resolve.Kind = incident.EffectPageResolve
+	if _, err := c.Withdraw(t.Context(), brief(), resolve); err != nil {
 		t.Fatal(err)
 	}
 	if got := next("resolution by Tocsin"); got != nil {

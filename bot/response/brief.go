@@ -148,7 +148,7 @@ func (s *session) event(e incident.Effect) (incident.Event, error) {
 // publicView returns the part of a restricted incident that anyone may see.
 func publicView(i incident.Incident) incident.Incident {
 	return incident.Incident{ID: i.ID, Origin: i.Origin, Status: i.Status, Severity: i.Severity, Restricted: true, OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt,
-		Paging: i.Paging, Links: i.Links, Head: i.Head, Privileged: []int{}}
+		Paging: i.Paging, Pages: i.Pages, Links: i.Links, Head: i.Head, Privileged: []int{}}
 }
 
 // dismissalLookback is how far back the review agenda looks for dismissed

@@ -145,6 +145,13 @@ type Options struct {
 	Handlers map[incident.EffectKind]Handler // effects of other kinds are skipped
 	Pages    []Handler                       // the steps of the escalation policy, in order
 	SystemOf func(incident.Effect) string    // the outside system that the handler of an effect calls, may be nil
+	// Targets describe the steps in Pages for Withdraw. The store keeps the target of
+	// each page, because a page must be withdrawn where it was sent, even if its step
+	// was removed from the configuration. Without targets, Handlers withdraw pages.
+	Targets [][]byte
+	// Withdraw returns the handler that ends a page of a target: an
+	// [incident.EffectPageAck] or [incident.EffectPageResolve].
+	Withdraw func(target []byte) (Handler, error)
 
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero

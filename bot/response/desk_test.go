@@ -159,7 +159,7 @@ func TestMerge_MovesAlertsKeysAndPeople(t *testing.T) {
 	if !slices.Contains(fx.store.effectNames(2), "invite p7") {
 		t.Errorf("participants of the source were not invited: %v", fx.store.effectNames(2))
 	}
-	if !slices.Contains(fx.store.effectNames(1), "page_resolve 1") || !slices.Contains(fx.store.effectNames(1), "archive") {
+	if !slices.Contains(fx.store.effectNames(1), "page_resolve 1 0") || !slices.Contains(fx.store.effectNames(1), "archive") {
 		t.Errorf("pages and channel of the source were not closed: %v", fx.store.effectNames(1))
 	}
 }

@@ -33,8 +33,8 @@ func TestPaging_EscalatesStepByStep(t *testing.T) {
 	if got := fx.pageCalls(); !slices.Equal(got, want) {
 		t.Errorf("got pages %v after the acknowledgement", got)
 	}
-	if n := countOf(fx.calls, "page_ack"); n != 2 {
-		t.Errorf("got %d acknowledged rounds, want 2", n)
+	if n := countOf(fx.calls, "page_ack"); n != 4 {
+		t.Errorf("got %d acknowledged pages, want 4", n)
 	}
 }
 
@@ -130,6 +130,86 @@ func TestPaging_AcknowledgesLatePage(t *testing.T) {
 	fx.runQueue(t)
 	if n := countOf(fx.calls, "page_ack"); n != 2 {
 		t.Errorf("got %d acknowledgements at the pager, want one after the page too", n)
+	}
+}
+
+// TestPaging_WithdrawsWherePaged replaces the escalation steps after the page. The page
+// ends at the target that got it, in every round.
+func TestPaging_WithdrawsWherePaged(t *testing.T) {
+	var ended []string
+	withdraw := func(target []byte) (Handler, error) {
+		return func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
+			ended = append(ended, fmt.Sprintf("%s %s %s/%s", e.Kind, target, e.Args["round"], e.Args["escalation_step"]))
+			return incident.Command{}, nil
+		}, nil
+	}
+	fx := newFixture(t, func(o *Options) {
+		o.Targets, o.Withdraw = [][]byte{[]byte("old0"), []byte("old1"), []byte("old2")}, withdraw
+	})
+	id := fx.open(t, incident.Sev3)
+	fx.runQueue(t)
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+	fx.runQueue(t)
+	fx.Desk.Targets = [][]byte{[]byte("new")}
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbPageAgain, Text: "more help"})
+	fx.runQueue(t)
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbResolve, Text: "over"})
+	fx.runQueue(t)
+	slices.Sort(ended)
+	want := "page_ack new 2/0,page_ack old0 1/0,page_ack old0 1/0,page_resolve new 2/0,page_resolve old0 1/0"
+	if got := strings.Join(ended, ","); got != want || countOf(fx.calls, "page_ack") != 0 {
+		t.Errorf("got %s\nwant %s, and no call of the handlers without a target", got, want)
+	}
+}
+
+// A page of an earlier version has no target: the pagers of the configuration end it.
+func TestPaging_WithdrawsPageOfEarlierVersion(t *testing.T) {
+	fx := newFixture(t, func(o *Options) {
+		o.Withdraw = func([]byte) (Handler, error) { return nil, errors.New("unexpected target") }
+	})
+	id := fx.open(t, incident.Sev3)
+	fx.runQueue(t)
+	inc := fx.store.incidents[id]
+	inc.Pages = nil
+	fx.store.incidents[id] = inc
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+	fx.runQueue(t)
+	if n := countOf(fx.calls, "page_ack"); n != 1 {
+		t.Errorf("got %d acknowledgements, want 1", n)
+	}
+}
+
+// TestPaging_WithdrawsPageWithoutAnswer acknowledges an incident while its page is being
+// sent. The pager may have got the page although its answer was lost, or although the
+// process ended before the commit.
+func TestPaging_WithdrawsPageWithoutAnswer(t *testing.T) {
+	for name, crash := range map[string]bool{"the answer is lost": false, "the process ends": true} {
+		t.Run(name, func(t *testing.T) {
+			var fx *fixture
+			var id incident.ID
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			fx = newFixture(t, func(o *Options) {
+				o.Pages[0] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+					fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+					fx.runKind(t, incident.EffectPageAck)
+					if crash {
+						cancel()
+					}
+					return incident.Command{}, errors.New("connection reset")
+				}
+			})
+			id = fx.open(t, incident.Sev3)
+			err := fx.Perform(ctx, fx.store.start(fx.store.findPage(incident.EffectPage, "0")))
+			if (err != nil) != crash {
+				t.Fatalf("got error %v", err)
+			}
+			fx.runQueue(t)
+			if n := countOf(fx.calls, "page_ack"); n != 2 {
+				t.Errorf("got %d acknowledgements at the pager, want one after the page too", n)
+			}
+		})
 	}
 }
 

@@ -32,6 +32,7 @@ type attempt struct {
 	job      Job
 	effect   incident.Effect
 	loaded   loadedBrief
+	withdraw Handler                // of the target of the page that the effect ends, or nil
 	finished bool                   // the job is finished, the handler must not be called
 	cause    error                  // of the handler
 	wait     incident.WaitingEffect // after failed attempts, otherwise zero
@@ -81,6 +82,9 @@ func (a *attempt) prepare(s *session) error {
 	if local := a.localHandler(); local != nil {
 		return local(s)
 	}
+	if err := a.loadTarget(s); err != nil {
+		return err
+	}
 	skip := func(reason string) error {
 		a.finished = true
 		return s.tx.FinishEffect(a.job, EffectCompleted, reason)
@@ -111,9 +115,15 @@ func (a *attempt) prepare(s *session) error {
 	if e.Kind == incident.EffectPage {
 		err := s.doAsBot(e.Incident, incident.Command{Verb: incident.VerbPage, Round: intArg(e, "round"), EscalationStep: intArg(e, "escalation_step")})
 		if incident.CodeOf(err) != "" {
+			if err := a.withdrawLatePage(s, a.job.Attempt > 1); err != nil {
+				return err
+			}
 			return skip("the page is no longer needed")
 		}
 		if err != nil {
+			return err
+		}
+		if err := a.storeTarget(s); err != nil {
 			return err
 		}
 	}
@@ -124,6 +134,9 @@ func (a *attempt) prepare(s *session) error {
 // handler returns the handler of the effect, or nil if none is configured. Each
 // escalation step has its own handler for pages.
 func (a *attempt) handler() Handler {
+	if a.withdraw != nil {
+		return a.withdraw
+	}
 	if a.effect.Kind != incident.EffectPage {
 		return a.desk.Handlers[a.effect.Kind]
 	}
@@ -268,6 +281,9 @@ func (a *attempt) pageFailed(s *session, cause error) (needed bool, err error) {
 	round := intArg(a.effect, "round")
 	if !dr.inc.NeedsPage() || dr.inc.Paging.Round != round {
 		a.finished = true
+		if err := a.withdrawLatePage(s, true); err != nil { // the failed call may have reached the pager
+			return false, err
+		}
 		return false, s.finish(a.job, "failed, and the page is no longer needed")
 	}
 	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "escalation_step"),

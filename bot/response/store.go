@@ -267,6 +267,7 @@ const (
 	NamespaceAck         Namespace = "ack"         // quotas of acknowledgements of reports
 	NamespaceDuplicate   Namespace = "alike"       // first incident with a duplicate key
 	NamespaceStorm       Namespace = "storm"       // alert storms and the rate of openings
+	NamespacePage        Namespace = "page"        // target of a page that started
 )
 
 // These ids stand for the dispositions of suppressed alerts, in place of an incident.

@@ -192,6 +192,35 @@ func TestPageGroup_ReachesEachResponderOnce(t *testing.T) {
 	}
 }
 
+// The button of a page disappears when nobody is needed any more, in the announce channel
+// and in every direct message.
+func TestWithdrawPage_EditsEveryMessage(t *testing.T) {
+	f := newOutboundTest(t)
+	b := brief(openedIncident())
+	page := incident.Effect{Key: "INC-42/page/2/1", Kind: incident.EffectPage, Incident: b.Incident.ID, Args: map[string]string{"round": "2", "escalation_step": "1"}}
+	b.Mark, b.Incident.Paging.Round = page.Key, 2
+	if _, err := f.effects.PageGroup("S0SEC")(f.ctx, b, page); err != nil {
+		t.Fatal(err)
+	}
+	b.Incident.Status, b.Mark = incident.Dismissed, "INC-42/9/page_resolve/2/1"
+	withdraw := incident.Effect{Key: b.Mark, Kind: incident.EffectPageResolve, Incident: b.Incident.ID, Args: page.Args}
+	if _, err := f.effects.WithdrawPage(f.ctx, b, withdraw); err != nil {
+		t.Fatal(err)
+	}
+	edited := 0
+	for _, c := range f.ws.Channels("") {
+		for _, m := range f.botMessages(c.ID) {
+			if !strings.Contains(m.Text, "no longer needs a responder") || strings.Contains(string(m.Blocks), "Acknowledge") {
+				t.Errorf("got message %s %s, want no call for help and no button", m.Text, m.Blocks)
+			}
+			edited++
+		}
+	}
+	if edited != 3 {
+		t.Errorf("got %d messages, want 2 direct messages and 1 announcement", edited)
+	}
+}
+
 func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 	f := newOutboundTest(t)
 	f.slack.cfg.AnnounceChannel = ""

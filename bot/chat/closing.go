@@ -176,3 +176,39 @@ func (m *builder) representatives(name incident.Department) Text {
 	}
 	return textf("%s", persons)
 }
+
+// Retract edits the message of a request that is no longer open: it has no buttons any
+// more. A message that was not posted stays away.
+func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return noCommand, err
+	}
+	m, ok := RetractedRequest(b, e), true
+	if incident.EffectKind(e.Args["request"]) == incident.EffectPost {
+		m, ok = EventMessage(b, incident.Via(c.platform.Name()))
+	}
+	if !ok {
+		return noCommand, nil
+	}
+	return noCommand, c.optional(ctx, b, "retract a request", c.edit(ctx, b, channel, incident.RequestKey(e), m, b.Event.RecordedAt))
+}
+
+// RetractedRequest returns the request to a department after it was answered or became
+// moot.
+func RetractedRequest(b incident.Brief, e incident.Effect) Message {
+	m := newBuilder(b)
+	name := incident.Department(e.Args["department"])
+	switch incident.EffectKind(e.Args["request"]) {
+	case incident.EffectAskSign:
+		if sig := m.inc.SignedBy(name); sig != nil {
+			m.iconLine("lower_left_fountain_pen", "%s signed the closing record of %s.", Strong{string(name)}, Strong{m.inc.ID})
+		} else {
+			m.iconLine("lower_left_fountain_pen", "The request to %s to sign the closing record of %s no longer applies.", Strong{string(name)}, Strong{m.inc.ID})
+		}
+	default:
+		m.iconLine("speech_balloon", "The question to %s about %s is closed.", Strong{string(name)}, Strong{m.inc.ID})
+	}
+	m.requestClosed()
+	return m.message()
+}

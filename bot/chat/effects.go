@@ -45,6 +45,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectPost:                c.Post,
 		incident.EffectAskSign:             c.AskSign,
 		incident.EffectAskConsult:          c.AskConsult,
+		incident.EffectRetract:             c.Retract,
 		incident.EffectUpload:              c.Upload,
 		incident.EffectArchive:             c.Archive,
 		incident.EffectAnnounce:            c.Announce,

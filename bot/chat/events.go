@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,10 +131,38 @@ func (m *builder) tell() bool {
 		return false
 	}
 	m.sentence(l.icon)
-	if l.more != nil {
+	open, lasting := m.inc.Asks(m.event), slices.Contains(lastingDetails, m.event.Kind)
+	if l.more != nil && (open || lasting) {
 		l.more(m)
 	}
+	if !open && (m.removeButtons() || !lasting) {
+		m.requestClosed()
+	}
 	return true
+}
+
+// lastingDetails are the events whose details stay readable when nothing is asked any
+// more: they are not only about the next action.
+var lastingDetails = []incident.EventKind{incident.EventChannelOpened, incident.EventChannelReplaced, incident.EventStepStarted, incident.EventStepLate,
+	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled}
+
+// removeButtons removes the buttons and menus of a message, and reports whether there
+// were any.
+func (m *builder) removeButtons() bool {
+	before := len(m.Blocks)
+	m.Blocks = slices.DeleteFunc(m.Blocks, func(b Block) bool {
+		switch b.(type) {
+		case Actions, Choice:
+			return true
+		}
+		return false
+	})
+	return len(m.Blocks) < before
+}
+
+// requestClosed tells readers that a message asks for nothing any more.
+func (m *builder) requestClosed() {
+	m.note("%s no action is needed any more", Icon("heavy_check_mark"))
 }
 
 // maxShortOutcome is the maximum length of the outcome of an automated step that

@@ -62,6 +62,7 @@ func (i *Incident) apply(e Event) {
 	if !i.Status.Live() {
 		i.SeverityProposal = nil // the severity does not change any more
 	}
+	i.trackRequests(e)
 }
 
 // clone returns a copy deep enough for Apply to modify in place.
@@ -78,6 +79,7 @@ func (i Incident) clone() Incident {
 	i.Runs = slices.Clone(i.Runs)
 	if i.Meeting != nil {
 		meeting := *i.Meeting
+		meeting.Invited = slices.Clone(meeting.Invited)
 		i.Meeting = &meeting
 	}
 	for n := range i.Runs {

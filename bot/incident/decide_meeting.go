@@ -41,7 +41,7 @@ func (i Incident) Leads(d Directory) []PersonID {
 func (i Incident) ReviewInvitees(d Directory, now time.Time) []PersonID {
 	out := i.Leads(d)
 	if i.Meeting != nil {
-		for _, p := range i.Meeting.Invited {
+		for _, p := range slices.Concat(i.Meeting.People, i.Meeting.Invited) {
 			if i.MayRead(d, p, now) {
 				out = append(out, p)
 			}
@@ -91,24 +91,24 @@ func (d *decider) cancelVoidedMeeting(before Incident) {
 }
 
 // reviewInvited records who was invited to the review meeting. The invitation may have
-// been on its way when the meeting was cancelled: then the people are told at once.
-// People who were invited to an earlier date and not to this one are told as well.
+// been on its way when the meeting was cancelled, or moved without some of the people:
+// then they get a cancellation at once.
 func (d *decider) reviewInvited() error {
-	when, people := stamp(d.cmd.When), d.cmd.People
+	when, people, m := stamp(d.cmd.When), d.cmd.People, d.inc.Meeting
 	f := fields{"when": instant(when), "people": joinList(people)}
-	var before []PersonID
-	if m := d.inc.Meeting; m != nil {
-		if m.At.Equal(when) && slices.Equal(m.Invited, people) {
-			return nil
-		}
-		before = m.Invited
-	}
 	switch {
-	case !d.inc.hasMeeting(d.env.Now) && when.Add(ReviewDuration).After(d.env.Now):
+	case m != nil && len(without(people, m.Invited)) == 0:
+		return nil
+	case m != nil:
+		f["cancel"] = joinList(without(people, m.People))
+	case when.Add(ReviewDuration).After(d.env.Now):
 		f["cancel"] = joinList(people)
-	case d.inc.Review.At.Equal(when):
-		f["cancel"] = joinList(slices.DeleteFunc(slices.Clone(before), func(p PersonID) bool { return slices.Contains(people, p) }))
 	}
 	d.emit(EventReviewInvited, f, nil)
 	return nil
+}
+
+// without returns the people who are not among others.
+func without(people, others []PersonID) []PersonID {
+	return slices.DeleteFunc(slices.Clone(people), func(p PersonID) bool { return slices.Contains(others, p) })
 }

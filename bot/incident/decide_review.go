@@ -17,7 +17,12 @@ func (d *decider) scheduleReview() error {
 	if d.inc.Review.At.Equal(stamp(d.cmd.When)) {
 		return nil
 	}
-	d.emit(EventReviewScheduled, fields{"when": instant(d.cmd.When), "calendar": "recorded"}, texts{"text": d.cmd.Text})
+	people := d.inc.ReviewInvitees(d.env.Directory, d.env.Now)
+	f := fields{"when": instant(d.cmd.When), "people": joinList(people)}
+	if m := d.inc.Meeting; m != nil {
+		f["cancel"] = joinList(without(m.Invited, people))
+	}
+	d.emit(EventReviewScheduled, f, texts{"text": d.cmd.Text})
 	return nil
 }
 

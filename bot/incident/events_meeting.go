@@ -33,31 +33,37 @@ var meetingEvents = eventTable{
 
 func (i *Incident) applyReviewScheduled(e Event) {
 	i.Review.At = parseInstant(e.Field("when"))
-	if e.Field("calendar") == "" {
+	if e.Field("people") == "" {
 		return // by an earlier version
 	}
-	next := Meeting{At: i.Review.At}
+	next := Meeting{At: i.Review.At, People: splitList[PersonID](e.Field("people"))}
 	if i.Meeting != nil {
-		next.Invited = i.Meeting.Invited
+		next.Invited = slices.DeleteFunc(i.Meeting.Invited, func(p PersonID) bool { return !slices.Contains(next.People, p) })
 	}
 	i.Meeting = &next
 }
 
-// applyReviewInvited records the invited people, unless the meeting was cancelled since.
-// People who were invited to a date that moved since wait for the next invitation.
+// applyReviewInvited records the invited people, unless the meeting was cancelled since
+// or moved without them.
 func (i *Incident) applyReviewInvited(e Event) {
-	if i.Meeting == nil {
+	m := i.Meeting
+	if m == nil {
 		return
 	}
-	people := splitList[PersonID](e.Field("people"))
-	if !i.Meeting.At.Equal(parseInstant(e.Field("when"))) {
-		for _, p := range i.Meeting.Invited {
-			if !slices.Contains(people, p) {
-				people = append(people, p)
-			}
+	for _, p := range splitList[PersonID](e.Field("people")) {
+		if slices.Contains(m.People, p) && !slices.Contains(m.Invited, p) {
+			m.Invited = append(m.Invited, p)
 		}
 	}
-	i.Meeting.Invited = people
+}
+
+// Invitees returns the people whom an invitation to the review meeting is for, or nil if
+// an earlier version scheduled the meeting.
+func (e Event) Invitees() []PersonID {
+	if e.Kind != EventReviewScheduled {
+		return nil
+	}
+	return splitList[PersonID](e.Field("people"))
 }
 
 func sayReviewCancelled(e Event) Sentence {

@@ -36,10 +36,10 @@ var reviewEvents = eventTable{
 		minor: true,
 	},
 	EventReviewScheduled: {
-		fields:     "calendar when",
+		fields:     "cancel people when",
 		repeatable: true,
 		apply:      (*Incident).applyReviewScheduled,
-		effects:    effects{mailInvitation, postEvent, refreshCard, refreshTopic},
+		effects:    effects{mailInvitation, mailCancellation, postEvent, refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			return Say("%s scheduled the review meeting for %s", e.By, e.stated("when"))
 		},

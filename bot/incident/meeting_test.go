@@ -52,7 +52,7 @@ func (c *calendars) mail(crashed bool, attempt int) {
 		return
 	}
 	current := c.w.inc.Review.At.Equal(when) && c.w.inc.Review.Concluded.IsZero()
-	people := c.w.inc.ReviewInvitees(c.w.dir, c.w.now)
+	people := c.events[f.Seq].Invitees()
 	if current {
 		for _, p := range people {
 			c.shows[p] = when
@@ -143,7 +143,7 @@ func TestMeeting_EveryVerb(t *testing.T) {
 		for v := range verbs {
 			w := fixtureIn(t, from)
 			at, concluded := w.now.AddDate(0, 0, 3), !w.inc.Review.Concluded.IsZero()
-			w.inc.Review.At, w.inc.Meeting = stamp(at), &Meeting{At: stamp(at), Invited: []PersonID{"eng1", "leg1"}}
+			w.inc.Review.At, w.inc.Meeting = stamp(at), &Meeting{At: stamp(at), People: []PersonID{"eng1", "leg1"}, Invited: []PersonID{"eng1", "leg1"}}
 			by, cmd := validCommand(v, w)
 			events, err := w.decideAs(by, cmd)
 			if err != nil || concluded || w.inc.hasMeeting(w.now) && transition(VerbScheduleReview, w.inc.Status) != nil || w.inc.Status == from {

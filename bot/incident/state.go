@@ -90,6 +90,10 @@ type Incident struct {
 
 	LegalHold *LegalHold `json:"legal_hold,omitempty"` // nil if there is none
 
+	// Requests are the messages in the channel that ask people for something. An earlier
+	// version recorded none.
+	Requests []Request `json:"requests,omitempty"`
+
 	// Links holds ids in outside systems by name: [LinkChannel], [LinkCard], ...
 	Links map[string]string `json:"links,omitempty"`
 
@@ -266,7 +270,8 @@ type Review struct {
 // is none, or if an earlier version scheduled the meeting.
 type Meeting struct {
 	At      time.Time  `json:"at"`
-	Invited []PersonID `json:"invited,omitempty"` // empty until the invitation was mailed
+	People  []PersonID `json:"people,omitempty"`  // whom the invitation is for
+	Invited []PersonID `json:"invited,omitempty"` // who may have got one, for this date or an earlier one
 }
 
 // Postmortem is the document written from one approved record.

@@ -31,7 +31,11 @@ func (m *Mailer) Invitation(ctx context.Context, b incident.Brief, e incident.Ef
 	if start.IsZero() {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("mail invitation: the meeting has no date")}
 	}
-	people := slices.DeleteFunc(b.Incident.ReviewInvitees(b.Directory, b.Now), func(id incident.PersonID) bool {
+	people := b.Event.Invitees()
+	if people == nil {
+		people = b.Incident.ReviewInvitees(b.Directory, b.Now)
+	}
+	people = slices.DeleteFunc(people, func(id incident.PersonID) bool {
 		p, known := b.Directory.Person(id)
 		return !known || p.IDAt(incident.ProviderMail) == ""
 	})

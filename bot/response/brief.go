@@ -135,7 +135,7 @@ func recipientsMayReadPrivileged(kind incident.EffectKind, inc incident.Incident
 
 // event loads the event that produced an effect.
 func (s *session) event(e incident.Effect) (incident.Event, error) {
-	events, err := s.tx.Timeline(e.Incident, e.Seq)
+	events, err := s.tx.Timeline(e.Incident, e.EventSeq())
 	if err != nil {
 		return incident.Event{}, fmt.Errorf("read event %d of %s: %w", e.Seq, e.Incident, err)
 	}

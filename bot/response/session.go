@@ -195,7 +195,7 @@ func (s *session) env(cmd incident.Command) incident.Env {
 
 // record seals and applies events, and adds their effects to the draft.
 func (s *session) record(dr *draft, events []incident.Event) incident.Result {
-	result := incident.Result{Unchanged: len(events) == 0}
+	result, before := incident.Result{Unchanged: len(events) == 0}, dr.inc
 	for _, e := range events {
 		sealed, _ := incident.Seal(dr.inc.Head, e, s.d.Salt)
 		dr.inc = incident.Apply(dr.inc, sealed)
@@ -210,6 +210,7 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 		}
 		dr.effects = append(dr.effects, e.Effects(dr.inc, takenFrom, incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy})...)
 	}
+	dr.effects = append(dr.effects, incident.Retractions(before, dr.inc)...)
 	result.Incident = dr.inc
 	return result
 }

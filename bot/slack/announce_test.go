@@ -231,6 +231,51 @@ func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 	}
 }
 
+// A request that was answered or became moot has no buttons any more.
+func TestRetract_EditsTheMessage(t *testing.T) {
+	f := newOutboundTest(t)
+	b := f.openChannel()
+	channel := b.Incident.Links[incident.LinkChannel]
+	b.Incident = withSubmittedRecord(b.Incident, incident.AudienceAll)
+	id := b.Incident.ID
+	ask := incident.Effect{Kind: incident.EffectAskSign, Incident: id, Args: map[string]string{"department": "security"}}
+	b.Event = incident.Event{Seq: 70, Kind: incident.EventSubmitted, RecordedAt: noon, HappenedAt: noon}
+	b.Mark = id.String() + "/70/ask_sign/security"
+	if _, err := f.effects.AskSign(f.ctx, b, ask); err != nil {
+		t.Fatal(err)
+	}
+	b.Incident.Submission, b.Mark = nil, id.String()+"/71/retract/70/ask_sign/security"
+	retract := incident.Effect{Key: b.Mark, Kind: incident.EffectRetract, Incident: id, Seq: 71, Args: map[string]string{"request": "ask_sign", "department": "security", "seq": "70"}}
+	for range 2 { // a repeat changes nothing
+		if _, err := f.effects.Retract(f.ctx, b, retract); err != nil {
+			t.Fatal(err)
+		}
+	}
+	posted := f.botMessages(channel)
+	last := posted[len(posted)-1]
+	if !strings.Contains(last.Text, "no longer applies") || strings.Contains(string(last.Blocks), "button") || strings.Contains(string(last.Blocks), "subteam") {
+		t.Errorf("got message %s %s, want no button and no mention", last.Text, last.Blocks)
+	}
+
+	b.Event = incident.Event{Seq: 72, Kind: incident.EventDismissProposed, By: "p1", RecordedAt: noon, HappenedAt: noon}
+	b.Incident.Status, b.Incident.Dismissal, b.Mark = incident.Active, &incident.Dismissal{By: "p1", At: noon, Reason: "a drill"}, id.String()+"/72/post"
+	if _, err := f.effects.Post(f.ctx, b, incident.Effect{}); err != nil {
+		t.Fatal(err)
+	}
+	if posted := f.botMessages(channel); !strings.Contains(string(posted[len(posted)-1].Blocks), "Agree and dismiss") {
+		t.Fatalf("got %s, want the button of the proposal", posted[len(posted)-1].Blocks)
+	}
+	b.Incident.Dismissal = nil
+	retract.Args = map[string]string{"request": "post", "seq": "72"}
+	if _, err := f.effects.Retract(f.ctx, b, retract); err != nil {
+		t.Fatal(err)
+	}
+	posted = f.botMessages(channel)
+	if last := string(posted[len(posted)-1].Blocks); strings.Contains(last, "Agree and dismiss") || !strings.Contains(last, "no action is needed any more") {
+		t.Errorf("got %s, want the proposal without its button", last)
+	}
+}
+
 func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		b := f.openChannel()

@@ -72,11 +72,11 @@ func TestSeverityProposal_Buttons(t *testing.T) {
 		e.desk.change(func(inc *incident.Incident) {
 			minor(inc)
 			inc.Severity, inc.LoweredFrom = incident.Sev4, incident.Sev3
-			inc.SeverityProposal = &incident.SeverityProposal{Severity: incident.Sev1, Kind: "sentry.issue", Until: noon}
+			inc.SeverityProposal = &incident.SeverityProposal{Severity: incident.Sev1, Alert: 17, Kind: "sentry.issue", Until: noon}
 		})
 		inc := e.desk.incidents[42]
 		event := incident.Event{Kind: incident.EventSeverityProposed, RecordedAt: noon, HappenedAt: noon,
-			Fields: map[string]string{"from": "sev4", "severity": "sev1", "kind": "sentry.issue", "until": "2026-11-20T12:05:00Z"}}
+			Fields: map[string]string{"from": "sev4", "severity": "sev1", "kind": "sentry.issue", "alert": "17", "until": "2026-11-20T12:05:00Z"}}
 		m, ok := render(incident.Brief{Incident: inc, Event: event, Directory: testDirectory(), Now: noon})
 		if !ok {
 			t.Fatal("got no message about the proposal, want one")

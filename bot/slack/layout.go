@@ -174,6 +174,9 @@ func (l *layouter) instructions(passages chat.Instructions) {
 		if !ok {
 			break
 		}
+		if strings.TrimSpace(text) == "" {
+			continue // only characters that Slack does not show, and Slack rejects an empty text
+		}
 		words := []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(text, nil)}
 		if p.Command {
 			parts = append(parts, &slack.RichTextPreformatted{Type: slack.RTEPreformatted, Elements: words})

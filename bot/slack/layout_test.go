@@ -156,7 +156,7 @@ func statusFor(kind incident.EventKind) incident.Status {
 		return incident.Active
 	case incident.EventResolved, incident.EventAmended, incident.EventSignaturesVoided:
 		return incident.Resolved
-	case incident.EventApproved, incident.EventReviewScheduled, incident.EventReviewConcluded:
+	case incident.EventApproved, incident.EventReviewScheduled, incident.EventReviewConcluded, incident.EventWaiverProposed:
 		return incident.Approved
 	}
 	return incident.InReview
@@ -171,6 +171,18 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 	b.Event = incident.Event{Seq: 7, Kind: kind, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders, Fields: x.fields}
 	if x.system {
 		b.Event.By = ""
+	}
+	switch kind { // the message asks for something
+	case incident.EventApproved:
+		b.Incident.Review.At = time.Time{}
+	case incident.EventReviewScheduled:
+		b.Incident.Review.At = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	case incident.EventDismissProposed:
+		b.Incident.Dismissal = &incident.Dismissal{By: "p1", At: noon, Reason: "a drill"}
+	case incident.EventSeverityProposed:
+		b.Incident.SeverityProposal = &incident.SeverityProposal{Severity: incident.Sev1, Alert: 17, Kind: "sentry.issue"}
+	case incident.EventWaiverProposed:
+		b.Incident.Review.WaivedBy = "p1"
 	}
 	if len(x.texts) > 0 {
 		b.Event.Texts = map[string]incident.Text{}

@@ -1,0 +1,174 @@
+package incident
+
+import "slices"
+
+// Request is a message in the channel that asks people for something, by a button or a
+// mention. When nothing is asked any more, Tocsin edits the message.
+type Request struct {
+	Seq        int        `json:"seq"`                  // number of the event that asks
+	Kind       EventKind  `json:"kind"`                 // of the event
+	Effect     EffectKind `json:"effect"`               // that posts the message
+	Department Department `json:"department,omitempty"` // of [EffectAskSign] and [EffectAskConsult]
+	Ref        string     `json:"ref,omitempty"`        // id of the thing in question: a digest, a step, ...
+}
+
+// maxRequests is the maximum number of open requests that an incident records, and
+// maxCalls the maximum of those that call for a responder: a page that nobody answers
+// causes one after the other.
+const (
+	maxRequests = 100
+	maxCalls    = 4
+)
+
+// requestKinds are the kinds of events whose post asks for something, with the field
+// that names the thing in question.
+var requestKinds = map[EventKind]string{
+	EventChannelOpened: "", EventChannelReplaced: "", EventAckTimedOut: "", EventPageFailed: "", EventPageUnanswered: "",
+	EventSeverityProposed: "alert", EventDismissProposed: "", EventWaiverProposed: "",
+	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
+	EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
+}
+
+// requests returns the requests of an event in the order of their messages. i is the
+// incident after the event.
+func (i Incident) requests(e Event) []Request {
+	var out []Request
+	if field, asks := requestKinds[e.Kind]; asks {
+		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPost, Ref: e.Field(field)}
+		if field == "step" {
+			r.Ref = e.step().String()
+		}
+		out = append(out, r)
+	}
+	ask := func(kind EffectKind, team Department) {
+		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: kind, Department: team}
+		if kind == EffectAskSign && i.Submission != nil {
+			r.Ref = i.Submission.Digest
+		}
+		out = append(out, r)
+	}
+	switch e.Kind {
+	case EventSubmitted, EventRevised:
+		for _, team := range RequiredDepartments() {
+			ask(EffectAskSign, team)
+		}
+		for _, c := range i.Consultations {
+			ask(EffectAskConsult, c.Team)
+		}
+	case EventPersonLeft:
+		for _, team := range splitList[Department](e.Field("signatures")) {
+			ask(EffectAskSign, team)
+		}
+	case EventConsulted:
+		ask(EffectAskConsult, e.department())
+	}
+	return out
+}
+
+// asks reports whether a request is still open.
+func (i Incident) asks(r Request) bool {
+	allowed := func(v Verb) bool { return transition(v, i.Status) != nil }
+	switch r.Effect {
+	case EffectAskSign:
+		return i.Submission != nil && i.Submission.Digest == r.Ref && i.SignedBy(r.Department) == nil && allowed(VerbSign)
+	case EffectAskConsult:
+		return allowed(VerbAnswer) && slices.ContainsFunc(i.Consultations, func(c Consultation) bool { return c.Team == r.Department && !c.Answered() })
+	}
+	switch r.Kind {
+	case EventChannelOpened, EventChannelReplaced, EventAckTimedOut, EventPageFailed, EventPageUnanswered:
+		return allowed(VerbAcknowledge) && !i.Paging.Acknowledged()
+	case EventSeverityProposed:
+		return i.SeverityProposal != nil && num(int(i.SeverityProposal.Alert)) == r.Ref
+	case EventDismissProposed:
+		return i.Dismissal != nil && allowed(VerbDismiss)
+	case EventWaiverProposed:
+		return i.Review.WaivedBy != "" && i.Review.EndorsedBy == "" && allowed(VerbWaiveActions)
+	case EventStepStarted, EventStepLate:
+		_, step := i.Step(r.Ref)
+		return step != nil && !step.Finished() && allowed(VerbStepDone)
+	case EventResolved, EventSignaturesVoided, EventAmended:
+		return allowed(VerbSubmit)
+	case EventObjected:
+		return slices.ContainsFunc(i.Objections, func(o Objection) bool { return o.ID == r.Ref && o.Open() })
+	case EventApproved:
+		return allowed(VerbConclude) && i.Review.At.IsZero() && i.Review.Concluded.IsZero()
+	case EventReviewScheduled:
+		return i.Review.At.Equal(parseInstant(r.Ref)) && i.Review.Concluded.IsZero()
+	}
+	return true
+}
+
+// Asks reports whether the message about an event still asks for something. It is true
+// for an event that never did.
+func (i Incident) Asks(e Event) bool {
+	for _, r := range i.requests(e) {
+		if r.Effect == EffectPost {
+			return i.asks(r)
+		}
+	}
+	return true
+}
+
+// trackRequests records the requests of an event and forgets those that are no longer
+// open.
+func (i *Incident) trackRequests(e Event) {
+	i.Requests = slices.DeleteFunc(append(slices.Clone(i.Requests), i.requests(e)...), func(r Request) bool { return !i.asks(r) })
+	calls := 0
+	for n := len(i.Requests) - 1; n >= 0; n-- {
+		switch i.Requests[n].Kind {
+		case EventPageFailed, EventPageUnanswered, EventAckTimedOut:
+			if calls++; calls > maxCalls {
+				i.Requests = slices.Delete(i.Requests, n, n+1)
+			}
+		}
+	}
+	if over := len(i.Requests) - maxRequests; over > 0 {
+		i.Requests = slices.Delete(i.Requests, 0, over)
+	}
+	if len(i.Requests) == 0 {
+		i.Requests = nil
+	}
+}
+
+// Retractions returns the effects that edit the messages of the requests that before had
+// open and after has not.
+func Retractions(before, after Incident) []Effect {
+	if after.replacesChannel() || before.Links[LinkChannel] != after.Links[LinkChannel] {
+		return nil // the messages are in a channel that the incident leaves
+	}
+	var out []Effect
+	for _, r := range before.Requests {
+		if slices.Contains(after.Requests, r) || after.asks(r) {
+			continue
+		}
+		c := effectBuilder{inc: after, event: Event{Seq: after.Head.Seq}}
+		args := map[string]string{"request": string(r.Effect), "seq": num(r.Seq)}
+		more := []string{num(r.Seq), string(r.Effect)}
+		if r.Department != "" {
+			args["department"] = string(r.Department)
+			more = append(more, string(r.Department))
+		}
+		out = append(out, c.inChannel(EffectRetract, args, more...))
+	}
+	return out
+}
+
+// RequestKey returns the idempotency key of the effect that posted the message which an
+// [EffectRetract] edits.
+func RequestKey(retract Effect) string {
+	c := effectBuilder{inc: Incident{ID: retract.Incident}, event: Event{Seq: retract.EventSeq()}}
+	kind := EffectKind(retract.Args["request"])
+	if team := retract.Args["department"]; team != "" {
+		return c.effect(kind, nil, team).Key
+	}
+	return c.effect(kind, nil).Key
+}
+
+// EventSeq returns the number of the event that the effect shows: the event that caused it,
+// or the one that asked, for an [EffectRetract].
+func (e Effect) EventSeq() int {
+	if e.Kind == EffectRetract {
+		return atoi(e.Args["seq"])
+	}
+	return e.Seq
+}

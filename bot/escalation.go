@@ -14,7 +14,6 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
-	"tocsin/bot/secret"
 )
 
 // pager pages the target of one escalation step.
@@ -61,7 +60,7 @@ func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 		if n != removedStep {
 			http = pagerduty.NewHTTPClient(b.reportRequest("PagerDuty", stepPart(n, "PagerDuty")))
 		}
-		client, err := pagerduty.New(g.config.PagerDuty, pagerduty.Target{RoutingKey: secret.New(t.PagerDuty)}, http)
+		client, err := pagerduty.New(g.config.PagerDuty, pagerduty.NewTarget(t.PagerDuty), http)
 		if err != nil {
 			return pager{}, err
 		}

@@ -13,8 +13,8 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-// cancellation returns the effect that cancels the meeting for two invited people, one
-// who left the configuration and one without a mail address.
+// cancellation returns the effect that cancels the meeting for two people with an address,
+// a former person and a person without an address.
 func cancellation(when time.Time) incident.Effect {
 	return incident.Effect{Key: "INC-42/50/mail_cancellation", Kind: incident.EffectMailCancellation, Incident: 42,
 		Args: map[string]string{"people": "p1,p4,gone,p3", "when": when.UTC().Format(time.RFC3339Nano)}}
@@ -82,7 +82,7 @@ func TestInvitation(t *testing.T) {
 	}
 }
 
-// A calendar removes a meeting by a cancellation with its UID and a higher sequence.
+// TestCancellation checks the UID and the sequence, by which a calendar finds the meeting.
 func TestCancellation(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	meeting := time.Date(2026, 11, 10, 15, 0, 0, 0, time.UTC)
@@ -126,8 +126,8 @@ func TestCancellation_NobodyHasAnAddress(t *testing.T) {
 	}
 }
 
-// An invitation to a meeting that was cancelled or moved is not mailed. A later attempt
-// does not know whether an earlier one reached anybody, so it reports the recipients.
+// TestInvitation_MeetingChanged performs an invitation after the meeting was cancelled or
+// moved. Only a second attempt reports recipients, because the first may have reached them.
 func TestInvitation_MeetingChanged(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := brief()

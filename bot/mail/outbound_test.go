@@ -147,8 +147,8 @@ func TestPageTo_RetryHasEqualMessageID(t *testing.T) {
 	}
 }
 
-// The mail of a page is followed by one that nobody is needed any more, once for each
-// target: by the acknowledgement, or by the end of an incident that nobody acknowledged.
+// TestWithdrawPage checks that each target gets one mail about the end of a page: at the
+// acknowledgement, or at the end of an unacknowledged incident.
 func TestWithdrawPage(t *testing.T) {
 	acknowledged := incident.Paging{Round: 2, AcknowledgedBy: "p1"}
 	for name, c := range map[string]struct {

@@ -52,6 +52,9 @@ type Target struct {
 	RoutingKey secret.String `yaml:"routing_key"` // equal for a page and its acknowledgement and resolution
 }
 
+// NewTarget returns the target of a routing key that is stored elsewhere.
+func NewTarget(routingKey string) Target { return Target{RoutingKey: secret.New(routingKey)} }
+
 // Validate returns the problems of the target.
 func (t Target) Validate() setting.Problems {
 	var p setting.Problems

@@ -192,8 +192,7 @@ func TestPageGroup_ReachesEachResponderOnce(t *testing.T) {
 	}
 }
 
-// The button of a page disappears when nobody is needed any more, in the announce channel
-// and in every direct message.
+// TestWithdrawPage_EditsEveryMessage checks the announce channel and the direct messages.
 func TestWithdrawPage_EditsEveryMessage(t *testing.T) {
 	f := newOutboundTest(t)
 	b := brief(openedIncident())
@@ -231,7 +230,7 @@ func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 	}
 }
 
-// A request that was answered or became moot has no buttons any more.
+// TestRetract_EditsTheMessage checks that a closed request has no buttons.
 func TestRetract_EditsTheMessage(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()

@@ -46,11 +46,6 @@ func (c effectBuilder) inChannel(kind EffectKind, args map[string]string, more .
 	return e
 }
 
-// plainEffect builds an effect without arguments and without a lane.
-func plainEffect(kind EffectKind) effectFunc {
-	return func(c effectBuilder) []Effect { return []Effect{c.effect(kind, nil)} }
-}
-
 // channelEffect builds an effect without arguments in the channel's lane.
 func channelEffect(kind EffectKind) effectFunc {
 	return func(c effectBuilder) []Effect { return []Effect{c.inChannel(kind, nil)} }

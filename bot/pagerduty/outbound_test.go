@@ -382,7 +382,7 @@ func TestPage_RefusedByAnyStatus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for name, send := range map[string]func(context.Context, incident.Brief, incident.Effect) (incident.Command, error){"page": client.Page, "acknowledge": client.Acknowledge, "resolve": client.Resolve} {
+			for name, send := range map[string]func(context.Context, incident.Brief, incident.Effect) (incident.Command, error){"page": client.Page, "withdraw": client.Withdraw} {
 				_, err := send(t.Context(), brief(), effect("1", "0"))
 				blocked := new(incident.Blocked)
 				if errors.As(err, &blocked) != (c.cause != "") || errors.As(err, new(*incident.Permanent)) {

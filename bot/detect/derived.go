@@ -30,6 +30,7 @@ var derivedFields = [families][]string{
 	policyFields: {
 		"tocsin.policy.public",
 		"tocsin.policy.narrowed",
+		"tocsin.policy.denies",
 		"tocsin.policy.public_actions",
 		"tocsin.policy.broad_actions",
 		"tocsin.policy.powers",

@@ -67,7 +67,7 @@
 //
 // The policy fields cover every policy in requestParameters, either an object or
 // JSON in a string, and the statement that AddPermission of Lambda adds to a
-// policy, or that of SNS and SQS. The fields public and narrowed are absent if the request has no policy.
+// policy, or that of SNS and SQS. The fields public, narrowed and denies are absent if the request has no policy.
 // Empty lists are absent.
 //
 //   - tocsin.policy.public: true if a statement allows something to everyone, to
@@ -75,6 +75,7 @@
 //     no condition restricts it. Otherwise false.
 //   - tocsin.policy.narrowed: true if a statement allows something to everyone and
 //     a condition restricts it. Otherwise false. A policy can be both.
+//   - tocsin.policy.denies: true if a statement denies something. Otherwise false.
 //   - tocsin.policy.public_actions: the actions that public statements allow, or *
 //     for a NotAction.
 //   - tocsin.policy.broad_actions: the actions that any statement allows on all

@@ -15,6 +15,7 @@ const maxNestedJSON = 3
 type statement struct {
 	hasEffect    bool
 	allows       bool
+	denies       bool
 	anyone       bool     // the principal is *, or there is a NotPrincipal
 	accounts     []string // of principals
 	providers    []string // of federated principals
@@ -41,6 +42,7 @@ type condition struct {
 type policies struct {
 	found, unreadable       bool
 	public, narrowed        bool
+	denies                  bool
 	publicActions           []string
 	broadActions, powers    []string
 	accounts, openProviders []string
@@ -64,7 +66,7 @@ func readPolicies(r *Record) map[string]any {
 		out["unreadable"] = true
 	}
 	if p.found {
-		out["public"], out["narrowed"] = p.public, p.narrowed
+		out["public"], out["narrowed"], out["denies"] = p.public, p.narrowed, p.denies
 	}
 	others := slices.DeleteFunc(p.accounts, func(a string) bool { return a == p.own })
 	for name, list := range map[string][]string{
@@ -149,6 +151,7 @@ func (p *policies) add(s statement) {
 		return // not a policy, because WAF rules also have a key named Statement
 	}
 	p.found = true
+	p.denies = p.denies || s.denies
 	if !s.allows {
 		return
 	}
@@ -181,6 +184,7 @@ func readStatement(r *Record, n int32) (s statement) {
 		case "effect":
 			s.hasEffect = true
 			s.allows = s.allows || strings.EqualFold(string(r.textOf(c)), "Allow")
+			s.denies = s.denies || strings.EqualFold(string(r.textOf(c)), "Deny")
 		case "principal":
 			s.readPrincipal(r, c)
 		case "notprincipal":

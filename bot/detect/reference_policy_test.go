@@ -21,6 +21,7 @@ func refField(event any, path string) []any {
 
 type refPolicies struct {
 	found, unreadable, public, narrowed  bool
+	denies                               bool
 	publicActions, broad, accounts, open map[string]bool
 	powers                               map[string]bool
 	own                                  string
@@ -71,6 +72,7 @@ func refDerived(event any) any {
 	}
 	list("broad_actions", p.broad)
 	if p.found {
+		o = append(o, refMember{"denies", p.denies})
 		o = append(o, refMember{"narrowed", p.narrowed})
 	}
 	list("open_providers", p.open)
@@ -178,6 +180,7 @@ func (p *refPolicies) addStatement(statement any) {
 		return
 	}
 	p.found = true
+	p.denies = p.denies || strings.EqualFold(refText(effect), "deny")
 	if !strings.EqualFold(refText(effect), "allow") {
 		return
 	}

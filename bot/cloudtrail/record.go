@@ -344,10 +344,4 @@ func compact(raw json.RawMessage) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-func parseTime(s text.Flex) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, string(s))
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
+func parseTime(s text.Flex) time.Time { return detect.ParseTime(string(s)) }

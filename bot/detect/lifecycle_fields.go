@@ -22,8 +22,7 @@ func readLifecycle(r *Record) map[string]any {
 	if params < 0 {
 		return nil
 	}
-	l := lifecycle{}
-	l.now, _ = parseMoment(r.EventTime())
+	l := lifecycle{now: r.Time()}
 	for n := params; n < r.nodes[params].next; n++ {
 		if r.nodes[n].kind == kindObject {
 			l.readRule(r, n)
@@ -68,8 +67,8 @@ func (l *lifecycle) add(n int32, r *Record) {
 
 // addDate takes the date of a deletion. A date that cannot be read may be near.
 func (l *lifecycle) addDate(text string) {
-	date, ok := parseMoment(text)
-	if !ok || l.now.IsZero() {
+	date := parseDate(text)
+	if date.IsZero() || l.now.IsZero() {
 		l.addDays(0)
 		return
 	}
@@ -82,14 +81,19 @@ func (l *lifecycle) addDays(days float64) {
 	}
 }
 
-// parseMoment parses the notations of times in records and their exports.
-func parseMoment(text string) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02T15:04:05", time.DateOnly, "Mon Jan 2 15:04:05 MST 2006", time.RFC1123, "Jan 2, 2006 3:04:05 PM"} {
-		if t, err := time.Parse(layout, strings.TrimSpace(text)); err == nil {
-			return t, true
+// parseDate parses the notations of dates in requests. It returns the zero time for
+// other texts.
+func parseDate(text string) time.Time {
+	text = strings.TrimSpace(text)
+	if t := ParseTime(text); !t.IsZero() {
+		return t
+	}
+	for _, layout := range []string{time.DateOnly, "Mon Jan 2 15:04:05 MST 2006", time.RFC1123, "Jan 2, 2006 3:04:05 PM"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t
 		}
 	}
-	return time.Time{}, false
+	return time.Time{}
 }
 
 // memberFold returns the member whose key equals the lower-case key without regard

@@ -140,10 +140,19 @@ func (r *Record) EventTime() string {
 	return r.Field("@timestamp")
 }
 
-// Time returns the EventTime in UTC, or the zero time if it is not in RFC 3339
-// format.
-func (r *Record) Time() time.Time {
-	t, err := time.Parse(time.RFC3339, r.EventTime())
+// Time returns the EventTime in UTC, or the zero time if [ParseTime] cannot read it.
+func (r *Record) Time() time.Time { return ParseTime(r.EventTime()) }
+
+// ParseTime returns a time of a record in UTC, or the zero time for other texts. The
+// time is in RFC 3339 format or, in exports of databases, without T and zone.
+func ParseTime(text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	for _, layout := range []string{time.DateTime, "2006-01-02T15:04:05"} {
+		if err == nil {
+			break
+		}
+		t, err = time.Parse(layout, text)
+	}
 	if err != nil {
 		return time.Time{}
 	}

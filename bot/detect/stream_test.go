@@ -158,4 +158,12 @@ func TestDecodeRecord_Values(t *testing.T) {
 	if r.Time().Hour() != 3 {
 		t.Errorf("got time %v, want 03:04:05", r.Time())
 	}
+	for text, want := range map[string]bool{
+		"2026-01-02T03:04:05Z": true, "2026-01-02T04:04:05+01:00": true, "2026-01-02 03:04:05": true, "2026-01-02 03:04:05.000000000": true, "2026-01-02T03:04:05": true,
+		"": false, "2026-01-02": false, "03:04:05": false,
+	} {
+		if got := detect.ParseTime(text); got.IsZero() == want || want && got != r.Time() {
+			t.Errorf("%q: got %v, want the time of the record: %t", text, got, want)
+		}
+	}
 }

@@ -52,7 +52,7 @@ func TestBuiltinRules_HaveMetadata(t *testing.T) {
 // caller or about refused calls.
 func TestBuiltinRules_RefusedCallIsNotAChange(t *testing.T) {
 	matchRefused := []string{"root-used", "attack-distribution", "instance-credentials-used", "instance-credentials-on-workstation", "console-login-without-mfa", "console-login-failed", "console-login-failed-for-user",
-		"refused-call", "severe-call-refused", "credential-scanner", "attack-tool", "identity-by-file-browser", "windows-password-read"}
+		"refused-call", "severe-call-refused", "credential-scanner", "attack-tool", "identity-by-file-browser", "windows-password-read", "mail-explored"}
 	rs, _ := detect.Load(detect.Options{Builtin: true, All: true})
 	files, err := filepath.Glob("rules/fixtures/*.yaml")
 	if err != nil || len(files) == 0 {

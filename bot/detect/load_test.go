@@ -267,6 +267,9 @@ func TestMatch_IndexFindsAllRules(t *testing.T) {
 		{"s: {a|re: '(?:ab)+|[cd]'}\ncondition: s", `{"a":"d"}`, `{"a":"e"}`},
 		{"s: {a|re: ['a(b|c+)d', 'E']}\ncondition: s", `{"a":"xaccd"}`, `{"a":"axd"}`},
 		{"s: {a|re: 'Ab{2}c{0,3}D'}\ncondition: s", `{"a":"AbbD"}`, `{"a":"Abb"}`},
+		{"s: {a|contains: [kali, kal]}\ncondition: s", `{"a":"xkal"}`, `{"a":"xka"}`},
+		{"s: {a|contains: [kali, stratus-red-team]}\ncondition: s", `{"a":"Stratus-Red-Team_1"}`, `{"a":"stratus-red-tea"}`},
+		{"s: {a|contains: [kali]}\ncondition: s", `{"a":"KALI"}`, `{"a":"ali"}`},
 		{"s: {a|contains|wide: ab}\ncondition: s", `{"a":"a\u0000b\u0000"}`, `{"a":"ab"}`},
 	} {
 		rs, result := compile(t, c.detection)

@@ -2,7 +2,9 @@ package detect
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // partIndex holds the rules that need one of certain parts in the text of a field,
@@ -12,6 +14,7 @@ type partIndex struct {
 	path  string
 	parts []part
 	rules []*Rule // all rules in parts
+	grams grams   // of the parts
 }
 
 // part is a folded text and the rules that need it.
@@ -42,6 +45,7 @@ func (rs *Ruleset) indexByPart(r *Rule, path string, parts [][]byte) {
 		if i < 0 {
 			i = len(f.parts)
 			f.parts = append(f.parts, part{text: text})
+			f.grams.add(text)
 		}
 		if !slices.Contains(f.parts[i].rules, r) {
 			f.parts[i].rules = append(f.parts[i].rules, r)
@@ -56,6 +60,9 @@ func (rs *Ruleset) matchParts(r *Record, hit func(Hit)) {
 		text, scalar := r.foldedField(f.path)
 		if !scalar {
 			rs.matchRules(f.rules, r, hit)
+			continue
+		}
+		if !f.grams.mayContain(text) {
 			continue
 		}
 		var found uint64 // the rules whose parts were found, by their place
@@ -73,6 +80,54 @@ func (rs *Ruleset) matchParts(r *Record, hit func(Hit)) {
 		}
 	}
 }
+
+// grams are four adjacent bytes of each part of an index, by their hash. Most texts have
+// none of them, so one pass over a text replaces the search for each part.
+type grams struct {
+	bits [1 << 10]uint64
+	all  bool // whether a part is too short, so each text may contain it
+}
+
+// gramSize is the number of bytes of a gram.
+const gramSize = 4
+
+// letterOrder are the letters from the most to the least frequent.
+const letterOrder = "etaoinsrhldcumfpgwybvkxjqz"
+
+// add adds the gram of a part that is rarest in texts.
+func (g *grams) add(text []byte) {
+	g.all = g.all || len(text) < gramSize
+	rarest, best := -gramSize-1, uint32(0)
+	for i := 0; i+gramSize <= len(text); i++ {
+		rarity := 0
+		for _, b := range text[i : i+gramSize] {
+			rarity += strings.IndexByte(letterOrder, b)
+		}
+		if rarity > rarest {
+			rarest, best = rarity, binary.BigEndian.Uint32(text[i:])
+		}
+	}
+	h := gramHash(best)
+	g.bits[h>>6] |= 1 << (h & 63)
+}
+
+// mayContain returns false only for texts without any of the parts.
+func (g *grams) mayContain(text []byte) bool {
+	if g.all || len(text) < gramSize {
+		return g.all
+	}
+	gram := binary.BigEndian.Uint32(text) >> 8
+	for _, b := range text[gramSize-1:] {
+		gram = gram<<8 | uint32(b)
+		if h := gramHash(gram); g.bits[h>>6]&(1<<(h&63)) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// gramHash returns the number of a bit.
+func gramHash(gram uint32) uint16 { return uint16(gram * 0x9e3779b1 >> 16) }
 
 // partNeeds returns a field that must contain one of parts for the expression to be
 // true. path is empty if there is no such field.

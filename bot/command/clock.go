@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,9 @@ type clock struct {
 }
 
 var (
-	clockWord = regexp.MustCompile(`^(\d{1,2})(?:[:h](\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(h|a|p|am|pm|a\.m\.?|p\.m\.?)?([+-]\d{2}:?\d{2}|z|utc|gmt)?$`)
-	halfWord  = regexp.MustCompile(`^(?:a|p|am|pm|a\.m\.?|p\.m\.?)$`)
+	clockWord  = regexp.MustCompile(`^(\d{1,2})(?:[:h](\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(h|a|p|am|pm|a\.m\.?|p\.m\.?)?([+-]\d{1,2}(?::?\d{2})?|z|utc|gmt)?$`)
+	clockWords = []string{"o'clock", "oclock", "h", "hrs", "uhr"} // after a time of day
+	halfWord   = regexp.MustCompile(`^(?:a|p|am|pm|a\.m\.?|p\.m\.?)$`)
 )
 
 // clock consumes a time of day and its zone: "02:31", "9:30 p.m. EST", "22h", "noon".
@@ -45,7 +47,7 @@ func (p *parser) clock(m *moment) (bool, error) {
 		p.next()
 		half, ended = strings.Trim(strings.ReplaceAll(strings.ToLower(next.text), ".", ""), ",;:"), strings.ContainsAny(next.text, ",;:")
 	}
-	if f[2] == "" && half == "" {
+	if next, _ := p.peek(); f[2] == "" && half == "" && !slices.Contains(clockWords, strings.Trim(strings.ToLower(next.text), ",;:")) {
 		p.pos = at // a number
 		return false, nil
 	}
@@ -57,19 +59,35 @@ func (p *parser) clock(m *moment) (bool, error) {
 	}
 	m.clock = &c
 	if !ended && half != "h" {
-		p.take("o'clock", "o’clock", "h", "hrs", "uhr")
+		p.take(clockWords...)
 	}
 	if f[6] != "" {
-		if m.zone, ok = offsetZone(f[6]); !ok {
-			m.zone = time.UTC
-		}
-		return true, nil
+		return p.attachedZone(m, text, f)
 	}
 	if ended {
 		return true, nil
 	}
 	_, err := p.zone(m)
 	return err == nil, err
+}
+
+// attachedZone sets the zone of a clock such as "10:00:00+02:00". Without seconds, a
+// hyphen can also begin the end of a range.
+func (p *parser) attachedZone(m *moment, text string, f []string) (bool, error) {
+	if !offsetWord.MatchString(f[6]) {
+		m.zone = time.UTC
+		return true, nil
+	}
+	zone, ok := offsetZone(f[6])
+	if !ok || strings.HasPrefix(f[6], "-") && f[3] == "" && !p.iso {
+		from, _, _ := strings.Cut(text, "-")
+		if !ok {
+			return false, incident.Invalid("time", "%q is a range. Type one time, such as %s", truncate(text), from)
+		}
+		return false, incident.Invalid("time", "%q can be a range or a time with an offset. Type %s for the beginning, or %s UTC%s", truncate(text), from, from, f[6])
+	}
+	m.zone = zone
+	return true, nil
 }
 
 // newClock returns the clock of a match of clockWord. half is am, pm or empty.

@@ -51,7 +51,7 @@ func (p *parser) dateWord() string {
 
 // namedDay consumes "today", "yesterday" or "tomorrow".
 func namedDay(p *parser, m *moment, _ tense) (bool, error) {
-	shift, ok := map[string]int{"today": 0, "yesterday": -1, "tomorrow": 1}[p.dateWord()]
+	shift, ok := map[string]int{"today": 0, "tonight": 0, "yesterday": -1, "tomorrow": 1}[p.dateWord()]
 	if ok {
 		m.day = func(today time.Time) (time.Time, error) { return today.AddDate(0, 0, shift), nil }
 	}
@@ -154,7 +154,7 @@ func (p *parser) setDate(m *moment, typed, year, month, day, rest string) (bool,
 		return true, nil
 	}
 	inner := p.inner(rest)
-	inner.prose = p.prose
+	inner.prose, inner.iso = p.prose, true
 	found, err := inner.clock(m)
 	if err != nil {
 		return false, err

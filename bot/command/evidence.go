@@ -24,8 +24,18 @@ var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", r
 	var name, where []string
 	into := &name
 	for {
-		if p.hashFollows() {
+		if follows, err := p.hashFollows(); err != nil {
+			return false, err
+		} else if follows {
 			p.next()
+		}
+		if len(name) > 0 && w.Command.HappenedAt.IsZero() {
+			if found, err := readHappenedAt(p, w); found || err != nil {
+				if err != nil {
+					return false, err
+				}
+				continue
+			}
 		}
 		if into == &name && p.take("in", "where") {
 			into = &where
@@ -55,16 +65,22 @@ var evidenceArg = Arg{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", r
 	return e.Name != "", nil
 }, write: writeEvidence}
 
+// hexWord matches digits of a hash, which may be incomplete.
+var hexWord = regexp.MustCompile(`(?i)^[0-9a-f]{3,}$`)
+
 // hashFollows reports whether the next word is sha256 and its digits follow.
-func (p *parser) hashFollows() bool {
+func (p *parser) hashFollows() (bool, error) {
 	at := p.pos
 	defer func() { p.pos = at }()
 	if !p.take("sha256") {
-		return false
+		return false, nil
 	}
 	word, _ := p.next()
 	_, err := parseHash(word.text)
-	return err == nil
+	if err != nil && !hexWord.MatchString(word.text) {
+		return false, nil // a word of the name
+	}
+	return err == nil, err
 }
 
 // The parts of evidenceArg, for the fields of a form.

@@ -23,8 +23,8 @@ var factNameArg = Arg{Name: "fact", Usage: "NAME", Next: names(incident.FactName
 		}
 	}
 	name = strings.ReplaceAll(name, "-", "_")
-	if name == "timezone" {
-		name = string(incident.FactTimeZone)
+	if full, known := map[string]incident.FactName{"timezone": incident.FactTimeZone, "personaldata": incident.FactPersonalData}[name]; known {
+		name = string(full)
 	}
 	if !slices.Contains(incident.FactNames(), incident.FactName(name)) {
 		return false, unknownWord(incident.Invalid, "fact", name, names(incident.FactNames()), "unknown fact %q. Did you mean %q?", "unknown fact %q. Use one of: %s")
@@ -77,9 +77,11 @@ func (p *parser) factValue(f *incident.FactChange) error {
 			return unknownWord(incident.Invalid, "value", f.Value, names(known), "unknown value %q of personal_data. Did you mean %q?", "unknown value %q of personal_data. Use one of: %s")
 		}
 	case incident.FactTimeZone:
-		if _, err := time.LoadLocation(f.Value); err != nil || f.Value == "Local" {
-			return incident.Invalid("value", "unknown time zone %q. Use a name such as Europe/Paris", truncate(f.Value))
+		zone, err := loadZone(f.Value)
+		if err != nil {
+			return inField(err, "value")
 		}
+		f.Value = zone.String()
 	}
 	return nil
 }

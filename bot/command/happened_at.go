@@ -24,7 +24,10 @@ func whenField() Field {
 }
 
 // timeLike matches a word that is meant as a time, valid or not.
-var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}$|\d{1,2}[ap]\.?m)`)
+var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}$|\d{1,2}[ap]\.?m|[~≈]\d{1,2}:\d{2}|\d{1,2}\.\d{2}$|[0-2]\d[0-5]\d[hz]?$)`)
+
+// vague are words before a time that is not exact.
+var vague = []string{"about", "around", "approximately", "approx", "roughly", "circa", "ca."}
 
 // readHappenedAt consumes "at TIME", if present. If the word after "at" does not look like
 // a time, it consumes nothing. A field of a form needs no "at" and must be a time.
@@ -43,7 +46,12 @@ func readHappenedAt(p *parser, w *Parsed) (bool, error) {
 		p.pos = start
 		return false, p.notTime("happened_at", past)
 	case !ok:
-		if word, _ := p.peek(); timeLike.MatchString(strings.ToLower(word.text)) {
+		vaguely := p.take(vague...)
+		word, _ := p.peek()
+		if exact := strings.TrimLeft(word.text, "~≈"); timeLike.MatchString(word.text) && (vaguely || exact != word.text) {
+			return false, incident.Invalid("happened_at", "%q is not an exact time. Type at %s, and say in the text that it is an estimate", truncate(strings.TrimFunc(p.text[start:p.pos]+" "+word.raw, isSpace)), exact)
+		}
+		if timeLike.MatchString(strings.ToLower(word.text)) {
 			return false, incident.Invalid("happened_at", "%q is not a date or time. Type %s", truncate(word.text), pastForms)
 		}
 		p.pos = start

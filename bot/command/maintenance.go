@@ -75,6 +75,9 @@ func (p *parser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
 	if !ok {
 		return nil, incident.Invalid("reason", "the reason is missing. Type %s", p.spec.Examples[1])
 	}
+	if condition == "" {
+		return nil, incident.Invalid("when", "the condition is missing. Type %s", p.spec.Examples[1])
+	}
 	m.When, m.Reason = straightenQuotes(p.inner(condition).freeText()), p.freeText()
 	return m, nil
 }

@@ -57,7 +57,16 @@ func Parse(text string, c Context) (Parsed, error) {
 	if !ok {
 		return Parsed{Query: QueryHelp}, nil
 	}
-	spec, err := findSpec(strings.ToLower(strings.TrimPrefix(first.text, "/")))
+	if name := strings.ToLower(first.text); name == "/incident" || name == "incident" && !p.atEnd() {
+		if first, ok = p.next(); !ok { // typed twice
+			return Parsed{Query: QueryHelp}, nil
+		}
+	}
+	name := strings.ToLower(strings.TrimRight(strings.TrimPrefix(first.text, "/"), ",.:;!"))
+	if severityWord.MatchString(name) {
+		name, p.pos = "severity", p.pos-len(first.raw) // the severity alone
+	}
+	spec, err := findSpec(name)
 	if err != nil {
 		return Parsed{}, err
 	}
@@ -138,7 +147,6 @@ func (s *Spec) choose(p *parser) (*Syntax, error) {
 		case len(y.Words) == 0:
 			bare = n
 		case p.take(y.Words...):
-			p.words = y.Words[0]
 			return &s.Syntaxes[n], nil
 		case y.Bare && p.atEnd():
 			bare = n

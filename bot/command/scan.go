@@ -1,8 +1,8 @@
 package command
 
 import (
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -228,12 +228,12 @@ type parser struct {
 	field bool
 	// prose is set while a text may follow a time without a word between them.
 	prose bool
+	// iso is set inside a time in ISO 8601, where a hyphen begins an offset.
+	iso bool
 	// typed is the zone that the person typed with a time, or nil.
 	typed *time.Location
 	// named is the incident that the person named, or 0.
 	named incident.ID
-	// words is the usual word that selected the syntax, or "".
-	words string
 }
 
 func newParser(text string, c Context) *parser {
@@ -278,7 +278,7 @@ func (p *parser) reason() string {
 }
 
 // introduced reports whether the remaining text begins with "because" or follows a
-// colon or comma, or whether there is none.
+// colon, or whether there is none.
 func (p *parser) introduced() bool {
 	if p.field || p.atEnd() {
 		return true
@@ -286,90 +286,31 @@ func (p *parser) introduced() bool {
 	at := p.pos
 	found := p.take("because", "-", "—", ":")
 	p.pos = at
-	return found || strings.ContainsAny(lastOf(strings.TrimRightFunc(p.text[:at], isSpace)), ":,")
+	return found || lastOf(strings.TrimRightFunc(p.text[:at], isSpace)) == ":"
 }
 
 // lastOf returns the last byte of a text, or "".
 func lastOf(s string) string { return s[max(0, len(s)-1):] }
-
-// unread returns the error for the remaining text, which belongs to no argument. The
-// error names the text, where it stands and a command that works.
-func (p *parser) unread() *incident.Error {
-	before := strings.TrimFunc(p.text[:p.pos], isSpace)
-	inner := p.inner(p.rest())
-	text, more := inner.cutFirst("because")
-	where := "at the end"
-	switch {
-	case more:
-		where = `before "because"`
-	case len(strings.Fields(text)) > 1:
-		where = "after " + strconv.Quote(truncateLeft(before))
-	}
-	example := p.spec.Name
-	if len(p.spec.Examples) > 0 {
-		example = p.spec.Examples[0]
-		for _, e := range p.spec.Examples {
-			if p.words != "" && strings.HasPrefix(e, p.spec.Name+" "+p.words) {
-				example = e
-				break
-			}
-		}
-	}
-	if incidentWord.MatchString(text) {
-		return incident.Invalid("arguments", "%s stands %s. Type it after %s, as in %s %s", strings.ToUpper(text), where, p.spec.Name, p.spec.Name, strings.ToUpper(text))
-	}
-	return incident.Invalid("arguments", "Tocsin does not understand %q %s. Type %s, for example: %s", truncate(text), where,
-		strings.TrimSpace(p.spec.Name+" "+p.spec.Usage()), example)
-}
-
-// misplaced returns an error if the remaining text is an incident alone, or if it ends
-// with a flag of the command. Both would silently become prose.
-func (p *parser) misplaced() error {
-	if p.field || p.spec == nil {
-		return nil
-	}
-	at := p.pos
-	defer func() { p.pos = at }()
-	if _, ok := p.incident(); ok && p.atEnd() {
-		p.pos = at
-		return p.unread()
-	}
-	p.pos = at
-	words := strings.Fields(p.rest())
-	if len(words) == 0 {
-		return nil
-	}
-	last := words[len(words)-1]
-	for _, flags := range p.spec.Flags() {
-		for _, flag := range flags {
-			if last == "--"+flag.Name || last == "—"+flag.Name {
-				return incident.Invalid("flag", "%q stands at the end. Type it before the text, as in %s --%s TEXT", last, p.spec.Name, flag.Name)
-			}
-		}
-	}
-	return nil
-}
-
-// truncateLeft shortens a text to its end.
-func truncateLeft(s string) string {
-	if r := []rune(Readable(s)); len(r) > 40 {
-		return "…" + string(r[len(r)-40:])
-	}
-	return Readable(s)
-}
 
 // takeFlag consumes "--name", also with the dashes that editors insert.
 func (p *parser) takeFlag(name string) bool {
 	return p.take("--"+name, "-"+name, "—"+name)
 }
 
-// noFlag returns an error if the next word is a misspelt flag. Parsed as text, it
+// flagWord matches a word that is meant as a flag.
+var flagWord = regexp.MustCompile(`^(?:--|—)[A-Za-z]`)
+
+// noFlag returns an error if the next word is an unknown flag. Parsed as text, it
 // would silently publish or restrict the wrong way.
 func (p *parser) noFlag(name string) error {
-	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && incident.Nearest(word.text, []string{"--" + name}) != "" {
+	word, _ := p.peek()
+	switch {
+	case word.quoted || p.field || !flagWord.MatchString(word.text):
+		return nil
+	case incident.Nearest(word.text, []string{"--" + name}) != "":
 		return incident.Invalid("flag", "unknown flag %q. Did you mean %q?", truncate(word.text), "--"+name)
 	}
-	return nil
+	return incident.Invalid("flag", "unknown flag %q. Type --%s, or put the text in quotes", truncate(word.text), name)
 }
 
 // unknownWord returns the error for a word that is not in known. The format nearest

@@ -94,7 +94,11 @@ var ackSeverityArg = Arg{write: writeSeverity, Name: "severity", Usage: "[INC-42
 	if found || err != nil {
 		return found, err
 	}
-	if word, ok := p.peek(); ok && strings.HasPrefix(strings.ToLower(word.text), "sev") {
+	word, ok := p.peek()
+	if ok && !word.quoted && incidentNumber.MatchString(word.text) {
+		return false, incident.Invalid("incident", "%q is not clear as an incident. Type INC-%s", truncate(word.text), strings.Trim(word.text, "#,:"))
+	}
+	if ok && strings.HasPrefix(strings.ToLower(word.text), "sev") {
 		_, err = parseSeverityWord(word.text)
 	}
 	return false, err

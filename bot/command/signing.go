@@ -12,7 +12,8 @@ import (
 
 // signerArg is the department that signs or objects.
 var signerArg = Arg{Name: "department", Usage: "[DEPARTMENT]", Next: departmentArg.Next, read: func(p *parser, w *Parsed) (bool, error) {
-	if p.atEnd() {
+	p.take("as", "for")
+	if word, ok := p.peek(); !ok || !word.quoted && strings.EqualFold(word.text, "because") {
 		return false, nil
 	}
 	return departmentArg.read(p, w)
@@ -124,7 +125,15 @@ func readBlocking(p *parser, w *Parsed) (bool, error) {
 
 // readUntil reads the end of a delegation. A day is included.
 func readUntil(p *parser, w *Parsed) (bool, error) {
-	if !p.take("until", "till", "to") {
+	if p.take("for") {
+		s, ok := p.span()
+		if !ok {
+			return false, p.notDate("until")
+		}
+		w.Command.Until = s.after(p.Now.In(p.Zone))
+		return true, nil
+	}
+	if !p.take("until", "till", "to") && p.atEnd() {
 		return false, incident.Invalid("until", "the end date is missing. Type delegate %s PERSON until 2026-12-01", w.Command.Department)
 	}
 	day, ok, err := p.date()

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// span is a length of time. Days are calendar days.
+// span is a length of time. Months and days are those of the calendar.
 type span struct {
-	days  int
-	clock time.Duration
+	months, days int
+	clock        time.Duration
 }
 
-func (s span) after(t time.Time) time.Time  { return t.AddDate(0, 0, s.days).Add(s.clock) }
-func (s span) before(t time.Time) time.Time { return t.AddDate(0, 0, -s.days).Add(-s.clock) }
+func (s span) after(t time.Time) time.Time  { return t.AddDate(0, s.months, s.days).Add(s.clock) }
+func (s span) before(t time.Time) time.Time { return t.AddDate(0, -s.months, -s.days).Add(-s.clock) }
 
 var (
 	spanWord = regexp.MustCompile(`^(?:\d+(?:[.,]\d)?[a-z]+)+$`)
@@ -23,7 +23,7 @@ var (
 		"nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "half": "0.5"}
 	units = map[string]span{"s": {clock: time.Second}, "sec": {clock: time.Second}, "second": {clock: time.Second}, "m": {clock: time.Minute}, "min": {clock: time.Minute},
 		"minute": {clock: time.Minute}, "h": {clock: time.Hour}, "hr": {clock: time.Hour}, "hour": {clock: time.Hour},
-		"d": {days: 1}, "day": {days: 1}, "w": {days: 7}, "week": {days: 7}}
+		"d": {days: 1}, "day": {days: 1}, "w": {days: 7}, "week": {days: 7}, "month": {months: 1}}
 )
 
 // maxSpan is the maximum of each part of a length of time.
@@ -41,7 +41,7 @@ func (p *parser) span() (total span, ok bool) {
 			p.pos = at
 			return total, ok
 		}
-		total.days, total.clock, ok = total.days+s.days, total.clock+s.clock, true
+		total, ok = span{total.months + s.months, total.days + s.days, total.clock + s.clock}, true
 	}
 }
 
@@ -81,10 +81,11 @@ func parseSpan(s string) (total span, ok bool) {
 		if err != nil || !known {
 			return span{}, false
 		}
-		one := unit.clock + time.Duration(unit.days)*24*time.Hour
-		if n > int(maxSpan/one) || f[2] != "" && unit.days > 0 {
+		one := unit.clock + time.Duration(unit.days+31*unit.months)*24*time.Hour
+		if n > int(maxSpan/one) || f[2] != "" && unit.days+unit.months > 0 {
 			return span{}, false
 		}
+		total.months += n * unit.months
 		total.days += n * unit.days
 		total.clock += time.Duration(n)*unit.clock + time.Duration(atoi(f[2]))*unit.clock/10
 	}

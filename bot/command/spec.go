@@ -229,6 +229,17 @@ func findSpec(name string) (*Spec, error) {
 	for _, s := range specs {
 		known = append(append(known, s.Name), s.Aliases...)
 	}
+	var after []string // commands whose second word was typed alone
+	for _, s := range specs {
+		for _, y := range s.Syntaxes {
+			if slices.Contains(y.Words, name) && len(after) < 3 {
+				after = append(after, s.Name+" "+name)
+			}
+		}
+	}
+	if len(after) > 0 {
+		return nil, incident.Invalid("verb", "%q is not a command alone. Did you mean %s?", truncate(name), strings.Join(after, " or "))
+	}
 	if near := incident.Nearest(name, known); near != "" {
 		return nil, incident.Invalid("verb", "unknown command %q. Did you mean %q?", truncate(name), near)
 	}

@@ -104,6 +104,9 @@ func readErase(p *parser, w *Parsed) (bool, error) {
 		if !ok || word.quoted || strings.EqualFold(word.text, "because") {
 			break
 		}
+		if len(w.Command.Erase) > 0 && p.take("and") {
+			continue
+		}
 		seq, name, ok := strings.Cut(strings.Trim(word.text, ",;"), "/")
 		n, err := strconv.Atoi(seq)
 		if !ok || err != nil || n < 1 || name == "" {

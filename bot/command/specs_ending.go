@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"tocsin/bot/incident"
@@ -117,7 +118,12 @@ func readTopic(p *parser, w *Parsed) (bool, error) {
 		return false, err
 	}
 	w.Topic = spec.Name
-	for p.take(spec.words()...) { // as in help review conclude
+	for word, ok := p.peek(); ok; word, ok = p.peek() { // as in help review conclude
+		explained := strings.FieldsFunc(strings.ToLower(spec.Usage()+" "+spec.Help), func(r rune) bool { return strings.ContainsRune(" ,:|[]()", r) })
+		if !slices.Contains(explained, strings.ToLower(word.text)) {
+			break
+		}
+		p.next()
 	}
 	return true, nil
 }

@@ -267,6 +267,9 @@ var stepArg = Arg{Name: "step", Usage: "STEP", read: func(p *parser, w *Parsed) 
 		return false, p.missing("step", "%s needs the name of a step. Type %s")
 	}
 	w.Command.Step = word.text
+	if !word.quoted {
+		w.Command.Step = strings.TrimRight(word.text, ",:;")
+	}
 	return true, nil
 }, write: func(w *Parsed) string { return quoteWord(w.Command.Step) }}
 

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -228,7 +229,7 @@ func newActionArgs(title, owner, due string, of func(*Parsed) *incident.Action) 
 				return false, inField(err, due)
 			}
 			if !ok {
-				return false, p.notTime(due, future)
+				return false, p.notDate(due)
 			}
 			of(w).Due = day
 			return true, nil
@@ -249,12 +250,21 @@ func (args actionArgs) check(a *incident.Action) error {
 	return nil
 }
 
+var actionWord = regexp.MustCompile(`(?i)^#?a(\d+)[,:]?$`)
+
 // readActionID reads the number of an action item.
 func readActionID(p *parser, w *Parsed) (bool, error) {
 	word, ok := p.next()
 	if !ok {
 		return false, p.missing("item", "%s done needs the number of an action item. Type %s")
 	}
-	w.Command.Item = strings.ToUpper(word.text)
+	m := actionWord.FindStringSubmatch(word.text)
+	if m == nil {
+		return false, incident.Invalid("item", "%q is not the number of an action item. Type it as A1", truncate(word.text))
+	}
+	w.Command.Item = "A" + m[1]
+	if next, ok := p.peek(); ok && actionWord.MatchString(next.text) && !next.quoted {
+		return false, incident.Invalid("item", "%q is a second action item. Finish one after the other", truncate(next.text))
+	}
 	return true, nil
 }

@@ -225,6 +225,16 @@ func (p *parser) notTime(field string, t tense) *incident.Error {
 	return incident.Invalid(field, "%q is not a date or time. Type %s", truncate(before), t.forms())
 }
 
+// notDate returns the error for a text that is not a day.
+func (p *parser) notDate(field string) *incident.Error {
+	rest := p.rest()
+	if rest == "" {
+		return p.missing(field, "%s needs a date. Type %s")
+	}
+	before, _, _ := strings.Cut(rest, " because ")
+	return incident.Invalid(field, "%q is not a date. Type 2026-12-24, friday or in 14 days", truncate(before))
+}
+
 // needTime consumes a time that must be there and names the field in errors. A word
 // after it that has the form of a zone is an unknown zone.
 func (p *parser) needTime(field string, t tense) (time.Time, error) {

@@ -166,7 +166,7 @@ func (m *moment) place(day time.Time, zone *time.Location) (time.Time, error) {
 	shown, date := wall.Format("15:04"), wall.Format(time.DateOnly)
 	if onWall(v) != onWall(wall) {
 		before, after := v.Add(-3*time.Hour), v.Add(3*time.Hour)
-		return v, incident.Invalid("time", "%s does not exist on %s in %s, because the clocks go forward. Type the time with its offset: %s %s%s or %s%s", shown, date, zone,
+		return v, incident.Invalid("time", "%s does not exist on %s in %s, because the clocks go forward. Type the time with its offset: %s %s UTC%s or %s UTC%s", shown, date, zone,
 			date, shown, before.Format("-07:00"), shown, after.Format("-07:00"))
 	}
 	for _, shift := range []time.Duration{-time.Hour, -30 * time.Minute, 30 * time.Minute, time.Hour} {
@@ -175,7 +175,7 @@ func (m *moment) place(day time.Time, zone *time.Location) (time.Time, error) {
 			if shift < 0 {
 				first, second = other, v
 			}
-			return v, incident.Invalid("time", "%s occurs twice on %s in %s, because the clocks go back. Type the time with its offset: %s %s%s or %s%s", shown, date, zone,
+			return v, incident.Invalid("time", "%s occurs twice on %s in %s, because the clocks go back. Type the time with its offset: %s %s UTC%s or %s UTC%s", shown, date, zone,
 				date, shown, first.Format("-07:00"), shown, second.Format("-07:00"))
 		}
 	}

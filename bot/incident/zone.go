@@ -70,23 +70,32 @@ func HasZone(t time.Time) bool {
 // TimeText returns a time as people read it, in its own zone and in UTC: "2026-11-28
 // 10:00 EST (15:00 UTC)".
 func TimeText(t time.Time) string {
-	layout := "15:04"
-	if t.Second() != 0 {
-		layout = "15:04:05"
-	}
 	utc := t.UTC()
 	if !HasZone(t) {
-		return utc.Format(time.DateOnly + " " + layout + " UTC")
+		return LocalText(utc)
 	}
+	inUTC := utc.Format(timeLayout(t))
+	if utc.YearDay() != t.YearDay() {
+		inUTC = utc.Format(time.DateOnly + " " + timeLayout(t))
+	}
+	return LocalText(t) + " (" + inUTC + " UTC)"
+}
+
+// LocalText returns a time in its own zone: "2026-11-28 10:00 EST".
+func LocalText(t time.Time) string {
 	zone := t.Location().String()
 	if zone == "" || zone == "Local" {
 		zone = t.Format("-07:00")
 	}
-	inUTC := utc.Format(layout)
-	if utc.YearDay() != t.YearDay() {
-		inUTC = utc.Format(time.DateOnly + " " + layout)
+	return t.Format(time.DateOnly+" "+timeLayout(t)) + " " + zone
+}
+
+// timeLayout is the layout of a time of day, with seconds if there are any.
+func timeLayout(t time.Time) string {
+	if t.Second() != 0 {
+		return "15:04:05"
 	}
-	return t.Format(time.DateOnly+" "+layout) + " " + zone + " (" + inUTC + " UTC)"
+	return "15:04"
 }
 
 // Stated returns a time of the event in the zone that the person typed, by default

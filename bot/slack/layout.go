@@ -351,7 +351,7 @@ func (l *layouter) domainArg(arg any) markup {
 		return markup(v.String())
 	case time.Time:
 		if incident.HasZone(v) {
-			return dateMarkup(v) + " (" + escape(incident.TimeText(v), 100) + ")"
+			return dateMarkup(v) + " (" + escape(incident.LocalText(v), 100) + ")"
 		}
 		return dateMarkup(v)
 	}

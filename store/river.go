@@ -276,6 +276,18 @@ func (t *tx) effectsWithJob(ids []int64) (with []int64, err error) {
 	return with, err
 }
 
+// deliveriesWithoutDrain returns unhandled deliveries that no unfinished drain reads, at most sweepEffectsBatch. If ids
+// is not nil, it looks only at these.
+func deliveriesWithoutDrain(db *gorm.DB, ids []int64) (lost []int64, err error) {
+	where, args := "", []any{queueIntake, kindDrain}
+	if ids != nil {
+		where, args = "AND inbox.id IN ? ", append(args, ids)
+	}
+	err = db.Raw("SELECT inbox.id FROM inbox WHERE handled_at IS NULL AND NOT EXISTS (SELECT 1 FROM river_job WHERE queue = ? AND kind = ? AND "+jobUnfinished+
+		" AND "+argID(0)+" <= inbox.id AND "+argID(1)+" >= inbox.id) "+where+"ORDER BY inbox.id LIMIT ?", append(args, sweepEffectsBatch)...).Scan(&lost).Error
+	return lost, err
+}
+
 // pingJobs returns an error if the jobs cannot be read.
 func pingJobs(db *gorm.DB) error { return db.Exec("SELECT 1 FROM river_job LIMIT 1").Error }
 

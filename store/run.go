@@ -94,13 +94,14 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 	}
 	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweep}, s.newWorker(s.sweep))
 	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweepEffects}, s.newWorker(s.sweepEffects))
+	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweepDrains}, s.newWorker(s.sweepDrains))
 	c.Queues = make(map[string]river.QueueConfig, len(queueWorkers))
 	for name, workers := range queueWorkers {
 		c.Queues[name] = river.QueueConfig{MaxWorkers: workers, FetchPollInterval: s.backend.pollInterval(lowLatencyQueues[name])}
 	}
 	c.JobTimeout, c.RescueStuckJobsAfter = jobTimeout, riverRescueAfter
 	c.CompletedJobRetentionPeriod, c.CancelledJobRetentionPeriod, c.DiscardedJobRetentionPeriod = completedRetention, cancelledRetention, discardedRetention
-	c.PeriodicJobs = []*river.PeriodicJob{periodicJob(kindSweep, sweepInterval), periodicJob(kindSweepEffects, sweepEffectsInterval)}
+	c.PeriodicJobs = []*river.PeriodicJob{periodicJob(kindSweep, sweepInterval), periodicJob(kindSweepEffects, sweepEffectsInterval), periodicJob(kindSweepDrains, sweepEffectsInterval)}
 	return c
 }
 

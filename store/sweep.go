@@ -70,3 +70,42 @@ func (t *tx) requeueEffects(ids []int64) (requeued int, err error) {
 	}
 	return len(jobs), t.enqueue(jobs...)
 }
+
+// kindSweepDrains is the kind of the periodic job that finds unhandled deliveries without a drain.
+const kindSweepDrains = "sweep.drains"
+
+// sweepDrains enqueues a drain for unhandled deliveries that have none. A delivery and its drain commit together, but
+// the drain can be lost later, like the job of an effect.
+func (s *Store) sweepDrains(ctx context.Context, _ Task) error {
+	var found []int64
+	err := s.view(ctx, func(db *gorm.DB) (err error) {
+		found, err = deliveriesWithoutDrain(db, nil)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("find deliveries without a drain: %w", err)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	requeued := 0
+	err = s.tx(ctx, func(t *tx) error {
+		// The lock makes concurrent sweeps wait for each other, and the second one finds the drain of the first.
+		var locked []int64
+		if err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.queue.rowLockClause(), found).Scan(&locked).Error; err != nil {
+			return err
+		}
+		lost, err := deliveriesWithoutDrain(t.db, locked)
+		if requeued = len(lost); err != nil || requeued == 0 {
+			return err
+		}
+		return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{lost[0], lost[requeued-1]}})
+	})
+	if err != nil {
+		return fmt.Errorf("requeue deliveries: %w", err)
+	}
+	if requeued > 0 {
+		s.log.Warn("requeued deliveries without a drain", "deliveries", requeued)
+	}
+	return nil
+}

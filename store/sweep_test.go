@@ -60,3 +60,30 @@ func TestSweepEffects_Concurrent(t *testing.T) {
 		s.wantJobs(t, 1, "kind = 'effect'")
 	})
 }
+
+// TestSweepDrains_RequeuesDeliveriesWithoutDrain deletes the drains of deliveries. Only these must get one drain, also
+// if several processes sweep at the same time, and their deliveries must be handled.
+func TestSweepDrains_RequeuesDeliveriesWithoutDrain(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		acceptLarge(t, s, 3, 10)
+		if err := s.sweepDrains(t.Context(), Task{}); err != nil {
+			t.Fatal(err)
+		}
+		s.wantJobs(t, 1, "kind = 'drain'") // its own drain reads them
+		s.mustDeleteJobs(t, "true")
+		s.mustTx(t, func(tx response.Tx) error {
+			return tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "watched"}})
+		})
+		done := make(chan error)
+		for range 8 {
+			go func() { done <- s.sweepDrains(t.Context(), Task{}) }()
+		}
+		for range 8 {
+			if err := receive(t, done); err != nil {
+				t.Error(err)
+			}
+		}
+		s.wantJobs(t, 1, "kind = 'drain' AND "+argID(0)+" = 2 AND "+argID(1)+" = 3")
+	})
+}

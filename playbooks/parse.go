@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -47,6 +48,8 @@ func (r *reader) parseTree(src []byte) ast.Node {
 	case len(src) > MaxBytes:
 		r.errorAtLine(1, 1, "the file has %d bytes, reduce it to at most %d", len(src), MaxBytes)
 		return nil
+	}
+	switch src = text.UTF8(src); {
 	case !utf8.Valid(src):
 		r.errorAtLine(1, 1, "the file is not UTF-8, save it as UTF-8")
 		return nil
@@ -68,8 +71,11 @@ func (r *reader) parseTree(src []byte) ast.Node {
 		r.errorAtLine(1, 1, "the file is empty, add a playbook")
 		return nil
 	}
-	if len(tree.Docs) > 1 && tree.Docs[1].Body != nil {
-		r.errorAt(startOf(tree.Docs[1].Body), "the file has a second document, put each playbook in a separate file")
+	for _, doc := range tree.Docs[1:] {
+		if doc.Body != nil {
+			r.errorAt(startOf(doc.Body), "the file has a second document, put each playbook in a separate file")
+			break
+		}
 	}
 	return tree.Docs[0].Body
 }

@@ -171,6 +171,12 @@ func TestParse_FileErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
 	}
+	if _, err := Parse("good.yaml", []byte(validPlaybook+"---\n---\n"+validPlaybook)); err == nil || !strings.Contains(err.Error(), "the file has a second document") {
+		t.Errorf("after an empty document: got error %v", err)
+	}
+	if p, err := Parse("good.yaml", []byte("\ufeff"+validPlaybook)); err != nil || p.Name == "" {
+		t.Errorf("with a byte order mark: got error %v", err)
+	}
 	if _, err := Parse("good.yaml", []byte(validPlaybook+"---\n"+validPlaybook)); err == nil || !strings.Contains(err.Error(), "the file has a second document, put each playbook in a separate file") {
 		t.Errorf("two documents: got %v", err)
 	}

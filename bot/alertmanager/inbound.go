@@ -131,11 +131,11 @@ func (m *message) alert(a alertItem) *incident.Alert {
 		Source: sourceName, Kind: "alertmanager.alert", Level: a.level(),
 		Title: a.title(), Detail: m.detail(a),
 		Fingerprint: fingerprint, Correlation: cmp.Or(m.correlation(), fingerprint),
-		EventID: string(a.Fingerprint), At: text.Time(a.StartsAt), URL: text.WebURL(a.PanelURL, a.DashboardURL, a.GeneratorURL, m.ExternalURL),
+		EventID: string(a.Fingerprint), At: text.Timestamp(a.StartsAt), URL: text.WebURL(a.PanelURL, a.DashboardURL, a.GeneratorURL, m.ExternalURL),
 		Project:     string(a.label("service", "job", "namespace")),
 		Environment: string(a.label("environment", "env", "cluster")),
 		Region:      string(a.label("region")), Account: string(a.label("account", "account_id")),
-		Tags: tags, Rule: string(a.Labels["alertname"]), Ongoing: !text.Time(a.StartsAt).IsZero(),
+		Tags: tags, Rule: string(a.Labels["alertname"]), Ongoing: !text.Timestamp(a.StartsAt).IsZero(),
 	}
 }
 
@@ -149,7 +149,7 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 		if n < maxResolvedNotes {
 			titles = append(titles, a.titleWithInstance())
 		}
-		if end := text.Time(a.EndsAt); end.After(at) {
+		if end := text.Timestamp(a.EndsAt); end.After(at) {
 			at = end
 		}
 	}

@@ -130,7 +130,7 @@ func (a *alertItem) firingID() string {
 		}
 	}
 	start := string(a.StartsAt)
-	if at := text.Time(a.StartsAt); !at.IsZero() { // two Alertmanagers may use different time zones
+	if at := text.Timestamp(a.StartsAt); !at.IsZero() { // two Alertmanagers may use different time zones
 		start = at.Format(time.RFC3339Nano)
 	}
 	return id + " " + start

@@ -182,19 +182,29 @@ func (s *stream) peek() (byte, bool) {
 	}
 }
 
-// skipByteOrderMark skips the mark that some exports begin with.
-func (s *stream) skipByteOrderMark() {
+// errUTF16 is the error of a stream in UTF-16.
+var errUTF16 = errors.New("the file is in UTF-16. Save it as UTF-8")
+
+// skipByteOrderMark skips the mark that some exports begin with. It returns an error if
+// the mark is that of UTF-16.
+func (s *stream) skipByteOrderMark() error {
 	for len(s.buf) < 3 && s.fill() {
 		continue
 	}
-	if bytes.HasPrefix(s.buf, []byte("\xef\xbb\xbf")) {
+	switch {
+	case bytes.HasPrefix(s.buf, []byte("\xef\xbb\xbf")):
 		s.pos = 3
+	case bytes.HasPrefix(s.buf, []byte("\xff\xfe")), bytes.HasPrefix(s.buf, []byte("\xfe\xff")):
+		return errUTF16
 	}
+	return nil
 }
 
 // run emits the items of the unpacked stream.
 func (s *stream) run() error {
-	s.skipByteOrderMark()
+	if err := s.skipByteOrderMark(); err != nil {
+		return err
+	}
 	for {
 		c, ok := s.peek()
 		if !ok {

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"tocsin/bot/text"
 )
 
 // value is a YAML value with its line.
@@ -122,6 +125,9 @@ const maxRuleNesting = 50
 
 // parseYAML returns the documents of a file except empty ones.
 func parseYAML(src []byte) ([]*value, error) {
+	if src = text.UTF8(src); !utf8.Valid(src) {
+		return nil, parseErrorf(1, "the file is not UTF-8. Save it as UTF-8")
+	}
 	if err := checkBrackets(src); err != nil {
 		return nil, err
 	}

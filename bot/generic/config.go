@@ -87,7 +87,7 @@ type Tags map[string]string
 //	level        critical, high, medium, low, informational or a common synonym (default medium)
 //	fingerprint  equal for all occurrences of one alert (default: kind and title)
 //	correlation  equal for the alerts of one incident (default: the fingerprint)
-//	at           RFC 3339 or seconds since 1970 (default: the time of receipt)
+//	at           RFC 3339, or seconds to nanoseconds since 1970 (default: the time of receipt)
 //	sample       a condition: a sample if true
 //
 // The other fields are texts of the alert with this name: detail, url, event_id,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -204,10 +205,23 @@ func (r *evaluation) text(field string, p *expression.Program) string {
 		return fmt.Sprint(v)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
-	default:
-		r.fail(field, fmt.Sprintf("got %s, want a string, a number or a boolean", jsonType(v)))
-		return ""
+	default: // a list or an object
+		out, err := json.Marshal(v)
+		if err != nil {
+			r.fail(field, fmt.Sprintf("got %s, want a string, a number or a boolean", jsonType(v)))
+		}
+		return string(out)
 	}
+}
+
+// time converts the time of an alert. Without one, the time of receipt counts, and the
+// detail of the alert reports a time that cannot be read.
+func (r *evaluation) time(s string) time.Time {
+	at := text.Timestamp(s)
+	if s != "" && at.IsZero() {
+		r.fail("at", fmt.Sprintf("%q is not a time, and the time of receipt is used. Send RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds since 1970", text.Truncate(s, 60)))
+	}
+	return at
 }
 
 // signal returns one alert, or a note that the alert has ended. It returns false if
@@ -234,7 +248,7 @@ func (s *Source) signal(r *evaluation) (incident.Signal, bool) {
 		}
 	}
 	a.Level = r.level(r.text("level", s.programs["level"]))
-	a.At = text.Timestamp(r.text("at", s.programs["at"]))
+	a.At = r.time(r.text("at", s.programs["at"]))
 	a.URL = text.WebURL(a.URL)
 	s.fillDefaults(a)
 	if r.run("resolved", s.programs["resolved"]) == true {

@@ -154,6 +154,21 @@ func TestDecode_Defaults(t *testing.T) {
 	}
 }
 
+func TestDecode_Time(t *testing.T) {
+	c := simple("body.title")
+	c.Mapping["at"] = "body.at"
+	for at, want := range map[string]time.Time{"1793673060500": now.Add(500 * time.Millisecond), `"1793673060"`: now, `"2026-11-03 03:31:00+01:00"`: now, `"yesterday"`: {}, `{"s":1}`: {}, "-5": {}, `""`: {}} {
+		got, err := source(t, c).Decode(nil, []byte(`{"title":"Hello","at":`+at+`}`))
+		if err != nil || len(got) != 1 {
+			t.Fatalf("%s: got %d signals, error %v; want 1", at, len(got), err)
+		}
+		reported := strings.Contains(got[0].Alert.Detail, "mapping.at failed: ")
+		if a := got[0].Alert; !a.At.Equal(want) || reported != (want.IsZero() && at != `""`) {
+			t.Errorf("%s: got the time %v and detail %q, want %v and unknown forms reported", at, a.At, a.Detail, want)
+		}
+	}
+}
+
 func TestDecode_FailingExpressionStillAlerts(t *testing.T) {
 	c := simple("body.title")
 	c.Mapping["when"], c.Mapping["url"], c.Mapping["detail"] = `body.a.b == 1`, `body.a.b.c`, `body`
@@ -162,10 +177,13 @@ func TestDecode_FailingExpressionStillAlerts(t *testing.T) {
 		t.Fatalf("got %d signals, error %v; want 1 signal", len(got), err)
 	}
 	a := got[0].Alert
-	for _, field := range []string{"mapping.when", "mapping.url", "mapping.detail"} {
+	for _, field := range []string{"mapping.when", "mapping.url"} {
 		if !strings.Contains(a.Detail, field+" failed: ") {
 			t.Errorf("got detail %q, want an error of %s", a.Detail, field)
 		}
+	}
+	if !strings.HasPrefix(a.Detail, `{"title":"Hello"}`+"\n") {
+		t.Errorf("got detail %q, want the object as JSON", a.Detail)
 	}
 	if got, err := source(t, c).Decode(nil, []byte(`[1]`)); err != nil || len(got) != 1 || got[0].Alert.Title != "Alert from generic" {
 		t.Errorf("list body: got signals %+v, error %v", got, err)

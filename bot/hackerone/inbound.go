@@ -135,7 +135,7 @@ func (r *report) alert() *incident.Alert {
 		Detail: text.Lines(text.Field("Report", "HackerOne "+r.ID), text.Field("Reporter", rel.Reporter.Data.Attributes.Username),
 			text.Field("Severity", rating), text.Field("Weakness", rel.Weakness.Data.Attributes.Name),
 			text.Field("Asset", rel.Asset.Data.Attributes.Asset), r.Attributes.Information),
-		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: text.Time(r.Attributes.CreatedAt), URL: link,
+		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: text.Timestamp(r.Attributes.CreatedAt), URL: link,
 		Project: string(rel.Program.Data.Attributes.Handle),
 		// Reply stays nil because HackerOne acknowledges the report itself.
 		Report: &incident.VulnReport{DuplicateKeys: incident.DuplicateKeys(string(rel.Reporter.Data.Attributes.Username), string(r.Attributes.Title),
@@ -159,7 +159,7 @@ func (p *payload) note(event string) incident.Signal {
 	}
 	c := &incident.Command{
 		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "hackerone webhook",
-		Via: incident.ViaSource, HappenedAt: text.Time(a.Attributes.CreatedAt), Text: "HackerOne: " + note,
+		Via: incident.ViaSource, HappenedAt: text.Timestamp(a.Attributes.CreatedAt), Text: "HackerOne: " + note,
 	}
 	if a.ID != "" {
 		c.Key = sourceName + ":activity:" + string(a.ID)

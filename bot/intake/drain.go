@@ -101,6 +101,7 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	for k, v := range row.Header {
 		header.Set(k, v)
 	}
+	row.Body = jsonText(row.Body)
 	if bounds.TooManyTokens(row.Body) {
 		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", bounds.MaxJSONTokens))
 	}

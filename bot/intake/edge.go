@@ -193,7 +193,7 @@ func (e *Edge) receive(ep *endpoint, w http.ResponseWriter, r *http.Request, v D
 		return v, bad
 	}
 	e.admission.Verified(r)
-	if err := validateJSON(v.Body); err != nil {
+	if err := validateJSON(jsonText(v.Body)); err != nil {
 		return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
 	if wait := ep.senders.get(e.admission.Sender(r)).countDelivery(v.Received); wait > 0 {

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"tocsin/bot/text"
 )
 
 // Bounds of a JSON document. The documents of all known senders stay far below.
@@ -17,6 +19,17 @@ const (
 	maxDepth  = 200 // nested objects and arrays
 	maxNumber = 40  // length of a number that needs no range check, without an exponent
 )
+
+// jsonText returns a body as UTF-8 without a byte order mark, if it is a JSON document in
+// another encoding. Senders on Windows add a mark or write UTF-16. The inbox stores the
+// body as it was received.
+func jsonText(body []byte) []byte {
+	document := text.UTF8(body)
+	if start := bytes.TrimLeft(document, " \t\r\n"); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		return document
+	}
+	return body
+}
 
 // validateJSON checks that body is one JSON document that every parser reads
 // identically. It must be valid UTF-8, without repeated keys and without numbers

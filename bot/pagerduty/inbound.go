@@ -186,7 +186,7 @@ func (ev *event) triggered() ([]incident.Signal, error) {
 		Source: sourceName, Kind: "pagerduty.incident", Level: level, Title: string(title),
 		Detail:      text.Lines(text.Field("Service", d.Service.Summary), text.Field("Urgency", d.Urgency), text.Field("Priority", d.Priority.summary()), text.Field("Raised by", by.Summary)),
 		Fingerprint: string(correlationKey(d.ID)), Correlation: string(correlationKey(d.ID)),
-		EventID: string(d.ID), At: text.Time(ev.OccurredAt), URL: text.WebURL(d.HTMLURL),
+		EventID: string(d.ID), At: text.Timestamp(ev.OccurredAt), URL: text.WebURL(d.HTMLURL),
 		Project: string(d.Service.Summary), Principal: string(by.ID),
 	}}}, nil
 }
@@ -240,7 +240,7 @@ func (ev *event) note(note string) ([]incident.Signal, error) {
 func (ev *event) command(verb incident.Verb, by ref, note string) *incident.Command {
 	c := &incident.Command{
 		Verb: verb, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "pagerduty webhook", Via: incident.ViaSource,
-		HappenedAt: text.Time(ev.OccurredAt), Text: note,
+		HappenedAt: text.Timestamp(ev.OccurredAt), Text: note,
 	}
 	if ev.ID != "" {
 		c.Key = sourceName + ":" + string(ev.ID)

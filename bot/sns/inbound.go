@@ -44,6 +44,7 @@ const maxMembers = 64
 // parseEnvelope parses a message. It ignores members that are not strings, such as
 // message attributes, because they are not signed.
 func parseEnvelope(body []byte) (envelope, error) {
+	body = text.UTF8(body)
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not valid UTF-8")
 	}

@@ -3,31 +3,80 @@ package text
 import (
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Time returns the first candidate that is an RFC 3339 time, in UTC, or the zero time.
-func Time[S ~string](candidates ...S) time.Time {
+// Timestamp returns the first candidate that is a time, in UTC, or the zero time. It
+// reads RFC 3339 and its usual variants (a space instead of the T, a zone without a
+// colon), the dates of HTTP and mail, and the seconds, milliseconds, microseconds or
+// nanoseconds since 1970. A time without a zone is in UTC.
+func Timestamp[S ~string](candidates ...S) time.Time {
 	for _, c := range candidates {
-		if t, err := time.Parse(time.RFC3339Nano, string(c)); err == nil {
-			return t.UTC()
+		if t := parseTime(strings.TrimSpace(string(c))); !t.IsZero() {
+			return t
 		}
 	}
 	return time.Time{}
 }
 
-// Timestamp returns the first candidate that is an RFC 3339 time, or seconds since 1970
-// with an optional fraction, in UTC. Otherwise it returns the zero time.
-func Timestamp[S ~string](candidates ...S) time.Time {
-	for _, c := range candidates {
-		if t := Time(c); !t.IsZero() {
-			return t
+// timeLayouts are the forms of a time. None has the abbreviation of a zone, because
+// abbreviations are ambiguous.
+var timeLayouts = []string{
+	time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999Z07", "2006-01-02T15:04Z07:00",
+	"2006-01-02T15:04:05.999999999", "2006-01-02T15:04", time.DateOnly,
+	"Mon, 2 Jan 2006 15:04:05 GMT", time.RFC1123Z, "2 Jan 2006 15:04:05 -0700",
+}
+
+func parseTime(s string) time.Time {
+	if s == "" || s[0] < '0' || s[0] > '9' && s[0] < 'A' {
+		return time.Time{}
+	}
+	if t := parseEpoch(s); !t.IsZero() {
+		return t
+	}
+	iso := s
+	if len(iso) > len(time.DateOnly) && (iso[10] == ' ' || iso[10] == 't') { // 2026-11-03 12:30:00 +0100 UTC is what Go prints
+		iso = iso[:10] + "T" + strings.TrimSuffix(strings.ToUpper(iso[11:]), " UTC")
+		if at := strings.LastIndexByte(iso, ' '); at > 0 {
+			iso = iso[:at] + iso[at+1:]
 		}
-		if f, err := strconv.ParseFloat(string(c), 64); err == nil && f > 0 && f < 1e11 {
-			return time.UnixMicro(int64(f * 1e6)).UTC()
+	}
+	for _, layout := range timeLayouts {
+		for _, form := range []string{s, iso} {
+			if t, err := time.Parse(layout, form); err == nil && t.Year() > 0 && t.Year() < 9999 {
+				return t.UTC()
+			}
 		}
 	}
 	return time.Time{}
+}
+
+// The first numbers of milliseconds, microseconds and nanoseconds since 1970. As seconds,
+// they are in the year 5138 and later.
+const firstMilli, firstMicro, firstNano, afterNano = 1e11, 1e14, 1e17, 9.2e18
+
+// parseEpoch parses the time since 1970. The size of the number tells the unit.
+func parseEpoch(s string) time.Time {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f > 0 && f < afterNano) {
+		return time.Time{}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		n = int64(f)
+	}
+	switch {
+	case f < firstMilli && err == nil:
+		return time.Unix(n, 0).UTC()
+	case f < firstMilli:
+		return time.UnixMicro(int64(f * 1e6)).UTC()
+	case f < firstMicro:
+		return time.UnixMilli(n).UTC()
+	case f < firstNano:
+		return time.UnixMicro(n).UTC()
+	}
+	return time.Unix(0, n).UTC()
 }
 
 // WebURL returns the first candidate that is an absolute http or https URL, or "".

@@ -1,11 +1,14 @@
 package text
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"testing/quick"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -119,16 +122,60 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-func TestTime(t *testing.T) {
+func TestTimestamp(t *testing.T) {
 	want := time.Date(2026, 11, 3, 11, 30, 0, 500_000_000, time.UTC)
-	for in, ok := range map[string]bool{"2026-11-03T12:30:00.5+01:00": true, "1793705400.5": false, "": false, "yesterday": false} {
-		if got := Time("", in); got.Equal(want) != ok || !ok && !got.IsZero() || got.Location() != time.UTC {
-			t.Errorf("%q: got %v", in, got)
+	for _, in := range []string{"2026-11-03T12:30:00.5+01:00", "2026-11-03T12:30:00.500000+0100", "2026-11-03T12:30:00.5+01", "2026-11-03 11:30:00.5Z", "2026-11-03 12:30:00.5 +0100",
+		"2026-11-03 11:30:00.5 +0000 UTC", "2026-11-03T11:30:00.5", "2026-11-03t11:30:00.5z", " 1793705400.5 ", "1793705400500", "1793705400500000", "1793705400500000000", "1.7937054005e12", "1.7937054005e9"} {
+		if got := Timestamp("x", "", in); !got.Equal(want) || got.Location() != time.UTC {
+			t.Errorf("%q: got %v, want %v", in, got, want)
 		}
 	}
-	for in, ok := range map[string]bool{"2026-11-03T12:30:00.5+01:00": true, "1793705400.5": true, "-1": false, "1e300": false, "NaN": false} {
-		if got := Timestamp("x", in); got.Equal(want) != ok || !ok && !got.IsZero() || got.Location() != time.UTC {
-			t.Errorf("%q as a timestamp: got %v", in, got)
+	for in, want := range map[string]time.Time{"2026-11-03": time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC), "2026-11-03T12:30+01:00": time.Date(2026, 11, 3, 11, 30, 0, 0, time.UTC),
+		"Tue, 03 Nov 2026 11:30:00 GMT": time.Date(2026, 11, 3, 11, 30, 0, 0, time.UTC), "Tue, 03 Nov 2026 12:30:00 +0100": time.Date(2026, 11, 3, 11, 30, 0, 0, time.UTC),
+		"1793705400123456789": time.Date(2026, 11, 3, 11, 30, 0, 123456789, time.UTC)} {
+		if got := Timestamp(in); !got.Equal(want) {
+			t.Errorf("%q: got %v, want %v", in, got, want)
+		}
+	}
+	for _, in := range []string{"", "yesterday", "-1", "0", "1e300", "NaN", "inf", "0x10", "12:30", "03/11/2026", "Tue Nov  3 12:30:00 CET 2026", "2026-11-03 12:30:00 CET", "2026-13-01"} {
+		if got := Timestamp(in); !got.IsZero() {
+			t.Errorf("%q: got %v, want no time", in, got)
+		}
+	}
+}
+
+func FuzzTimestamp(f *testing.F) {
+	for _, s := range []string{"2026-11-03 12:30:00 +0100", "1793705400500", "9.2e18", "Tue, 03 Nov 2026 11:30:00 GMT", "0001-01-01T00:00:00Z"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got := Timestamp(s); !got.IsZero() && (got.Year() < 0 || got.Year() > 9999 || got.Location() != time.UTC) {
+			t.Errorf("%q: got %v", s, got)
+		}
+	})
+}
+
+func TestUTF8(t *testing.T) {
+	const document = `{"a":"é👩"}`
+	encode := func(order binary.AppendByteOrder, mark bool) (out []byte) {
+		if mark {
+			out = order.AppendUint16(out, 0xfeff)
+		}
+		for _, unit := range utf16.Encode([]rune(document)) {
+			out = order.AppendUint16(out, unit)
+		}
+		return out
+	}
+	for name, in := range map[string][]byte{"plain": []byte(document), "with a mark": []byte("\ufeff" + document), "UTF-16 LE": encode(binary.LittleEndian, true), "UTF-16 BE": encode(binary.BigEndian, true),
+		"UTF-16 LE without a mark": encode(binary.LittleEndian, false), "UTF-16 BE without a mark": encode(binary.BigEndian, false)} {
+		before := bytes.Clone(in)
+		if got := UTF8(in); string(got) != document || !bytes.Equal(in, before) {
+			t.Errorf("%s: got %q, want %q", name, got, document)
+		}
+	}
+	for _, in := range []string{"", "{", "\x00", "\xff\xfe", "\xff\xfe{", "\xff\xfe{\x00}", "a\xffb"} { // the last unit of an odd length is not valid
+		if got := UTF8([]byte(in)); len(in)%2 == 1 && string(got) != in {
+			t.Errorf("%q: got %q, want it unchanged", in, got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package intaketest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -76,7 +78,10 @@ func hostileBodies(genuine string) []hostileBody {
 		{"truncated", open, "the JSON ends early", true},
 		{"two documents", genuine + "{}", "the body contains more than one JSON document", true},
 		{"lines of documents", genuine + "\n" + genuine, "the body contains more than one JSON document", true},
-		{"byte order mark", "\ufeff" + genuine, "the body is not JSON (byte 0)", true},
+		{"byte order mark", "\ufeff" + genuine, "", true},
+		{"two byte order marks", "\ufeff\ufeff" + genuine, "the body is not JSON (byte 0)", true},
+		{"UTF-16", utf16Text(genuine), "", true},
+		{"UTF-16, cut off", utf16Text(genuine[:len(genuine)/2]), "the JSON ends early", true},
 		{"empty", "", "the body is empty", false},
 		{"1 MiB of spaces", strings.Repeat(" ", 1<<20), "the body is empty", false},
 		{"more than 1 MiB", strings.Repeat(" ", 1<<20+1), "the body is larger than 1048576 bytes", false},
@@ -89,6 +94,15 @@ func hostileBodies(genuine string) []hostileBody {
 		{"form", "payload=%7B%7D", "the body is not JSON (byte 0)", false},
 		{"XML", `<?xml version="1.0"?><a/>`, "the body is not JSON (byte 0)", false},
 	}
+}
+
+// utf16Text returns s in UTF-16 with a byte order mark.
+func utf16Text(s string) string {
+	out := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(s)) {
+		out = binary.LittleEndian.AppendUint16(out, unit)
+	}
+	return string(out)
 }
 
 // Hostile posts malformed and unusual bodies, each with a valid credential, to an

@@ -57,6 +57,10 @@ func (r *reader) parseTree(src []byte) ast.Node {
 		r.errorAtLine(1, 1, "the file is nested too deeply, use at most 40 levels")
 		return nil
 	}
+	if line := text.EmptyDocument(src); line > 0 {
+		r.errorAtLine(line, 1, "an empty document hides the rest of the file, remove the line ---")
+		return nil
+	}
 	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		var bad *yaml.SyntaxError

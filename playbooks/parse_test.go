@@ -162,7 +162,7 @@ func TestParse_FileErrors(t *testing.T) {
 	for name, c := range map[string]struct{ src, want string }{
 		"empty":     {"", "x.yaml:1:1: the file is empty, add a playbook"},
 		"too large": {strings.Repeat("#", MaxBytes+1), fmt.Sprintf("x.yaml:1:1: the file has %d bytes, reduce it to at most %d", MaxBytes+1, MaxBytes)},
-		"binary":    {"\xff\xfe", "x.yaml:1:1: the file is not UTF-8, save it as UTF-8"},
+		"binary":    {"\xff\xfd", "x.yaml:1:1: the file is not UTF-8, save it as UTF-8"},
 		"deep":      {strings.Repeat("[", 100), "x.yaml:1:1: the file is nested too deeply, use at most 40 levels"},
 		"a list":    {"- a\n", `x.yaml:1:1: missing key "version", add it to the playbook`},
 	} {
@@ -171,7 +171,7 @@ func TestParse_FileErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
 	}
-	if _, err := Parse("good.yaml", []byte(validPlaybook+"---\n---\n"+validPlaybook)); err == nil || !strings.Contains(err.Error(), "the file has a second document") {
+	if _, err := Parse("good.yaml", []byte(validPlaybook+"---\n---\n"+validPlaybook)); err == nil || !strings.Contains(err.Error(), "an empty document hides the rest of the file") {
 		t.Errorf("after an empty document: got error %v", err)
 	}
 	if p, err := Parse("good.yaml", []byte("\ufeff"+validPlaybook)); err != nil || p.Name == "" {

@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"tocsin/bot/text"
 )
 
 // The bounds of a file. The time of the parser grows with the square of the keys of
@@ -87,9 +89,12 @@ var start = place{line: 1, column: 1}
 // used, because it stops at the first error and quotes the file, which can contain
 // secrets.
 func parseTree(src []byte) (*node, error) {
-	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
+	src = text.UTF8(src)
 	if err := checkBounds(src); err != nil {
 		return nil, err
+	}
+	if line := text.EmptyDocument(src); line > 0 {
+		return nil, syntaxErrorf(place{line: line, column: 1}, "an empty document hides the rest of the file. Remove the line ---")
 	}
 	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {

@@ -131,6 +131,9 @@ func parseYAML(src []byte) ([]*value, error) {
 	if err := checkBrackets(src); err != nil {
 		return nil, err
 	}
+	if line := text.EmptyDocument(src); line > 0 {
+		return nil, parseErrorf(line, "an empty document hides the documents after it. Remove one of the lines ---")
+	}
 	file, err := parser.ParseBytes(src, 0)
 	if err != nil {
 		var at yaml.Error

@@ -3,6 +3,7 @@ package text
 import (
 	"bytes"
 	"encoding/binary"
+	"regexp"
 	"unicode/utf16"
 )
 
@@ -33,4 +34,19 @@ func UTF8(document []byte) []byte {
 		units = units[1:]
 	}
 	return []byte(string(utf16.Decode(units)))
+}
+
+var (
+	emptyDocument = regexp.MustCompile(`(?m)^---[ \t]*(#.*)?\r?\n([ \t]*(#.*)?\r?\n)*---([ \t\r]|$)`)
+	yamlContent   = regexp.MustCompile(`(?m)^[ \t]*([^ \t\r\n#-]|-[^-\r\n])|^--- +[^ #\r\n]`)
+)
+
+// EmptyDocument returns the line of the first empty document between two lines --- of a
+// YAML file, or 0. The YAML library drops the documents after it.
+func EmptyDocument(src []byte) (line int) {
+	at := emptyDocument.FindIndex(src)
+	if at == nil || !yamlContent.Match(src[at[1]-len("---")-1:]) {
+		return 0
+	}
+	return bytes.Count(src[:at[0]], []byte("\n")) + 1
 }

@@ -36,7 +36,7 @@ func parseTime(s string) time.Time {
 		return t
 	}
 	iso := s
-	if len(iso) > len(time.DateOnly) && (iso[10] == ' ' || iso[10] == 't') { // 2026-11-03 12:30:00 +0100 UTC is what Go prints
+	if len(iso) > len(time.DateOnly) && (iso[10] == ' ' || iso[10] == 't') { // Go prints 2026-11-03 12:30:00 +0100 UTC
 		iso = iso[:10] + "T" + strings.TrimSuffix(strings.ToUpper(iso[11:]), " UTC")
 		if at := strings.LastIndexByte(iso, ' '); at > 0 {
 			iso = iso[:at] + iso[at+1:]
@@ -56,7 +56,7 @@ func parseTime(s string) time.Time {
 // they are in the year 5138 and later.
 const firstMilli, firstMicro, firstNano, afterNano = 1e11, 1e14, 1e17, 9.2e18
 
-// parseEpoch parses the time since 1970. The size of the number tells the unit.
+// parseEpoch parses the time since 1970. Its size determines the unit.
 func parseEpoch(s string) time.Time {
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(f > 0 && f < afterNano) {

@@ -155,6 +155,15 @@ func FuzzTimestamp(f *testing.F) {
 	})
 }
 
+func TestEmptyDocument(t *testing.T) {
+	for src, want := range map[string]int{"": 0, "a: 1\n": 0, "---\na: 1\n": 0, "a: 1\n---\n": 0, "a: 1\n---\nb: 2\n---\nc: 3\n": 0, "a: |\n  ---\n  ---\n": 0, "----\n----\n": 0,
+		"a: 1\n---\n---\nb: 2\n": 2, "a: 1\n---\n---\n# end\n---\n": 0, "a: 1\n---\n---": 0, "a: 1\n---\n---\n- b\n": 2, "a: 1\n---\n--- b: 2\n": 2, "---\n---\nb: 2": 1, "a: 1\r\n---\r\n\r\n# c\r\n--- # d\r\nb: 2\r\n": 2} {
+		if got := EmptyDocument([]byte(src)); got != want {
+			t.Errorf("%q: got %d, want %d", src, got, want)
+		}
+	}
+}
+
 func TestUTF8(t *testing.T) {
 	const document = `{"a":"é👩"}`
 	encode := func(order binary.AppendByteOrder, mark bool) (out []byte) {

@@ -39,6 +39,7 @@ type Bot struct {
 	fixedSources map[string]intake.Source // sources that a reload cannot change
 	edge         *intake.Edge
 	admission    *intake.Admission
+	traffic      *intake.Traffic
 	reportForm   *vulnreport.Form         // nil without sources.report.form
 	securityTxt  *vulnreport.SecurityFile // nil without sources.report.security_txt
 	mailbox      *vulnreport.Mailbox      // nil without sources.report.mailbox
@@ -108,6 +109,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		}
 	}
 	wg.Go(func() { b.watchHangup(ctx) })
+	wg.Go(func() { b.restoreTraffic(ctx) })
 	wg.Go(func() { b.endDepartures(ctx) }) // of people who left while the process was down
 	run("readiness", func() error { b.readiness.Watch(ctx); return nil })
 	if err := b.remind(ctx, b.clock()); err != nil { // the process may have been down at the scheduled time

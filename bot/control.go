@@ -21,6 +21,7 @@ func (b *Bot) control() *control.Server {
 		Deliver:        b.edge.Deliver,
 		Reload:         b.reload,
 		ReloadStatus:   b.reloadStatus,
+		Sources:        b.sourceStates,
 		Zone:           b.zone,
 		Clock:          b.clock,
 	})

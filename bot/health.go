@@ -103,7 +103,7 @@ func (b *Bot) chatParts() []telemetry.Part {
 
 // generationParts returns the optional parts that a reload can change.
 func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
-	var parts []telemetry.Part
+	parts := b.sourceParts(g)
 	if g.mail != nil {
 		parts = append(parts, telemetry.Part{Name: partMail, Probe: g.mail.Probe, Interval: slowProbe, Way: telemetry.WayMail, Effect: "Tocsin sends no mail: no pages by mail, postmortems, invitations and acknowledgements"})
 	}

@@ -64,6 +64,7 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
 		}
 		b.telemetry, b.log = log, log.Logger
 	}
+	b.traffic = intake.NewTraffic(b.clock(), b.log)
 	if b.zone, err = time.LoadLocation(c.TimeZone); err != nil {
 		return nil, fmt.Errorf("time_zone: %w", err)
 	}

@@ -2,13 +2,18 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"tocsin/bot/config"
+	"tocsin/bot/control"
+	"tocsin/bot/health"
 	"tocsin/bot/intake"
+	"tocsin/bot/telemetry"
 	"tocsin/bot/vulnreport"
 )
 
@@ -53,7 +58,7 @@ func (b *Bot) openEdge() error {
 		largest = max(largest, l.MaxBody)
 	}
 	b.admission = intake.NewAdmission(intake.AdmissionOptions{LargestBody: largest, TrustedProxies: c.TrustedProxies, Observer: b.metrics})
-	b.edge = intake.New(intake.Options{Store: b.store, Desk: liveDesk{&b.current}, Sources: all, Limits: limits, Admission: b.admission, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+	b.edge = intake.New(intake.Options{Store: b.store, Desk: liveDesk{&b.current}, Sources: all, Limits: limits, Admission: b.admission, Traffic: b.traffic, Clock: b.clock, Logger: b.log, Observer: b.metrics})
 	return b.openReports()
 }
 
@@ -82,6 +87,79 @@ func (b *Bot) openReports() (err error) {
 		}
 	}
 	return nil
+}
+
+// restoreTraffic reads from the database when each source delivered last, because a
+// restart must not hide that a source is silent.
+func (b *Bot) restoreTraffic(ctx context.Context) {
+	for _, one := range b.start.Sources.On() {
+		at, sender, err := b.store.LastDelivery(ctx, one.Name)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			b.log.Warn("read last delivery failed", "component", "bot", "source", one.Name, "err", err)
+		case !at.IsZero():
+			b.traffic.Restore(one.Name, sender, at)
+		}
+	}
+}
+
+// partSource returns the name of the part of a source.
+func partSource(name string) string { return "source " + name }
+
+// sourceParts returns the parts of the sources, which a reload can change.
+func (b *Bot) sourceParts(g *generation) (parts []telemetry.Part) {
+	for _, one := range g.config.Sources.On() {
+		parts = append(parts, telemetry.Part{Name: partSource(one.Name), IsCritical: true, Check: func(now time.Time) error { return b.checkSource(g, one, now) },
+			Effect: fmt.Sprintf("Alerts from %s do not reach Tocsin. Look for them in the sending system", one.Name)})
+	}
+	return parts
+}
+
+// checkSource returns the problem of a source that refuses everything or is silent. It
+// also logs the refusals that are due.
+func (b *Bot) checkSource(g *generation, one config.Source, now time.Time) error {
+	if fetcher, ok := g.sources[one.Name].(intake.Fetcher); ok {
+		if at := fetcher.LastReceived(); !at.IsZero() {
+			b.traffic.Restore(one.Name, "", at)
+		}
+	}
+	b.traffic.LogRefusals(one.Name, now)
+	if last := b.traffic.Of(one.Name).LastAccepted; !last.IsZero() {
+		b.metrics.SetLastDelivery(one.Name, last)
+	}
+	if one.Limits.Off {
+		return nil
+	}
+	if last, since := b.traffic.Refused(one.Name, now); !since.IsZero() {
+		return &health.Problem{Since: since, Fix: last.Fix(one.Key, one.Secret), IsRefusal: true,
+			Cause: fmt.Sprintf("%s has refused all deliveries since %s: %s, %d times, last from %s", one.Name, since.UTC().Format(time.RFC3339), last.Text(), last.Count, last.From)}
+	}
+	if since := b.traffic.SilentSince(one.Name, one.Usual.ExpectedInterval, now); !since.IsZero() {
+		return &health.Problem{Since: since.Add(one.Usual.ExpectedInterval),
+			Cause: fmt.Sprintf("%s has delivered nothing since %s, longer than %s.expected_interval (%s)", one.Name, since.UTC().Format(time.RFC3339), one.Key, one.Usual.ExpectedInterval),
+			Fix:   "Check that the sending system works and reaches Tocsin. If the silence is normal, raise or omit expected_interval"}
+	}
+	return nil
+}
+
+// sourceStates returns what the sources send, for the command line.
+func (b *Bot) sourceStates(context.Context) []control.SourceState {
+	g, now := b.current.Load(), b.clock()
+	var out []control.SourceState
+	for _, one := range g.config.Sources.On() {
+		state := control.SourceState{SourceTraffic: b.traffic.Of(one.Name), ExpectedInterval: one.Usual.ExpectedInterval, State: "ok"}
+		var problem *health.Problem
+		if errors.As(b.checkSource(g, one, now), &problem) {
+			state.State, state.Cause, state.Fix = "degraded", problem.Cause, problem.Fix
+		}
+		if one.Limits.Off {
+			state.State = "off"
+		}
+		out = append(out, state)
+	}
+	return out
 }
 
 // registerPublic registers the report form and security.txt, if configured.

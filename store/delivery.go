@@ -1,13 +1,16 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/klauspost/compress/s2"
+	"gorm.io/gorm"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -134,4 +137,31 @@ func (s *Store) openDelivery(row inboxRow) (delivery intake.Delivery, sha256 str
 		return delivery, "", fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
 	}
 	return intake.Delivery{Source: row.Source, ID: d.ID, Origin: origin, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, Evaluation: d.Evaluation}, d.sha256(), nil
+}
+
+// maxLastDeliveries is how many deliveries LastDelivery reads to find one that its sender sent.
+const maxLastDeliveries = 50
+
+// LastDelivery returns the time and the sender of the last live delivery of a source, or the zero time. It scans the
+// inbox back to that delivery.
+func (s *Store) LastDelivery(ctx context.Context, source string) (at time.Time, sender string, err error) {
+	err = s.view(ctx, func(db *gorm.DB) error {
+		var rows []inboxRow
+		err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE source = ? ORDER BY id DESC LIMIT ?",
+			source, maxLastDeliveries).Scan(&rows).Error
+		if err != nil {
+			return fmt.Errorf("read last deliveries: %w", err)
+		}
+		for _, row := range rows {
+			d, _, err := s.openDelivery(row)
+			if err != nil {
+				return err
+			}
+			if d.Origin == incident.OriginLive && d.Received.After(at) {
+				at, sender = d.Received, d.Sender
+			}
+		}
+		return nil
+	})
+	return at, sender, err
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
 	"tocsin/store/storetest"
@@ -78,6 +80,25 @@ func TestReprocess_UnreadDeliveries(t *testing.T) {
 			if fmt.Sprint(got) != want || err != nil {
 				t.Errorf("%+v: got rows %v, %v, want %s", filter, got, err, want)
 			}
+		}
+	})
+}
+
+// LastDelivery ignores recordings and replays.
+func TestLastDelivery_IsLive(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		if at, _, err := s.LastDelivery(t.Context(), "s"); !at.IsZero() || err != nil {
+			t.Errorf("empty inbox: got %v, %v", at, err)
+		}
+		for n, d := range []intake.Delivery{{Source: "s", Sender: "10.0.0.7"}, {Source: "s", Origin: incident.OriginRecording}, {Source: "other"}} {
+			d.ID, d.Received, d.Body = fmt.Sprint(n), noon.Add(time.Duration(n)*time.Minute), []byte("{}")
+			if err := s.Accept(t.Context(), []intake.Delivery{d}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at, sender, err := s.LastDelivery(t.Context(), "s"); !at.Equal(dbTime(noon)) || sender != "10.0.0.7" || err != nil {
+			t.Errorf("got %v from %q, %v; want the live delivery", at, sender, err)
 		}
 	})
 }

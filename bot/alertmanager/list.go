@@ -95,8 +95,8 @@ func (l *alertList) unreadableDigest() string {
 func (m *message) leftOutAlert(worst alertItem, kind, title, detail string) *incident.Alert {
 	a := m.alert(worst)
 	a.Kind, a.Title, a.Detail = sourceName+"."+kind, title, detail
-	a.Fingerprint = sourceName + ":" + kind + ":" + digest(a.Correlation)[:32]
-	a.EventID, a.Ongoing = "", false
+	a.Fingerprint = sourceName + ":" + kind + ":" + digest(a.Correlation, worst.firingID())[:32] // as new as that alert
+	a.EventID = ""
 	if url := text.WebURL(m.ExternalURL); url != "" {
 		a.URL = url
 	}

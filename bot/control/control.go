@@ -63,8 +63,10 @@ type Options struct {
 	// Reload puts the changed configuration in force.
 	Reload       func(ctx context.Context, by incident.Identity) (ReloadReport, error)
 	ReloadStatus func(context.Context) (ReloadReport, error)
-	Zone         *time.Location
-	Clock        func() time.Time
+	// Sources returns what the sources send.
+	Sources func(context.Context) []SourceState
+	Zone    *time.Location
+	Clock   func() time.Time
 }
 
 // Server serves the Unix socket that the command line uses. The kernel identifies
@@ -73,6 +75,20 @@ type Server struct{ Options }
 
 // NewServer returns a Server.
 func NewServer(o Options) *Server { return &Server{o} }
+
+// SourceState is what a source sends, and whether that is usual.
+type SourceState struct {
+	intake.SourceTraffic
+	State            string        `json:"state"` // "ok", "degraded" or "off"
+	Cause            string        `json:"cause,omitempty"`
+	Fix              string        `json:"fix,omitempty"`
+	ExpectedInterval time.Duration `json:"expected_interval,omitempty"` // in nanoseconds
+}
+
+// listSources is the operation of `tocsin sources`.
+func (c *Server) listSources(ctx context.Context, _ incident.Identity, _ Request) (any, error) {
+	return c.Sources(ctx), nil
+}
 
 // Request is a request of the command line to the running process.
 // Command holds the words after `tocsin incident`.

@@ -137,9 +137,17 @@ func (c Config) Validate() setting.Problems {
 	return p
 }
 
+// secretKey returns the key of the credential.
+func (c Config) secretKey() string {
+	if len(c.HMAC.Secrets) > 0 {
+		return "hmac.secrets"
+	}
+	return "tokens"
+}
+
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: c.name(), On: true, Limits: c.Limits, Usual: c.Usual, Example: example,
+	return intake.Registration{Name: c.name(), On: true, Limits: c.Limits, Usual: c.Usual, Secret: c.secretKey(), Example: example,
 		New:  func(intake.Deps) (intake.Source, error) { return New(c) },
 		Post: intake.Poster{Sign: c.sign, KeepsID: c.DeliveryHeader != "" && len(c.HMAC.Secrets) == 0}}
 }

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,11 @@ func (e *Edge) ingest(ctx context.Context, rows []Row) error {
 	for i, row := range rows {
 		batch[i] = e.decode(row)
 		if row.Origin == incident.OriginLive {
-			e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "" || batch[i].Unread != "")
+			reason := cmp.Or(batch[i].Failed, batch[i].Unread)
+			e.observer.Decoded(row.Source, len(batch[i].Signals), reason != "")
+			if _, known := e.sources[row.Source]; known && reason != "" && !row.WasUndecodable {
+				e.traffic.Refuse(row.Source, Undecodable, row.Sender, reason, e.clock())
+			}
 		}
 	}
 	return e.desk.Ingest(ctx, batch)

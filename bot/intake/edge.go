@@ -40,6 +40,8 @@ type Options struct {
 	MaxBody  int64             // maximum size of a request body in bytes, default 1 MiB
 	MaxQueue int               // maximum of uncommitted deliveries per source, default 1024
 	Limits   map[string]Limits // by name of the source
+	// Traffic records what the sources send. The default is not visible to anyone.
+	Traffic *Traffic
 	// Admission bounds the bodies that are being read. The default has no trusted
 	// proxies.
 	Admission *Admission
@@ -56,6 +58,7 @@ type Edge struct {
 	clock         func() time.Time
 	log           *slog.Logger
 	observer      Observer
+	traffic       *Traffic
 	warnProxyOnce sync.Once // for the warning about an untrusted proxy
 	tarpit        tarpit
 
@@ -84,6 +87,9 @@ func New(o Options) *Edge {
 	}
 	if e.log == nil {
 		e.log = slog.Default()
+	}
+	if e.traffic = o.Traffic; e.traffic == nil {
+		e.traffic = NewTraffic(e.clock(), e.log)
 	}
 	e.log = e.log.With("component", "intake")
 	if e.observer == nil {
@@ -136,7 +142,27 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := e.handle(source, w, r)
 	e.observer.Delivery(name, answer.outcome, time.Since(start))
+	if known {
+		e.record(name, answer, r)
+	}
 	answer.write(w)
+}
+
+// record records the result of a request. A sender that disconnects or stalls, and a
+// browser that opens the URL, are not traffic of the source.
+func (e *Edge) record(source string, answer reply, r *http.Request) {
+	from := senderName(e.admission.Sender(r), r)
+	switch answer.outcome {
+	case Accepted:
+		e.traffic.Accept(source, from, e.clock())
+	case ClientGone, Evicted, Disabled:
+	case WrongMethod:
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions {
+			e.traffic.Refuse(source, answer.outcome, from, answer.message, e.clock())
+		}
+	default:
+		e.traffic.Refuse(source, answer.outcome, from, answer.message, e.clock())
+	}
 }
 
 // clientGone returns the reply for a request whose context ended. The sender can
@@ -325,6 +351,9 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 	outcome, err := e.deliver(ctx, ep, v)
 	if v.Origin == incident.OriginLive { // the metrics count what senders send
 		e.observer.Delivery(v.Source, outcome, time.Since(start))
+		if outcome == Accepted {
+			e.traffic.Accept(v.Source, v.Sender, v.Received)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("deliver to %s: %w", v.Source, err)

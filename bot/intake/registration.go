@@ -36,6 +36,9 @@ type Registration struct {
 	Limits Limits
 	// Usual is what is usual for the source.
 	Usual Usual
+	// Secret is the key of the credential of the webhook, such as "client_secrets", or ""
+	// if the source has no webhook.
+	Secret string
 	// New creates the source. It may read files, but makes no connections.
 	New func(Deps) (Source, error)
 	// Post signs deliveries for the webhook of another instance.
@@ -77,6 +80,12 @@ type Deps struct {
 type Runner interface {
 	// Run fetches deliveries until ctx ends, and then returns nil.
 	Run(ctx context.Context) error
+}
+
+// Fetcher is a [Runner] that can receive data without storing a delivery.
+type Fetcher interface {
+	// LastReceived returns when it received data last, or the zero time.
+	LastReceived() time.Time
 }
 
 // Checked is a [Source] with a part that can fail while the process is ready.

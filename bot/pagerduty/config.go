@@ -85,7 +85,7 @@ func (c SourceConfig) Validate() setting.Problems {
 
 // Registration describes the source.
 func (c SourceConfig) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: len(c.WebhookSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Example: example,
+	return intake.Registration{Name: sourceName, On: len(c.WebhookSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "webhook_secrets", Example: example,
 		New: func(intake.Deps) (intake.Source, error) { return NewSource(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, "v1="+hex.EncodeToString(secret.New(key).Sign(body)))

@@ -60,7 +60,7 @@ func (c Config) Validate() setting.Problems {
 
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: len(c.ClientSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Example: example, BareHeader: bareHeader,
+	return intake.Registration{Name: sourceName, On: len(c.ClientSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "client_secrets", Example: example, BareHeader: bareHeader,
 		New: func(intake.Deps) (intake.Source, error) { return New(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, hex.EncodeToString(secret.New(key).Sign(body)))

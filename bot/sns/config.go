@@ -75,7 +75,7 @@ func (c Config) Validate() setting.Problems {
 
 // Registration describes the source. It is fixed because it stores certificates.
 func (c Config) Registration() intake.Registration {
-	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Usual: c.Usual, Example: example,
+	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Usual: c.Usual, Secret: "topics", Example: example,
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
 			decoder, _ := d.Records.(Decoder)

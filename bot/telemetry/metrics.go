@@ -26,6 +26,7 @@ type Metrics struct {
 	refusals           *prometheus.CounterVec
 	commits            *prometheus.CounterVec
 	commitSize         prometheus.Histogram
+	lastDelivery       *prometheus.GaugeVec
 	decoded            *prometheus.CounterVec
 	ingested           *prometheus.CounterVec
 	conditionFailures  *prometheus.CounterVec
@@ -59,6 +60,8 @@ func NewMetrics() *Metrics {
 			Help: "Total number of commits of delivery batches, by outcome."}, []string{"outcome"}),
 		commitSize: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tocsin_intake_commit_deliveries",
 			Help: "Number of deliveries in one committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+		lastDelivery: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_source_last_delivery_timestamp_seconds",
+			Help: "Unix time of the last delivery of the source that was accepted, in seconds."}, []string{"source"}),
 		decoded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_decoded_total",
 			Help: "Total number of stored deliveries decoded, by source and outcome."}, []string{"source", "outcome"}),
 		ingested: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_ingested_total",
@@ -90,7 +93,7 @@ func NewMetrics() *Metrics {
 		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
 			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.securityTxtExpires, m.droppedLines,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.securityTxtExpires, m.droppedLines,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -102,6 +105,11 @@ func (m *Metrics) CountSlackRejection(status int) {
 
 // SetSecurityTxtExpires sets when security.txt expires.
 func (m *Metrics) SetSecurityTxtExpires(at time.Time) { m.securityTxtExpires.Set(float64(at.Unix())) }
+
+// SetLastDelivery sets when a source delivered last.
+func (m *Metrics) SetLastDelivery(source string, at time.Time) {
+	m.lastDelivery.WithLabelValues(source).Set(float64(at.Unix()))
+}
 
 // SetDiskFree sets the free space of the disk with the database, in bytes.
 func (m *Metrics) SetDiskFree(bytes int64) { m.diskFree.Set(float64(bytes)) }

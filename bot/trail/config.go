@@ -175,6 +175,16 @@ type Source struct {
 	recent  *recentObjects
 	lastErr atomic.Pointer[error] // result of the last receive
 	fileErr atomic.Pointer[error] // result of the last read of a file, if S3 or the network decided it
+
+	lastFile atomic.Pointer[time.Time] // when the last file was read
+}
+
+// LastReceived is [intake.Fetcher].
+func (s *Source) LastReceived() time.Time {
+	if at := s.lastFile.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // Err returns the error of the last attempt to receive messages or, if that succeeded,

@@ -61,6 +61,8 @@ func (s *Source) processObject(ctx context.Context, n notice) (ObjectOutcome, er
 		s.fileErr.Store(&err)
 	}
 	if err == nil {
+		now := s.Clock()
+		s.lastFile.Store(&now)
 		s.recent.add(n)
 		return outcome, nil
 	}

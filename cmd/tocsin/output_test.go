@@ -307,6 +307,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[control.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
 		o.check(planted[control.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
+		o.check(planted[[]control.SourceState], p, append([]string{"sources"}, asJSON...)...)
 	}
 	refused := func(p planter) any {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,9 +18,58 @@ import (
 )
 
 func sourcesCommand(g *globalFlags) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "sources", Short: "Show what the sources send"})
+	cmd := commandGroup(&cobra.Command{Use: "sources", Short: "Show what the sources send",
+		Long: "List the sources with their last accepted delivery and, for each cause, the refused deliveries since the start: count, last\n" +
+			"time and sender. A source is degraded if it refuses everything, or is silent for longer than its expected_interval.\n" +
+			"The time of the last accepted delivery survives a restart, the counts do not."})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		client, err := g.client()
+		if err != nil {
+			return err
+		}
+		var list []control.SourceState
+		if err := client.Do(cmd.Context(), "sources", control.Request{}, &list); err != nil {
+			return g.replyError(cmd.OutOrStdout(), err)
+		}
+		return g.print(cmd.OutOrStdout(), list, describeSources(list))
+	}
 	cmd.AddCommand(sourcesShowCommand(g))
 	return cmd
+}
+
+// describeSources returns the states of the sources for people.
+func describeSources(list []control.SourceState) string {
+	if len(list) == 0 {
+		return "no source is configured"
+	}
+	var out strings.Builder
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "never"
+		}
+		return t.UTC().Format("2006-01-02 15:04:05")
+	}
+	t := newTable(&out)
+	t.row("SOURCE", "STATE", "ACCEPTED", "LAST ACCEPTED (UTC)", "FROM", "REFUSED", "LAST REFUSED (UTC)", "FROM", "CAUSE")
+	for _, s := range list {
+		row := []any{text.Line(s.Name), text.Line(s.State), s.Accepted, at(s.LastAccepted), cmp.Or(text.Line(s.AcceptedFrom), "-")}
+		if len(s.Refusals) == 0 {
+			t.row(append(row, 0, "never", "-", "-")...)
+		}
+		for n, r := range s.Refusals {
+			if n > 0 {
+				row = []any{"", "", "", "", ""}
+			}
+			t.row(append(row, r.Count, at(r.Last), cmp.Or(text.Line(r.From), "-"), text.Line(r.Text()+": "+r.Message))...)
+		}
+	}
+	_ = t.flush() // a strings.Builder does not fail
+	for _, s := range list {
+		if s.Cause != "" {
+			out.WriteString("\n" + text.Line(s.Cause) + ". " + text.Line(s.Fix) + ".\n")
+		}
+	}
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 func sourcesShowCommand(g *globalFlags) *cobra.Command {

@@ -311,7 +311,8 @@ func TestSnoozeEffect_RunsLater(t *testing.T) {
 	})
 }
 
-func TestEffect_DiscardedAfterLastAttempt(t *testing.T) {
+// TestEffect_KeptAfterLastAttempt makes the last attempt of a job fail. The effect gets another job.
+func TestEffect_KeptAfterLastAttempt(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		s.mustTx(t, func(tx response.Tx) error {
@@ -324,17 +325,21 @@ func TestEffect_DiscardedAfterLastAttempt(t *testing.T) {
 		performed := make(chan performedEffect, 10)
 		finish := s.completeEffects(performed)
 		s.runEffects(t, func(ctx context.Context, job response.Job) error {
-			if job.Effect == 1 {
+			if job.Attempt == 1 && job.Effect == 1 {
 				return errors.New("no")
 			}
 			return finish(ctx, job)
 		})
-		if got := receive(t, performed); got.effect.Key != "good" {
-			t.Errorf("got effect %+v, want key good", got)
+		s.waitForJobs(t, 1, "kind = 'effect' AND state = 'discarded'")
+		if err := s.sweepEffects(t.Context(), Task{}); err != nil {
+			t.Fatal(err)
 		}
-		if n := s.count(t, "SELECT count(*) FROM effects e JOIN ledger l ON l.effect_id = e.id WHERE e.key = 'bad' AND e.state = 'discarded' AND l.outcome = 'discarded'"); n != 1 {
-			t.Error("got no discarded effect, want the first discarded")
+		for _, want := range []string{"bad", "good"} {
+			if got := receive(t, performed); got.effect.Key != want || want == "bad" && got.job.Attempt < 2 {
+				t.Errorf("got effect %+v, want key %s", got, want)
+			}
 		}
+		s.waitForCount(t, 2, "SELECT count(*) FROM ledger WHERE outcome = 'completed'")
 	})
 }
 

@@ -99,7 +99,7 @@ func (t *tx) insertJobs(jobs []job) (ids []int64, err error) {
 	var repeated []int64
 	for n, j := range inserted {
 		ids = append(ids, j.Job.ID)
-		if jobs[n].repeat {
+		if n < len(jobs) && jobs[n].repeat {
 			repeated = append(repeated, j.Job.ID)
 		}
 	}

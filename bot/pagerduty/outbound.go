@@ -165,7 +165,7 @@ func (c *Client) send(ctx context.Context, e *pagerduty.V2Event) error {
 	status, err := c.post(ctx, e)
 	if status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge {
 		if reduced := reduce(e); reduced != nil {
-			status, err = c.post(ctx, reduced)
+			_, err = c.post(ctx, reduced)
 			if err == nil {
 				c.log.ErrorContext(ctx, "page reduced because PagerDuty rejected it: this is a bug in Tocsin", "key", e.DedupKey)
 			}

@@ -24,7 +24,7 @@ const (
 // together.
 func pause(attempts int, effect int64, longest time.Duration) time.Duration {
 	d := min(minPause<<min(max(attempts, 1), 16), longest)
-	spread := float64(uint32(effect)*2654435761) / math.MaxUint32 //nolint:gosec // G115: a hash
+	spread := float64(uint32(effect)*2654435761) / math.MaxUint32
 	return max(d-time.Duration(spread*float64(d/2)), minPause)
 }
 

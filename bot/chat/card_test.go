@@ -1,0 +1,50 @@
+package chat
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// TestCard_ShowsWaits checks the line about waiting effects: the oldest cause that an
+// administrator must repair comes first.
+func TestCard_ShowsWaits(t *testing.T) {
+	at := time.Date(2026, 11, 20, 3, 12, 0, 0, time.UTC)
+	policy := incident.WaitingEffect{Kind: incident.EffectInvite, System: "slack", Blocked: true, Cause: "the app may not invite people to channels", Fix: "Ask a workspace admin", Since: at}
+	down := incident.WaitingEffect{Kind: incident.EffectMailInvitation, System: "mail", Cause: "connection refused", Since: at.Add(-time.Hour)}
+	for name, c := range map[string]struct {
+		waits []incident.WaitingEffect
+		want  string
+	}{
+		"nothing":    {nil, ""},
+		"one":        {[]incident.WaitingEffect{policy}, "Waiting for Slack: the app may not invite people to channels, since"},
+		"same cause": {[]incident.WaitingEffect{policy, policy}, "Waiting for Slack: the app may not invite people to channels, since"},
+		"two causes": {[]incident.WaitingEffect{down, policy}, "Other causes: 1."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := Card(incident.Brief{Incident: incident.Incident{ID: 42, Status: incident.Active, Severity: incident.Sev2}, Waiting: c.waits, Now: at})
+			var lines, buttons []string
+			for _, b := range m.Blocks {
+				switch b := b.(type) {
+				case Paragraph:
+					lines = append(lines, fmt.Sprint(b.Text))
+				case Actions:
+					for _, a := range b {
+						buttons = append(buttons, string(a.Command.Verb))
+					}
+				}
+			}
+			text := strings.NewReplacer("{", "", "}", "").Replace(strings.Join(lines, "\n")) // of emphasis
+			retry := strings.Contains(strings.Join(buttons, " "), string(incident.VerbRetry))
+			if retry != (c.want != "") || strings.Contains(text, "Waiting for") != (c.want != "") || !strings.Contains(text, c.want) {
+				t.Errorf("got lines\n%s\nand buttons %v, want %q", text, buttons, c.want)
+			}
+			if strings.Contains(text, "connection refused") {
+				t.Errorf("got lines\n%s\nwant the cause that an administrator must repair first", text)
+			}
+		})
+	}
+}

@@ -134,7 +134,7 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// reporter returns the reporter of an incident that somebody unknown opened, or
+// reporter returns the reporter of an incident that an unknown person opened, or
 // an empty text.
 func (m *builder) reporter() Text {
 	if m.inc.Reporter == nil {
@@ -241,9 +241,9 @@ func (m *builder) continuedIn() Text {
 	return textf("%s", m.inc.MergedInto)
 }
 
-// waiting shows in one line what waits for an outside system and since when. It adds how
-// to repair the cause and a button to try again. Causes that an administrator must repair
-// come first.
+// waiting adds a line about effects that wait for an outside system, with the cause, the
+// repair and a button to try again. The line starts with the causes that an administrator
+// must repair.
 func (m *builder) waiting() {
 	waits := slices.Clone(m.brief.Waiting)
 	if len(waits) == 0 {

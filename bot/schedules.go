@@ -70,7 +70,7 @@ func (b *Bot) prune(ctx context.Context, _ time.Time) error {
 // remind notifies people 30, 7 and 1 days before security.txt expires, and when
 // it has expired. It sends each reminder once per expiry date.
 func (b *Bot) remind(ctx context.Context, _ time.Time) error {
-	b.endDepartures(ctx) // if an earlier call failed
+	b.resyncDirectory(ctx) // a change of a user group can be missed, or arrive while Slack does not work
 	if b.securityTxt == nil {
 		return nil
 	}

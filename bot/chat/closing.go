@@ -177,8 +177,8 @@ func (m *builder) representatives(name incident.Department) Text {
 	return textf("%s", persons)
 }
 
-// Retract edits the message of a request that is no longer open: it has no buttons any
-// more. A message that was not posted stays away.
+// Retract edits the message of a closed request, which loses its buttons. It does nothing
+// if the message was not posted.
 func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {

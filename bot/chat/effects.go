@@ -152,12 +152,28 @@ func searchStart(b incident.Brief) time.Time {
 
 // announce posts a message once in the announce channel, if one is configured.
 func (c *Effects) announce(ctx context.Context, b incident.Brief, m Message) error {
-	channel, err := c.platform.AnnounceChannel(ctx)
-	if err != nil || channel == "" {
+	_, err := c.inAnnounceChannel(ctx, func(channel string) error {
+		_, err := c.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
 		return err
-	}
-	_, err = c.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+	})
 	return err
+}
+
+// inAnnounceChannel makes a call in the announce channel, and reports whether one is
+// configured. If the channel was deleted and created again, the platform finds the new
+// one by its name.
+func (c *Effects) inAnnounceChannel(ctx context.Context, call func(channel string) error) (found bool, err error) {
+	for range 2 {
+		var channel string
+		channel, err = c.platform.AnnounceChannel(ctx)
+		if err != nil || channel == "" {
+			return false, err
+		}
+		if err = call(channel); !errors.As(err, new(*incident.ChannelGone)) {
+			break
+		}
+	}
+	return true, err
 }
 
 // sendToEach sends a direct message to each person once and returns the

@@ -71,6 +71,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventReadmitted:          silent,
 	incident.EventReplacementNamed:    {"handshake", nil},
 	incident.EventChannelReplaced:     {"wave", (*builder).welcome},
+	incident.EventChannelLost:         silent, // the channel is gone: the welcome in the next one names it
 	incident.EventChannelOpened:       {"wave", (*builder).welcome},
 	incident.EventInvited:             silent, // the chat shows who joined
 	incident.EventLinked:              silent,
@@ -141,8 +142,8 @@ func (m *builder) tell() bool {
 	return true
 }
 
-// lastingDetails are the events whose details stay readable when nothing is asked any
-// more: they are not only about the next action.
+// lastingDetails are the events whose details stay readable after the request is closed,
+// because they contain more than the next action.
 var lastingDetails = []incident.EventKind{incident.EventChannelOpened, incident.EventChannelReplaced, incident.EventStepStarted, incident.EventStepLate,
 	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled}
 
@@ -160,7 +161,7 @@ func (m *builder) removeButtons() bool {
 	return len(m.Blocks) < before
 }
 
-// requestClosed tells readers that a message asks for nothing any more.
+// requestClosed adds a note that the request is closed.
 func (m *builder) requestClosed() {
 	m.note("%s no action is needed any more", Icon("heavy_check_mark"))
 }
@@ -229,9 +230,20 @@ func (m *builder) welcome() {
 	if m.inc.Reporter != nil {
 		m.line("Reported by %s. The report paged no one. Raise the severity to page, or press %s to start the playbooks.", m.reporter(), Strong{"Acknowledge"})
 	}
+	m.formerChannel()
 	m.restrictedNotice(m.inc.Restricted)
 	if isAllowed(m.inc, incident.VerbAcknowledge) && !m.inc.Paging.Acknowledged() {
 		m.buttons(m.ackButton()...)
+	}
+}
+
+// formerChannel names the channel that was lost.
+func (m *builder) formerChannel() {
+	switch before := m.event.Field("before"); m.event.Field("how") {
+	case incident.ChannelArchived:
+		m.line("The earlier channel %s was archived. Its messages stay readable there.", Channel(before))
+	case incident.ChannelDeleted:
+		m.line("The earlier channel was deleted, or Tocsin was removed from it. The timeline has every recorded event.")
 	}
 }
 

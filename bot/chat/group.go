@@ -23,13 +23,14 @@ func (c *Effects) PageGroup(group string) Handler {
 		if err != nil && !isRefused(err) {
 			return noCommand, err
 		}
-		channel, problem := c.platform.AnnounceChannel(ctx)
-		if problem == nil && channel != "" {
+		found, problem := c.inAnnounceChannel(ctx, func(channel string) error {
 			// Always search: the direct messages come first, so an earlier attempt may
 			// have stopped between two messages.
-			if _, problem = c.postOnce(ctx, b, channel, b.Mark, m, true); problem == nil {
-				reached++
-			}
+			_, err := c.postOnce(ctx, b, channel, b.Mark, m, true)
+			return err
+		})
+		if found && problem == nil {
+			reached++
 		}
 		switch {
 		case problem != nil && !isRefused(problem):
@@ -104,10 +105,7 @@ func (c *Effects) WithdrawPage(ctx context.Context, b incident.Brief, e incident
 		}
 		failed = append(failed, c.optional(ctx, b, "withdraw a page", err))
 	}
-	channel, err := c.platform.AnnounceChannel(ctx)
-	if err == nil && channel != "" {
-		err = c.edit(ctx, b, channel, key, m, since)
-	}
+	_, err := c.inAnnounceChannel(ctx, func(channel string) error { return c.edit(ctx, b, channel, key, m, since) })
 	return noCommand, errors.Join(append(failed, c.optional(ctx, b, "withdraw a page", err))...)
 }
 
@@ -125,7 +123,7 @@ func (c *Effects) edit(ctx context.Context, b incident.Brief, channel, key strin
 }
 
 // WithdrawnGroupPage returns the page to a group after the incident stopped needing a
-// responder. It names nobody, because the whole company reads the announce channel.
+// responder. It contains no name, because the whole company reads the announce channel.
 func WithdrawnGroupPage(b incident.Brief) Message {
 	m := newBuilder(b)
 	m.iconLine("white_check_mark", "%s (%s) no longer needs a responder.", Strong{m.inc.ID}, Strong{string(m.inc.Severity)})

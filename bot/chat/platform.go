@@ -10,7 +10,8 @@ import (
 
 // Platform is a chat. Its methods classify their errors: [incident.RetryAfter]
 // for a limit, [incident.Blocked] if an administrator must repair the cause, and
-// [incident.Permanent] for a call that is wrong.
+// [incident.Permanent] for a call that is wrong. A method with a channel returns an
+// [incident.ChannelGone] if the channel is archived or gone.
 // After any other error the effect runs again, although the call may have
 // succeeded. It is safe for concurrent use.
 type Platform interface {
@@ -22,7 +23,8 @@ type Platform interface {
 	// is the present channel of the incident.
 	OpenChannel(ctx context.Context, inc incident.Incident, private bool) (channel string, err error)
 	// AnnounceChannel returns the channel for announcements, or "" if none is
-	// configured.
+	// configured. After an [incident.ChannelGone] about it, AnnounceChannel looks for
+	// another one with the configured name.
 	AnnounceChannel(ctx context.Context) (channel string, err error)
 	// DirectChannel returns the channel for direct messages to a person.
 	DirectChannel(ctx context.Context, p incident.Person) (channel string, err error)

@@ -70,7 +70,7 @@ func (i Incident) clone() Incident {
 	i.Roles, i.Links, i.Facts.Aware = maps.Clone(i.Roles), maps.Clone(i.Links), maps.Clone(i.Facts.Aware)
 	i.Access, i.InvolvedDepartments, i.Delegations = slices.Clone(i.Access), slices.Clone(i.InvolvedDepartments), slices.Clone(i.Delegations)
 	i.Revoked, i.Exclusions = slices.Clone(i.Revoked), slices.Clone(i.Exclusions)
-	i.Pages = slices.Clone(i.Pages)
+	i.Pages, i.FormerChannels = slices.Clone(i.Pages), slices.Clone(i.FormerChannels)
 	i.Paging.Started, i.Paging.Failed = slices.Clone(i.Paging.Started), slices.Clone(i.Paging.Failed)
 	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)

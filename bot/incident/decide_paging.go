@@ -169,15 +169,29 @@ func (d *decider) link() error {
 		if d.inc.Links[name] == value {
 			continue
 		}
-		kind := EventLinked
+		kind, f := EventLinked, fields{"name": name, "value": value}
 		switch before := d.inc.Links[LinkChannel]; {
 		case name == LinkChannel && before == "":
 			kind = EventChannelOpened
 		case name == LinkChannel:
 			kind = EventChannelReplaced
+			if before == d.inc.LostChannel {
+				f["before"], f["how"] = before, d.inc.LostHow
+			}
 		}
-		d.emit(kind, fields{"name": name, "value": value}, nil)
+		d.emit(kind, f, nil)
 	}
+	return nil
+}
+
+// loseChannel records that the channel is lost, once for each channel. People archive
+// the channel of an ended incident on purpose.
+func (d *decider) loseChannel() error {
+	lost := d.cmd.Item
+	if lost == "" || lost != d.inc.Links[LinkChannel] || lost == d.inc.LostChannel || d.inc.Status.Ended() {
+		return nil
+	}
+	d.emit(EventChannelLost, fields{"channel": lost, "how": d.cmd.Reason}, nil)
 	return nil
 }
 

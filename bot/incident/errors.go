@@ -133,6 +133,18 @@ type Blocked struct {
 func (e *Blocked) Error() string { return fmt.Sprintf("%s: %v; %s", e.Cause, e.Err, e.Fix) }
 func (e *Blocked) Unwrap() error { return e.Err }
 
+// ChannelGone is an adapter's error for a call in a channel of the chat that no longer
+// exists, that is archived, or that Tocsin was removed from. Err is the error for a
+// channel that cannot be replaced.
+type ChannelGone struct {
+	Channel  string // id
+	Archived bool
+	Err      error
+}
+
+func (e *ChannelGone) Error() string { return e.Err.Error() }
+func (e *ChannelGone) Unwrap() error { return e.Err }
+
 // Permanent is an adapter's error for a call that cannot succeed when repeated, even
 // after a repair: the call itself is wrong.
 type Permanent struct{ Err error }

@@ -273,9 +273,9 @@ func excludeFromChannel(c effectBuilder) []Effect {
 }
 
 // replacesChannel reports whether the incident still has the channel that it leaves
-// because of an exclusion.
+// because of an exclusion, or because the channel is lost.
 func (i Incident) replacesChannel() bool {
-	return slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Left != "" && x.Left == i.Links[LinkChannel] })
+	return i.LostChannel != "" && i.LostChannel == i.Links[LinkChannel] || slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Left != "" && x.Left == i.Links[LinkChannel] })
 }
 
 // postDeparture posts that a person left, except in an ended incident that loses

@@ -1,11 +1,15 @@
 package incident
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The kinds of events about the outside systems of the incident.
 const (
 	EventChannelOpened   EventKind = "channel_opened"
 	EventChannelReplaced EventKind = "channel_replaced" // the incident continues in another channel
+	EventChannelLost     EventKind = "channel_lost"     // the channel is archived or gone, and is replaced
 	EventInvited         EventKind = "invited"
 	EventLinked          EventKind = "linked"
 	EventEffectFailed    EventKind = "effect_failed"
@@ -21,12 +25,23 @@ var channelEvents = eventTable{
 		lane:     laneCommunication,
 		minor:    true,
 	},
-	EventChannelReplaced: {
-		fields:   "name value",
-		apply:    (*Incident).applyLink,
-		effects:  effects{inviteResponders, postEvent, refreshCard, refreshTopic},
-		sentence: func(Event) Sentence { return Say("The incident continues in a new channel") },
+	EventChannelLost: {
+		fields:   "channel how",
+		apply:    func(i *Incident, e Event) { i.LostChannel, i.LostHow = e.Field("channel"), e.Field("how") },
+		effects:  effects{replaceLostChannel},
+		sentence: sayChannelLost,
 		lane:     laneCommunication,
+	},
+	EventChannelReplaced: {
+		fields: "before how name value",
+		apply: func(i *Incident, e Event) {
+			i.FormerChannels, i.LostChannel, i.LostHow = append(i.FormerChannels, i.Links[LinkChannel]), "", ""
+			i.applyLink(e)
+		},
+		effects:      effects{announceReplacement, inviteResponders, welcome, refreshCard, refreshTopic},
+		sentence:     func(Event) Sentence { return Say("The incident continues in a new channel") },
+		announcement: "%s (%s) continues in another channel.",
+		lane:         laneCommunication,
 	},
 	EventInvited: {
 		fields: "people",
@@ -91,4 +106,49 @@ func inviteResponders(c effectBuilder) []Effect {
 		effects[n].Lane = ""
 	}
 	return effects
+}
+
+// Values of the field how of [EventChannelLost].
+const (
+	ChannelArchived = "archived"
+	ChannelDeleted  = "gone" // deleted, or the bot was removed from it
+)
+
+func sayChannelLost(e Event) Sentence {
+	if e.Field("how") == ChannelArchived {
+		return Say("The incident's channel was archived. Tocsin opens another one")
+	}
+	return Say("The incident's channel was deleted, or Tocsin was removed from it. Tocsin opens another one")
+}
+
+// replaceLostChannel builds the replacement of a lost channel. It has no lane: the posts
+// in the lane of the channel wait for it.
+func replaceLostChannel(c effectBuilder) []Effect {
+	return []Effect{c.effect(EffectReplaceChannel, map[string]string{"channel": c.event.Field("channel")})}
+}
+
+// announceReplacement announces where the incident continues after it lost its channel.
+// A channel that it left because of an exclusion is not announced.
+func announceReplacement(c effectBuilder) []Effect {
+	if c.event.Field("how") == "" {
+		return nil
+	}
+	return announceUnlessRestricted(c)
+}
+
+// HasLeft reports whether the incident left a channel and must not return to it.
+func (i Incident) HasLeft(channel string) bool {
+	return slices.Contains(i.FormerChannels, channel) || slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Left == channel })
+}
+
+// welcome posts the first message in another channel. After the loss of a channel it has
+// no lane, because the posts that waited for the channel come after it.
+func welcome(c effectBuilder) []Effect {
+	out := postEvent(c)
+	for n := range out {
+		if c.event.Field("how") != "" {
+			out[n].Lane = ""
+		}
+	}
+	return out
 }

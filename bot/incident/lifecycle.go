@@ -115,6 +115,7 @@ const (
 	VerbSeverityTimeout   Verb = "severity_timeout"   // nobody answered the proposal of an alert
 	VerbStormTimeout      Verb = "storm_timeout"      // Round, Count: the alert storm is over
 	VerbLink              Verb = "link"               // Links
+	VerbChannelLost       Verb = "channel_lost"       // Item: the channel, Reason: ChannelArchived or ChannelDeleted
 	VerbInvited           Verb = "invited"            // People
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
 	VerbPostmortemShared  Verb = "postmortem_shared"  // Revision, Item: file id
@@ -194,6 +195,7 @@ var verbs = map[Verb]verbRule{
 	VerbSeverityTimeout:   {decide: (*decider).severityTimeout},
 	VerbStormTimeout:      {decide: (*decider).stormTimeout},
 	VerbLink:              {decide: (*decider).link},
+	VerbChannelLost:       {decide: (*decider).loseChannel},
 	VerbInvited:           {decide: (*decider).peopleInvited},
 	VerbPostmortemWritten: {decide: (*decider).postmortemWritten},
 	VerbPostmortemShared:  {decide: (*decider).postmortemShared},
@@ -296,6 +298,7 @@ var Transitions = []Transition{
 	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
 	{VerbStormTimeout, anyStatus, nil, TheBot, "an alert storm is over"},
 	{VerbLink, anyStatus, nil, TheBot, "ids of the incident in outside systems"},
+	{VerbChannelLost, anyStatus, nil, TheBot, "the channel is archived or gone"},
 	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},
 	{VerbPostmortemShared, anyStatus, nil, TheBot, "the postmortem is in the channel"},

@@ -73,6 +73,7 @@ var statusMatrix = map[Verb]string{
 	VerbPostmortemWritten: "- - - - - . = - -",
 	VerbPostmortemShared:  "= = = = = . . = =",
 	VerbReviewInvited:     ". . . . . . . . .",
+	VerbChannelLost:       ". . . . . . = = =",
 	VerbEffectFailed:      ". . . . . . . . .",
 	VerbPersonLeft:        ". . . . . . . . .",
 }
@@ -174,6 +175,9 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		w.now = w.now.AddDate(0, 0, 1)
 	case VerbLink:
 		c.Links = map[string]string{LinkChannel: "C1"}
+	case VerbChannelLost:
+		w.inc.Links = map[string]string{LinkChannel: "C9"}
+		c.Item, c.Reason = "C9", ChannelArchived
 	case VerbInvited:
 		c.People = []PersonID{"out1"}
 	case VerbReviewInvited:

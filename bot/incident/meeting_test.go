@@ -130,7 +130,7 @@ func TestMeeting_CalendarsFollowTheIncident(t *testing.T) {
 			}
 		}
 	})
-	for _, cause := range []string{cancelReopened, cancelRevised, cancelConcluded} {
+	for _, cause := range []string{cancelReopened} {
 		if !cancelled[cause] {
 			t.Errorf("no meeting was cancelled because of %q", cause)
 		}
@@ -157,7 +157,7 @@ func TestMeeting_EveryVerb(t *testing.T) {
 	}
 }
 
-// An earlier version recorded neither the invitation nor the people.
+// TestMeeting_ScheduledByAnEarlierVersion voids a meeting without recorded people.
 func TestMeeting_ScheduledByAnEarlierVersion(t *testing.T) {
 	w := fixtureIn(t, Approved)
 	w.inc.Review.At, w.inc.Meeting = stamp(w.now.AddDate(0, 0, 2)), nil
@@ -168,5 +168,25 @@ func TestMeeting_ScheduledByAnEarlierVersion(t *testing.T) {
 	n := slices.IndexFunc(events, func(e Event) bool { return e.Kind == EventReviewCancelled })
 	if n < 0 || !strings.Contains(events[n].Field("cancel"), "eng1") {
 		t.Errorf("got events %v, want a cancellation for the people who lead the incident", fmt.Sprint(events))
+	}
+}
+
+// TestMeeting_ConcludedEarly concludes the review two days before the meeting, and shortly
+// before it.
+func TestMeeting_ConcludedEarly(t *testing.T) {
+	for name, c := range map[string]struct {
+		hours int
+		want  bool
+	}{"two days before": {48, true}, "at the start": {0, false}} {
+		w := fixtureIn(t, Approved)
+		w.must("eng1", Command{Verb: VerbScheduleReview, When: w.now.AddDate(0, 0, 3)})
+		w.now = w.inc.Review.At.Add(-time.Duration(c.hours) * time.Hour)
+		events, err := w.decideAs("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: requiredActions})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(events, func(e Event) bool { return e.Kind == EventReviewCancelled && e.Field("cause") == cancelConcluded }); got != c.want {
+			t.Errorf("%s: got cancelled %v, want %v", name, got, c.want)
+		}
 	}
 }

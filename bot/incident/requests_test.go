@@ -93,7 +93,7 @@ func TestRequestKey_IsTheKeyOfTheMessage(t *testing.T) {
 	}
 }
 
-// TestRetractions_ReplacedChannel: the messages stay in the channel that the incident left.
+// TestRetractions_ReplacedChannel checks that no message of an earlier channel is edited.
 func TestRetractions_ReplacedChannel(t *testing.T) {
 	w := fixtureIn(t, Triage)
 	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})

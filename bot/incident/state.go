@@ -97,6 +97,12 @@ type Incident struct {
 	// Links holds ids in outside systems by name: [LinkChannel], [LinkCard], ...
 	Links map[string]string `json:"links,omitempty"`
 
+	// LostChannel is the channel in Links while it is replaced, because it is archived or
+	// gone. FormerChannels are all channels that the incident left.
+	LostChannel    string   `json:"lost_channel,omitempty"`
+	LostHow        string   `json:"lost_how,omitempty"` // ChannelArchived or ChannelDeleted
+	FormerChannels []string `json:"former_channels,omitempty"`
+
 	// Privileged lists the events whose texts only legal and security may read. It is
 	// nil if an earlier version stored the state.
 	Privileged []int `json:"privileged"`

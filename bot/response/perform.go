@@ -185,6 +185,11 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	if err := s.finish(a.job, result); err != nil {
 		return err
 	}
+	if a.effect.Kind == incident.EffectReplaceChannel {
+		if err := s.resumeInNewChannel(a.effect.Incident); err != nil {
+			return err
+		}
+	}
 	return a.endWait(s)
 }
 
@@ -243,6 +248,11 @@ func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (
 	if cmd.Verb != "" {
 		if _, err := a.applyResult(s, cmd); err != nil {
 			return AttemptFailed, err
+		}
+	}
+	if lost := new(incident.ChannelGone); errors.As(cause, &lost) && a.effect.Incident != 0 {
+		if outcome, handled, err := a.loseChannel(s, lost); handled || err != nil {
+			return outcome, err
 		}
 	}
 	if errors.As(cause, new(*incident.Permanent)) {

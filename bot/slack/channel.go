@@ -75,14 +75,15 @@ func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slac
 }
 
 // isOurChannel reports whether the bot created a channel for this incident.
-// The channel must not be the current one, which a new one replaces. It must not
+// The channel must not be the current one, which a new one replaces, nor an earlier
+// one, which may have people who are excluded since. It must not
 // be archived and must be as private as the incident requires.
 //
 // The channel must not be older than the incident, because numbers start at 1
 // again with a new database. Otherwise responders could join the channel of
 // another incident.
 func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, private bool, c slack.Channel) (bool, error) {
-	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || c.IsArchived || c.IsPrivate != private {
+	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || inc.HasLeft(c.ID) || c.IsArchived || c.IsPrivate != private {
 		return false, nil
 	}
 	self, err := s.Self(ctx)
@@ -99,14 +100,17 @@ func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, private
 func (s *Slack) SetTopic(ctx context.Context, channel, topic string) error {
 	now, err := s.client.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 	if err != nil {
-		return classify("read channels", err)
+		return s.lost(ctx, channel, err, classify("read channels", err))
 	}
 	next, _ := clip(oneLine(topic), 240)
 	if html.UnescapeString(now.Topic.Value) == next {
 		return nil
 	}
-	_, err = s.client.SetTopicOfConversationContext(ctx, channel, next)
-	return classify("set the topic of channels", err)
+	err = s.asMember(ctx, channel, func() error {
+		_, err := s.client.SetTopicOfConversationContext(ctx, channel, next)
+		return err
+	})
+	return s.lost(ctx, channel, err, classify("set the topic of channels", err))
 }
 
 // Invite adds people to the channel.
@@ -147,13 +151,16 @@ func (s *Slack) Invite(ctx context.Context, channel string, people []incident.Pe
 func (s *Slack) invite(ctx context.Context, channel string, users []string) (map[string]string, error) {
 	failed := map[string]string{}
 	for len(users) > 0 {
-		_, err := s.client.InviteUsersToConversationContext(ctx, channel, users...)
+		err := s.asMember(ctx, channel, func() error {
+			_, err := s.client.InviteUsersToConversationContext(ctx, channel, users...)
+			return err
+		})
 		if err == nil {
 			return failed, nil
 		}
 		codes := inviteErrors(err, users)
 		if len(codes) == 0 {
-			return failed, classify("invite people to channels", err)
+			return failed, s.lost(ctx, channel, err, classify("invite people to channels", err))
 		}
 		for user, code := range codes {
 			if code != "already_in_channel" && code != "cant_invite_self" {
@@ -212,5 +219,5 @@ func (s *Slack) Remove(ctx context.Context, channel string, p incident.Person) e
 	if slices.Contains([]string{"not_in_channel", "user_not_found"}, errorCode(err)) {
 		return nil // removed by an earlier attempt, or never a member
 	}
-	return classify("remove people from channels", err)
+	return s.lost(ctx, channel, err, classify("remove people from channels", err))
 }

@@ -43,9 +43,14 @@ func (s *Slack) Find(ctx context.Context, channel, thread, key string, since tim
 		oldest = strconv.FormatInt(since.Add(-clockSkew).Unix(), 10) + ".000000"
 	}
 	for cursor := ""; ; {
-		messages, next, err := s.history(ctx, channel, thread, oldest, cursor)
+		var messages []slack.Message
+		var next string
+		err := s.asMember(ctx, channel, func() (err error) {
+			messages, next, err = s.history(ctx, channel, thread, oldest, cursor)
+			return err
+		})
 		if err != nil {
-			return chat.Posted{}, false, classify("read the history of channels", err)
+			return chat.Posted{}, false, s.lost(ctx, channel, err, classify("read the history of channels", err))
 		}
 		for _, m := range messages {
 			if payload := m.Metadata.EventPayload; m.User == self && m.Metadata.EventType == eventType && payload[metaKey] == key {
@@ -100,6 +105,15 @@ func (s *Slack) eachChannel(ctx context.Context, yield func(slack.Channel) bool)
 type cachedID struct {
 	mu sync.Mutex
 	id string
+}
+
+// forget removes an ID that Slack does not know any more. The name is looked up again.
+func (c *cachedID) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.id == id {
+		c.id = ""
+	}
 }
 
 var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{8,}$`)

@@ -24,22 +24,28 @@ func (s *Slack) Post(ctx context.Context, channel string, m chat.Message, mark c
 		return s.share(ctx, channel, m, mark)
 	}
 	options := s.options(m, mark)
-	_, ts, err := s.client.PostMessageContext(ctx, channel, options...)
-	if errorCode(err) == "not_in_channel" {
-		if _, _, _, joined := s.client.JoinConversationContext(ctx, channel); joined == nil {
-			_, ts, err = s.client.PostMessageContext(ctx, channel, options...)
-		}
-	}
+	ts, err := s.post(ctx, channel, options)
 	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
 		_, ts, err = s.client.PostMessageContext(ctx, channel, reduced...)
 	}
-	return chat.Posted{ID: ts}, classify("post messages", err)
+	return chat.Posted{ID: ts}, s.lost(ctx, channel, err, classify("post messages", err))
+}
+
+func (s *Slack) post(ctx context.Context, channel string, options []slack.MsgOption) (ts string, err error) {
+	err = s.asMember(ctx, channel, func() (err error) {
+		_, ts, err = s.client.PostMessageContext(ctx, channel, options...)
+		return err
+	})
+	return ts, err
 }
 
 // Update replaces a message. A message that another app posted, such as an earlier
 // installation of this one, does not exist for this app.
 func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, mark chat.Mark) error {
-	_, _, _, err := s.client.UpdateMessageContext(ctx, channel, id, s.options(m, mark)...)
+	err := s.asMember(ctx, channel, func() error {
+		_, _, _, err := s.client.UpdateMessageContext(ctx, channel, id, s.options(m, mark)...)
+		return err
+	})
 	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
 		_, _, _, err = s.client.UpdateMessageContext(ctx, channel, id, reduced...)
 	}
@@ -47,7 +53,7 @@ func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, 
 	case "message_not_found", "cant_update_message":
 		return chat.ErrNoMessage
 	}
-	return classify("edit messages", err)
+	return s.lost(ctx, channel, err, classify("edit messages", err))
 }
 
 // maxReducedText is the maximum length of a message in its reduced form.
@@ -114,11 +120,11 @@ func (s *Slack) DirectChannel(ctx context.Context, p incident.Person) (string, e
 
 // Pin pins a message.
 func (s *Slack) Pin(ctx context.Context, channel, id string) error {
-	err := s.client.AddPinContext(ctx, channel, slack.NewRefToMessage(channel, id))
+	err := s.asMember(ctx, channel, func() error { return s.client.AddPinContext(ctx, channel, slack.NewRefToMessage(channel, id)) })
 	if errorCode(err) == "already_pinned" {
 		return nil
 	}
-	return classifyExtra("pin messages", err)
+	return s.lost(ctx, channel, err, classifyExtra("pin messages", err))
 }
 
 // Bookmark adds a link to the bookmark bar and returns its ID. If a bookmark
@@ -126,14 +132,14 @@ func (s *Slack) Pin(ctx context.Context, channel, id string) error {
 func (s *Slack) Bookmark(ctx context.Context, channel string, b chat.Bookmark) (string, error) {
 	have, err := s.client.ListBookmarksContext(ctx, channel)
 	if err != nil {
-		return "", classifyExtra("list bookmarks", err)
+		return "", s.lost(ctx, channel, err, classifyExtra("list bookmarks", err))
 	}
 	if n := slices.IndexFunc(have, func(m slack.Bookmark) bool { return m.Title == b.Title }); n >= 0 {
 		return have[n].ID, nil
 	}
 	added, err := s.client.AddBookmarkContext(ctx, channel, slack.AddBookmarkParameters{Title: b.Title, Type: "link", Link: b.URL, Emoji: ":" + string(b.Icon) + ":"})
 	if err != nil {
-		return "", classifyExtra("add bookmarks", err)
+		return "", s.lost(ctx, channel, err, classifyExtra("add bookmarks", err))
 	}
 	return added.ID, nil
 }
@@ -163,7 +169,6 @@ func (s *Slack) share(ctx context.Context, channel string, m chat.Message, mark 
 	meta.EventPayload[metaFile] = files[0].ID
 	// A link to a file shares the file, so this message must allow links. It has no
 	// blocks, because links in them share nothing.
-	_, ts, err := s.client.PostMessageContext(ctx, channel, append(messageOptions(m, mark),
-		slack.MsgOptionText(s.layoutText(m, files), false), slack.MsgOptionMetadata(meta))...)
-	return chat.Posted{ID: ts, File: files[0].ID, URL: files[0].Permalink}, classify("share files", err)
+	ts, err := s.post(ctx, channel, append(messageOptions(m, mark), slack.MsgOptionText(s.layoutText(m, files), false), slack.MsgOptionMetadata(meta)))
+	return chat.Posted{ID: ts, File: files[0].ID, URL: files[0].Permalink}, s.lost(ctx, channel, err, classify("share files", err))
 }

@@ -1,0 +1,50 @@
+package response
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// replacePause is the pause of an effect whose channel is being replaced. The end of the
+// replacement ends it.
+const replacePause = 5 * time.Second
+
+// loseChannel has the channel of the incident replaced and lets the effect wait for the
+// new one. Effects that fail together, also in other replicas, cause one replacement:
+// only the first of them finds the incident with the lost channel. People archive the
+// channel of an ended incident on purpose, so the effect ends there. handled is false for
+// any other channel than that of the incident.
+func (a *attempt) loseChannel(s *session, lost *incident.ChannelGone) (outcome AttemptOutcome, handled bool, err error) {
+	dr, err := s.draft(a.effect.Incident)
+	if err != nil {
+		return AttemptFailed, false, err
+	}
+	switch current := dr.inc.Links[incident.LinkChannel]; {
+	case current != lost.Channel && !dr.inc.HasLeft(lost.Channel):
+		return "", false, nil
+	case current == lost.Channel && dr.inc.Status.Ended():
+		return AttemptSkipped, true, s.finish(a.job, "the incident has ended and its channel is archived or gone")
+	case current == lost.Channel:
+		how := incident.ChannelDeleted
+		if lost.Archived {
+			how = incident.ChannelArchived
+		}
+		err := s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbChannelLost, Item: lost.Channel, Reason: how})
+		if err != nil && incident.CodeOf(err) == "" {
+			return AttemptFailed, false, err
+		}
+	}
+	outcome, err = a.postpone(s, &incident.RetryAfter{After: replacePause, Err: errors.New(lost.Error())})
+	return outcome, true, err
+}
+
+// resumeInNewChannel starts the effects that waited for the replacement of the channel.
+func (s *session) resumeInNewChannel(id incident.ID) error {
+	if _, err := s.tx.ReleaseEffects(WaitingQuery{Incident: id}); err != nil {
+		return fmt.Errorf("resume the effects of %s: %w", id, err)
+	}
+	return nil
+}

@@ -49,12 +49,15 @@ func TestLost_EveryCall(t *testing.T) {
 				t.Fatal(err)
 			}
 			for call, do := range map[string]func() error{
-				"post":     func() error { _, err := f.slack.Post(f.ctx, channel, message, neutral.Mark{Key: "n"}); return err },
-				"update":   func() error { return f.slack.Update(f.ctx, channel, posted.ID, message, neutral.Mark{Key: "m"}) },
-				"pin":      func() error { return f.slack.Pin(f.ctx, channel, posted.ID) },
-				"topic":    func() error { return f.slack.SetTopic(f.ctx, channel, "another topic") },
-				"invite":   func() error { _, _, err := f.slack.Invite(f.ctx, channel, people); return err },
-				"bookmark": func() error { _, err := f.slack.Bookmark(f.ctx, channel, neutral.Bookmark{Title: "x", URL: "https://example.com", Icon: "bell"}); return err },
+				"post":   func() error { _, err := f.slack.Post(f.ctx, channel, message, neutral.Mark{Key: "n"}); return err },
+				"update": func() error { return f.slack.Update(f.ctx, channel, posted.ID, message, neutral.Mark{Key: "m"}) },
+				"pin":    func() error { return f.slack.Pin(f.ctx, channel, posted.ID) },
+				"topic":  func() error { return f.slack.SetTopic(f.ctx, channel, "another topic") },
+				"invite": func() error { _, _, err := f.slack.Invite(f.ctx, channel, people); return err },
+				"bookmark": func() error {
+					_, err := f.slack.Bookmark(f.ctx, channel, neutral.Bookmark{Title: "x", URL: "https://example.com", Icon: "bell"})
+					return err
+				},
 				"share": func() error {
 					m := message
 					m.Files = []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}

@@ -87,7 +87,10 @@ func (a *attempt) prepare(s *session) error {
 	}
 	skip := func(reason string) error {
 		a.finished = true
-		return s.tx.FinishEffect(a.job, EffectCompleted, reason)
+		if err := s.tx.FinishEffect(a.job, EffectCompleted, reason); err != nil {
+			return err
+		}
+		return a.showEndOfWait(s)
 	}
 	if a.handler() == nil {
 		return skip("no provider is configured for this effect")
@@ -294,7 +297,10 @@ func (a *attempt) pageFailed(s *session, cause error) (needed bool, err error) {
 		if err := a.withdrawLatePage(s, true); err != nil { // the failed call may have reached the pager
 			return false, err
 		}
-		return false, s.finish(a.job, "failed, and the page is no longer needed")
+		if err := s.finish(a.job, "failed, and the page is no longer needed"); err != nil {
+			return false, err
+		}
+		return false, a.showEndOfWait(s)
 	}
 	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "escalation_step"),
 		Text: truncate(cause.Error()), Effect: a.effect.Key})

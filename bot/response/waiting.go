@@ -70,7 +70,7 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 func (a *attempt) endWait(s *session) error {
 	q := WaitingQuery{System: a.desk.systemOf(a.effect)}
 	if q.System == "" {
-		return nil
+		return a.showEndOfWait(s)
 	}
 	if a.wait.Attempts == 0 {
 		q.Quiet, q.Limit = s.now.Add(-probePause), probes
@@ -78,6 +78,11 @@ func (a *attempt) endWait(s *session) error {
 	if _, err := s.tx.ReleaseEffects(q); err != nil {
 		return fmt.Errorf("release the effects that wait for %s: %w", q.System, err)
 	}
+	return a.showEndOfWait(s)
+}
+
+// showEndOfWait updates the card of the incident if it shows the effect as waiting.
+func (a *attempt) showEndOfWait(s *session) error {
 	return a.showWait(s, a.wait.Visible(a.wait.LastAttempt))
 }
 

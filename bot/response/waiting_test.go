@@ -143,7 +143,7 @@ func TestPostpone_RepairedSystems(t *testing.T) {
 					if waits := o.waits(t, WaitingQuery{}); len(waits) != 0 {
 						t.Errorf("still waiting: %+v", waits)
 					}
-					for _, kind := range []incident.EffectKind{incident.EffectOpenChannel, incident.EffectAnnounce, incident.EffectPageAck} {
+					for _, kind := range []incident.EffectKind{incident.EffectOpenChannel, incident.EffectAnnounce} {
 						if got, want := countOf(o.done, string(kind)), countOf(reference.done, string(kind)); got != want {
 							t.Errorf("%s: performed %d times, want %d", kind, got, want)
 						}
@@ -335,6 +335,33 @@ func TestPostpone_CardShowsWaits(t *testing.T) {
 	o.runQueue(t)
 	if len(cards) == 0 || len(cards[len(cards)-1]) != 0 {
 		t.Errorf("got cards with waiting effects %+v, want a new card without one", cards)
+	}
+}
+
+// TestPostpone_CardAfterSkip acknowledges an incident whose refused page waits. The page is
+// not needed any more, and the card no longer shows it.
+func TestPostpone_CardAfterSkip(t *testing.T) {
+	o := newOutage(t)
+	var shown []int // number of waiting effects on each card
+	succeed := o.Handlers[incident.EffectCard]
+	o.Handlers[incident.EffectCard] = func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		shown = append(shown, len(b.Waiting))
+		return succeed(ctx, b, e)
+	}
+	o.away[incident.SystemPagerDuty] = errBlocked
+	id := o.open(t, incident.Sev2)
+	o.runQueue(t)
+	if !slices.Contains(shown, 1) {
+		t.Fatalf("got cards with %v waiting effects, want the page on one", shown)
+	}
+	delete(o.away, incident.SystemPagerDuty)
+	o.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+	for range 3 {
+		o.now = o.now.Add(time.Minute)
+		o.runQueue(t)
+	}
+	if shown[len(shown)-1] != 0 || len(o.waits(t, WaitingQuery{})) != 0 {
+		t.Errorf("got cards with %v waiting effects, want none on the last one", shown)
 	}
 }
 

@@ -128,7 +128,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 
 // renderPostmortem adapts [templates.Postmortem] to the desk.
 func renderPostmortem(p response.Postmortem) (incident.Document, error) {
-	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written,
+	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written, Alerts: p.Alerts,
 		Copy: p.Copy, Withheld: p.Withheld})
 }
 

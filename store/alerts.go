@@ -154,14 +154,13 @@ func (r reader) alertIncidentsByID(ids []int64, byID map[int64]incident.ID) erro
 	return nil
 }
 
-func (r reader) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {
-	var sums struct{ Kinds, Occurrences int64 }
-	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS occurrences FROM alerts WHERE incident_id = ? AND last_at >= ? AND origin = ''",
-		int64(disposition), dbTime(since)).Scan(&sums).Error
+func (r reader) CountAlerts(id incident.ID, since time.Time) (counts []incident.AlertCount, err error) {
+	err = r.db.Raw("SELECT kind, count(*) AS alerts, sum(count) AS occurrences FROM alerts WHERE incident_id = ? AND last_at >= ? AND (incident_id > 0 OR origin = '') GROUP BY kind ORDER BY kind",
+		int64(id), dbTime(since)).Scan(&counts).Error
 	if err != nil {
-		return 0, 0, fmt.Errorf("count suppressed alerts: %w", err)
+		return nil, fmt.Errorf("count alerts: %w", err)
 	}
-	return sums.Kinds, sums.Occurrences, nil
+	return counts, nil
 }
 
 // fingerprint returns the hash that all occurrences of an alert share.

@@ -79,8 +79,12 @@ func PageMail(b incident.Brief, step int) Message {
 	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}, {Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.Paging.Round, 1), step+1)}}
 	if l.Title != "" {
 		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
-		for _, a := range b.Incident.Alerts[:min(len(b.Incident.Alerts), 5)] {
+		shown := min(len(b.Incident.Alerts), 5)
+		for _, a := range b.Incident.Alerts[:shown] {
 			l.Facts = append(l.Facts, labelValue{Label: "Alert", Value: oneLine(a.Source) + ", " + string(a.Level) + ": " + clip(oneLine(a.Title), 200)})
+		}
+		if total := incident.SumAlerts(b.AlertCounts); total.Alerts > int64(shown) || total.Occurrences > total.Alerts {
+			l.Facts = append(l.Facts, labelValue{Label: "Alerts in total", Value: fmt.Sprintf("%d, with %s", total.Alerts, plural(int(total.Occurrences), "occurrence"))})
 		}
 	} else {
 		l.Small = "The incident is restricted. Only participants can see its details. Do not forward this mail."

@@ -21,6 +21,8 @@ type Input struct {
 	Directory incident.Directory // for names
 	Revision  int                // of the record, or 0 for the submitted one
 	Written   time.Time
+	// Alerts counts all alerts, also those that the timeline does not list.
+	Alerts incident.AlertCount
 	// Copy marks a redacted copy for readers outside of Tocsin, or a copy without texts
 	// that its readers may not read. Its texts cannot match the signed digest. The caller
 	// checks the record itself.

@@ -128,6 +128,13 @@ func (w pageBuilder) alerts() []datedLine {
 		}
 		out = append(out, datedLine{formatUTC(a.At), text})
 	}
+	if total := w.Alerts; total.Alerts > int64(len(out)) || total.Occurrences > total.Alerts {
+		text := fmt.Sprintf("%s with %s", plural(int(total.Alerts), "alert"), plural(int(total.Occurrences), "occurrence"))
+		if total.Alerts > int64(len(out)) {
+			text += fmt.Sprintf(". This list has the first %d", len(out))
+		}
+		out = append(out, datedLine{"in total", text})
+	}
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -180,23 +181,37 @@ func (m *builder) roles() Text {
 	return join(items)
 }
 
-// alerts counts the alerts by kind and detection rule.
+// maxListedRules is the maximum number of detection rules that a line of a kind names.
+const maxListedRules = 5
+
+// alerts counts all alerts by kind, and names the detection rules of those that the
+// incident lists.
 func (m *builder) alerts() Text {
-	count := map[string]int{}
+	rules := map[string][]string{}
+	listed := map[string]int64{}
 	for _, a := range m.inc.Alerts {
-		kind := text.Truncate(a.Kind, 80)
-		if a.Rule != "" {
-			kind += " (" + text.Truncate(a.Rule, 200) + ")"
+		listed[a.Kind]++
+		if rule := text.Truncate(a.Rule, 200); rule != "" && !slices.Contains(rules[a.Kind], rule) {
+			rules[a.Kind] = append(rules[a.Kind], rule)
 		}
-		count[kind]++
 	}
-	var lines []string
-	for kind, n := range count {
-		lines = append(lines, fmt.Sprintf("%d × %s", n, kind))
+	counts := m.brief.AlertCounts
+	for _, kind := range slices.Sorted(maps.Keys(listed)) { // in case the totals are unknown
+		if !slices.ContainsFunc(counts, func(c incident.AlertCount) bool { return c.Kind == kind }) {
+			counts = append(slices.Clip(counts), incident.AlertCount{Kind: kind, Alerts: listed[kind], Occurrences: listed[kind]})
+		}
 	}
-	slices.Sort(lines)
 	var items List
-	for _, line := range lines {
+	for _, c := range counts {
+		line := fmt.Sprintf("%d × %s", c.Alerts, text.Truncate(c.Kind, 80))
+		if names := rules[c.Kind]; len(names) > maxListedRules {
+			line += " (" + strings.Join(names[:maxListedRules], ", ") + " …)"
+		} else if len(names) > 0 {
+			line += " (" + strings.Join(names, ", ") + ")"
+		}
+		if c.Occurrences > c.Alerts {
+			line += fmt.Sprintf(", occurred %d times", c.Occurrences)
+		}
 		items = append(items, Plain(line))
 	}
 	return join(items)

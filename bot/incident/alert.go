@@ -88,6 +88,21 @@ func (a Alert) Identity() string {
 	return a.Kind + "\n" + a.Title
 }
 
+// AlertCount counts the alerts of one kind.
+type AlertCount struct {
+	Kind        string `json:"kind"`
+	Alerts      int64  `json:"alerts"`      // different ones
+	Occurrences int64  `json:"occurrences"` // of all of them
+}
+
+// SumAlerts returns the totals of counts.
+func SumAlerts(counts []AlertCount) (total AlertCount) {
+	for _, c := range counts {
+		total.Alerts, total.Occurrences = total.Alerts+c.Alerts, total.Occurrences+c.Occurrences
+	}
+	return total
+}
+
 // Signal is one decoded part of a delivery: an alert, or a command for an action
 // in the outside system, such as an acknowledgement at PagerDuty.
 type Signal struct {

@@ -79,7 +79,8 @@ type Command struct {
 	Round          int               `json:"round,omitempty"`
 	EscalationStep int               `json:"escalation_step,omitempty"`
 	Count          int64             `json:"count,omitempty"`
-	Document       string            `json:"document,omitempty"` // digest of a written document
+	Occurrences    int64             `json:"occurrences,omitempty"` // of the Count alerts of a postmortem
+	Document       string            `json:"document,omitempty"`    // digest of a written document
 	Revision       int               `json:"revision,omitempty"`
 	People         []PersonID        `json:"people,omitempty"`
 	Effect         string            `json:"effect,omitempty"` // key of the effect that failed

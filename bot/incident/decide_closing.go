@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -271,7 +272,11 @@ func (d *decider) postmortemWritten() error {
 	if slices.ContainsFunc(d.inc.Postmortems, func(p Postmortem) bool { return p.Revision == d.cmd.Revision }) {
 		return nil
 	}
-	d.emit(EventPostmortemWritten, fields{"revision": num(d.cmd.Revision), "digest": d.cmd.Document}, nil)
+	written := fields{"revision": num(d.cmd.Revision), "digest": d.cmd.Document}
+	if d.cmd.Count > 0 {
+		written["alerts"], written["occurrences"] = strconv.FormatInt(d.cmd.Count, 10), strconv.FormatInt(d.cmd.Occurrences, 10)
+	}
+	d.emit(EventPostmortemWritten, written, nil)
 	return nil
 }
 

@@ -29,6 +29,7 @@ type Brief struct {
 	Maintenance      *MaintenanceWindow // for EffectAnnounceMaintenance, without its condition
 	Reply            *Reply             // for EffectAcknowledgeReport, not redacted: it holds the address of the mail
 	Waiting          []WaitingEffect    // for EffectCard: effects of the incident that people see waiting
+	AlertCounts      []AlertCount       // for EffectCard and EffectPage: all alerts of the incident, also those that the timeline does not list
 	Now              time.Time
 	Attempt          int    // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
 	Mark             string // opaque text that the handler stores in the outside system to find its work again

@@ -15,7 +15,7 @@ const (
 
 var reviewEvents = eventTable{
 	EventPostmortemWritten: {
-		fields: "digest revision",
+		fields: "alerts digest occurrences revision",
 		apply: func(i *Incident, e Event) {
 			i.Postmortems = append(i.Postmortems, Postmortem{Revision: e.number("revision"), Digest: e.Field("digest"), At: e.RecordedAt})
 		},

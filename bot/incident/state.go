@@ -302,12 +302,14 @@ type Result struct {
 
 // View is an incident with its timeline, for an authorized reader.
 type View struct {
-	Incident  Incident        `json:"incident"`
-	Timeline  []Event         `json:"timeline"`
-	Alerts    []AlertRef      `json:"alerts"`             // with Count set
-	Withheld  int             `json:"withheld,omitempty"` // number of events whose texts only legal and security may read
-	Waiting   []WaitingEffect `json:"waiting,omitempty"`  // failed effects that are tried again
-	Directory Directory       `json:"-"`
+	Incident Incident   `json:"incident"`
+	Timeline []Event    `json:"timeline"`
+	Alerts   []AlertRef `json:"alerts"` // the first 1000, with Count set
+	// AlertCounts count all alerts.
+	AlertCounts []AlertCount    `json:"alert_counts,omitempty"`
+	Withheld    int             `json:"withheld,omitempty"` // number of events whose texts only legal and security may read
+	Waiting     []WaitingEffect `json:"waiting,omitempty"`  // failed effects that are tried again
+	Directory   Directory       `json:"-"`
 }
 
 // RolesOf returns the roles of a person, sorted.

@@ -87,10 +87,12 @@ func (d *Desk) listSuppressed(ctx context.Context, name incident.Disposition) (a
 // newest of them, at most limit.
 func (d *Desk) readSuppressed(r AlertReader, name incident.Disposition, id incident.ID, since time.Time, limit int) (incident.AlertResult, error) {
 	a := incident.AlertResult{Disposition: name}
-	var err error
-	if a.Kinds, a.Occurrences, err = r.CountSuppressed(id, since); err != nil {
+	counts, err := r.CountAlerts(id, since)
+	if err != nil {
 		return a, fmt.Errorf("count %s alerts: %w", name, err)
 	}
+	total := incident.SumAlerts(counts)
+	a.Kinds, a.Occurrences = total.Alerts, total.Occurrences
 	rows, err := r.Alerts(AlertQuery{Incident: id, Limit: limit})
 	if err != nil {
 		return a, err

@@ -175,6 +175,9 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 			outcome = outcomeAttached
 		}
 	}
+	if outcome == outcomeCounted {
+		r.recounted[id] = true
+	}
 	if g.decision.Storm && before == 0 {
 		outcome = outcomeGrouped
 	}

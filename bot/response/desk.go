@@ -75,6 +75,7 @@ type Postmortem struct {
 	Directory incident.Directory
 	Revision  int
 	Written   time.Time
+	Alerts    incident.AlertCount // all alerts when the postmortem was written, without a kind
 	// Copy marks texts that may differ from the signed ones, because they are redacted
 	// or withheld from the readers.
 	Copy bool

@@ -92,7 +92,7 @@ func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery
 	}
 	var groups []*alertGroup
 	err = d.writeEvaluated(ctx, evaluated, func(s *session) (err error) {
-		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]suppressedCount{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, unread: map[int64]bool{}, routing: d.routing.Load()}
+		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]suppressedCount{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, unread: map[int64]bool{}, recounted: map[incident.ID]bool{}, routing: d.routing.Load()}
 		outcomes, err = r.process(batch)
 		routing, groups = r.routing, r.groups
 		return err
@@ -144,6 +144,7 @@ type ingestion struct {
 	recurrences map[incident.ID][]recurrence // to be noted in their ended incidents
 	duplicates  map[int64]int64              // deliveries without a new event, with the first delivery of their event
 	unread      map[int64]bool               // deliveries that cannot be read, or only in part
+	recounted   map[incident.ID]bool         // incidents whose counts changed without an event
 }
 
 func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
@@ -188,7 +189,7 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 			}
 		}
 	}
-	if err := r.markDuplicates(); err != nil {
+	if err := errors.Join(r.markDuplicates(), r.refreshCounts()); err != nil {
 		return nil, err
 	}
 	return r.storeOutcomes(batch)

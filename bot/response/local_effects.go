@@ -73,12 +73,17 @@ func (a *attempt) writePostmortem(s *session) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the timeline of %s: %w", id, err)
 	}
-	doc, err := s.d.RenderPostmortem(Postmortem{Incident: dr.inc.WithoutExclusions(), Timeline: incident.WithoutSecret(timeline), Directory: s.dir, Revision: revision, Written: s.now})
+	counts, err := countAlerts(s.tx, id)
+	if err != nil {
+		return "", err
+	}
+	total := incident.SumAlerts(counts)
+	doc, err := s.d.RenderPostmortem(Postmortem{Alerts: total, Incident: dr.inc.WithoutExclusions(), Timeline: incident.WithoutSecret(timeline), Directory: s.dir, Revision: revision, Written: s.now})
 	if err != nil {
 		return "", fmt.Errorf("render the postmortem: %w", err)
 	}
 	doc.Revision, doc.Digest = revision, a.effect.Args["digest"]
-	err = s.doAsBot(id, incident.Command{Verb: incident.VerbPostmortemWritten, Document: doc.Digest, Revision: revision})
+	err = s.doAsBot(id, incident.Command{Verb: incident.VerbPostmortemWritten, Document: doc.Digest, Revision: revision, Count: total.Alerts, Occurrences: total.Occurrences})
 	if err != nil {
 		return "", err
 	}

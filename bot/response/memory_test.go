@@ -369,13 +369,19 @@ func (m *memory) EndedIncident(key string, a incident.Alert, since time.Time) (i
 	return id, knows(id), nil
 }
 
-func (m *memory) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {
+func (m *memory) CountAlerts(id incident.ID, since time.Time) ([]incident.AlertCount, error) {
+	byKind := map[string]incident.AlertCount{}
 	for _, row := range m.alerts {
-		if row.Incident == disposition && !row.LastAt.Before(since) {
-			kinds, occurrences = kinds+1, occurrences+row.Count
+		if row.Incident == id && !row.LastAt.Before(since) {
+			c := byKind[row.Alert.Kind]
+			byKind[row.Alert.Kind] = incident.AlertCount{Kind: row.Alert.Kind, Alerts: c.Alerts + 1, Occurrences: c.Occurrences + row.Count}
 		}
 	}
-	return kinds, occurrences, nil
+	var out []incident.AlertCount
+	for _, kind := range slices.Sorted(maps.Keys(byKind)) {
+		out = append(out, byKind[kind])
+	}
+	return out, nil
 }
 
 func (m *memory) Deliveries(q DeliveryQuery) (out []Delivery, err error) {

@@ -238,7 +238,7 @@ var (
 
 // renderTemplates renders with the real templates.
 func renderTemplates(p Postmortem) (incident.Document, error) {
-	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written, Copy: p.Copy, Withheld: p.Withheld})
+	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written, Alerts: p.Alerts, Copy: p.Copy, Withheld: p.Withheld})
 }
 
 // A document with seeds in every field of the incident and of every kind of event

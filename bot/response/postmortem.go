@@ -55,6 +55,8 @@ func postmortemOf(id incident.ID, timeline []incident.Event, dir incident.Direct
 	}
 	before := timeline[:written]
 	p := Postmortem{Directory: dir, Revision: revision, Written: timeline[written].RecordedAt, Copy: true}
+	p.Alerts.Alerts, _ = strconv.ParseInt(timeline[written].Field("alerts"), 10, 64) // absent in events of earlier versions
+	p.Alerts.Occurrences, _ = strconv.ParseInt(timeline[written].Field("occurrences"), 10, 64)
 	if privileged {
 		p.Incident, p.Timeline = incident.Fold(id, before), incident.WithoutSecret(before)
 	} else {

@@ -16,11 +16,15 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		if err != nil {
 			return err
 		}
-		alerts, err := r.Alerts(AlertQuery{Incident: id, Limit: 1000})
+		alerts, err := r.Alerts(AlertQuery{Incident: id, Limit: maxListedAlerts})
 		if err != nil {
 			return err
 		}
-		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), Directory: dir}
+		counts, err := countAlerts(r, id)
+		if err != nil {
+			return err
+		}
+		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), AlertCounts: counts, Directory: dir}
 		v.Waiting, err = waitsOf(r, id)
 		return err
 	})

@@ -106,9 +106,9 @@ type AlertReader interface {
 	// AlertIncidents returns the incidents that have one of the given alerts: by
 	// id, also after a move, and for each element of alerts by its fingerprint.
 	AlertIncidents(ids []int64, alerts []incident.Alert) (byID map[int64]incident.ID, byAlert [][]incident.ID, err error)
-	// CountSuppressed returns the number of suppressed alerts with a disposition
-	// since a time, and of their occurrences.
-	CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error)
+	// CountAlerts counts the alerts of an incident, or the live ones of a disposition,
+	// that occurred since a time, sorted by kind.
+	CountAlerts(id incident.ID, since time.Time) ([]incident.AlertCount, error)
 	// Configuration returns the rules of one configuration.
 	Configuration(id int64) (Configuration, error)
 	// MaintenanceWindows returns the windows that end after a time, in the order

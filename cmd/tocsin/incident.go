@@ -192,8 +192,13 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	for _, a := range v.Alerts[:min(len(v.Alerts), maxShownAlerts)] {
 		t.row("alert", fmt.Sprintf("A%d %s (%s, %d×)", a.Alert, a.Title, a.Source, a.Count))
 	}
-	if more := len(v.Alerts) - maxShownAlerts; more > 0 {
-		t.row("alert", fmt.Sprintf("%d more alerts (--json lists all)", more))
+	total := incident.SumAlerts(v.AlertCounts).Alerts
+	if more := max(total, int64(len(v.Alerts))) - maxShownAlerts; more > 0 {
+		list := "all"
+		if total > int64(len(v.Alerts)) {
+			list = fmt.Sprintf("the first %d", len(v.Alerts))
+		}
+		t.row("alert", fmt.Sprintf("%d more alerts (--json lists %s)", more, list))
 	}
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {

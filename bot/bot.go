@@ -80,6 +80,9 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.Desk().AnnounceMaintenance(ctx); err != nil {
 		return err
 	}
+	if err := b.restoreFaults(ctx); err != nil {
+		return err
+	}
 	if err := b.startJobs(ctx); err != nil {
 		return err
 	}

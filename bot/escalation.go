@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"tocsin/bot/config"
 	"tocsin/bot/incident"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
+	"tocsin/templates"
 )
 
 // pager pages the target of one escalation step.
@@ -27,6 +29,9 @@ type pager struct {
 	// withdraw ends a page: it acknowledges or resolves the page at the target, or
 	// notifies the paged people that nobody is needed any more.
 	withdraw response.Handler
+	// notice pages about Tocsin, without an incident, or resolves such a page. It is nil
+	// if the target has another way for notices.
+	notice response.Handler
 }
 
 // target is an escalation step as the store keeps it with each page. It contains the
@@ -65,7 +70,7 @@ func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 			return pager{}, err
 		}
 		client.LogTo(b.log)
-		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, withdraw: client.Withdraw}, nil
+		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, notice: pageNotice(client), withdraw: client.Withdraw}, nil
 	case t.Mail != nil && g.mail == nil:
 		return pager{}, nil
 	case t.Mail != nil:
@@ -100,6 +105,7 @@ func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response
 	if len(withdraw) > 0 {
 		handlers[incident.EffectPageAck], handlers[incident.EffectPageResolve] = callAll(withdraw), callAll(withdraw)
 	}
+	handlers[incident.EffectPageNotice] = noticeOf(steps)
 	return steps, targets, nil
 }
 
@@ -157,5 +163,25 @@ func callAll(handlers []response.Handler) response.Handler {
 			return incident.Command{}, errors.Join(retry...)
 		}
 		return cmd, errors.Join(final...)
+	}
+}
+
+// pageNotice returns the handler that pages about Tocsin.
+func pageNotice(client *pagerduty.Client) response.Handler {
+	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		summary, details := templates.NoticeText(e.Args)
+		return incident.Command{}, client.Notice(ctx, pagerduty.Notice{Key: "tocsin/" + e.Args["part"] + "/" + e.Args["since"], Summary: "Tocsin: " + summary, Details: details,
+			IsResolved: e.Args["recovered"] != "", At: e.After})
+	}
+}
+
+// noticeOf returns the handler of notices as pages, for the step that an effect names.
+func noticeOf(steps []pager) response.Handler {
+	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		n, err := strconv.Atoi(e.Args["escalation_step"])
+		if err != nil || n >= len(steps) || steps[n].notice == nil {
+			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page notice: escalation step %d cannot page about Tocsin any more", n+1)}
+		}
+		return steps[n].notice(ctx, b, e)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -205,7 +206,7 @@ func (o effectObserver) partsOf(a response.EffectAttempt) (parts []string) {
 		parts = append(parts, partMail)
 	}
 	only := -1
-	if a.Effect.Kind == incident.EffectPage {
+	if a.Effect.Kind == incident.EffectPage || a.Effect.Kind == incident.EffectPageNotice {
 		if n, err := strconv.Atoi(a.Effect.Args["escalation_step"]); err == nil {
 			only = n
 		}
@@ -249,7 +250,39 @@ func explain(system string, err error) error {
 	return err
 }
 
-// notifyFault sends a notice about an optional part.
+// notifyFault notifies people about an optional part by the ways that work. PagerDuty
+// pages them only about a critical part, while an incident is live or if neither the chat
+// nor mail works.
 func (b *Bot) notifyFault(ctx context.Context, n telemetry.Notice) error {
-	return b.Desk().Notify(ctx, "fault/"+n.Name+"/"+n.Since.UTC().Format(time.DateOnly), map[string]string{"about": templates.AboutFault, "part": n.Name, "since": n.Since.UTC().Format(time.RFC3339)})
+	f := response.Fault{Part: n.Name, Replica: b.start.Store.ReplicaID, Since: n.Since, Recovered: n.Recovered,
+		Args: map[string]string{"about": templates.AboutFault, "cause": n.Problem.Cause, "fix": n.Problem.Fix, "effect": n.Effect}}
+	pager := slices.IndexFunc(n.Working, func(p telemetry.Part) bool { return p.Way == telemetry.WayPager })
+	for way, kind := range map[telemetry.Way]incident.EffectKind{telemetry.WayChat: incident.EffectNotice, telemetry.WayMail: incident.EffectMailNotice} {
+		if slices.ContainsFunc(n.Working, func(p telemetry.Part) bool { return p.Way == way }) {
+			f.Ways = append(f.Ways, kind)
+		}
+	}
+	if n.IsCritical && pager >= 0 && !n.Recovered && (n.IsLive || len(f.Ways) == 0) {
+		f.Ways, f.EscalationStep = append(f.Ways, incident.EffectPageNotice), n.Working[pager].Step
+	}
+	if len(f.Ways) == 0 && !n.Recovered { // a recovery also resolves the page
+		return telemetry.ErrNoWay
+	}
+	return b.Desk().NotifyFault(ctx, f)
+}
+
+// restoreFaults continues the notices about parts that did not work before a restart.
+func (b *Bot) restoreFaults(ctx context.Context) error {
+	var names []string
+	for _, part := range b.currentParts() {
+		names = append(names, part.Name)
+	}
+	open, err := b.Desk().OpenFaults(ctx, b.start.Store.ReplicaID, names)
+	if err != nil {
+		return err
+	}
+	for part, since := range open {
+		b.parts.Restore(part, since)
+	}
+	return nil
 }

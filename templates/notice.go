@@ -1,21 +1,18 @@
 package templates
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Values of the argument "about" of a notice.
 const (
 	AboutSecurityTxt = "security_txt" // with "left" (30, 7, 1 or expired) and "expires" (a date)
-	AboutFault       = "fault"        // with "part" (a key of degradedParts) and "since" (RFC 3339)
+	// AboutFault is about the "part" of Tocsin that does not work "since" a time (RFC
+	// 3339), with "cause", "effect" and "fix". With "recovered" (RFC 3339) it works again.
+	// Earlier versions give the part and the time only.
+	AboutFault = "fault"
 )
-
-// degradedParts are the optional parts that notices cover. They match the checks
-// in package bot.
-var degradedParts = map[string]struct{ problem, advice string }{
-	"configuration":         {"The last reload of the configuration has been refused", "The earlier configuration stays in force, and people, rules and secrets of the new one do not apply. `tocsin reload --status` shows the error."},
-	"vulnerability mailbox": {"The vulnerability mailbox has been unreadable", "Reports stay in the mailbox unread until this is fixed. Check the log for the cause: the server is down or rejects the login, or the folder is missing."},
-	"trail queue":           {"The queue of CloudTrail log files has been unreadable", "Detection rules do not evaluate these files until this is fixed. No data is lost while the queue retains its messages. Check the log for the cause: the credentials are missing or rejected, or the queue is missing."},
-	"pgp key":               {"The PGP key for vulnerability reports has been invalid", "Reporters cannot encrypt their mail. Create a new key or extend this one, publish it at the URL in security.txt, and add it to sources.report.pgp_keys."},
-}
 
 // NoticeText returns the text of a notice about Tocsin: the problem, without a full
 // stop, and the advice.
@@ -33,14 +30,30 @@ func NoticeText(args map[string]string) (problem, advice string) {
 		}
 		return problem, "Check its fields and set a new date in sources.report.security_txt.expires. Researchers must not use an expired file."
 	case AboutFault:
-		p := degradedParts[args["part"]]
-		since := args["since"]
-		if at, err := time.Parse(time.RFC3339, since); err == nil {
-			since = formatUTC(at)
-		}
-		return p.problem + " since " + since, p.advice
+		return faultText(args)
 	}
 	return "Tocsin needs attention: " + args["about"], "Check the log for details."
+}
+
+// faultText returns the text of a notice about a part of Tocsin.
+func faultText(args map[string]string) (problem, advice string) {
+	if args["recovered"] != "" {
+		return fmt.Sprintf("Works again: %s (degraded from %s to %s)", args["part"], formatInstant(args["since"]), formatInstant(args["recovered"])),
+			"You need not do anything. The last cause was: " + args["cause"] + "."
+	}
+	problem = fmt.Sprintf("Degraded since %s: %s", formatInstant(args["since"]), args["part"])
+	if args["cause"] == "" {
+		return problem, "/readyz shows the cause and the fix."
+	}
+	return problem, args["cause"] + ". " + args["effect"] + ". " + args["fix"] + "."
+}
+
+// formatInstant formats an RFC 3339 time for people. It returns other text unchanged.
+func formatInstant(s string) string {
+	if at, err := time.Parse(time.RFC3339, s); err == nil {
+		return formatUTC(at)
+	}
+	return s
 }
 
 // NoticeMail returns a notice as a mail, with the text of [NoticeText].

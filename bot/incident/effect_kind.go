@@ -41,6 +41,7 @@ const (
 	// Notices about Tocsin, without an incident. Args "about" selects the text.
 	EffectNotice     EffectKind = "notice"      // in the announce channel
 	EffectMailNotice EffectKind = "mail_notice" // to the security department
+	EffectPageNotice EffectKind = "page_notice" // as a page of Args "escalation_step"
 	// Handing over the open work of Args "person", who left the configuration, to
 	// Args "successors" (comma-separated PersonIDs). Args "held" lists the work.
 	EffectHandover     EffectKind = "handover"      // as a direct message
@@ -90,6 +91,7 @@ var effectKinds = map[EffectKind]effectTraits{
 
 	EffectNotice:       {},
 	EffectMailNotice:   {},
+	EffectPageNotice:   {},
 	EffectHandover:     {},
 	EffectMailHandover: {},
 

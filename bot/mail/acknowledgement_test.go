@@ -12,7 +12,7 @@ import (
 func TestNotice_SentToSecurity(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := incident.Brief{Directory: brief().Directory, Now: at, Attempt: 1, Mark: "notice/fault/vulnerability mailbox/2026-11-03/mail"}
-	e := incident.Effect{Kind: incident.EffectMailNotice, After: at, Args: map[string]string{"about": "fault", "part": "vulnerability mailbox", "since": "2026-11-03T02:31:00Z"}}
+	e := incident.Effect{Kind: incident.EffectMailNotice, After: at, Args: map[string]string{"about": "fault", "part": "vulnerability mailbox", "since": "2026-11-03T02:31:00Z", "cause": "The mail server does not answer", "fix": "Start it", "effect": "Reports stay unread"}}
 	for range 2 {
 		if _, err := m.Notice(t.Context(), b, e); err != nil {
 			t.Fatal(err)
@@ -22,8 +22,8 @@ func TestNotice_SentToSecurity(t *testing.T) {
 		t.Errorf("got messages by id %v, want one id", c)
 	}
 	msg := server.Messages()[0]
-	if strings.Join(msg.Recipients, " ") != "ben@example.com" || !strings.HasPrefix(msg.Subject, "Tocsin: The vulnerability mailbox has been unreadable since ") ||
-		!strings.Contains(msg.Text, "unread until this is fixed") || msg.Header["Auto-Submitted"][0] != "auto-generated" {
+	if strings.Join(msg.Recipients, " ") != "ben@example.com" || msg.Subject != "Tocsin: Degraded since 2026-11-03 02:31 UTC: vulnerability mailbox" ||
+		!strings.Contains(msg.Text, "The mail server does not answer. Reports stay unread. Start it.") || msg.Header["Auto-Submitted"][0] != "auto-generated" {
 		t.Errorf("%+v\n%s", msg, msg.Text)
 	}
 }

@@ -78,6 +78,28 @@ func (c *Client) sendAction(ctx context.Context, action string, b incident.Brief
 	return nil
 }
 
+// Notice is a page about Tocsin, without an incident.
+type Notice struct {
+	Key        string // the page that a later notice resolves
+	Summary    string
+	Details    string
+	IsResolved bool // resolve the page
+	At         time.Time
+}
+
+// Notice sends or resolves a page about Tocsin.
+func (c *Client) Notice(ctx context.Context, n Notice) error {
+	event := &pagerduty.V2Event{Action: "trigger", DedupKey: n.Key, Client: "Tocsin", Payload: &pagerduty.V2Payload{Summary: text.Truncate(text.Line(n.Summary), maxSummary),
+		Source: "tocsin", Severity: "error", Class: "degraded", Timestamp: n.At.UTC().Format(time.RFC3339), Details: map[string]string{"advice": n.Details}}}
+	if n.IsResolved {
+		event.Action, event.Payload = "resolve", nil
+	}
+	if err := c.send(ctx, event); err != nil {
+		return fmt.Errorf("page about Tocsin through PagerDuty: %w", err)
+	}
+	return nil
+}
+
 // intArg returns a numeric argument of an effect, or 0 if it is missing.
 func intArg(e incident.Effect, name string) int {
 	n, _ := strconv.Atoi(e.Args[name])

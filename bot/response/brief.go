@@ -54,7 +54,7 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))
 	case incident.EffectAcknowledgeReport:
 		b, err = s.ackBrief(e, b)
-	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectHandover, incident.EffectMailHandover:
+	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice, incident.EffectHandover, incident.EffectMailHandover:
 	case incident.EffectAnnounceMaintenance:
 		var m incident.MaintenanceWindow
 		m, _, err = s.announcedWindow(e)

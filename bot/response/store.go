@@ -268,6 +268,7 @@ const (
 	NamespaceDuplicate   Namespace = "alike"       // first incident with a duplicate key
 	NamespaceStorm       Namespace = "storm"       // alert storms and the rate of openings
 	NamespacePage        Namespace = "page"        // target of a page that started
+	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
 )
 
 // These ids stand for the dispositions of suppressed alerts, in place of an incident.

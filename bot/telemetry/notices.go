@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tocsin/bot/health"
+	"tocsin/bot/incident"
 )
 
 // Notice is about an optional part that does not work, or that works again.
@@ -102,6 +103,10 @@ func (n *notices) notify(ctx context.Context, r partReport, parts *Parts, now ti
 	if err == nil {
 		parts.setNotified(r.Name, now)
 		return true
+	}
+	if wait := new(incident.RetryAfter); errors.As(err, &wait) { // the last notice is too recent
+		parts.setUnsent(r.Name, now.Add(wait.After-noticeRetry), false)
+		return false
 	}
 	noWay := errors.Is(err, ErrNoWay)
 	parts.setUnsent(r.Name, now, noWay && !r.ended)

@@ -334,6 +334,15 @@ func runProbe(ctx context.Context, probe func(context.Context) error) error {
 	return probe(ctx)
 }
 
+// Restore continues an impairment from before a restart, about which people have a
+// notice. Call it before [Readiness.Watch].
+func (p *Parts) Restore(part string, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state(part).episode = &episode{since: since, isLogged: true, isNotified: true, nextNotice: p.clock().Add(noticeInterval),
+		problem: &health.Problem{Cause: "Tocsin was restarted while the part did not work", Fix: "Wait for the next check"}}
+}
+
 // setNotified records that people were notified about a part.
 func (p *Parts) setNotified(part string, now time.Time) {
 	p.mu.Lock()

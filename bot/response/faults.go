@@ -1,0 +1,169 @@
+package response
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// Fault is a part of Tocsin that does not work, or that works again.
+type Fault struct {
+	Part      string
+	Replica   string // the process that found it
+	Since     time.Time
+	Recovered bool
+	// Ways are the kinds of the notices: [incident.EffectNotice],
+	// [incident.EffectMailNotice] and [incident.EffectPageNotice].
+	Ways []incident.EffectKind
+	// EscalationStep is the step that [incident.EffectPageNotice] pages.
+	EscalationStep int
+	// Args are the arguments of the notices. They hold no text of people.
+	Args map[string]string
+}
+
+// faultState is the state of a fault that all replicas share. It is stored in
+// [NamespaceFault] under the name of the part.
+type faultState struct {
+	Since    time.Time            `json:"since"`
+	Open     bool                 `json:"open"`     // people have a notice, but none about the recovery
+	Notified time.Time            `json:"notified"` // last notice
+	Count    int                  `json:"count"`    // faults with a notice, each less than a day after the one before
+	Paged    bool                 `json:"paged"`
+	Step     int                  `json:"step"`     // that was paged
+	Replicas map[string]time.Time `json:"replicas"` // last report by replica
+}
+
+const (
+	// faultInterval is the minimum time between two notices about one fault. It is
+	// shorter than a day, because replicas find a fault at different times.
+	faultInterval = 23 * time.Hour
+	// replicaTTL is how long a replica that does not report any more still has a fault.
+	replicaTTL = 25 * time.Hour
+	// faultTTL is how long the state of a fault is stored.
+	faultTTL = 7 * 24 * time.Hour
+	// minFaultPause is the minimum time between the notices about two faults of one part.
+	// It doubles with each fault.
+	minFaultPause = time.Hour
+)
+
+// NotifyFault notifies people about a fault, once for all replicas and once a day. After
+// the recovery on all replicas it notifies them once more. It returns an
+// [*incident.RetryAfter] if the last fault of the part was too recent.
+func (d *Desk) NotifyFault(ctx context.Context, f Fault) error {
+	now := d.Now()
+	err := d.Store.Tx(ctx, func(tx Tx) error {
+		var state faultState
+		if err := getValue(tx, NamespaceFault, f.Part, &state); err != nil {
+			return err
+		}
+		due, err := state.update(f, now)
+		if err != nil {
+			return err
+		}
+		if due {
+			if err := tx.Enqueue(state.notices(f, now)...); err != nil {
+				return err
+			}
+		}
+		return putValue(tx, NamespaceFault, f.Part, state, now.Add(faultTTL))
+	})
+	if err != nil {
+		return fmt.Errorf("notify about %s: %w", f.Part, err)
+	}
+	return nil
+}
+
+// update applies a report of a replica and reports whether a notice is due.
+func (s *faultState) update(f Fault, now time.Time) (due bool, err error) {
+	maps.DeleteFunc(s.Replicas, func(_ string, last time.Time) bool { return now.Sub(last) >= replicaTTL })
+	if f.Recovered {
+		delete(s.Replicas, f.Replica)
+		due = s.Open && len(s.Replicas) == 0
+		s.Open = s.Open && !due
+		return due, nil
+	}
+	since := now.Sub(s.Notified)
+	if !s.Open && s.Count > 0 {
+		if since >= replicaTTL {
+			s.Count = 0
+		} else if pause := minFaultPause << min(s.Count-1, 4); since < pause {
+			return false, &incident.RetryAfter{After: pause - since, Err: fmt.Errorf("the last notice is %s old", since)}
+		}
+	}
+	if s.Replicas == nil {
+		s.Replicas = map[string]time.Time{}
+	}
+	s.Replicas[f.Replica] = now
+	if s.Open && since < faultInterval {
+		return false, nil
+	}
+	if !s.Open {
+		s.Open, s.Since, s.Paged = true, f.Since, false
+		s.Count++
+	}
+	s.Notified = now
+	for _, way := range f.Ways {
+		if way == incident.EffectPageNotice {
+			s.Paged, s.Step = true, f.EscalationStep
+		}
+	}
+	return true, nil
+}
+
+// notices returns the effects of a notice. If a page is open, the notice of the recovery
+// resolves it.
+func (s *faultState) notices(f Fault, now time.Time) []incident.Effect {
+	args := maps.Clone(f.Args)
+	args["part"], args["since"], args["escalation_step"] = f.Part, s.Since.UTC().Format(time.RFC3339), strconv.Itoa(s.Step)
+	if f.Recovered {
+		args["recovered"] = now.UTC().Format(time.RFC3339)
+	}
+	kinds := map[incident.EffectKind]bool{}
+	for _, way := range f.Ways {
+		kinds[way] = true
+	}
+	key := fmt.Sprintf("notice/fault/%s/%d", f.Part, now.Unix())
+	if f.Recovered {
+		kinds[incident.EffectPageNotice] = s.Paged
+		key += "/recovered"
+	}
+	var out []incident.Effect
+	for _, kind := range []incident.EffectKind{incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice} {
+		if kinds[kind] {
+			out = append(out, incident.Effect{Key: key + "/" + string(kind), Kind: kind, After: now, Urgent: kind == incident.EffectPageNotice, Args: args})
+		}
+	}
+	return out
+}
+
+// OpenFaults returns the parts about which people have a notice because of a replica,
+// and the begin of each fault. A process that starts again learns from it which
+// recoveries it must report.
+func (d *Desk) OpenFaults(ctx context.Context, replica string, parts []string) (map[string]time.Time, error) {
+	var open map[string]time.Time
+	err := d.Store.Tx(ctx, func(tx Tx) error {
+		open = map[string]time.Time{}
+		values, err := tx.Values(NamespaceFault, parts...)
+		if err != nil {
+			return err
+		}
+		for part, raw := range values {
+			var state faultState
+			if err := decodeValue(raw, &state); err != nil {
+				return err
+			}
+			if _, has := state.Replicas[replica]; has && state.Open {
+				open[part] = state.Since
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read open faults: %w", err)
+	}
+	return open, nil
+}

@@ -47,6 +47,7 @@ type Bot struct {
 	parts        *telemetry.Parts
 	clockWatch   *telemetry.ClockWatch
 	readiness    *telemetry.Readiness
+	heartbeat    *telemetry.Heartbeat // nil without telemetry.heartbeat_url
 
 	server          *http.Server
 	listener        net.Listener

@@ -77,6 +77,9 @@ func (b *Bot) fixedParts() []telemetry.Part {
 			parts = append(parts, telemetry.Part{Name: name, Check: func(time.Time) error { _, err := checked.Check(); return err }, Effect: sourceEffects[name]})
 		}
 	}
+	if b.heartbeat != nil {
+		parts = append(parts, b.heartbeat.Part())
+	}
 	if b.securityTxt != nil {
 		parts = append(parts, telemetry.Part{Name: partSecurityTxt, Check: b.checkSecurityTxt, WithoutNotice: true}) // reminders cover it
 	}

@@ -20,13 +20,20 @@ type schedule struct {
 
 // schedules returns all jobs that run regularly.
 func (b *Bot) schedules() []schedule {
-	return []schedule{
+	all := []schedule{
 		{response.ScheduleAgenda, b.start.Review.Agenda, func(ctx context.Context, at time.Time) error {
 			return liveDesk{&b.current}.Sweep(ctx, response.ScheduleAgenda, at)
 		}},
 		{"retention", "23 3 * * *", b.prune},
 		{"reminders", "11 * * * *", b.remind},
 	}
+	if b.heartbeat != nil { // a job, because it runs only if the database writes and the queue moves
+		all = append(all, schedule{"heartbeat", "@every " + b.start.Telemetry.HeartbeatInterval.String(), func(ctx context.Context, _ time.Time) error {
+			b.heartbeat.Send(ctx)
+			return nil
+		}})
+	}
+	return all
 }
 
 // startJobs stores the schedules and starts the jobs.

@@ -170,6 +170,7 @@ const maxHeaderBytes = 16 << 10
 
 func (b *Bot) listen(ctx context.Context) (err error) {
 	b.readiness = b.newReadiness()
+	b.heartbeat = telemetry.NewHeartbeat(b.start.Telemetry, b.readiness, b.parts)
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
 	b.registerPublic(mux)

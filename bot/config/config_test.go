@@ -118,7 +118,7 @@ var brokenValues = []struct {
 	{"retention.alerts", "30d", ""}, {"retention.inbox", "364d", ""}, {"retention.audit", "forever", ""},
 	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"review.agenda", "mondays", ""},
 	{"redaction.keep_emails", map[string]any{"a": 1}, ""}, {"redaction.literals", map[string]any{"a": 1}, ""},
-	{"telemetry.sentry_dsn", "sentry", ""}, {"telemetry.environment", []any{}, ""}, {"telemetry.log_format", "xml", ""}, {"telemetry.log_level", "loud", ""},
+	{"telemetry.sentry_dsn", "sentry", ""}, {"telemetry.environment", []any{}, ""}, {"telemetry.log_format", "xml", ""}, {"telemetry.log_level", "loud", ""}, {"telemetry.heartbeat_url", "hc-ping", ""}, {"telemetry.heartbeat_interval", "1s", ""}, {"telemetry.heartbeat_method", "PUT", ""},
 	{"control_socket_group", []any{}, ""}, {"administrators", []any{"65534"}, "administrators[0]"}, {"people.1.local", "65532", "people[1].local"},
 	{"slack.bot_tokn", "x", ""}, {"listn", "x", ""}, {"people.0.e-mail", "x", "people[0].e-mail"},
 }

@@ -51,7 +51,7 @@ const (
 )
 
 // NotifyFault notifies people about a fault, once for all replicas and once a day. After
-// the recovery on all replicas it notifies them once more. It returns an
+// the recovery on all replicas it notifies them again. It returns an
 // [*incident.RetryAfter] if the last fault of the part was too recent.
 func (d *Desk) NotifyFault(ctx context.Context, f Fault) error {
 	now := d.Now()

@@ -54,7 +54,7 @@ func TestNotifyFault_OnceForAllReplicas(t *testing.T) {
 	b.want("b", "", recovered)
 }
 
-// A replica that is gone does not prevent the notice of the recovery for ever.
+// A replica that is gone does not prevent the notice of the recovery.
 func TestNotifyFault_ReplicaGone(t *testing.T) {
 	b := &faultBench{T: t, fixture: newFixture(t, nil)}
 	b.want("a", "mail_notice", nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -22,10 +23,22 @@ type Config struct {
 	LogFormat   string        `yaml:"log_format"`
 	LogLevel    string        `yaml:"log_level"`
 	Environment string        `yaml:"environment"`
+	// HeartbeatURL is the URL of a service that alerts people when requests to it stop.
+	HeartbeatURL      secret.String `yaml:"heartbeat_url"`
+	HeartbeatInterval time.Duration `yaml:"heartbeat_interval"`
+	HeartbeatMethod   string        `yaml:"heartbeat_method"` // POST or GET
 }
 
 // Defaults returns the configuration that a file completes.
-func Defaults() Config { return Config{LogFormat: "text", LogLevel: "info"} }
+func Defaults() Config {
+	return Config{LogFormat: "text", LogLevel: "info", HeartbeatInterval: time.Minute, HeartbeatMethod: http.MethodPost}
+}
+
+// Bounds of heartbeat_interval. The queue starts jobs every few seconds.
+const (
+	minHeartbeat = 10 * time.Second
+	maxHeartbeat = time.Hour
+)
 
 // Validate returns the problems of the configuration.
 func (c Config) Validate() setting.Problems {
@@ -40,6 +53,15 @@ func (c Config) Validate() setting.Problems {
 		if u, err := url.Parse(dsn.Reveal()); err != nil || u.User == nil || u.Host == "" {
 			p.Add("sentry_dsn", "is not a DSN. Copy it from Client Keys in the settings of the Sentry project")
 		}
+	}
+	if u := c.HeartbeatURL; !u.IsZero() && !setting.IsURL(u.Reveal()) {
+		p.Add("heartbeat_url", "is not a URL. Copy the ping URL of the check in the heartbeat service")
+	}
+	if d := c.HeartbeatInterval; d < minHeartbeat || d > maxHeartbeat {
+		p.Add("heartbeat_interval", "is out of range. Write a duration between %s and %s", "10s", "1h")
+	}
+	if m := c.HeartbeatMethod; m != http.MethodPost && m != http.MethodGet {
+		p.Add("heartbeat_method", "unknown method. Write POST or GET")
 	}
 	return p
 }

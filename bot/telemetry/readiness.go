@@ -161,13 +161,15 @@ func (r *Readiness) set(ctx context.Context, part string, err error) {
 	r.metrics.ready.WithLabelValues(part).Set(value)
 }
 
+const statusNotReady = "not_ready"
+
 // State returns the status of /readyz, "ready", "degraded" or "not_ready", and the parts
 // that do not work.
 func (r *Readiness) State() (status string, parts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.failing) > 0 {
-		return "not_ready", slices.Sorted(maps.Keys(r.failing))
+		return statusNotReady, slices.Sorted(maps.Keys(r.failing))
 	}
 	for _, d := range r.degraded {
 		parts = append(parts, d.Part)
@@ -182,12 +184,12 @@ func (r *Readiness) State() (status string, parts []string) {
 // 503 with the names of failed required parts.
 func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	status, parts := r.State()
-	if status == "not_ready" {
+	if status == statusNotReady {
 		for n, part := range parts {
 			parts[n] = "the " + part + " does not respond"
 		}
 		message := strings.Join(parts, ". ") + ". Restore it"
-		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "not_ready", Sentence: incident.Say("%s", message)})
+		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: statusNotReady, Sentence: incident.Say("%s", message)})
 		return
 	}
 	r.mu.Lock()

@@ -29,6 +29,7 @@ type Bot struct {
 	onStarted func() // or nil
 	current   atomic.Pointer[generation]
 	clock     func() time.Time
+	freeDisk  func() (int64, error)
 	zone      *time.Location
 	log       *slog.Logger
 	telemetry *telemetry.Log

@@ -170,7 +170,7 @@ func callAll(handlers []response.Handler) response.Handler {
 func pageNotice(client *pagerduty.Client) response.Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		summary, details := templates.NoticeText(e.Args)
-		return incident.Command{}, client.Notice(ctx, pagerduty.Notice{Key: "tocsin/" + e.Args["part"] + "/" + e.Args["since"], Summary: "Tocsin: " + summary, Details: details,
+		return incident.Command{}, client.Notice(ctx, pagerduty.Notice{Key: e.Args["part"] + "/" + e.Args["since"], Summary: "Tocsin: " + summary, Details: details,
 			IsResolved: e.Args["recovered"] != "", At: e.After})
 	}
 }

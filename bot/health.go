@@ -141,7 +141,7 @@ func (b *Bot) checkReload(time.Time) error {
 const minDisk = 512 << 20
 
 func (b *Bot) checkDisk(time.Time) error {
-	free, err := b.store.FreeDisk()
+	free, err := b.freeDisk()
 	if err != nil {
 		return &health.Problem{Cause: "The free space of the disk of the database cannot be read", Fix: "Check that the folder of the database exists and is readable", Err: err}
 	}

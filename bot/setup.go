@@ -38,13 +38,16 @@ type Options struct {
 	Hangup <-chan os.Signal
 	// OnStarted is called when [Bot.Run] serves requests, or is nil.
 	OnStarted func()
+	// FreeDisk returns the free space of the disk of the database in bytes. The default
+	// is the disk of the SQLite file.
+	FreeDisk func() (int64, error)
 }
 
 // New assembles a bot. It opens the database, the listener and the control
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
-	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, onStarted: o.OnStarted, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
+	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, freeDisk: o.FreeDisk, onStarted: o.OnStarted, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -52,6 +55,9 @@ func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
 	}()
 	if b.clock == nil {
 		b.clock = time.Now
+	}
+	if b.freeDisk == nil {
+		b.freeDisk = func() (int64, error) { return b.store.FreeDisk() }
 	}
 	b.parts, b.clockWatch = telemetry.NewParts(b.currentParts, b.clock, b.metrics), telemetry.NewClockWatch(b.metrics)
 	if b.log == nil {

@@ -143,7 +143,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	ev := v.Event
 	note, hasNote := noteTexts[ev.Type]
 	switch {
-	case slices.Contains(ignoredTypes, ev.Type):
+	case slices.Contains(ignoredTypes, ev.Type), strings.HasPrefix(string(ev.Data.IncidentKey), noticePrefix):
 		return nil, nil
 	case ev.Type == "incident.triggered":
 		return ev.triggered()

@@ -285,3 +285,13 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Pages about Tocsin itself come back as webhooks. They must open no incident.
+func TestDecode_NoticeIsIgnored(t *testing.T) {
+	for _, kind := range []string{"incident.triggered", "incident.acknowledged", "incident.resolved", "incident.escalated"} {
+		body := strings.Replace(`{"event":{"id":"E1","event_type":"KIND","agent":{"id":"P1","type":"user_reference"},"data":{"id":"Q1","incident_key":"tocsin-notice/Slack API/2026-11-03T12:00:00Z","title":"Tocsin: degraded"}}}`, "KIND", kind, 1)
+		if got, err := (&pagerduty.Source{}).Decode(nil, []byte(body)); err != nil || len(got) != 0 {
+			t.Errorf("%s: got %+v, %v, want nothing", kind, got, err)
+		}
+	}
+}

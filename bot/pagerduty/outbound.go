@@ -78,6 +78,10 @@ func (c *Client) sendAction(ctx context.Context, action string, b incident.Brief
 	return nil
 }
 
+// noticePrefix begins the dedup key of a page about Tocsin. PagerDuty's webhooks about
+// such a page are ignored: Tocsin must not open an incident about itself and page again.
+const noticePrefix = "tocsin-notice/"
+
 // Notice is a page about Tocsin, without an incident.
 type Notice struct {
 	Key        string // the page that a later notice resolves
@@ -89,7 +93,7 @@ type Notice struct {
 
 // Notice sends or resolves a page about Tocsin.
 func (c *Client) Notice(ctx context.Context, n Notice) error {
-	event := &pagerduty.V2Event{Action: "trigger", DedupKey: n.Key, Client: "Tocsin", Payload: &pagerduty.V2Payload{Summary: text.Truncate(text.Line(n.Summary), maxSummary),
+	event := &pagerduty.V2Event{Action: "trigger", DedupKey: noticePrefix + n.Key, Client: "Tocsin", Payload: &pagerduty.V2Payload{Summary: text.Truncate(text.Line(n.Summary), maxSummary),
 		Source: "tocsin", Severity: "error", Class: "degraded", Timestamp: n.At.UTC().Format(time.RFC3339), Details: map[string]string{"advice": n.Details}}}
 	if n.IsResolved {
 		event.Action, event.Payload = "resolve", nil

@@ -121,7 +121,7 @@ type episode struct {
 	since      time.Time
 	problem    *health.Problem // the last one
 	works      time.Time       // since when the part works again, zero while it does not
-	isDerived  bool            // only a part that this one needs does not work
+	isDerived  bool            // a part that this one needs does not work either
 	nextNotice time.Time       // zero before the first attempt
 	retryAt    time.Time       // after an attempt that failed
 	isLogged   bool
@@ -221,12 +221,15 @@ func (p *Parts) derive(part Part) {
 	if part.Needs == "" {
 		return
 	}
-	failures := p.state(part.Name).failures
-	if _, worst := p.state(part.Needs).summary(); worst != nil {
-		failures[opNeeds] = *worst
+	s := p.state(part.Name)
+	if _, last := p.state(part.Needs).summary(); last != nil {
+		s.failures[opNeeds] = *last
 		return
 	}
-	delete(failures, opNeeds)
+	if _, before := s.failures[opNeeds]; before { // failures from that time have the same cause
+		clear(s.failures)
+		s.nextProbe = time.Time{}
+	}
 }
 
 // partReport is a part that does not work, or that has not settled. ended reports that
@@ -277,10 +280,9 @@ func (s *partState) advance(now time.Time) (ended bool) {
 		return now.Sub(s.episode.works) >= settleTime
 	}
 	if s.episode == nil {
-		s.episode = &episode{since: since, isDerived: true}
+		s.episode = &episode{since: since}
 	}
-	_, needed := s.failures[opNeeds]
-	s.episode.isDerived = s.episode.isDerived && needed && len(s.failures) == 1
+	_, s.episode.isDerived = s.failures[opNeeds]
 	s.episode.problem, s.episode.works = last.problem, time.Time{}
 	return false
 }
@@ -375,7 +377,7 @@ func (p *Parts) isMute() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.states {
-		if s.episode != nil && s.episode.isMute {
+		if s.episode != nil && s.episode.isMute && s.episode.works.IsZero() {
 			return true
 		}
 	}

@@ -347,7 +347,10 @@ func (w *Workspace) Handler() http.Handler {
 	mux.HandleFunc("GET /files/{id}/{name}", w.serveDownload)
 	mux.HandleFunc("POST /respond/{ticket}", w.serveResponse)
 	mux.HandleFunc("GET /socket", w.serveSocket)
-	return mux
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Date", w.clock().UTC().Format(http.TimeFormat))
+		mux.ServeHTTP(rw, r)
+	})
 }
 
 // Changed returns a channel that is closed at the next change of visible state. Call it before reading the state, to not

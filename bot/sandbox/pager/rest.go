@@ -24,7 +24,10 @@ func (a *Account) routes() http.Handler {
 	rest("PUT /incidents", a.asUser(a.manageIncidents))
 	rest("POST /incidents/{id}/notes", a.asUser(a.createNote))
 	rest("/", func(*Request, *http.Request, []byte, bool) reply { return notFound() })
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", a.cfg.Now().UTC().Format(http.TimeFormat))
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func restError(status, code int, message string, problems ...string) reply {

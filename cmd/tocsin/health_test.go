@@ -1,0 +1,363 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tocsin/bot"
+	"tocsin/bot/config"
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/answer"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+	"tocsin/bot/sandbox/mailbox"
+	"tocsin/bot/sandbox/pager"
+	"tocsin/bot/secret"
+	"tocsin/store"
+)
+
+// healthTest is a bot with the sandbox around it, whose clocks the test moves forward.
+type healthTest struct {
+	*testing.T
+	company    *company.Company
+	bot        *bot.Bot
+	ahead      atomic.Int64 // of the clocks, compared with three days ago
+	skew       atomic.Int64 // of the clock of the sandbox, compared with the bot
+	free       atomic.Int64 // space of the disk
+	heartbeat  atomic.Int64 // status of the heartbeat service
+	heartbeats atomic.Int64 // that arrived
+	broken     atomic.Bool  // whether the configuration file is invalid
+	hangup     chan os.Signal
+	mu         sync.Mutex
+	log        bytes.Buffer
+}
+
+// now returns the time for the bot. It is in the past, because the queue compares the
+// times of jobs with the clock of the machine.
+func (h *healthTest) now() time.Time {
+	return time.Now().Add(-72*time.Hour + time.Duration(h.ahead.Load()))
+}
+
+func (h *healthTest) pass(d time.Duration) { h.ahead.Add(int64(d)) }
+
+func (h *healthTest) Write(line []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.log.Write(line)
+}
+
+func (h *healthTest) logText() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.log.String()
+}
+
+func startHealthTest(t *testing.T, http bool) *healthTest {
+	h := &healthTest{T: t, hangup: make(chan os.Signal, 1)}
+	h.free.Store(1 << 40)
+	h.heartbeat.Store(200)
+	var err error
+	sandboxClock := func() time.Time { return h.now().Add(time.Duration(h.skew.Load())) }
+	if h.company, err = company.Open(company.Options{Seed: 11, HTTP: http, Clock: sandboxClock, Limits: chat.Limits{Off: true}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.company.Close() })
+	cfg, err := demoConfig(h.company, demoOptions{Dir: t.TempDir(), HTTP: http})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Telemetry.HeartbeatURL, cfg.Telemetry.HeartbeatInterval = secret.New(h.heartbeatService()), 10*time.Second
+	keys, err := store.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.bot, err = bot.New(t.Context(), cfg, bot.Options{Clock: h.now, LogOutput: h, Keyset: keys, Hangup: h.hangup, FreeDisk: func() (int64, error) { return h.free.Load(), nil },
+		Load: func() (config.Config, error) {
+			if h.broken.Load() {
+				return cfg, fmt.Errorf("tocsin.yaml:1:1: not a configuration")
+			}
+			return cfg, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.company.Connect("http://" + h.bot.Addr())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- h.bot.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the bot ended with %v", err)
+		}
+		h.bot.Close()
+		if t.Failed() {
+			t.Log(h.logText())
+		}
+	})
+	h.waitFor("the bot to be ready", func() bool {
+		return strings.Contains(h.get("/readyz"), `"ready"`) && (http || h.company.Chat.Connections() > 0)
+	})
+	return h
+}
+
+// heartbeatService starts a service that answers with the status of the test.
+func (h *healthTest) heartbeatService() string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h.heartbeats.Add(1)
+		w.WriteHeader(int(h.heartbeat.Load()))
+	}))
+	h.Cleanup(s.Close)
+	return s.URL
+}
+
+func (h *healthTest) get(path string) string {
+	res, err := http.Get("http://" + h.bot.Addr() + path)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return string(body)
+}
+
+// degraded returns the causes in /readyz by part.
+func (h *healthTest) degraded() map[string]string {
+	var body struct {
+		Degraded []struct {
+			Part, Cause string
+			Since       time.Time
+		}
+	}
+	_ = json.Unmarshal([]byte(h.get("/readyz")), &body)
+	out := map[string]string{}
+	for _, d := range body.Degraded {
+		if d.Since.IsZero() {
+			h.Errorf("%s has no begin", d.Part)
+		}
+		out[d.Part] = d.Cause
+	}
+	return out
+}
+
+func (h *healthTest) waitFor(what string, done func() bool) {
+	h.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(60 * time.Second); ; {
+		if done() {
+			return
+		}
+		select {
+		case <-limit:
+			h.Fatalf("waited for %s, got /readyz %s", what, h.get("/readyz"))
+		case <-tick.C:
+		}
+	}
+}
+
+// hasNotice reports whether a notice with a text arrived by a way.
+func (h *healthTest) hasNotice(way, text string) bool {
+	switch way {
+	case "mail":
+		return slices.ContainsFunc(h.company.Mail.Messages(), func(m mailbox.Message) bool { return strings.Contains(m.Subject+m.Text, text) })
+	case "Slack":
+		return slices.ContainsFunc(h.company.Chat.Messages("C0INCIDENTS"), func(m chat.Message) bool { return strings.Contains(m.Text+string(m.Blocks), text) })
+	}
+	return slices.ContainsFunc(h.company.Pager.Snapshot().Pages, func(p pager.Page) bool { return strings.Contains(p.Text, text) })
+}
+
+// outage is a part that fails through the protocol of its system.
+type outage struct {
+	part  string
+	cause string // is in the cause in /readyz
+	http  bool   // Slack sends requests over HTTP
+	// begin and end change the system.
+	begin, end func(*healthTest)
+	notice     string // the way of the notice
+	without    string // the way that gets no notice, or ""
+}
+
+func slackAnswer(method, body string) func(*healthTest) {
+	return func(h *healthTest) { h.company.Answers.Put(answer.Answer{Method: method, Body: answer.Text(body)}) }
+}
+
+func clearAnswer(method string) func(*healthTest) {
+	return func(h *healthTest) { h.company.Answers.Put(answer.Answer{Method: method, Left: answer.Times(0)}) }
+}
+
+var outages = []outage{
+	{part: "Slack API", cause: "Slack answers with the HTTP status 500", notice: "mail", without: "Slack",
+		begin: func(h *healthTest) { h.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError}) },
+		end:   func(h *healthTest) { h.company.Chat.ClearFaults() }},
+	{part: "Slack API", cause: "token", notice: "mail", without: "Slack",
+		begin: slackAnswer("auth.test", `{"ok":false,"error":"token_revoked"}`), end: clearAnswer("auth.test")},
+	{part: "Slack Socket Mode", cause: "Slack does not accept the app token", notice: "mail",
+		begin: func(h *healthTest) {
+			slackAnswer("apps.connections.open", `{"ok":false,"error":"invalid_auth"}`)(h)
+			h.company.Chat.DropSockets()
+		}, end: clearAnswer("apps.connections.open")},
+	{part: "Slack requests", cause: "3 requests to /slack/ had a wrong signature", notice: "Slack", http: true,
+		begin: func(h *healthTest) {
+			for range 3 {
+				h.signedWrongly()
+			}
+		},
+		end: func(h *healthTest) {
+			_, _ = h.company.Chat.Act(h.company.People[0].ID).Command("C0GENERAL", "/incident", "help")
+		}},
+	{part: "mail", cause: "The mail relay closes the connection", notice: "Slack", without: "mail",
+		begin: func(h *healthTest) { h.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultOffline}) },
+		end:   func(h *healthTest) { h.company.Mail.SetFaults() }},
+	{part: "escalation step 1 (PagerDuty)", cause: "PagerDuty answers with the HTTP status 500", notice: "mail",
+		begin: func(h *healthTest) { h.company.Pager.SetFaults(pager.Rule{Fault: pager.FaultError}) },
+		end:   func(h *healthTest) { h.company.Pager.SetFaults() }},
+	{part: "escalation step 3 (Slack group)", cause: "The Slack user group S0EMERGENCY does not exist", notice: "Slack",
+		begin: slackAnswer("usergroups.users.list", `{"ok":false,"error":"no_such_subteam"}`), end: clearAnswer("usergroups.users.list")},
+	{part: "clock", cause: "The clock of this machine is 1m", notice: "Slack",
+		begin: func(h *healthTest) { h.skew.Store(int64(90 * time.Second)) }, end: func(h *healthTest) { h.skew.Store(0) }},
+	{part: "disk space", cause: "The disk of the database has 100 MiB left", notice: "mail",
+		begin: func(h *healthTest) { h.free.Store(100 << 20) }, end: func(h *healthTest) { h.free.Store(1 << 40) }},
+	{part: "configuration", cause: "The last reload of the configuration was refused", notice: "Slack",
+		begin: func(h *healthTest) { h.broken.Store(true); h.hangup <- os.Interrupt },
+		end:   func(h *healthTest) { h.broken.Store(false); h.hangup <- os.Interrupt }},
+	{part: "heartbeat", cause: "The heartbeat service answers with the HTTP status 503", notice: "Slack",
+		begin: func(h *healthTest) { h.heartbeat.Store(503) }, end: func(h *healthTest) { h.heartbeat.Store(200) }},
+}
+
+func (h *healthTest) signedWrongly() {
+	req, _ := http.NewRequest(http.MethodPost, "http://"+h.bot.Addr()+"/slack/events", strings.NewReader("{}"))
+	req.Header.Set("X-Slack-Request-Timestamp", fmt.Sprint(h.now().Unix()))
+	req.Header.Set("X-Slack-Signature", "v0=0123")
+	if res, err := http.DefaultClient.Do(req); err == nil {
+		_ = res.Body.Close()
+	}
+}
+
+// TestHealth_EachDependency takes each dependency away through the protocol of its
+// system. It must be seen in /readyz, in metrics, in the log and in a notice by a way
+// that works, and so must its recovery.
+func TestHealth_EachDependency(t *testing.T) {
+	for _, o := range outages {
+		t.Run(o.part+" "+o.cause, func(t *testing.T) {
+			t.Parallel()
+			startHealthTest(t, o.http).run(o)
+		})
+	}
+}
+
+func (h *healthTest) run(o outage) {
+	o.begin(h)
+	h.pass(6 * time.Minute) // the next probe is due
+	h.waitFor(o.part+" degraded", func() bool { return strings.Contains(h.degraded()[o.part], o.cause) })
+	h.waitFor("the metric", func() bool { return strings.Contains(h.get("/metrics"), `tocsin_degraded{part="`+o.part+`"} 1`) })
+	if want := `msg="part degraded" component=readiness part="` + o.part; !strings.Contains(strings.ReplaceAll(h.logText(), "part="+o.part, `part="`+o.part), want) {
+		h.Errorf("the log has no line %s", want)
+	}
+	if got := h.degraded(); len(got) > 2 || len(got) == 2 && !(o.part == "Slack API" && got["escalation step 3 (Slack group)"] != "" || o.part == "mail" && got["escalation step 2 (mail)"] != "") {
+		h.Errorf("got degraded parts %q, want only %s", got, o.part)
+	}
+	h.pass(16 * time.Minute)
+	h.waitFor("the notice", func() bool { return h.hasNotice(o.notice, "Degraded since ") && h.hasNotice(o.notice, ": "+o.part) })
+	if o.without != "" && h.hasNotice(o.without, o.part) || h.hasNotice("PagerDuty", "Degraded") {
+		h.Error("a notice went by a way that does not work, or paged without need")
+	}
+	o.end(h)
+	h.pass(time.Minute)
+	h.waitFor("the recovery", func() bool { return len(h.degraded()) == 0 })
+	h.pass(7 * time.Minute)
+	h.waitFor("the notice of the recovery", func() bool { return h.hasNotice(o.notice, "Works again: "+o.part) })
+}
+
+// TestHealth_PagesIfNothingElseWorks takes Slack and mail away. PagerDuty pages after 15
+// minutes, because a critical part does not work. The page is resolved after the
+// recovery.
+func TestHealth_PagesIfNothingElseWorks(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	h.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
+	h.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultOffline})
+	h.pass(6 * time.Minute)
+	h.waitFor("two degraded parts", func() bool { d := h.degraded(); return d["Slack API"] != "" && d["mail"] != "" })
+	h.pass(16 * time.Minute)
+	h.waitFor("the page", func() bool { return h.hasNotice("PagerDuty", ": Slack API") })
+	if h.hasNotice("PagerDuty", ": mail") {
+		t.Error("got a page about mail, which is not critical")
+	}
+	h.waitFor("an error about mail in the log", func() bool {
+		return strings.Contains(h.logText(), `level=ERROR msg="send notice of degraded part failed" component=readiness part=mail`)
+	})
+	h.company.Chat.ClearFaults()
+	h.company.Mail.SetFaults()
+	h.pass(time.Minute)
+	h.waitFor("the recovery", func() bool { return len(h.degraded()) == 0 })
+	h.pass(7 * time.Minute)
+	h.waitFor("the end of the page", func() bool {
+		return slices.ContainsFunc(h.company.Pager.Snapshot().Incidents, func(in pager.Incident) bool {
+			return strings.Contains(in.Title, "Slack API") && in.Status == "resolved"
+		})
+	})
+	if got := len(h.company.Pager.Snapshot().Incidents); got != 1 { // no incident about the page, and none about the group
+		t.Errorf("got %d incidents in PagerDuty, want 1", got)
+	}
+}
+
+// TestHealth_LiveIncident takes Slack away during an incident. People know after two
+// minutes, by mail and by a page.
+func TestHealth_LiveIncident(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	if _, err := h.bot.Desk().Do(t.Context(), incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev4, By: incident.System, Via: incident.ViaSystem}); err != nil {
+		t.Fatal(err)
+	}
+	h.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
+	h.pass(time.Minute)
+	h.waitFor("the outage", func() bool { return h.degraded()["Slack API"] != "" })
+	h.pass(2*time.Minute + 15*time.Second)
+	h.waitFor("the notices", func() bool {
+		return h.hasNotice("mail", ": Slack API") && h.hasNotice("PagerDuty", ": Slack API")
+	})
+}
+
+// TestHealth_NothingWorks takes Slack, mail and PagerDuty away. The log has an error, and
+// the heartbeat stops.
+func TestHealth_NothingWorks(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	h.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
+	h.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultOffline})
+	h.company.Pager.SetFaults(pager.Rule{Fault: pager.FaultOffline})
+	h.pass(6 * time.Minute)
+	h.waitFor("three degraded parts", func() bool {
+		d := h.degraded()
+		return d["Slack API"] != "" && d["mail"] != "" && d["escalation step 1 (PagerDuty)"] != ""
+	})
+	h.pass(16 * time.Minute)
+	h.waitFor("errors in the log", func() bool {
+		return strings.Contains(h.logText(), `level=ERROR msg="send notice of degraded part failed" component=readiness part="Slack API"`)
+	})
+	before := h.heartbeats.Load()
+	h.pass(time.Minute)
+	h.waitFor("the next error", func() bool { return strings.Count(h.logText(), "no way to notify people works") >= 6 })
+	if got := h.heartbeats.Load(); got > before+1 { // one may have been sent at the same time
+		t.Errorf("got %d heartbeats, want none", got-before)
+	}
+	h.company.Chat.ClearFaults()
+	h.pass(time.Minute)
+	h.waitFor("Slack to work", func() bool { return h.degraded()["Slack API"] == "" })
+	h.pass(time.Minute)
+	h.waitFor("the notice about mail", func() bool { return h.hasNotice("Slack", ": mail") })
+	h.waitFor("heartbeats", func() bool { return h.heartbeats.Load() > before+1 })
+}

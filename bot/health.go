@@ -17,6 +17,7 @@ import (
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
+	"tocsin/store"
 	"tocsin/templates"
 )
 
@@ -31,6 +32,7 @@ const (
 	partDisk          = "disk space"
 	partMailbox       = "vulnerability mailbox"
 	partSecurityTxt   = "security.txt"
+	partWaiting       = "waiting effects"
 )
 
 // slowProbe is the time between two probes that are expensive for the other side.
@@ -65,6 +67,7 @@ func (b *Bot) fixedParts() []telemetry.Part {
 	parts := append(b.chatParts(),
 		telemetry.Part{Name: partConfiguration, Check: b.checkReload, Effect: "The earlier configuration stays in force: new people, rules and secrets do not apply"},
 		telemetry.Part{Name: partClock, Check: b.clockWatch.Check, IsCritical: true, Effect: "Tocsin can reject genuine requests, and deadlines and pages are early or late"})
+	parts = append(parts, telemetry.Part{Name: partWaiting, Probe: b.checkWaiting, Interval: waitingInterval, Effect: "Some messages, pages or mails are missing. `tocsin effects` lists them"})
 	if b.store.HasDisk() {
 		parts = append(parts, telemetry.Part{Name: partDisk, Check: b.checkDisk, IsCritical: true, Effect: "Tocsin stops when the disk is full: it stores no alerts and pages nobody"})
 	}
@@ -122,9 +125,11 @@ func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
 	return parts
 }
 
+const stepPrefix = "escalation step "
+
 // stepPart returns the name of the part of an escalation step.
 func stepPart(n int, target string) string {
-	return "escalation step " + strconv.Itoa(n+1) + " (" + target + ")"
+	return stepPrefix + strconv.Itoa(n+1) + " (" + target + ")"
 }
 
 func (b *Bot) checkReload(time.Time) error {
@@ -135,6 +140,32 @@ func (b *Bot) checkReload(time.Time) error {
 	}
 	return &health.Problem{Cause: "The last reload of the configuration was refused", Since: b.reloads.failedAt, Err: b.reloads.err,
 		Fix: "Run `tocsin reload --status` to read the error, correct the file and reload"}
+}
+
+// waitingInterval is the time between two counts of the waiting effects.
+const waitingInterval = 15 * time.Second
+
+// checkWaiting counts the effects that wait, and returns an error if some of them wait
+// for an administrator.
+func (b *Bot) checkWaiting(ctx context.Context) error {
+	counts, first, err := b.store.CountWaiting(ctx)
+	if err != nil {
+		return &health.Problem{Cause: "The waiting effects cannot be read", Fix: "Check the database", Err: err}
+	}
+	for _, system := range []string{incident.SystemSlack, incident.SystemPagerDuty, incident.SystemMail} {
+		if !slices.ContainsFunc(counts, func(c store.WaitingCount) bool { return c.System == system }) {
+			counts = append(counts, store.WaitingCount{System: system})
+		}
+	}
+	blocked := 0
+	for _, c := range counts {
+		b.metrics.SetWaiting(c.System, c.Blocked, c.Failed, c.Since)
+		blocked += c.Blocked
+	}
+	if blocked == 0 {
+		return nil
+	}
+	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d. The first one waits because %s", blocked, first.Cause), Fix: first.Fix}
 }
 
 // minDisk is the free space of the disk of the database that needs an administrator.
@@ -226,12 +257,14 @@ func (o effectObserver) partsOf(a response.EffectAttempt) (parts []string) {
 func (o effectObserver) report(part string, a response.EffectAttempt) {
 	operation := string(a.Effect.Kind)
 	var permanent *incident.Permanent
+	var blocked *incident.Blocked
 	switch {
 	case a.Outcome == response.AttemptSkipped:
 		o.parts.Forget(part, operation)
 	case a.Outcome == response.AttemptCompleted:
 		o.parts.Report(part, a.System, operation, nil)
 	case a.Err == nil, errors.As(a.Err, &permanent): // the database failed, or the effect is wrong
+	case errors.As(a.Err, &blocked) && !strings.HasPrefix(part, stepPrefix): // partWaiting shows it, and the probe if it concerns all effects
 	default:
 		o.parts.Report(part, a.System, operation, explain(a.System, a.Err))
 	}

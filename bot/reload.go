@@ -118,6 +118,7 @@ func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, err erro
 		return nil, err
 	}
 	b.current.Store(next)
+	b.parts.ForgetRefusals()
 	return changed, nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,31 +19,15 @@ const system = "Slack"
 
 // Explain returns why a request to Slack failed, or nil if err is nil.
 func Explain(err error) *health.Problem {
-	var known *health.Problem
 	var status slack.StatusCodeError
 	var refused slack.SlackErrorResponse
-	var limited *slack.RateLimitedError
 	switch {
-	case err == nil || errors.As(err, &known):
-		return known
-	case errors.As(err, &limited):
-		return health.Status(system, http.StatusTooManyRequests, err)
 	case errors.As(err, &status):
 		return health.Status(system, status.Code, err)
-	case errors.As(err, &refused):
-		return explainCode(refused, err)
+	case errors.As(err, &refused) && slices.Contains(transient, refused.Err):
+		return &health.Problem{Cause: fmt.Sprintf("Slack answers with the error %s", refused.Err), Fix: "Check the status page of Slack", Err: err}
 	}
-	return health.Explain(system, err)
-}
-
-// explainCode returns the problem behind an error code of Slack.
-func explainCode(refused slack.SlackErrorResponse, err error) *health.Problem {
-	p := health.Explain(system, classify("call Slack", refused))
-	if p.IsRefusal {
-		p.Err = err
-		return p
-	}
-	return &health.Problem{Cause: fmt.Sprintf("Slack answers with the error %.60q", refused.Err), Fix: "Check the status page of Slack", Err: err}
+	return health.Explain(system, classify("call Slack", err))
 }
 
 // problem returns Explain as an error.

@@ -40,6 +40,8 @@ type Metrics struct {
 	partWorked         *prometheus.GaugeVec
 	clockSkew          *prometheus.GaugeVec
 	diskFree           prometheus.Gauge
+	waiting            *prometheus.GaugeVec
+	waitingSince       *prometheus.GaugeVec
 	securityTxtExpires prometheus.Gauge
 	droppedLines       prometheus.Counter
 }
@@ -88,12 +90,16 @@ func NewMetrics() *Metrics {
 			Help: "Difference between the clock of Tocsin and the clock of the outside system, in seconds, positive if Tocsin is ahead."}, []string{"system"}),
 		diskFree: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_disk_free_bytes",
 			Help: "Free space of the disk with the SQLite database, in bytes, or 0 without SQLite."}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_effects_waiting",
+			Help: "Number of effects that failed and will be retried, by system and by whether an administrator must repair the cause."}, []string{"system", "blocked"}),
+		waitingSince: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_effects_waiting_since_timestamp_seconds",
+			Help: "Unix time of the first failure of the effect that has waited longest, in seconds, or 0 without one, by system."}, []string{"system"}),
 		securityTxtExpires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
 			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.securityTxtExpires, m.droppedLines,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.waiting, m.waitingSince, m.securityTxtExpires, m.droppedLines,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -113,6 +119,18 @@ func (m *Metrics) SetLastDelivery(source string, at time.Time) {
 
 // SetDiskFree sets the free space of the disk with the database, in bytes.
 func (m *Metrics) SetDiskFree(bytes int64) { m.diskFree.Set(float64(bytes)) }
+
+// SetWaiting sets how many effects of a system wait: for an administrator, and for the
+// system. since is the first failure of the effect that has waited longest, or zero.
+func (m *Metrics) SetWaiting(system string, blocked, failed int, since time.Time) {
+	m.waiting.WithLabelValues(system, "true").Set(float64(blocked))
+	m.waiting.WithLabelValues(system, "false").Set(float64(failed))
+	at := 0.0
+	if !since.IsZero() {
+		at = float64(since.Unix())
+	}
+	m.waitingSince.WithLabelValues(system).Set(at)
+}
 
 func (m *Metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
 

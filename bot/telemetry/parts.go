@@ -66,9 +66,8 @@ const (
 	// outageTime is how long a failure counts although another operation succeeded later.
 	// Each failure is visible for this long if only some operations fail.
 	outageTime = 30 * time.Second
-	// repeatTime is outageTime if the system refuses an operation, because it can allow
-	// the others, and if only a probe or request succeeded, because it covers less than
-	// the operation. An effect is repeated sooner.
+	// repeatTime is outageTime if only a probe or request succeeded, because it covers
+	// less than the operation. An effect is repeated sooner.
 	repeatTime = 10 * time.Minute
 )
 
@@ -108,9 +107,9 @@ type failure struct {
 	last    time.Time
 }
 
-// lastsAfter returns how long the failure counts although another operation succeeded.
-func (f failure) lastsAfter(operation string) time.Duration {
-	if operation == OpProbe || operation == OpRequest || f.problem.IsRefusal {
+// lastsAfter returns how long a failure counts although another operation succeeded.
+func lastsAfter(operation string) time.Duration {
+	if operation == OpProbe || operation == OpRequest {
 		return repeatTime
 	}
 	return outageTime
@@ -135,7 +134,7 @@ func NewParts(list func() []Part, clock func() time.Time, m *Metrics) *Parts {
 }
 
 // Report records the result of an operation of a part. A success repairs the failures of
-// the operation, and older failures of others. An interruption, and a pause that the bot
+// the operation, and older failures of others, except refusals. An interruption, and a pause that the bot
 // takes to stay below a limit, are not results.
 func (p *Parts) Report(part, system, operation string, err error) {
 	var wait *incident.RetryAfter
@@ -164,18 +163,34 @@ func (p *Parts) report(part, operation string, problem *health.Problem) {
 	delete(s.failures, operation)
 	if operation != opCheck {
 		maps.DeleteFunc(s.failures, func(failed string, f failure) bool {
-			return failed != opCheck && failed != OpProbe && now.Sub(f.last) >= f.lastsAfter(operation)
+			return failed != opCheck && failed != OpProbe && !f.isRefusal() && now.Sub(f.last) >= lastsAfter(operation)
 		})
 	}
 	p.metrics.partWorked.WithLabelValues(part).Set(float64(now.Unix()))
 }
 
-// Forget removes the failure of an operation that is not needed any more.
+// Forget removes the failure of an operation that is not needed any more. A refusal
+// remains, because the system would refuse the operation again.
 func (p *Parts) Forget(part, operation string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.state(part).failures, operation)
+	if s := p.state(part); !s.failures[operation].isRefusal() {
+		delete(s.failures, operation)
+	}
 }
+
+// ForgetRefusals removes all refusals, because a new configuration can have repaired
+// their causes.
+func (p *Parts) ForgetRefusals() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.states {
+		maps.DeleteFunc(s.failures, func(_ string, f failure) bool { return f.isRefusal() })
+		s.nextProbe = time.Time{}
+	}
+}
+
+func (f failure) isRefusal() bool { return f.problem != nil && f.problem.IsRefusal }
 
 // state returns the state of a part. The caller holds mu.
 func (p *Parts) state(part string) *partState {

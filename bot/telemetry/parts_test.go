@@ -266,8 +266,7 @@ func TestParts_Probe(t *testing.T) {
 }
 
 // Calls report their results. A success of another operation repairs an outage after
-// outageTime, but not a refusal that an administrator must repair. A probe repairs
-// either after repeatTime.
+// outageTime, and a probe after repeatTime. Only the operation repairs a refusal.
 func TestParts_Report(t *testing.T) {
 	b := newBench(t, Part{Name: "Slack API", System: "Slack"})
 	report := func(operation string, err error) {
@@ -298,6 +297,15 @@ func TestParts_Report(t *testing.T) {
 	report("post", nil)
 	b.wantReadyz("ready")
 	report("post", refused)
+	b.pass(2 * repeatTime)
+	report(OpProbe, nil)
+	b.Readiness.parts.Forget("Slack API", "post")
+	b.pass(0)
+	b.wantReadyz(want)
+	b.Readiness.parts.ForgetRefusals() // after a reload
+	b.pass(0)
+	b.wantReadyz("ready")
+	report("post", health.Status("Slack", 502, nil))
 	b.pass(repeatTime)
 	report(OpProbe, nil)
 	b.wantReadyz("ready")

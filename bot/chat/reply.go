@@ -11,6 +11,9 @@ import (
 const (
 	NoReply  = "Tocsin did not answer in time. Run the command again. A repeat is recorded only once."
 	NotSaved = "Not saved: Tocsin could not complete the request. Try again in a minute."
+	NotRead  = "Tocsin could not read the answer from its database. Try again in a minute."
+	// SlackFailed has the call that failed, such as "open the form", and its cause.
+	SlackFailed = "Slack did not %s. %s. Nothing was saved. Tocsin works: try again, or type the command."
 )
 
 // Result returns the reply to a command: its result, events that the person may

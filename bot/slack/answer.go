@@ -3,6 +3,7 @@ package slack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -43,16 +44,39 @@ func (s *Slack) errorReply(ctx context.Context, err error) *ephemeral {
 	return newEphemeral(message{text: string(escape(text, maxFallbackText)), blocks: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}})
 }
 
+// apiError is the error of a call to Slack that a person needs. It does not concern
+// the records of Tocsin.
+type apiError struct {
+	what string // that Slack did not do, such as "open the form"
+	err  error
+}
+
+func (e *apiError) Error() string { return e.what + ": " + e.err.Error() }
+func (e *apiError) Unwrap() error { return e.err }
+
+// errNotRead marks the error of a question, which saves nothing.
+var errNotRead = errors.New("read the answer")
+
 // errorText returns the text about an error. It logs every error that is not
-// an [incident.Error] and hides its details from the person.
+// an [incident.Error] and hides its details from the person. It names the system that
+// failed: Slack or Tocsin.
 func (s *Slack) errorText(ctx context.Context, err error) string {
 	var refused *incident.Error
-	if errors.As(err, &refused) {
+	var failed *apiError
+	switch {
+	case errors.As(err, &refused):
 		return s.cfg.Redact(refused.Error())
+	case errors.As(err, &failed):
+		p := Explain(failed.err)
+		s.log.WarnContext(ctx, "call Slack failed", "call", failed.what, "cause", p.Cause, "fix", p.Fix, "err", failed.err)
+		return fmt.Sprintf(chat.SlackFailed, failed.what, p.Cause)
 	}
 	s.log.ErrorContext(ctx, "answer command failed", "err", err)
-	if errors.Is(err, errNoReply) {
+	switch {
+	case errors.Is(err, errNoReply):
 		return chat.NoReply
+	case errors.Is(err, errNotRead):
+		return chat.NotRead
 	}
 	return chat.NotSaved
 }

@@ -29,6 +29,9 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 			parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
 		}
 		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.reader(who).Answer(ctx, parsed) })
+		if err != nil && incident.CodeOf(err) == "" {
+			err = fmt.Errorf("%w: %w", errNotRead, err)
+		}
 		return s.replyOrError(ctx, m, err)
 	case parsed.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/redact"
+	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/secret"
 )
@@ -28,6 +29,7 @@ type fakeDesk struct {
 	beforeDo    func(context.Context) error               // runs at the start of Do
 	onDirectory func()                                    // runs at the start of Directory
 	onLookup    func()                                    // runs at the start of IncidentByLink
+	listErr     error                                     // of List
 }
 
 func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
@@ -93,6 +95,9 @@ func (c *fakeDesk) Show(_ context.Context, who incident.Identity, id incident.ID
 func (c *fakeDesk) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.listErr != nil {
+		return nil, c.listErr
+	}
 	var out []incident.Summary
 	for _, inc := range c.incidents {
 		if f.All || !inc.Status.Ended() {
@@ -156,6 +161,7 @@ type inboundTest struct {
 	ws      *chat.Workspace
 	slack   *Slack
 	desk    *fakeDesk
+	answers *answer.Set
 	channel string // channel of INC-42
 	mu      sync.Mutex
 	now     time.Time
@@ -179,10 +185,10 @@ func (e *inboundTest) advance(d time.Duration) {
 // mode.
 func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*options)) *inboundTest {
 	t.Helper()
-	e := &inboundTest{T: t, now: noon, stop: func() {}}
+	e := &inboundTest{T: t, now: noon, answers: answer.NewSet(), stop: func() {}}
 	cfg := chat.Config{Mode: mode, Clock: e.clock, People: []chat.Person{{ID: "U0ADA", Name: "ada"}, {ID: "U0BEN", Name: "ben"}, {ID: "U0CLEO", Name: "cleo"},
 		{ID: "U0EVE", Name: "eve"}, {ID: "U0ZOE", Name: "zoe"}}, Groups: []chat.Group{{ID: "S0SEC", Handle: "security", Members: []string{"U0BEN", "U0EVE"}}}}
-	cfg.Limits.Off = true
+	cfg.Limits.Off, cfg.Answers = true, e.answers
 	e.ws = chat.New(cfg)
 	base, err := e.ws.Start("")
 	if err != nil {

@@ -43,15 +43,18 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 			return err
 		}
 		_, err = s.client.OpenViewContext(ctx, trigger, v)
-		return triggerError(err)
+		return triggerError("open the form", err)
 	}
 	opened, err := s.client.OpenViewContext(ctx, trigger, textView(f.Title, "Loading…"))
 	if err != nil {
-		return triggerError(err)
+		return triggerError("open the form", err)
 	}
 	s.runInBackground(func(ctx context.Context) {
 		v, err := s.buildForm(ctx, who, f, request)
 		if err != nil {
+			if incident.CodeOf(err) == "" {
+				err = fmt.Errorf("%w: %w", errNotRead, err)
+			}
 			v = textView(f.Title, s.errorText(ctx, err))
 		}
 		if _, err := s.client.UpdateViewContext(ctx, v, "", "", opened.ID); err != nil {
@@ -110,14 +113,14 @@ func textView(title, text string) slack.ModalViewRequest {
 		Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}}}
 }
 
-// triggerError returns errTriggerExpired if err reports an expired trigger.
-// Slack has several error codes for this.
-func triggerError(err error) error {
+// triggerError returns errTriggerExpired if err reports an expired trigger, and otherwise
+// an [apiError]. Slack has several error codes for an expired trigger.
+func triggerError(what string, err error) error {
 	var refused slack.SlackErrorResponse
 	switch errorCode(err) {
 	case "":
 		if err != nil {
-			return fmt.Errorf("open form: %w", err)
+			return &apiError{what, err}
 		}
 		return nil
 	case "expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id":
@@ -127,7 +130,7 @@ func triggerError(err error) error {
 			return errTriggerExpired
 		}
 	}
-	return fmt.Errorf("open form: %w", err)
+	return &apiError{what, err}
 }
 
 var errTriggerExpired = incident.Conflict("Nothing was saved: the form did not open within the three seconds that Slack allows. Try again.")
@@ -137,12 +140,15 @@ var errTriggerExpired = incident.Conflict("Nothing was saved: the form did not o
 func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) error {
 	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, textView(id.String(), "Loading…"))
 	if err != nil {
-		return triggerError(err)
+		return triggerError("show the status", err)
 	}
 	s.runInBackground(func(ctx context.Context) {
 		m, err := s.reader(s.identityOf(in.account())).Status(ctx, id)
 		v := textView(id.String(), "")
 		if err != nil {
+			if incident.CodeOf(err) == "" {
+				err = fmt.Errorf("%w: %w", errNotRead, err)
+			}
 			v = textView(id.String(), s.errorText(ctx, err))
 		} else {
 			v.Blocks.BlockSet = nil

@@ -19,6 +19,7 @@ import (
 	"tocsin/bot"
 	"tocsin/bot/config"
 	"tocsin/bot/incident"
+	"tocsin/bot/response"
 	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
@@ -319,9 +320,7 @@ func TestHealth_PagesIfNothingElseWorks(t *testing.T) {
 func TestHealth_LiveIncident(t *testing.T) {
 	t.Parallel()
 	h := startHealthTest(t, false)
-	if _, err := h.bot.Desk().Do(t.Context(), incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev4, By: incident.System, Via: incident.ViaSystem}); err != nil {
-		t.Fatal(err)
-	}
+	h.open(incident.Sev4)
 	h.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
 	h.pass(time.Minute)
 	h.waitFor("the outage", func() bool { return h.degraded()["Slack API"] != "" })
@@ -360,4 +359,36 @@ func TestHealth_NothingWorks(t *testing.T) {
 	h.pass(time.Minute)
 	h.waitFor("the notice about mail", func() bool { return h.hasNotice("Slack", ": mail") })
 	h.waitFor("heartbeats", func() bool { return h.heartbeats.Load() > before+1 })
+}
+
+// TestHealth_RefusedPage gives PagerDuty a routing key that it rejects. The escalation step
+// stays degraded although PagerDuty answers, and the page waits for an administrator.
+func TestHealth_RefusedPage(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	h.company.Answers.Put(answer.Answer{Method: "pagerduty.events", Status: 400, Body: `{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}`})
+	id := h.open(incident.Sev1)
+	h.waitFor("the refused step", func() bool { return h.degraded()["escalation step 1 (PagerDuty)"] != "" })
+	h.pass(20 * time.Second)
+	h.waitFor("the waiting effect", func() bool { return strings.Contains(h.degraded()["waiting effects"], "wait for an administrator: 1") })
+	h.waitFor("its metrics", func() bool {
+		return strings.Contains(h.get("/metrics"), `tocsin_effects_waiting{blocked="true",system="pagerduty"} 1`)
+	})
+	h.company.Answers.Put(answer.Answer{Method: "pagerduty.events", Left: answer.Times(0)})
+	if _, err := h.bot.Store().RetryEffects(t.Context(), response.WaitingQuery{Incident: id}); err != nil {
+		t.Fatal(err)
+	}
+	h.waitFor("the page", func() bool { return len(h.company.Pager.Snapshot().Pages) > 0 })
+	h.pass(20 * time.Second)
+	h.waitFor("the recovery", func() bool { return len(h.degraded()) == 0 })
+}
+
+// open opens an incident.
+func (h *healthTest) open(severity incident.Severity) incident.ID {
+	h.Helper()
+	r, err := h.bot.Desk().Do(h.Context(), incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: severity, By: incident.System, Via: incident.ViaSystem})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return r.Incident.ID
 }

@@ -239,15 +239,13 @@ func (o effectObserver) partsOf(a response.EffectAttempt) (parts []string) {
 	case incident.SystemMail:
 		parts = append(parts, partMail)
 	}
-	only := -1
-	if a.Effect.Kind == incident.EffectPage || a.Effect.Kind == incident.EffectPageNotice {
-		if n, err := strconv.Atoi(a.Effect.Args["escalation_step"]); err == nil {
-			only = n
-		}
+	isEnd := a.Effect.Kind == incident.EffectPageAck || a.Effect.Kind == incident.EffectPageResolve
+	only, err := strconv.Atoi(a.Effect.Args["escalation_step"])
+	if err != nil || a.Effect.Kind != incident.EffectPage && a.Effect.Kind != incident.EffectPageNotice && !isEnd {
+		only = -1
 	}
 	for n, step := range o.steps {
-		isEnd := a.Effect.Kind == incident.EffectPageAck || a.Effect.Kind == incident.EffectPageResolve
-		if n == only || isEnd && step.system == incident.SystemPagerDuty {
+		if n == only || only < 0 && isEnd && step.system == incident.SystemPagerDuty {
 			parts = append(parts, stepPart(n, step.target))
 		}
 	}

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	"tocsin/bot/config"
 	"tocsin/bot/incident"
+	"tocsin/bot/outbound"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
 	"tocsin/templates"
@@ -61,11 +61,11 @@ const removedStep = -1
 func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 	switch {
 	case t.PagerDuty != "":
-		var http *http.Client
+		var observe func(outbound.Exchange)
 		if n != removedStep {
-			http = pagerduty.NewHTTPClient(b.reportRequest("PagerDuty", stepPart(n, "PagerDuty")))
+			observe = b.reportRequest("PagerDuty", stepPart(n, "PagerDuty"))
 		}
-		client, err := pagerduty.New(g.config.PagerDuty, pagerduty.NewTarget(t.PagerDuty), http)
+		client, err := pagerduty.New(g.config.PagerDuty, pagerduty.NewTarget(t.PagerDuty), pagerduty.NewHTTPClient(observe))
 		if err != nil {
 			return pager{}, err
 		}

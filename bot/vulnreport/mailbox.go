@@ -210,7 +210,7 @@ func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) err
 	}
 	id := viaMail + ":" + text.SHA256(f.raw)
 	if err := m.deps.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
-		return &health.Problem{Cause: "Tocsin cannot store the mails of the vulnerability mailbox", Fix: "Check the database", Err: fmt.Errorf("store mail: %w", err)}
+		return fmt.Errorf("%w: store mail: %w", &health.Problem{Cause: "Tocsin cannot store the mails of the vulnerability mailbox", Fix: "Check the database"}, err)
 	}
 	return markSeen(c, uid)
 }

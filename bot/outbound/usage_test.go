@@ -17,15 +17,16 @@ var unboundedClients = []string{"Client", "DefaultClient", "Get", "Head", "Post"
 
 // allowedClients lists the files that may use them, with the reason.
 var allowedClients = map[string]string{
-	"bot/outbound/outbound.go":  "adds the bounds",
-	"bot/sns/certificate.go":    "passes a transport without connection reuse to this package",
-	"bot/control/client.go":     "connects the command line to the bot on this machine",
-	"bot/slack/config.go":       "type of an option",
-	"bot/pagerduty/config.go":   "type of an option",
-	"bot/pagerduty/outbound.go": "type of a field",
-	"bot/trail/config.go":       "type of an option for tests, wrapped by newBoundedClient",
-	"bot/sns/config.go":         "type of an option",
-	"cmd/tocsin/replay_to.go":   "type of a field",
+	"bot/outbound/outbound.go":   "adds the bounds",
+	"bot/sns/certificate.go":     "passes a transport without connection reuse to this package",
+	"bot/control/client.go":      "connects the command line to the bot on this machine",
+	"bot/slack/config.go":        "type of an option",
+	"bot/pagerduty/config.go":    "type of an option",
+	"bot/pagerduty/outbound.go":  "type of a field",
+	"bot/trail/config.go":        "type of an option for tests, wrapped by newBoundedClient",
+	"bot/sns/config.go":          "type of an option",
+	"cmd/tocsin/replay_to.go":    "type of a field",
+	"bot/telemetry/heartbeat.go": "type of a field",
 }
 
 // TestEveryClientIsBounded requires that requests to outside systems use this

@@ -262,8 +262,11 @@ func (k *killTest) checkPagesAndMail(views []incident.View, effects map[string]e
 		}
 	}
 	for key, e := range effects {
-		if e.kind == "mail_postmortem" {
-			mails[strings.ReplaceAll(key, "/", ".")] = 1
+		switch id := strings.ReplaceAll(key, "/", "."); {
+		case e.kind == "mail_postmortem":
+			mails[id] = 1
+		case e.kind == "page_ack" || e.kind == "page_resolve":
+			mayMail[id] = true // only the first of a page that was mailed sends a mail
 		}
 	}
 	paged := map[string]int{}

@@ -189,19 +189,19 @@ func (a *arena) signal(ctx context.Context, s syscall.Signal) {
 }
 
 // askForLongWait lets Slack answer every call with an absurd Retry-After. Then no
-// job may wait for more than some minutes.
+// effect may wait for more than some minutes.
 func askForLongWait(ctx context.Context, a *arena) {
 	defer a.company.Chat.ClearFaults()
 	a.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultRateLimit, RetryAfter: 99_999_999_999})
 	_, _ = a.sendCommand("open sev4 Slack asks for a long wait")
 	<-ctx.Done()
-	snoozed := `FROM river_job WHERE state = 'scheduled' AND json_extract(metadata, '$.snoozes') > 0`
-	late := a.queryInt("SELECT count(*) " + snoozed + " AND julianday(scheduled_at) > julianday('now', '+6 minutes')")
+	waiting := "FROM effects WHERE waiting_since IS NOT NULL"
+	late := a.queryInt("SELECT count(*) " + waiting + " AND julianday(next_at) > julianday('now', '+6 minutes')")
 	if late > 0 {
-		a.t.Errorf("got %d jobs that wait for more than six minutes, want none", late)
+		a.t.Errorf("got %d effects that wait for more than six minutes, want none", late)
 	}
-	if n := a.queryInt("SELECT count(*) " + snoozed); n == 0 {
-		a.t.Error("got no job that waits, want some")
+	if n := a.queryInt("SELECT count(*) " + waiting); n == 0 {
+		a.t.Error("got no effect that waits, want some")
 	}
 }
 

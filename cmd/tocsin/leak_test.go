@@ -178,8 +178,8 @@ func (l *leakTest) failServices() {
 		return 0, ""
 	})
 	l.requireAccepted(l.company.Trail.Deliver(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
-	l.waitFor(time.Minute, "the discarded page", func() bool {
-		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'discarded'`) > 0
+	l.waitFor(time.Minute, "a page that waits", func() bool {
+		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'page' AND waiting_since IS NOT NULL`) > 0
 	})
 }
 

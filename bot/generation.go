@@ -27,6 +27,7 @@ import (
 type generation struct {
 	config     config.Config
 	library    *playbooks.Library
+	rules      *detect.Ruleset
 	cloudtrail *cloudtrail.Source
 	redact     *redact.Redactor
 	mail       *mail.Mailer // nil without mail.host
@@ -43,7 +44,7 @@ func (b *Bot) newGeneration(c config.Config) (_ *generation, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g.cloudtrail = cloudtrail.New(c.Sources.CloudTrail, rules)
+	g.rules, g.cloudtrail = rules, cloudtrail.New(c.Sources.CloudTrail, rules)
 	if g.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
 		return nil, fmt.Errorf("playbooks.folders: %w", err)
 	}

@@ -65,14 +65,18 @@ func (b *Bot) Reload(ctx context.Context) error {
 }
 
 func (b *Bot) reload(ctx context.Context, by incident.Identity) (control.ReloadReport, error) {
-	changed, err := b.replaceGeneration(ctx)
+	changed, content, err := b.replaceGeneration(ctx)
 	b.reloads.set(b.clock(), err)
-	reason := "changed: " + strings.Join(changed, ", ")
+	said := slices.Clone(changed)
+	for _, c := range content {
+		said = append(said, c.String())
+	}
+	reason := "changed: " + strings.Join(said, ", ")
 	if err != nil {
 		reason = "refused: " + err.Error()
 		b.log.Error("reload configuration failed", "component", "bot", "err", err)
 	} else {
-		b.log.Info("configuration reloaded", "component", "bot", "changed", strings.Join(changed, ", "))
+		b.log.Info("configuration reloaded", "component", "bot", "changed", strings.Join(said, ", "))
 	}
 	if auditErr := b.Desk().AuditOperation(ctx, by, "reload", reason, err == nil); auditErr != nil {
 		b.log.Error("audit reload failed", "component", "bot", "err", auditErr)
@@ -83,7 +87,7 @@ func (b *Bot) reload(ctx context.Context, by incident.Identity) (control.ReloadR
 	if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{}); err != nil { // the change may have repaired their cause
 		b.log.Warn("retry waiting effects failed", "component", "bot", "err", err)
 	}
-	report := control.ReloadReport{Changed: changed, Left: b.endDepartures(ctx)}
+	report := control.ReloadReport{Changed: changed, Content: content, Left: b.endDepartures(ctx)}
 	b.reloads.mu.Lock()
 	report.LoadedAt = b.reloads.loadedAt
 	b.reloads.mu.Unlock()
@@ -91,35 +95,35 @@ func (b *Bot) reload(ctx context.Context, by incident.Identity) (control.ReloadR
 }
 
 // replaceGeneration loads the configuration, checks it and puts it in force. It
-// returns the changed keys. After an error nothing has changed.
-func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, err error) {
+// returns the changed keys, rule files and playbooks. After an error nothing has changed.
+func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, content []control.ContentChange, err error) {
 	if b.load == nil {
-		return nil, errors.New("this process was started without a configuration file. Restart it")
+		return nil, nil, errors.New("this process was started without a configuration file. Restart it")
 	}
 	c, err := b.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b.syncMu.Lock()
 	defer b.syncMu.Unlock()
 	old := b.current.Load()
 	changed = config.ChangedKeys(old.config, c)
 	if problems := needRestart(changed); len(problems) > 0 {
-		return nil, problems
+		return nil, nil, problems
 	}
 	next, err := b.newGeneration(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if problems := sameSources(old, next); len(problems) > 0 {
-		return nil, problems
+		return nil, nil, problems
 	}
 	if err := b.putDirectory(ctx, c, next); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b.current.Store(next)
 	b.parts.ForgetRefusals()
-	return changed, nil
+	return changed, changedContent(old, next), nil
 }
 
 // reloadStatus returns the state of the configuration and all former people.
@@ -135,6 +139,49 @@ func (b *Bot) reloadStatus(ctx context.Context) (control.ReloadReport, error) {
 		report.Error = b.reloads.err.Error()
 	}
 	return report, nil
+}
+
+// changedContent returns the rule files and playbooks that differ between two
+// generations, rule files first.
+func changedContent(old, next *generation) []control.ContentChange {
+	var out []control.ContentChange
+	add := func(kind, file string, names []string, before, now string) {
+		change := "changed"
+		switch {
+		case before == now:
+			return
+		case before == "":
+			change = "added"
+		case now == "":
+			change = "removed"
+		}
+		out = append(out, control.ContentChange{Change: change, Kind: kind, File: file, Names: names})
+	}
+	before, now := old.rules.Files(), next.rules.Files()
+	for _, file := range unionOfKeys(before, now) {
+		rules := next.rules
+		if now[file] == "" {
+			rules = old.rules
+		}
+		add("rule file", file, rules.RulesIn(file), before[file], now[file])
+	}
+	plays, playsNow := old.library.Digests(), next.library.Digests()
+	for _, name := range unionOfKeys(plays, playsNow) {
+		library := next.library
+		if playsNow[name] == "" {
+			library = old.library
+		}
+		book, _ := library.Get(name)
+		add("playbook", book.File, []string{name}, plays[name], playsNow[name])
+	}
+	return out
+}
+
+// unionOfKeys returns the keys of both maps, sorted.
+func unionOfKeys(a, b map[string]string) []string {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // needRestart returns an error for each key that a running process cannot change.

@@ -77,6 +77,15 @@ func (l *Library) read(from fs.FS, dir string, all *ParseErrors) error {
 // Names returns the sorted names of all playbooks.
 func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.byName)) }
 
+// Digests returns the digests of all playbooks by name.
+func (l *Library) Digests() map[string]string {
+	out := make(map[string]string, len(l.byName))
+	for name, p := range l.byName {
+		out[name] = p.Digest
+	}
+	return out
+}
+
 // Get returns the playbook with the given name and whether it exists.
 func (l *Library) Get(name string) (*Playbook, bool) {
 	p, ok := l.byName[name]

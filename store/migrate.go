@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/rivermigrate"
 )
 
 //go:embed migrations/*/*.sql
@@ -39,13 +40,70 @@ func SchemaVersion() int64 {
 	return version
 }
 
+// NewerSchemaError means that a newer program migrated the database. This program would
+// misread it.
+type NewerSchemaError struct {
+	Table             string // of the versions
+	Database, Program int64
+}
+
+func (e *NewerSchemaError) Error() string {
+	name := "schema"
+	if e.Table == riverVersions {
+		name = "queue schema"
+	}
+	return fmt.Sprintf("the database has %s version %d, and this program knows versions up to %d. Run the program that migrated it or a newer one, or restore a backup from before the upgrade. Nothing was changed", name, e.Database, e.Program)
+}
+
+// The tables of the versions of this package and of River.
+const (
+	ownVersions   = "schema_migrations"
+	riverVersions = "river_migration"
+)
+
+// checkVersion returns a [NewerSchemaError] if the database has a newer version in a table
+// than this program knows. A new database has no version. It changes nothing.
+func checkVersion(ctx context.Context, db *sql.DB, d dialect, table string, known int64) error {
+	exists, column := "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1", "version_id"
+	if d.goose == goose.DialectPostgres {
+		exists = "SELECT count(*) FROM pg_catalog.pg_class WHERE oid = to_regclass($1)"
+	}
+	if table == riverVersions {
+		column = "version"
+	}
+	var tables int
+	if err := db.QueryRowContext(ctx, exists, table).Scan(&tables); err != nil || tables == 0 {
+		return err
+	}
+	var version sql.NullInt64
+	if err := db.QueryRowContext(ctx, "SELECT max("+column+") FROM "+table).Scan(&version); err != nil {
+		return err
+	}
+	if version.Int64 > known {
+		return &NewerSchemaError{Table: table, Database: version.Int64, Program: known}
+	}
+	return nil
+}
+
+// checkVersions is [checkVersion] for both tables. The migrator knows River's versions.
+func checkVersions[T any](ctx context.Context, db *sql.DB, d dialect, river *rivermigrate.Migrator[T]) error {
+	if err := checkVersion(ctx, db, d, ownVersions, SchemaVersion()); err != nil {
+		return err
+	}
+	known := 0
+	for _, m := range river.AllVersions() {
+		known = max(known, m.Version)
+	}
+	return checkVersion(ctx, db, d, riverVersions, int64(known))
+}
+
 // migrateUp applies the migrations of this package. The caller must prevent concurrent migrations.
 func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, d.folder)
 	if err != nil {
 		return fmt.Errorf("find migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(d.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_migrations"))
+	provider, err := goose.NewProvider(d.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName(ownVersions))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -3,11 +3,18 @@ package store
 import (
 	"bytes"
 	"database/sql"
+	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pressly/goose/v3"
+
+	"tocsin/store/storetest"
 )
 
 // TestMigrateUp_PreservesRows migrates a database from before detection rules and delivery bodies had their own columns
@@ -54,5 +61,64 @@ func TestMigrateUp_PreservesRows(t *testing.T) {
 	err = db.QueryRowContext(t.Context(), "SELECT sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id = 3 AND delivery_hash = 'h'").Scan(&body)
 	if err != nil || !bytes.Equal(body, []byte{2, 3}) {
 		t.Errorf("got body %x, %v, want 0203", body, err)
+	}
+}
+
+// TestOpen_RefusesNewerSchema opens a database that a newer program migrated. The error
+// names both versions, and nothing is changed.
+func TestOpen_RefusesNewerSchema(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		if err := openTest(t, url).Close(); err != nil {
+			t.Fatal(err)
+		}
+		db := openVersion(t, url, SchemaVersion())
+		defer func() { _ = db.Close() }()
+		keys, err := testKeys()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct{ insert, remove, want string }{
+			{"INSERT INTO schema_migrations (version_id, is_applied) VALUES (9998, true)", "DELETE FROM schema_migrations WHERE version_id = 9998",
+				fmt.Sprintf("the database has schema version 9998, and this program knows versions up to %d. Run the program that migrated it or a newer one", SchemaVersion())},
+			{"INSERT INTO river_migration (line, version) VALUES ('main', 9999)", "DELETE FROM river_migration WHERE version = 9999", "the database has queue schema version 9999, and"},
+		} {
+			if _, err := db.Exec(tt.insert); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(t.Context(), Config{URL: url}, Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
+			var newer *NewerSchemaError
+			if !errors.As(err, &newer) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "Nothing was changed") {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if err == nil {
+				_ = s.Close()
+			}
+			if _, err := db.Exec(tt.remove); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := openTest(t, url).Close(); err != nil {
+			t.Errorf("got %v with the known versions, want an open database", err)
+		}
+	})
+}
+
+// TestSchemaVersion_BothDatabases compares the migrations of the two databases.
+func TestSchemaVersion_BothDatabases(t *testing.T) {
+	var names [2][]string
+	for n, d := range []dialect{dialectSQLite, dialectPostgres} {
+		entries, err := migrations.ReadDir(d.folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names[n] = append(names[n], e.Name())
+		}
+	}
+	if !slices.Equal(names[0], names[1]) {
+		t.Errorf("got migrations %v and %v, want the same versions", names[0], names[1])
+	}
+	if last := names[0][len(names[0])-1]; !strings.HasPrefix(last, fmt.Sprintf("%04d_", SchemaVersion())) {
+		t.Errorf("got version %d, want that of %s", SchemaVersion(), last)
 	}
 }

@@ -195,6 +195,9 @@ func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := checkVersions(ctx, b.sqlDB, dialectPostgres, m); err != nil {
+		return err
+	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}

@@ -205,6 +205,9 @@ func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := checkVersions(ctx, b.writer, dialectSQLite, m); err != nil {
+		return err
+	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,33 @@ func (l *loader) encodeSource() []byte {
 // the files, the rules that are on, their levels and the placeholder values.
 func (rs *Ruleset) Digest() string {
 	return text.Digest(rs.source)
+}
+
+// Files returns the digests of the rule files by name. Files that contain only rules for
+// other logs are not included.
+func (rs *Ruleset) Files() map[string]string {
+	var input rulesetSource
+	if err := json.Unmarshal(rs.source, &input); err != nil {
+		panic(err) // encodeSource wrote it
+	}
+	out := make(map[string]string, len(input.Files))
+	for _, f := range input.Files {
+		out[f.Name] = text.Digest([]byte(f.Source))
+	}
+	return out
+}
+
+// RulesIn returns the names of the rules in a file, or their ids if they have no name,
+// sorted.
+func (rs *Ruleset) RulesIn(file string) []string {
+	var out []string
+	for _, r := range slices.Concat(rs.rules, rs.correlations) {
+		if r.File == file {
+			out = append(out, cmp.Or(r.Name, r.ID, r.Title))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Source returns the input of the ruleset, compressed. [Restore] compiles the

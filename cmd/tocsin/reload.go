@@ -57,10 +57,13 @@ func reloadText(r control.ReloadReport, status bool) string {
 	case status && r.Error != "":
 		lines = append(lines, "reload refused since "+r.FailedAt.UTC().Format(time.RFC3339)+": "+strings.ReplaceAll(r.Error, "\n", "; "))
 	case status:
-	case len(r.Changed) == 0:
-		lines = append(lines, "no key changed")
-	default:
+	case len(r.Changed)+len(r.Content) == 0:
+		lines = append(lines, "no key, rule or playbook changed")
+	case len(r.Changed) > 0:
 		lines = append(lines, "changed: "+strings.Join(r.Changed, ", "))
+	}
+	for _, c := range r.Content {
+		lines = append(lines, c.String())
 	}
 	for _, p := range r.Left {
 		lines = append(lines, fmt.Sprintf("%s left at %s", p.Name, p.LeftAt.UTC().Format(time.RFC3339)))

@@ -114,7 +114,7 @@ func TestReload_HangupSwapsOrKeepsTheConfiguration(t *testing.T) {
 		if report := s.reloadStatus(); report.Error != "" {
 			t.Errorf("got error %q", report.Error)
 		}
-		if out := s.mustRun("reload"); !strings.Contains(out, "no key changed") {
+		if out := s.mustRun("reload"); !strings.Contains(out, "no key, rule or playbook changed") {
 			t.Errorf("got %q", out)
 		}
 	})

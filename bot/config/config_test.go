@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +17,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
+	"tocsin/bot/setting"
 )
 
 const canary = "canary-secret-0123456789abcdef01" // 32 characters, the length of a routing key
@@ -48,6 +50,40 @@ func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, err
 		return Config{}, err
 	}
 	return Parse("tocsin.yaml", src, nil, lookup)
+}
+
+// TestExample_NamesNoPathOfAnotherMachine checks that a fresh machine needs nothing but an
+// empty folder: every path is relative and has no folder.
+func TestExample_NamesNoPathOfAnotherMachine(t *testing.T) {
+	root, err := parseTree([]byte(Example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	var walk func(n *node, key string)
+	walk = func(n *node, key string) {
+		for _, e := range n.keys {
+			walk(e.value, setting.Join(key, e.name))
+		}
+		for i, item := range n.items {
+			walk(item, setting.Index(key, i))
+		}
+		path, isDatabase := strings.CutPrefix(n.text, "sqlite:")
+		last := key[strings.LastIndex(key, ".")+1:]
+		if n.kind == isText && (isDatabase || strings.HasPrefix(path, "/") && key != "slack.command" || strings.HasSuffix(last, "file") || strings.HasSuffix(last, "socket") ||
+			strings.HasPrefix(last, "folders[") || strings.HasPrefix(last, "rules[") || strings.HasPrefix(last, "pgp_signers[")) {
+			files[key] = path
+		}
+	}
+	walk(root, "")
+	for key, path := range files {
+		if strings.Contains(path, "/") {
+			t.Errorf("%s: got %s, want a path that exists or that Tocsin creates in an empty folder", key, path)
+		}
+	}
+	if want := []string{"control_socket", "database", "keyset_file", "secrets_file"}; !slices.Equal(slices.Sorted(maps.Keys(files)), want) {
+		t.Errorf("got paths %v, want those of %v", files, want)
+	}
 }
 
 func TestExample_IsValid(t *testing.T) {

@@ -190,3 +190,53 @@ func TestInit_Unit(t *testing.T) {
 		}
 	}
 }
+
+// TestMove_ToAnotherFolder moves a stopped installation to another path, as to another
+// machine, and starts it there.
+func TestMove_ToAnotherFolder(t *testing.T) {
+	binary, err := buildBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, bot := t.TempDir(), freeAddress(t)
+	setup := startSandbox(t, "--bot", "http://"+bot)
+	before, after := filepath.Join(dir, "before"), filepath.Join(dir, "after")
+	run := func(folder, words string) string {
+		t.Helper()
+		var out []byte
+		if !eventually(time.Minute, func() bool {
+			out, err = shell(dir, binary+" -c "+folder+"/tocsin.yaml "+words).CombinedOutput()
+			return err == nil
+		}) {
+			t.Fatalf("%s: got %v\n%s", words, err, out)
+		}
+		return string(out)
+	}
+	if out, err := shell(dir, binary+" init "+before+" --sandbox "+setup.Page).CombinedOutput(); err != nil {
+		t.Fatalf("init: got %v\n%s", err, out)
+	}
+	t.Run("before", func(t *testing.T) {
+		startShell(t, dir, binary+" -c "+before+"/tocsin.yaml serve")
+		run(before, "health")
+		run(before, "incident open sev2 before the move")
+	})
+	if err := os.Rename(before, after); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(after, "tocsin.yaml")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(raw), before+"/", after+"/")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(after, "verify"); !strings.Contains(out, "1 incidents") || !strings.Contains(out, "all valid") {
+		t.Errorf("got %q, want one incident, all valid", out)
+	}
+	startShell(t, dir, binary+" -c "+after+"/tocsin.yaml serve")
+	run(after, "health")
+	if out := run(after, "incident note INC-1 after the move"); !strings.Contains(out, "after the move") {
+		t.Errorf("got %q, want the incident to go on", out)
+	}
+}

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/terminal"
@@ -25,11 +23,6 @@ func reloadCommand(g *globalFlags) *cobra.Command {
 			"reload and since when it persists, and everybody who left. The exit status is 1 if the last reload was refused.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := g.client()
-			var invalid config.Errors
-			if errors.As(err, &invalid) { // the bot reports the errors, and this command needs only the socket
-				c, _ := config.Load(g.config)
-				client, err = control.NewClient(c.ControlPath()), nil
-			}
 			if err != nil {
 				return err
 			}

@@ -116,6 +116,9 @@ func TestReload_RulesAndPlaybooks(t *testing.T) {
 	if got := planOf(s, open()); !slices.Equal(got, []string{"Lock the door"}) {
 		t.Errorf("got steps %v after a refused reload, want those of the old playbook", got)
 	}
+	if out, err := s.run("incident", "list"); err != nil || !strings.Contains(out, first.String()) {
+		t.Errorf("got %q, %v from the command line while the file is invalid, want the incidents", out, err)
+	}
 	write(rule, reloadRule)
 	write(book, strings.Replace(reloadPlaybook, "title: Lock the door", "titel: Lock the door", 1))
 	if _, err = s.run("reload"); err == nil || !strings.Contains(err.Error(), book+":9:5: ") {

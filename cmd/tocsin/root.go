@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,12 +25,17 @@ type globalFlags struct {
 }
 
 // client returns a client of the control socket. With --socket it needs no
-// configuration, which only the user of the bot may be able to read.
+// configuration, which only the user of the bot may be able to read. Without, it needs
+// only the path of the socket: the secrets may be readable only for that user, too.
 func (g *globalFlags) client() (*control.Client, error) {
 	if g.socket != "" {
 		return control.NewClient(g.socket), nil
 	}
 	c, err := config.Load(g.config)
+	var invalid config.Errors
+	if errors.As(err, &invalid) && exists(c.ControlPath()) {
+		return control.NewClient(c.ControlPath()), nil // the bot runs with the configuration that was valid
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func (t domainTx) erase(id incident.ID, refs []incident.TextRef) error {
 		return err
 	}
 	rewritten := t.db.Model(&incidentRow{}).Where("id = ? AND head_seq = ?", row.ID, row.HeadSeq).
-		Updates(map[string]any{"sealed_title": row.SealedTitle, "sealed_state": row.SealedState})
+		Updates(map[string]any{"sealed_title": row.SealedTitle, "sealed_state": row.SealedState, "state_form": row.StateForm})
 	if rewritten.Error == nil && rewritten.RowsAffected == 0 {
 		return fmt.Errorf("erase text in %s: state and timeline end at different events", id)
 	}

@@ -29,6 +29,7 @@ type incidentRow struct {
 	Origin      string
 	SealedTitle []byte
 	SealedState []byte
+	StateForm   int // see [incident.StateForm]
 }
 
 func (incidentRow) TableName() string { return "incidents" }
@@ -147,7 +148,7 @@ func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
 	row := incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
 		Commander: string(inc.Commander), OpenedAt: dbTime(inc.OpenedAt), UpdatedAt: dbTime(inc.UpdatedAt), ReviewAt: timeOrNil(inc.Review.At),
 		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID)),
-		LegalHold: inc.LegalHold != nil, MergedInto: int64(inc.MergedInto), Origin: string(inc.Origin)}
+		StateForm: incident.StateForm, LegalHold: inc.LegalHold != nil, MergedInto: int64(inc.MergedInto), Origin: string(inc.Origin)}
 	var err error
 	if row.SealedTitle, err = s.seal("incidents", row.stateKey(), "sealed_title", inc.Title); err != nil {
 		return row, err

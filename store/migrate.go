@@ -55,21 +55,15 @@ func (e *NewerSchemaError) Error() string {
 	return fmt.Sprintf("the database has %s version %d, and this program knows versions up to %d. Run the program that migrated it or a newer one, or restore a backup from before the upgrade. Nothing was changed", name, e.Database, e.Program)
 }
 
-// The tables of the versions of this package and of River.
-const (
-	ownVersions   = "schema_migrations"
-	riverVersions = "river_migration"
-)
+// ownVersions is the table of the versions of this package.
+const ownVersions = "schema_migrations"
 
-// checkVersion returns a [NewerSchemaError] if the database has a newer version in a table
-// than this program knows. A new database has no version. It changes nothing.
-func checkVersion(ctx context.Context, db *sql.DB, d dialect, table string, known int64) error {
-	exists, column := "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1", "version_id"
+// checkVersion returns a [NewerSchemaError] if the database has a newer version in a column
+// of a table than this program knows. A new database has no version. It changes nothing.
+func checkVersion(ctx context.Context, db *sql.DB, d dialect, table, column string, known int64) error {
+	exists := "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1"
 	if d.goose == goose.DialectPostgres {
 		exists = "SELECT count(*) FROM pg_catalog.pg_class WHERE oid = to_regclass($1)"
-	}
-	if table == riverVersions {
-		column = "version"
 	}
 	var tables int
 	if err := db.QueryRowContext(ctx, exists, table).Scan(&tables); err != nil || tables == 0 {
@@ -87,14 +81,14 @@ func checkVersion(ctx context.Context, db *sql.DB, d dialect, table string, know
 
 // checkVersions is [checkVersion] for both tables. The migrator knows River's versions.
 func checkVersions[T any](ctx context.Context, db *sql.DB, d dialect, river *rivermigrate.Migrator[T]) error {
-	if err := checkVersion(ctx, db, d, ownVersions, SchemaVersion()); err != nil {
+	if err := checkVersion(ctx, db, d, ownVersions, "version_id", SchemaVersion()); err != nil {
 		return err
 	}
 	known := 0
 	for _, m := range river.AllVersions() {
 		known = max(known, m.Version)
 	}
-	return checkVersion(ctx, db, d, riverVersions, int64(known))
+	return checkVersion(ctx, db, d, riverVersions, "version", int64(known))
 }
 
 // migrateUp applies the migrations of this package. The caller must prevent concurrent migrations.

@@ -80,7 +80,7 @@ func TestOpen_RefusesNewerSchema(t *testing.T) {
 		for _, tt := range []struct{ insert, remove, want string }{
 			{"INSERT INTO schema_migrations (version_id, is_applied) VALUES (9998, true)", "DELETE FROM schema_migrations WHERE version_id = 9998",
 				fmt.Sprintf("the database has schema version 9998, and this program knows versions up to %d. Run the program that migrated it or a newer one", SchemaVersion())},
-			{"INSERT INTO river_migration (line, version) VALUES ('main', 9999)", "DELETE FROM river_migration WHERE version = 9999", "the database has queue schema version 9999, and"},
+			{"INSERT INTO " + riverVersions + " (line, version) VALUES ('main', 9999)", "DELETE FROM " + riverVersions + " WHERE version = 9999", "the database has queue schema version 9999, and"},
 		} {
 			if _, err := db.Exec(tt.insert); err != nil {
 				t.Fatal(err)

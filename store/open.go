@@ -175,6 +175,9 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if err := s.moveStorms(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", wrapUnavailable(err)), s.backend.close())
 	}
+	if err := s.recomputeStates(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", wrapUnavailable(err)), s.backend.close())
+	}
 	return s, nil
 }
 

@@ -11,6 +11,9 @@ import (
 	"gorm.io/gorm"
 )
 
+// riverVersions is the table of the versions of River's schema.
+const riverVersions = "river_migration"
+
 // This file contains all SQL on River's tables and everything else that depends on their schema. TestRiverContract
 // checks that the pinned version of River has this schema and behavior.
 

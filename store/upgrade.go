@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
+
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
@@ -43,6 +45,58 @@ func (s *Store) moveStorms(ctx context.Context) error {
 		return fmt.Errorf("move alert storms: %w", err)
 	}
 	return nil
+}
+
+// recomputeStates computes the states of incidents again that an earlier version stored in a smaller form. Otherwise the
+// state would lack everything that this version derives from the timeline, and Verify would report it. A timeline with a
+// problem keeps its state, and Verify reports both.
+func (s *Store) recomputeStates(ctx context.Context) error {
+	var ids []int64
+	err := s.view(ctx, func(db *gorm.DB) error {
+		return db.Raw("SELECT id FROM incidents WHERE state_form < ? ORDER BY id", incident.StateForm).Scan(&ids).Error
+	})
+	if err != nil {
+		return fmt.Errorf("find states of an earlier version: %w", err)
+	}
+	for batch := range slices.Chunk(ids, recomputeBatch) {
+		err := s.Tx(ctx, func(tx response.Tx) error {
+			t := tx.(domainTx)
+			for _, id := range batch {
+				if err := t.recomputeState(incident.ID(id)); err != nil {
+					return fmt.Errorf("recompute state of %s: %w", incident.ID(id), err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(ids) > 0 {
+		s.log.Info("states of an earlier version recomputed", "incidents", len(ids))
+	}
+	return nil
+}
+
+// recomputeBatch is the number of incidents in one transaction.
+const recomputeBatch = 100
+
+func (t domainTx) recomputeState(id incident.ID) error {
+	var row incidentRow
+	if err := t.db.Take(&row, "id = ?", int64(id)).Error; err != nil {
+		return err
+	}
+	events, err := t.Timeline(id)
+	if err != nil || t.s.keys.VerifyMAC(row.head().MACInput(id), row.HeadMac) != nil || len(incident.Verify(id, events, row.head())) > 0 {
+		t.s.log.Error("state of an earlier version not recomputed, because its timeline has a problem", "incident", id, "err", err)
+		return nil
+	}
+	next, err := t.s.incidentRow(incident.Fold(id, events))
+	if err != nil {
+		return err
+	}
+	return t.db.Model(&incidentRow{}).Where("id = ? AND head_seq = ?", next.ID, next.HeadSeq).
+		Updates(map[string]any{"sealed_state": next.SealedState, "state_form": next.StateForm}).Error
 }
 
 // putNewValue stores a value of the storm namespace, unless the key has one.

@@ -156,6 +156,12 @@ type Paging struct {
 	Failed               []int     `json:"failed,omitempty"`     // escalation steps of this round whose page failed
 }
 
+// StateForm is the form of the state that [Apply] derives from a timeline. Increase it
+// when Apply derives more from events that earlier versions recorded: stored states with
+// a smaller form are then computed again. A test fails if the fields change and the form
+// does not.
+const StateForm = 1
+
 // PageRef identifies a page that may have reached a pager. An earlier version did not
 // record them.
 type PageRef struct {

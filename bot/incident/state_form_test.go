@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestStateForm_FollowsTheFields compares the fields of the stored state with those of the
-// recorded form. If a released version wrote states with fewer fields, [StateForm] must
-// increase, because otherwise stored states lack the new ones for good.
+// TestStateForm_FollowsTheFields compares the fields of the stored state with the recorded
+// fields. If a released version wrote states with fewer fields, [StateForm] must increase.
+// Otherwise stored states lack the new fields for good.
 func TestStateForm_FollowsTheFields(t *testing.T) {
 	var lines []string
 	seen := map[reflect.Type]bool{}

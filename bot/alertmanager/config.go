@@ -61,8 +61,9 @@ func (c Config) Validate() setting.Problems {
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.Tokens)+len(c.Basic) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "tokens", Example: example,
-		New:  func(intake.Deps) (intake.Source, error) { return New(c), nil },
-		Post: intake.Poster{Sign: c.sign}}
+		Alerts: intake.Alerts{Kinds: []string{"alertmanager.alert"}},
+		New:    func(intake.Deps) (intake.Source, error) { return New(c), nil },
+		Post:   intake.Poster{Sign: c.sign}}
 }
 
 // sign adds the token, or USER:PASSWORD if only basic authentication is

@@ -75,7 +75,8 @@ func (c Config) Validate() setting.Problems {
 // sources use it even if it has no keys.
 func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.APIKeys) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "api_keys", Example: example,
-		New: func(d intake.Deps) (intake.Source, error) { return d.Records, nil },
+		Alerts: intake.Alerts{Kinds: []string{"cloudtrail.*", "cloudwatch.alarm", "guardduty.*", "securityhub.*"}},
+		New:    func(d intake.Deps) (intake.Source, error) { return d.Records, nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, _ []byte) {
 			h.Set(cmp.Or(c.Header, defaultHeader), key)
 		}}}

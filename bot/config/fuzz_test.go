@@ -33,8 +33,8 @@ func FuzzConfig(f *testing.F) {
 	environ := []string{"TOCSIN_SLACK__COMMAND=/secure", "TOCSIN_SOURCES__REPORT__FORM__COMPANY=${SLACK_NAME}", "TOCSIN_MAIL__PORT=" + canary}
 	sameSecret := cmp.Comparer(func(a, b secret.String) bool { return a.Reveal() == b.Reveal() })
 	f.Fuzz(func(t *testing.T, file []byte) {
-		first, err := parse("file", file, environ, exampleEnv, validate)
-		second, again := parse("file", file, environ, exampleEnv, validate)
+		first, _, err := parse("file", file, environ, exampleEnv, validate)
+		second, _, again := parse("file", file, environ, exampleEnv, validate)
 		if !reflect.DeepEqual(err, again) {
 			t.Fatalf("got %v, then %v", err, again)
 		}

@@ -18,9 +18,9 @@ import (
 type Error struct {
 	// Place is where the value is written: FILE:LINE:COLUMN, or the name of an
 	// environment variable. It is empty if the configuration was not read from a file.
-	Place string
-	Key   string
-	Fix   string
+	Place string `json:"place"`
+	Key   string `json:"key"`
+	Fix   string `json:"fix"`
 }
 
 func (e Error) String() string {
@@ -34,16 +34,21 @@ func (e Error) String() string {
 // environment variables that set no key first, then the others, sorted by key.
 type Errors []Error
 
-func (e Errors) Error() string {
+func (e Errors) Error() string { return "the configuration has " + e.list("error") }
+
+// Warnings returns the problems as a list of warnings.
+func (e Errors) Warnings() string { return e.list("warning") }
+
+// list returns the number of problems and a line for each.
+func (e Errors) list(word string) string {
 	lines := make([]string, len(e))
 	for n, one := range e {
 		lines[n] = "  " + one.String()
 	}
-	count := fmt.Sprintf("%d errors", len(e))
-	if len(e) == 1 {
-		count = "1 error"
+	if len(e) != 1 {
+		word += "s"
 	}
-	return fmt.Sprintf("the configuration has %s:\n%s", count, strings.Join(lines, "\n"))
+	return fmt.Sprintf("%d %s:\n%s", len(e), word, strings.Join(lines, "\n"))
 }
 
 // Add adds a problem without a place.
@@ -57,14 +62,20 @@ func (e *Errors) Add(key, format string, args ...any) {
 // returns all problems of the configuration as [Errors], and another error if the
 // file cannot be read or parsed.
 func Load(path string) (Config, error) {
+	c, _, err := load(path, Config.problems)
+	return c, err
+}
+
+// load is Load that also returns warnings.
+func load(path string, validate func(Config) setting.Problems) (Config, Errors, error) {
 	src, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, fmt.Errorf("read configuration %s: %w. Choose another file with --config, or write a new folder with: tocsin init DIR", path, err)
+		return Config{}, nil, fmt.Errorf("read configuration %s: %w. Choose another file with --config, or write a new folder with: tocsin init DIR", path, err)
 	}
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
+		return Config{}, nil, fmt.Errorf("read configuration %s: %w", path, err)
 	}
-	return Parse(path, src, os.Environ(), os.LookupEnv)
+	return parse(path, src, os.Environ(), os.LookupEnv, validate)
 }
 
 // readFile reads a file up to the first byte that is too much.
@@ -80,18 +91,20 @@ func readFile(path string) ([]byte, error) {
 // Parse is [Load] for the text of a file. environ are the variables that may override
 // keys, as NAME=VALUE, and lookup returns the variables that the file refers to.
 func Parse(name string, src []byte, environ []string, lookup func(string) (string, bool)) (Config, error) {
-	return parse(name, src, environ, lookup, Config.problems)
+	c, _, err := parse(name, src, environ, lookup, Config.problems)
+	return c, err
 }
 
-// parse is Parse with the validation of the decoded configuration.
-func parse(name string, src []byte, environ []string, lookup func(string) (string, bool), validate func(Config) setting.Problems) (Config, error) {
+// parse is Parse with the validation of the decoded configuration. It also returns the
+// warnings about a valid one.
+func parse(name string, src []byte, environ []string, lookup func(string) (string, bool), validate func(Config) setting.Problems) (Config, Errors, error) {
 	root, err := parseTree(src)
 	if err != nil {
 		var at *syntaxError
 		if errors.As(err, &at) {
-			return Config{}, fmt.Errorf("read configuration %s: %w", at.at.in(name), err)
+			return Config{}, nil, fmt.Errorf("read configuration %s: %w", at.at.in(name), err)
 		}
-		return Config{}, fmt.Errorf("read configuration %s: %w", name, err)
+		return Config{}, nil, fmt.Errorf("read configuration %s: %w", name, err)
 	}
 	root, unknown := override(root, environ)
 	secrets, problems := readSecrets(root)
@@ -103,15 +116,28 @@ func parse(name string, src []byte, environ []string, lookup func(string) (strin
 	} else {
 		d.problems = append(d.problems, withoutParents(validate(c), d.problems)...)
 	}
-	slices.SortStableFunc(d.problems, func(a, b setting.Problem) int { return strings.Compare(a.Key, b.Key) })
-	errs := unknown
-	for _, p := range slices.CompactFunc(d.problems, func(a, b setting.Problem) bool { return a.Key == b.Key }) {
+	if errs := append(unknown, d.located(name, d.problems)...); len(errs) > 0 {
+		return c, nil, errs
+	}
+	return c, d.located(name, d.ownWarnings(c)), nil
+}
+
+// located returns the first problem of each key with its place in the file, sorted by key.
+func (d *decoder) located(name string, problems setting.Problems) (errs Errors) {
+	slices.SortStableFunc(problems, func(a, b setting.Problem) int { return strings.Compare(a.Key, b.Key) })
+	for _, p := range slices.CompactFunc(problems, func(a, b setting.Problem) bool { return a.Key == b.Key }) {
 		errs = append(errs, Error{d.place(p.Key).in(name), p.Key, p.Fix})
 	}
-	if len(errs) > 0 {
-		return c, errs
-	}
-	return c, nil
+	return errs
+}
+
+// ownWarnings returns the warnings about what the file says. The routing rules of
+// [Defaults] are for every source.
+func (d *decoder) ownWarnings(c Config) setting.Problems {
+	return slices.DeleteFunc(c.warnings(), func(p setting.Problem) bool {
+		_, written := d.places["routing"]
+		return !written && strings.HasPrefix(p.Key, "routing[")
+	})
 }
 
 // withoutParents returns the problems in found, except those about a parent of a

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"net/http"
 
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/secret"
 	"tocsin/bot/setting"
@@ -40,7 +41,8 @@ func (c Config) Validate() setting.Problems {
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.Secrets) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "secrets", Example: example,
-		New: func(intake.Deps) (intake.Source, error) { return New(c), nil },
+		Alerts: intake.Alerts{Source: "report", Kinds: []string{"report.hackerone"}, Levels: []incident.Level{incident.LevelCritical, incident.LevelHigh, incident.LevelMedium, incident.LevelLow}},
+		New:    func(intake.Deps) (intake.Source, error) { return New(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, "sha256="+hex.EncodeToString(secret.New(key).Sign(body)))
 		}}}

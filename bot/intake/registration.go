@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"tocsin/bot/incident"
 	"tocsin/bot/setting"
 )
 
@@ -36,6 +37,8 @@ type Registration struct {
 	Limits Limits
 	// Usual is what is usual for the source.
 	Usual Usual
+	// Alerts is what its alerts can contain.
+	Alerts Alerts
 	// Secret is the key of the credential of the webhook, such as "client_secrets", or ""
 	// if the source has no webhook.
 	Secret string
@@ -48,6 +51,18 @@ type Registration struct {
 	BareHeader func(body []byte) map[string]string
 	// Example is the value of the key in the example configuration, as commented YAML.
 	Example string
+}
+
+// Alerts is what the alerts of a source can contain. It serves to find routing rules that
+// can never match.
+type Alerts struct {
+	// Source is the source of the alerts if it is not the name of the source.
+	Source string
+	// Kinds are the kinds of the alerts. "*" at the end stands for any rest. Without
+	// kinds the alerts can have any.
+	Kinds []string
+	// Levels are the levels of the alerts, all if empty.
+	Levels []incident.Level
 }
 
 // Poster signs the deliveries of a source as its system does.

@@ -76,6 +76,30 @@ func (c Config) problems() setting.Problems {
 	return p
 }
 
+// Warnings returns what is valid, but does not work or is not safe.
+func (c Config) Warnings() setting.Problems {
+	var p setting.Problems
+	if c.Host == "" {
+		return nil
+	}
+	if c.TLS == TLSNone && !c.Password.IsZero() && !setting.IsLoopback(c.Host) {
+		p.Add("tls", "is none, so the password passes the network without encryption. Write mandatory or implicit")
+	}
+	switch {
+	case c.Port == 465 && c.TLS != TLSImplicit && c.TLS != TLSNone:
+		p.Add("tls", "does not fit port 465, where TLS begins at once. Write implicit, or port 587")
+	case c.Port == 587 && c.TLS == TLSImplicit:
+		p.Add("tls", "does not fit port 587, where TLS begins with STARTTLS. Write mandatory, or port 465")
+	}
+	switch {
+	case c.Username == "" && !c.Password.IsZero():
+		p.Add("username", "is missing, so the password is not used. Write the user name")
+	case c.Username != "" && c.Password.IsZero():
+		p.Add("password", "is missing, so Tocsin cannot sign in. Write the password, or remove mail.username")
+	}
+	return p
+}
+
 // Target is an escalation step that pages by mail.
 type Target struct {
 	To []string `yaml:"to"`

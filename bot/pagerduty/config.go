@@ -15,9 +15,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/outbound"
 	"tocsin/bot/secret"
@@ -58,8 +60,31 @@ func NewTarget(routingKey string) Target { return Target{RoutingKey: secret.New(
 // Validate returns the problems of the target.
 func (t Target) Validate() setting.Problems {
 	var p setting.Problems
-	if len(t.RoutingKey.Reveal()) != 32 {
+	key := t.RoutingKey.Reveal()
+	if len(key) == 20 {
+		p.Add("routing_key", "has 20 characters, like an API access key. Copy the key of an Events API v2 integration, which has 32")
+	} else if len(key) != 32 {
 		p.Add("routing_key", "does not have 32 characters. Copy the key of an Events API v2 integration")
+	}
+	return p
+}
+
+var routingKey = regexp.MustCompile(`^[0-9A-Za-z]{32}$`)
+
+// Warnings returns what is valid, but does not work with PagerDuty.
+func (t Target) Warnings() setting.Problems {
+	var p setting.Problems
+	if !routingKey.MatchString(t.RoutingKey.Reveal()) {
+		p.Add("routing_key", "has characters other than letters and digits, so it is not a routing key. Copy the key of an Events API v2 integration")
+	}
+	return p
+}
+
+// Warnings returns what is valid, but does not work with PagerDuty.
+func (c Config) Warnings() setting.Problems {
+	var p setting.Problems
+	if setting.IsPlainHTTP(c.EventsURL) {
+		p.Add("events_url", "sends routing keys without encryption. Write a URL that begins with https://")
 	}
 	return p
 }
@@ -86,7 +111,8 @@ func (c SourceConfig) Validate() setting.Problems {
 // Registration describes the source.
 func (c SourceConfig) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.WebhookSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "webhook_secrets", Example: example,
-		New: func(intake.Deps) (intake.Source, error) { return NewSource(c), nil },
+		Alerts: intake.Alerts{Kinds: []string{"pagerduty.incident"}, Levels: []incident.Level{incident.LevelMedium, incident.LevelHigh}},
+		New:    func(intake.Deps) (intake.Source, error) { return NewSource(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, "v1="+hex.EncodeToString(secret.New(key).Sign(body)))
 		}}}

@@ -61,7 +61,8 @@ func (c Config) Validate() setting.Problems {
 // Registration describes the source.
 func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.ClientSecrets) > 0, Limits: c.Limits, Usual: c.Usual, Secret: "client_secrets", Example: example, BareHeader: bareHeader,
-		New: func(intake.Deps) (intake.Source, error) { return New(c), nil },
+		Alerts: intake.Alerts{Kinds: []string{"sentry.issue", "sentry.event_alert", "sentry.error", "sentry.metric_alert", "sentry.activity_alert", "sentry.installation"}},
+		New:    func(intake.Deps) (intake.Source, error) { return New(c), nil },
 		Post: intake.Poster{Sign: func(h http.Header, key, _ string, body []byte) {
 			h.Set(headerSignature, hex.EncodeToString(secret.New(key).Sign(body)))
 		}}}

@@ -19,8 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
@@ -94,6 +96,18 @@ func IsHeaderName(s string) bool { return headerName.MatchString(s) }
 func IsURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Host != ""
+}
+
+// IsPlainHTTP reports whether s is the URL of another machine without encryption.
+func IsPlainHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "http" && !IsLoopback(u.Hostname())
+}
+
+// IsLoopback reports whether a host is this machine.
+func IsLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // CheckAddresses adds a problem for each text of a list that is not a mail

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -53,11 +54,43 @@ func (c Config) problems() setting.Problems {
 	if c.BotToken.IsZero() {
 		p.Add("bot_token", "is missing. Copy the token that begins with xoxb- from OAuth & Permissions in the settings of the Slack app")
 	}
+	if strings.HasPrefix(c.BotToken.Reveal(), "xapp-") {
+		p.Add("bot_token", "is an app-level token. Write it to slack.app_token, and here the token that begins with xoxb- from OAuth & Permissions")
+	}
+	if t := c.AppToken.Reveal(); strings.HasPrefix(t, "xoxb-") || strings.HasPrefix(t, "xoxp-") {
+		p.Add("app_token", "is not an app-level token. Write here the token that begins with xapp- from Basic Information, App-Level Tokens, and a token that begins with xoxb- to slack.bot_token")
+	}
 	if c.AppToken.IsZero() && c.SigningSecret.IsZero() {
 		p.Add("app_token", "is missing. Set it to use Socket Mode, or set slack.signing_secret to use HTTP")
 	}
 	if !strings.HasPrefix(c.CommandName, "/") || strings.ContainsAny(c.CommandName, " \t") || len(c.CommandName) > 32 {
 		p.Add("command", "is not a slash command. Write the command of the Slack app, such as /incident")
+	}
+	return p
+}
+
+var (
+	signingSecret = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	channelName   = regexp.MustCompile(`^#?[\p{Ll}\p{Lo}\p{N}_-]{1,80}$`)
+)
+
+// Warnings returns what is valid, but does not work with Slack.
+func (c Config) Warnings() setting.Problems {
+	var p setting.Problems
+	if t := c.BotToken.Reveal(); !strings.HasPrefix(t, "xoxb-") && !strings.HasPrefix(t, "xoxe.xoxb-") {
+		p.Add("bot_token", "does not begin with xoxb-, so it is not a bot token. Copy it from OAuth & Permissions in the settings of the Slack app")
+	}
+	if t := c.AppToken.Reveal(); t != "" && !strings.HasPrefix(t, "xapp-") {
+		p.Add("app_token", "does not begin with xapp-, so it is not an app-level token. Copy it from Basic Information, App-Level Tokens")
+	}
+	if s := c.SigningSecret.Reveal(); s != "" && !signingSecret.MatchString(s) {
+		p.Add("signing_secret", "does not have the form of a signing secret, 32 characters 0-9 and a-f. Copy it from Basic Information, App Credentials")
+	}
+	if !channelID.MatchString(c.AnnounceChannel) && !channelName.MatchString(c.AnnounceChannel) {
+		p.Add("announce_channel", "%q is not the name of a channel: names have no capital letters, spaces and dots. Write the name or the id of the channel", c.AnnounceChannel)
+	}
+	if setting.IsPlainHTTP(c.APIURL) {
+		p.Add("api_url", "sends the tokens without encryption. Write a URL that begins with https://")
 	}
 	return p
 }

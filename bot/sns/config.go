@@ -76,6 +76,7 @@ func (c Config) Validate() setting.Problems {
 // Registration describes the source. It is fixed because it stores certificates.
 func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: len(c.Topics) > 0, Fixed: true, Limits: c.Limits, Usual: c.Usual, Secret: "topics", Example: example,
+		Alerts: intake.Alerts{Kinds: []string{"sns.unsubscribed"}, Levels: []incident.Level{incident.LevelHigh}},
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
 			decoder, _ := d.Records.(Decoder)

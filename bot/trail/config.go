@@ -120,6 +120,7 @@ func (c Config) region() string {
 // Registration describes the source. It is fixed because it polls a queue.
 func (c Config) Registration() intake.Registration {
 	return intake.Registration{Name: sourceName, On: c.QueueURL != "", Fixed: true, Usual: c.Usual, Feeds: recordSource, Example: example,
+		Alerts: intake.Alerts{Kinds: []string{"trail.*"}},
 		New: func(d intake.Deps) (intake.Source, error) {
 			observer, _ := d.Observer.(Observer)
 			records, ok := d.Records.(interface {

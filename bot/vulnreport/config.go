@@ -134,6 +134,7 @@ func (c Config) Registration() intake.Registration {
 	usual := c.Usual
 	usual.Severity = cmp.Or(usual.Severity, string(incident.Sev4))
 	return intake.Registration{Name: sourceName, On: c.receives(), Fixed: true, Usual: usual, Example: example, BareHeader: bareHeader,
+		Alerts: intake.Alerts{Kinds: []string{"report.form", "report.mail"}, Levels: []incident.Level{incident.LevelCritical, incident.LevelHigh, incident.LevelMedium, incident.LevelLow}},
 		New: func(d intake.Deps) (intake.Source, error) {
 			return New(c, Deps{Clock: d.Clock, MailFrom: d.MailFrom})
 		},

@@ -71,6 +71,18 @@ func (c MailboxConfig) Validate() setting.Problems {
 	return p
 }
 
+// Warnings returns what is valid, but not safe.
+func (c Config) Warnings() setting.Problems {
+	var p setting.Problems
+	if c.Mailbox == nil {
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(c.Mailbox.Address); err == nil && c.Mailbox.TLS == "none" && !setting.IsLoopback(host) {
+		p.Add("mailbox.tls", "is none, so the password passes the network without encryption. Write implicit or starttls")
+	}
+	return p
+}
+
 const (
 	commandTimeout = time.Minute
 	maxBackoff     = 5 * time.Minute // between connection attempts

@@ -121,18 +121,10 @@ func notifySystemd(state string) {
 
 func configCommand(g *globalFlags) *cobra.Command {
 	cmd := commandGroup(&cobra.Command{Use: "config", Short: "Print an example configuration or check yours"})
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(checkCommand(g), &cobra.Command{
 		Use: "example", Short: "Print a commented configuration with every key", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return writeText(cmd.OutOrStdout(), config.Example)
-		},
-	}, &cobra.Command{
-		Use: "check", Short: "Check the configuration and report every error", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := config.Load(g.config); err != nil {
-				return err
-			}
-			return writeLine(cmd.OutOrStdout(), "%s: valid", g.config)
 		},
 	})
 	return cmd

@@ -69,7 +69,7 @@ type Company struct {
 const (
 	BotToken        = "xoxb-sandbox-bot-token"
 	AppToken        = "xapp-sandbox-app-token"
-	SigningSecret   = "sandbox-signing-secret"
+	SigningSecret   = "5a9db0c55a9db0c55a9db0c55a9db0c5"
 	AnnounceChannel = "incidents"
 	PagerSecret     = "sandbox-pagerduty-webhook-secret"
 	SentrySecret    = "sandbox-sentry-client-secret"

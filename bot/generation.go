@@ -137,6 +137,15 @@ func (s liveSource) VerifyFrom(ctx context.Context, from netip.Addr, h http.Head
 	return s.source().Verify(ctx, h, body, now)
 }
 
+// VerifyHeader is [intake.HeaderVerifier], for the sources that implement it.
+func (s liveSource) VerifyHeader(h http.Header) (possible bool, err error) {
+	source, ok := s.source().(intake.HeaderVerifier)
+	if !ok {
+		return false, nil
+	}
+	return source.VerifyHeader(h)
+}
+
 // SignsTimes is [intake.Dated], for the sources that implement it.
 func (s liveSource) SignsTimes() bool {
 	source, ok := s.source().(intake.Dated)

@@ -16,6 +16,7 @@ func TestLiveSource_HidesNoInterface(t *testing.T) {
 	implemented := map[string]bool{
 		"Source":           reflect.TypeFor[liveSource]().Implements(reflect.TypeFor[intake.Source]()),
 		"Dated":            reflect.TypeFor[liveSource]().Implements(reflect.TypeFor[intake.Dated]()),
+		"HeaderVerifier":   reflect.TypeFor[liveSource]().Implements(reflect.TypeFor[intake.HeaderVerifier]()),
 		"SenderVerifier":   reflect.TypeFor[liveSource]().Implements(reflect.TypeFor[intake.SenderVerifier]()),
 		"EvaluatedDecoder": reflect.TypeFor[liveSource]().Implements(reflect.TypeFor[intake.EvaluatedDecoder]()),
 	}

@@ -47,6 +47,12 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, now time.
 	return m.deliveryID(now), nil
 }
 
+// VerifyHeader is [intake.HeaderVerifier].
+func (s *Source) VerifyHeader(h http.Header) (possible bool, err error) {
+	_, err = s.Verify(context.Background(), h, nil, time.Time{})
+	return true, err
+}
+
 func (s *Source) checkCredentials(h http.Header) (genuine, configured bool) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	genuine, configured = secret.EqualAny(s.tokens, strings.TrimSpace(token))

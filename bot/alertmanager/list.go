@@ -94,7 +94,7 @@ func (l *alertList) unreadableDigest() string {
 // read: worst.
 func (m *message) leftOutAlert(worst alertItem, kind, title, detail string) *incident.Alert {
 	a := m.alert(worst)
-	a.Kind, a.Title, a.Detail = sourceName+"."+kind, title, detail
+	a.Title, a.Detail = title, detail                                                            // of the same kind, for the rules
 	a.Fingerprint = sourceName + ":" + kind + ":" + digest(a.Correlation, worst.firingID())[:32] // as new as that alert
 	a.EventID = ""
 	if url := text.WebURL(m.ExternalURL); url != "" {

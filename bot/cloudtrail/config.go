@@ -130,6 +130,12 @@ func (s *Source) Verify(_ context.Context, h http.Header, body []byte, _ time.Ti
 	return deliveryID(body), nil
 }
 
+// VerifyHeader is [intake.HeaderVerifier].
+func (s *Source) VerifyHeader(h http.Header) (possible bool, err error) {
+	_, err = s.Verify(context.Background(), h, nil, time.Time{})
+	return true, err
+}
+
 // decode unmarshals JSON. It ignores a field of an unexpected type, because many tools
 // export records in slightly different forms.
 func decode(body []byte, v any) error {

@@ -112,6 +112,10 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	}
 	signals, err := decodeSignals(source.Source, header, row)
 	reasons := reasonsOf(err)
+	short, isShort := parseShortening(row.Header[headerShortened])
+	if isShort && len(reasons) > 0 && len(signals) == 0 {
+		reasons[0] = short.describe() + ", and it cannot be read: " + reasons[0]
+	}
 	if err != nil && len(signals) == 0 {
 		return undecodable(out, row, reasons...)
 	}
@@ -122,6 +126,9 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	for i := range signals {
 		signals[i].Row = row.ID
 		signals[i] = normalize(signals[i], row).WithOrigin(row.Origin)
+	}
+	if isShort {
+		signals = append(signals, shortenedSignal(row, short, signals))
 	}
 	if out.Signals = signals; err != nil {
 		out.Unread = cleanText(decodePrefix.ReplaceAllString(err.Error(), ""), maxLine)

@@ -2,12 +2,10 @@ package intake
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -61,6 +59,7 @@ type Edge struct {
 	traffic       *Traffic
 	warnProxyOnce sync.Once // for the warning about an untrusted proxy
 	tarpit        tarpit
+	large         chan struct{} // one element for each body that is being shortened
 
 	queue   *queue
 	stopped chan struct{} // closed when commitLoop has returned
@@ -80,7 +79,7 @@ type endpoint struct {
 func New(o Options) *Edge {
 	e := &Edge{
 		store: o.Store, desk: o.Desk, sources: make(map[string]*endpoint, len(o.Sources)), admission: o.Admission,
-		clock: o.Clock, log: o.Logger, observer: o.Observer, stopped: make(chan struct{}), tarpit: make(tarpit, maxTarpitted),
+		clock: o.Clock, log: o.Logger, observer: o.Observer, stopped: make(chan struct{}), tarpit: make(tarpit, maxTarpitted), large: make(chan struct{}, maxLargeBodies),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -209,6 +208,32 @@ func (e *Edge) handle(ep *endpoint, w http.ResponseWriter, r *http.Request) repl
 // receive reads and verifies the body of v, and counts v against the rate of its
 // sender.
 func (e *Edge) receive(ep *endpoint, w http.ResponseWriter, r *http.Request, v Delivery) (Delivery, *reply) {
+	v, bad := e.readVerified(ep, w, r, v)
+	if bad != nil {
+		return v, bad
+	}
+	if wait := ep.senders.get(e.admission.Sender(r)).countDelivery(v.Received); wait > 0 {
+		return v, &reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source. Wait for Retry-After, then send the delivery again", retryAfter: wait}
+	}
+	return v, nil
+}
+
+// readVerified reads, verifies and checks the body of v. A body above the limit is
+// shortened if its sender is verified.
+func (e *Edge) readVerified(ep *endpoint, w http.ResponseWriter, r *http.Request, v Delivery) (Delivery, *reply) {
+	if r.ContentLength > ep.limits.MaxBody {
+		allowed, byHeader, bad := e.canBeLarge(ep, r)
+		switch {
+		case bad != nil:
+			return v, bad
+		case allowed:
+			v, bad = e.readLarge(ep, w, r, v, byHeader)
+			if bad == nil {
+				e.admission.Verified(r)
+			}
+			return v, bad
+		}
+	}
 	b, bad := e.read(ep, w, r)
 	defer b.release()
 	if bad != nil {
@@ -222,32 +247,21 @@ func (e *Edge) receive(ep *endpoint, w http.ResponseWriter, r *http.Request, v D
 	if err := validateJSON(jsonText(v.Body)); err != nil {
 		return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
-	if wait := ep.senders.get(e.admission.Sender(r)).countDelivery(v.Received); wait > 0 {
-		return v, &reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source. Wait for Retry-After, then send the delivery again", retryAfter: wait}
-	}
 	return v, nil
 }
 
 // read returns the raw body, or a reply if the body is too large, incomplete, late
 // or evicted. The caller must release the body in any case.
 func (e *Edge) read(ep *endpoint, w http.ResponseWriter, r *http.Request) (*body, *reply) {
-	limit := ep.limits.MaxBody
-	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes. Send less or raise limits.max_body of this source", limit)}
-	if r.ContentLength > limit {
-		return nil, tooLarge
+	if r.ContentLength > ep.limits.MaxBody {
+		return nil, ep.tooLarge()
 	}
-	b, err := e.admission.read(w, r, e.admission.Sender(r), limit)
+	b, err := e.admission.read(w, r, e.admission.Sender(r), ep.limits.MaxBody)
 	switch {
-	case errors.Is(err, errEvicted):
-		evicted := evictedReply()
-		return b, &evicted
-	case err != nil && (r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)):
-		late := clientGone("the body did not arrive in time. Send the delivery again")
-		return b, &late
 	case err != nil:
-		return b, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is incomplete. Send the whole body"}
-	case int64(len(b.bytes)) > limit:
-		return b, tooLarge
+		return b, e.unread(r, err)
+	case int64(len(b.bytes)) > ep.limits.MaxBody:
+		return b, ep.tooLarge()
 	}
 	return b, nil
 }

@@ -52,6 +52,14 @@ type SenderVerifier interface {
 	VerifyFrom(ctx context.Context, from netip.Addr, header http.Header, body []byte, now time.Time) (delivery string, err error)
 }
 
+// HeaderVerifier is a [Source] whose senders can present a credential in a header. A
+// delivery can then be verified before its body is read.
+type HeaderVerifier interface {
+	// VerifyHeader verifies the header of a delivery. It returns false if the credential
+	// of the source depends on the body. The error is like that of Verify.
+	VerifyHeader(h http.Header) (possible bool, err error)
+}
+
 // Delivery is one verified webhook request, or one mail or record that an
 // adapter received in another way.
 type Delivery struct {

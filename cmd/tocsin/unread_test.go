@@ -57,6 +57,24 @@ func TestSources_UnreadAndRefusedDeliveriesAreReported(t *testing.T) {
 	for n := fifth; s.queryInt(fmt.Sprintf("SELECT count(*) FROM inbox WHERE id = %d AND source = 'alertmanager'", n)) == 0; n-- { // the pager delivers, too
 		fifth = n - 1
 	}
+	var items []string
+	for n := range 1500 {
+		items = append(items, strings.Replace(alert(fmt.Sprint("large-", n), "firing"), `"tags"`, fmt.Sprintf(`"x":%q,"tags"`, strings.Repeat("x", 1200)), 1))
+	}
+	large := `{"receiver":"r","alerts":[` + strings.Join(items, ",") + `],"version":"4","groupKey":"large"}`
+	post("alertmanager", token, large)
+	s.waitFor(time.Minute, "the large delivery to be handled", func() bool {
+		return s.queryInt("SELECT count(*) FROM inbox WHERE source = 'alertmanager' AND handled_at IS NOT NULL") == 7
+	})
+	shortened := s.view(incident.ID(s.queryInt("SELECT incident_id FROM inbox WHERE source = 'alertmanager' ORDER BY id DESC LIMIT 1")))
+	counted, found := incident.SumAlerts(shortened.AlertCounts).Alerts, false
+	for _, a := range shortened.Alerts {
+		found = found || strings.HasPrefix(a.Title, "A delivery from alertmanager was too large: ")
+	}
+	if !found || counted < 500 || len(large) < 1<<20 || s.queryInt("SELECT count(*) FROM incidents") != 7 {
+		t.Errorf("got %d alerts of a body of %d bytes, want the first ones and one about those that were left out", counted, len(large))
+	}
+	post("alertmanager", "a-wrong-token", large)
 	unread := s.queryInt(fmt.Sprintf("SELECT incident_id FROM inbox WHERE id = %d", fifth))
 	if v := s.view(incident.ID(unread)); string(v.Incident.Severity) != "sev2" || v.Incident.Paging.Round == 0 || s.queryInt(fmt.Sprintf("SELECT incident_id FROM inbox WHERE id = %d", sixth)) != unread {
 		t.Errorf("got %+v, want one incident at sev2 with a page about both deliveries", v.Incident)
@@ -67,7 +85,7 @@ func TestSources_UnreadAndRefusedDeliveriesAreReported(t *testing.T) {
 	for range 3 {
 		post("alertmanager", "a-wrong-token", `{}`)
 	}
-	if out := s.mustRun("sources"); !strings.Contains(out, "alertmanager has refused all deliveries since") || !strings.Contains(out, "3 times, last from 127.0.0.1. Set sources.alertmanager.tokens") || !strings.Contains(out, "no decoder reads it") {
+	if out := s.mustRun("sources"); !strings.Contains(out, "alertmanager has refused all deliveries since") || !strings.Contains(out, "4 times, last from 127.0.0.1. Set sources.alertmanager.tokens") || !strings.Contains(out, "no decoder reads it") {
 		t.Errorf("sources: got\n%s", out)
 	}
 	s.waitFor(time.Minute, "the source to be degraded", func() bool {

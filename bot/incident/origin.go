@@ -86,6 +86,7 @@ func (a Alert) WithOrigin(o Origin) Alert {
 	a.Ongoing = a.Ongoing && !o.CountsAgain() // otherwise the incident of an earlier replay would suppress it
 	if a.Report != nil {
 		report := *a.Report
+		report.Thread = o.Key(report.Thread)
 		report.Reply, report.DuplicateKeys = nil, make([]DuplicateKey, len(report.DuplicateKeys))
 		for n, k := range a.Report.DuplicateKeys {
 			report.DuplicateKeys[n] = DuplicateKey{Kind: k.Kind, Value: o.Key(k.Value)}

@@ -17,6 +17,11 @@ import (
 type VulnReport struct {
 	Reply         *Reply         `json:"reply,omitempty"` // nil: no acknowledgement is sent
 	DuplicateKeys []DuplicateKey `json:"duplicate_keys,omitempty"`
+	// Thread is the correlation key of the mail thread without regard to the author, or "".
+	// A mail that answers an earlier one joins the live incident of its thread. Any other
+	// mail does not, because a stranger can repeat the Message-ID of a report.
+	Thread  string `json:"thread,omitempty"`
+	Answers bool   `json:"answers,omitempty"`
 }
 
 // Reply holds the addressing of the acknowledgement of a report. The addresses are

@@ -25,7 +25,7 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 		id := g.incident // still live: alerts do not end incidents
 		if id == 0 {     // an earlier alert of the batch may have opened one
 			var err error
-			if id, err = firstIncident(r.tx, fingerprintKey(g.alert), g.alert.Correlation); err != nil {
+			if id, err = firstIncident(r.tx, incidentKeys(g.alert)...); err != nil {
 				return fmt.Errorf("find the incident of the alert: %w", err)
 			}
 		}
@@ -129,6 +129,11 @@ func (r *ingestion) openIncident(g *alertGroup, rule Rule, ended incident.ID) er
 		Text: alertText(g, failed...), Severity: rule.Open, Alert: &alert, Runs: runs, Origin: g.alert.Origin}, g.alert.Correlation)
 	if err != nil {
 		return err
+	}
+	if g.alert.Report != nil && g.alert.Report.Thread != "" {
+		if err := r.bindCorrelation(g.alert.Report.Thread, id); err != nil {
+			return err
+		}
 	}
 	if err := r.tx.MoveAlerts(WatchedAlerts, id); err != nil {
 		return fmt.Errorf("attach watched alerts to %s: %w", id, err)

@@ -81,6 +81,9 @@ func (s *session) correlationKeys(inc incident.Incident, a incident.Alert, seen 
 		if isNew(shared) {
 			keys = append(keys, shared)
 		}
+		if a.Report != nil && a.Report.Thread != "" && isNew(a.Report.Thread) {
+			keys = append(keys, a.Report.Thread)
+		}
 		return keys, nil
 	}
 	if key := fingerprintKey(a); isNew(key) {

@@ -295,14 +295,16 @@ func (r *ingestion) setOutcome(next DeliveryOutcome) {
 func (r *ingestion) lockOrder(groups []*alertGroup) ([]*alertGroup, error) {
 	keys := make([]string, 0, 2*len(groups))
 	for _, g := range groups {
-		keys = append(keys, fingerprintKey(g.alert), g.alert.Correlation)
+		keys = append(keys, incidentKeys(g.alert)...)
 	}
 	incidents, err := r.tx.IncidentsByCorrelation(keys...)
 	if err != nil {
 		return nil, fmt.Errorf("find incidents of alerts: %w", err)
 	}
 	for _, g := range groups {
-		g.incident = cmp.Or(incidents[fingerprintKey(g.alert)], incidents[g.alert.Correlation])
+		for _, key := range incidentKeys(g.alert) {
+			g.incident = cmp.Or(g.incident, incidents[key])
+		}
 	}
 	slices.SortStableFunc(groups, func(a, b *alertGroup) int {
 		return cmp.Compare(cmp.Or(a.incident, math.MaxInt64), cmp.Or(b.incident, math.MaxInt64))
@@ -314,6 +316,16 @@ func (r *ingestion) lockOrder(groups []*alertGroup) ([]*alertGroup, error) {
 // groups only with its own repeats.
 func correlationKey(a incident.Alert) string {
 	return cmp.Or(a.Correlation, fingerprintKey(a))
+}
+
+// incidentKeys returns the correlation keys by which an alert finds its live incident. The
+// first key that has one counts.
+func incidentKeys(a incident.Alert) []string {
+	keys := []string{fingerprintKey(a), a.Correlation}
+	if a.Report != nil && a.Report.Answers && a.Report.Thread != "" {
+		keys = append(keys, a.Report.Thread)
+	}
+	return keys
 }
 
 // fingerprintKey returns the correlation key of one alert alone. It binds the

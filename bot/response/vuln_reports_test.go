@@ -190,3 +190,24 @@ func TestAcknowledge_RepeatSendsIdenticalMail(t *testing.T) {
 		t.Errorf("got notes %q", notes)
 	}
 }
+
+// threadMail is the alert of a mail in a thread.
+func threadMail(author, thread string, answers bool) incident.Alert {
+	return incident.Alert{Source: "report", Kind: "report.mail", Level: incident.LevelHigh, Title: "mail of " + author, Fingerprint: author + thread, Correlation: "report:" + author + thread,
+		At: startTime, Report: &incident.VulnReport{Thread: "thread:" + thread, Answers: answers}}
+}
+
+// A reply of a colleague joins the report of its thread. A mail that only repeats the
+// Message-ID of a report opens an incident, whichever of the two arrives first.
+func TestVulnReport_Threads(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
+	fx.ingest(t, delivery(1, threadMail("ann", "1", false)))
+	fx.ingest(t, delivery(2, threadMail("bob", "1", true)))
+	fx.ingest(t, delivery(3, threadMail("eve", "1", false)))
+	fx.ingest(t, delivery(4, threadMail("ann", "1", false)), delivery(5, threadMail("cy", "2", false)), delivery(6, threadMail("di", "2", true)))
+	fx.ingest(t, delivery(7, threadMail("bob", "unknown", true)))
+	want := []string{outcomeOpened, outcomeAttached, outcomeOpened, outcomeCounted, outcomeOpened, outcomeAttached, outcomeOpened}
+	if got := fx.outcomes(1, 2, 3, 4, 5, 6, 7); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got outcomes %v, want %v", got, want)
+	}
+}

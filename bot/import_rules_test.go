@@ -17,7 +17,7 @@ import (
 // layer first. It is exact: TestImportRules fails on a missing and on an unused arrow.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {}, "bot/mailtext": {},
 
 	"bot/setting": {"bot/incident", "bot/secret"},
 	"bot/health":  {"bot/incident"},
@@ -38,7 +38,7 @@ var allowedImports = map[string][]string{
 	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/hackerone":    {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
-	"bot/vulnreport":   {"bot/incident", "bot/health", "bot/secret", "bot/bounds", "bot/intake", "bot/setting", "bot/text"},
+	"bot/vulnreport":   {"bot/incident", "bot/health", "bot/secret", "bot/bounds", "bot/intake", "bot/mailtext", "bot/setting", "bot/text"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
 	"bot/trail":        {"bot/incident", "bot/health", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},

@@ -17,6 +17,7 @@ const (
 	maxFiles       = 20        // listed attachments
 	maxNotes       = 20        // sentences about encryption, signatures and unreadable parts
 	maxPlainBytes  = 8 << 20   // decrypted and decompressed bytes
+	maxInnerBytes  = 8 << 20   // of encoded messages and winmail.dat files within the mail
 	maxEncrypted   = 16        // PGP messages
 	maxKeyPackets  = 64        // session keys of all PGP messages
 	maxDecryptions = 16        // operations with a private key, each up to 10 ms
@@ -26,7 +27,7 @@ const (
 
 // budget holds what remains of the limits for one mail.
 type budget struct {
-	parts, header, text, html, plain, encrypted, keyPackets, decryptions, signatures, hashed *bounds.Budget
+	parts, header, text, html, plain, inner, encrypted, keyPackets, decryptions, signatures, hashed *bounds.Budget
 
 	undecrypted int // PGP messages left encrypted because of a limit
 	unverified  int // signatures left unverified because of a limit
@@ -35,7 +36,7 @@ type budget struct {
 
 func newBudget() *budget {
 	return &budget{parts: bounds.New(maxParts), header: bounds.New(maxHeaderBytes), text: bounds.New(maxTextBytes), html: bounds.New(maxTextBytes),
-		plain: bounds.New(maxPlainBytes), encrypted: bounds.New(maxEncrypted), keyPackets: bounds.New(maxKeyPackets),
+		plain: bounds.New(maxPlainBytes), inner: bounds.New(maxInnerBytes), encrypted: bounds.New(maxEncrypted), keyPackets: bounds.New(maxKeyPackets),
 		decryptions: bounds.New(maxDecryptions), signatures: bounds.New(maxSignatures), hashed: bounds.New(maxHashedBytes)}
 }
 
@@ -55,6 +56,7 @@ func (b *budget) omissions() []string {
 	add(b.header.Refused(), "1 byte of the headers was not read.", "%d bytes of the headers were not read.")
 	add(b.text.Refused(), "1 byte was not read, because the text is longer than 65536 bytes.", "%d bytes were not read, because the text is longer than 65536 bytes.")
 	add(b.html.Refused(), "1 byte was not read, because the HTML is longer than 65536 bytes.", "%d bytes were not read, because the HTML is longer than 65536 bytes.")
+	add(b.inner.Refused(), "1 byte of attached messages was not read.", "%d bytes of attached messages were not read.")
 	add(int64(b.undecrypted), "1 encrypted part was not decrypted.", "%d encrypted parts were not decrypted.")
 	add(int64(b.unverified), "1 signature was not verified.", "%d signatures were not verified.")
 	add(int64(b.files), "1 attachment is not listed.", "%d attachments are not listed.")

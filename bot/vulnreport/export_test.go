@@ -21,8 +21,8 @@ func (s *Source) CostOf(raw []byte) Cost {
 	l.read(raw)
 	b := l.budget
 	return Cost{b.parts.Used(), b.header.Used(), b.plain.Used(), b.encrypted.Used(), b.keyPackets.Used(), b.decryptions.Used(), b.signatures.Used(), b.hashed.Used(),
-		int64(l.plain.Len()), int64(l.html.Len())}
+		b.text.Used(), b.html.Used()}
 }
 
 // Limits is the largest allowed cost.
-var Limits = Cost{maxParts, maxHeaderBytes, maxPlainBytes, maxEncrypted, maxKeyPackets, maxDecryptions, maxSignatures, maxHashedBytes, maxTextBytes + 2*maxParts, maxTextBytes}
+var Limits = Cost{maxParts, maxHeaderBytes, maxPlainBytes, maxEncrypted, maxKeyPackets, maxDecryptions, maxSignatures, maxHashedBytes, maxTextBytes, maxTextBytes}

@@ -1,6 +1,7 @@
 package vulnreport
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	_ "embed"
@@ -23,6 +24,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"tocsin/bot/mailtext"
 	"tocsin/bot/setting"
 )
 
@@ -181,7 +183,7 @@ func (f *Form) submit(w http.ResponseWriter, r *http.Request) {
 		f.render(w, status, v)
 		return
 	}
-	v.Entry, v.Errors = readEntry(r.PostForm.Get)
+	v.Entry, v.Errors = readEntry(decodedField(r))
 	if id := r.PostForm.Get("id"); formIDPattern.MatchString(id) {
 		v.ID = id
 	}
@@ -210,6 +212,17 @@ func (f *Form) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Done = true
 	f.render(w, http.StatusOK, v)
+}
+
+// decodedField returns a function that returns a submitted field as UTF-8. Browsers and
+// copies of the form may declare another charset, in the field _charset_ or in the type.
+func decodedField(r *http.Request) func(string) string {
+	_, params := mailtext.Params(r.Header.Get("Content-Type"))
+	charset := cmp.Or(r.PostForm.Get("_charset_"), params["charset"])
+	return func(field string) string {
+		s, _ := mailtext.Charset([]byte(r.PostForm.Get(field)), charset)
+		return s
+	}
 }
 
 // readEntry returns the submitted fields and an error message for each invalid field.

@@ -307,3 +307,21 @@ func TestNewSecurityFile_ReportsAllProblems(t *testing.T) {
 		t.Error("no contact: got no error, want one")
 	}
 }
+
+// TestForm_Charsets posts the form from pages in other charsets.
+func TestForm_Charsets(t *testing.T) {
+	for name, tt := range map[string]struct{ contentType, body, want string }{
+		"UTF-8":             {"", "description=L%C3%BCcke", "Lücke"},
+		"Latin-1":           {"", "description=L%FCcke", "Lücke"},
+		"declared":          {"; charset=koi8-r", "description=%F5%D4", "Ут"},
+		"field of the form": {"", "description=%90%C6&_charset_=shift_jis", "脆"},
+		"wrong":             {"; charset=klingon", "description=L%FCcke", "Lücke"},
+	} {
+		f := newForm(t, nil)
+		r := httptest.NewRequest(http.MethodPost, "/report", strings.NewReader("title=x&"+tt.body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded"+tt.contentType)
+		if w := f.do(r); w.Code != 200 || !strings.Contains(string(f.body), `"description":"`+tt.want) {
+			t.Errorf("%s: got status %d, stored %s; want %q", name, w.Code, f.body, tt.want)
+		}
+	}
+}

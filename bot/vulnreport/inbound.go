@@ -76,7 +76,7 @@ func (s *Source) formAlert(e entry, at time.Time) *incident.Alert {
 func (s *Source) mailSignals(h http.Header, raw []byte) []incident.Signal {
 	l := &parsedMail{source: s, budget: newBudget()}
 	l.read(raw)
-	t := threadOf(l.header, raw)
+	t := threadOf(l.header, l.body)
 	if t.automatic {
 		return nil
 	}
@@ -101,7 +101,8 @@ func (s *Source) mailSignals(h http.Header, raw []byte) []incident.Signal {
 	return []incident.Signal{{Alert: &incident.Alert{
 		Source: sourceName, Kind: "report.mail", Level: levelOf(stated), Title: cmp.Or(l.subject, "Vulnerability report "+t.reference),
 		Detail: text.Lines(append(facts, body)...), Fingerprint: key + ":" + reference(t.id, l.subject, body), Correlation: key, EventID: t.reference, At: arrivalTime(h),
-		Report: &incident.VulnReport{Reply: s.answerMail(t, l.header, checks), DuplicateKeys: incident.DuplicateKeys(sender(l.header), l.subject, "", body)},
+		Report: &incident.VulnReport{Reply: s.answerMail(t, l.header, checks), DuplicateKeys: incident.DuplicateKeys(sender(l.header), l.subject, "", body),
+			Thread: sourceName + ":" + t.anyAuthor, Answers: len(t.ancestors) > 0},
 	}}}
 }
 

@@ -205,7 +205,11 @@ func (m *Mailbox) readNew(ctx context.Context, c *client.Client) error {
 		}
 	}
 	if failed > 0 {
-		m.log.Error("read mails failed", "mails", failed, "of", len(uids), "err", first)
+		logged := first
+		if p := new(health.Problem); errors.As(first, &p) && p.Err != nil {
+			logged = p.Err // the cause without its details does not help an administrator
+		}
+		m.log.Error("read mails failed", "mails", failed, "of", len(uids), "err", logged)
 	}
 	return first
 }

@@ -1,57 +1,75 @@
 package vulnreport
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
+	"io"
 	"iter"
+	"regexp"
 
 	"github.com/emersion/go-message"
-	"github.com/emersion/go-message/textproto"
+	"github.com/emersion/go-message/mail"
+
+	"tocsin/bot/mailtext"
 )
 
-// part is a MIME part: its parsed header, and its body as received, before the
-// transfer encoding is decoded.
+// part is a MIME part: its header, and its body as received, before the transfer encoding
+// is decoded.
 type part struct {
-	*message.Entity
-	raw []byte
+	header mail.Header
+	kind   string            // media type, in lower case and without parameters
+	params map[string]string // of the media type
+	raw    []byte
 }
 
-// parsePart parses the header of raw. limit bounds the bytes of the header. A longer
-// header is cut after a line, and parsePart reports it to the budget. The returned
-// part has no entity if the header is malformed. The error can also be an unknown
-// charset or encoding, and then the body is undecoded.
-func (l *parsedMail) parsePart(raw []byte, limit int64) (part, error) {
-	head, body := splitHeader(raw)
-	size := int64(len(head))
-	n := l.budget.header.TakeUpTo(min(size, limit))
-	l.budget.header.Refuse(max(0, size-limit))
-	if n < size {
-		head = head[:bytes.LastIndexByte(head[:n], '\n')+1]
-	}
-	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(append(bytes.Clone(head), "\r\n"...))))
-	if err != nil {
-		return part{}, fmt.Errorf("read header: %w", err)
-	}
-	e, err := message.New(message.Header{Header: h}, bytes.NewReader(body))
-	return part{e, body}, err
+// transfer returns the declared transfer encoding.
+func (p part) transfer() string { return p.header.Get("Content-Transfer-Encoding") }
+
+// attached reports whether the part is declared as an attachment.
+func (p part) attached() bool {
+	word, _ := mailtext.Params(p.header.Get("Content-Disposition"))
+	return word == "attachment"
 }
 
-// splitHeader splits a part at its first empty line. Without an empty line the whole
-// part is a header.
-func splitHeader(raw []byte) (head, body []byte) {
-	for at := 0; at < len(raw); {
-		end := bytes.IndexByte(raw[at:], '\n')
-		if end < 0 {
-			break
-		}
-		if line := raw[at : at+end]; len(line) == 0 || len(line) == 1 && line[0] == '\r' {
-			return raw[:at], raw[at+end+1:]
-		}
-		at += end + 1
+// filename returns the declared name of the file, or "".
+func (p part) filename() string {
+	_, params := mailtext.Params(p.header.Get("Content-Disposition"))
+	if name := params["filename"]; name != "" {
+		return name
 	}
-	return raw, nil
+	return p.params["name"]
 }
+
+// body returns a reader of the decoded body, in its original charset. A body with an
+// unknown encoding is not decoded.
+func (p part) body() io.Reader {
+	var h message.Header
+	h.Set("Content-Transfer-Encoding", p.transfer())
+	e, _ := message.New(h, bytes.NewReader(p.raw))
+	return e.Body
+}
+
+// boundaryLine matches a line that begins a MIME part, with the header after it.
+var boundaryLine = regexp.MustCompile(`(?m)^--([!-~](?:[ -~]{0,199}[!-~])?)[ \t]*\r?\n(?i:content-[a-z-]+[ \t]*:)`)
+
+// findBoundary returns the boundary of a multipart body whose declared boundary is
+// missing or wrong, or "".
+func findBoundary(body []byte) string {
+	if m := boundaryLine.FindSubmatch(body[:min(len(body), maxTextBytes)]); m != nil {
+		return string(m[1])
+	}
+	return ""
+}
+
+// readPreamble reads the text before the first boundary. The sentence about MIME that mail
+// programs write there is left out.
+func (l *parsedMail) readPreamble(body []byte, boundary string) {
+	n := bytes.Index(body, []byte("--"+boundary))
+	if n > 0 && len(bytes.TrimSpace(body[:n])) > 0 && !preambleSentence.Match(body[:min(n, 1000)]) {
+		l.addBlock(body[:n], "text/plain", "", nil)
+	}
+}
+
+var preambleSentence = regexp.MustCompile(`(?i)multi-?part|\bmime\b|openpgp`)
 
 // splitParts returns the parts of a multipart body, without copying it. The line break
 // before a boundary belongs to the boundary. The second value is false for a last part

@@ -3,9 +3,9 @@ package vulnreport
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"html"
 	"io"
 	"path"
 	"regexp"
@@ -13,36 +13,44 @@ import (
 	"strings"
 	"unicode"
 
-	_ "github.com/emersion/go-message/charset" // decodes charsets other than UTF-8
 	"github.com/emersion/go-message/mail"
-	"github.com/microcosm-cc/bluemonday"
 
-	"tocsin/bot/bounds"
+	"tocsin/bot/mailtext"
 	"tocsin/bot/text"
 )
 
 // parsedMail collects the content of one mail.
 type parsedMail struct {
-	source  *Source
-	budget  *budget
-	header  mail.Header // of the outer message, not of an encrypted one
-	from    string
-	subject string // the protected subject of an encrypted message, otherwise the outer one
-	plain   strings.Builder
-	html    strings.Builder
-	files   []file
-	notes   []string // about encryption, signatures and unreadable parts, for the detail of the alert
+	source   *Source
+	budget   *budget
+	header   mail.Header // of the outer message, not of an encrypted one
+	body     []byte      // of the outer message, as received
+	from     string
+	subject  string  // the protected subject of an encrypted message, otherwise the outer one
+	blocks   []block // the texts, in the order of the mail
+	attached string  // text of the first attached text file, for a mail without text
+	files    []file
+	notes    []string // about encryption, signatures and unreadable parts, for the detail of the alert
+}
+
+// block is the text of one part.
+type block struct {
+	text string
+	html bool // written as HTML
 }
 
 // file describes an attachment. The alert contains only its name, type, size and hash.
 type file struct {
 	name, contentType string
 	size              int64
-	sum               string
-	decrypted         bool // size and hash describe the decrypted content
+	sum               string // "" for a file within winmail.dat, which is not read
+	decrypted         bool   // size and hash describe the decrypted content
 }
 
 func (f file) String() string {
+	if f.sum == "" {
+		return fmt.Sprintf("%s (%s)", f.name, f.contentType)
+	}
 	s := fmt.Sprintf("%s (%s, %d bytes, SHA-256 %s)", f.name, f.contentType, f.size, f.sum)
 	if f.decrypted {
 		s += ", decrypted"
@@ -60,39 +68,24 @@ func (l *parsedMail) note(format string, args ...any) {
 
 // read parses a whole message. If raw is not a mail, read treats it as text.
 func (l *parsedMail) read(raw []byte) {
-	e, err := l.parsePart(raw, maxHeaderBytes)
-	if e.Entity == nil {
-		l.note("The mail cannot be parsed (%v). Its beginning follows as text.", err)
-		l.plain.Write(raw[:l.budget.text.TakeUpTo(int64(len(raw)))])
-		return
+	if bytes.HasPrefix(raw, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(raw, []byte("\xff\xfe")) || bytes.HasPrefix(raw, []byte("\xfe\xff")) {
+		converted, _ := mailtext.Charset(raw, "")
+		raw = []byte(converted)
 	}
-	l.header = mail.Header{Header: e.Header}
-	if list, err := l.header.AddressList("From"); err == nil && len(list) > 0 {
-		l.from = strings.TrimSpace(printable(list[0].Name) + " <" + printable(list[0].Address) + ">")
-	} else {
-		l.from = printable(l.header.Get("From"))
+	if !bytes.ContainsRune(raw, '\n') {
+		raw = bytes.ReplaceAll(raw, []byte("\r"), []byte("\n"))
 	}
-	l.subject = subject(l.header)
-	l.walk(e, err, 0)
+	if trimmed := messageStart(raw); continues(trimmed) {
+		raw = trimmed
+	}
+	p := l.parsePart(raw, maxHeaderBytes)
+	l.header, l.body = p.header, p.raw
+	l.from, l.subject = writer(l.header), subject(l.header)
+	l.walk(p, 0)
 }
 
-func subject(h mail.Header) string {
-	s, err := h.Subject()
-	if err != nil {
-		s = h.Get("Subject")
-	}
-	if runes := []rune(s[:min(len(s), 4*maxSubject)]); len(runes) > maxSubject {
-		s = string(runes[:maxSubject]) + "…"
-	}
-	return strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
-}
-
-// maxSubject is the maximum length of a subject, in characters.
-const maxSubject = 1000
-
-// walk reads an entity and its children. err is the error from parsing the header of
-// e: an entity with an unknown charset or encoding is read undecoded.
-func (l *parsedMail) walk(e part, err error, depth int) {
+// walk reads a part and its children.
+func (l *parsedMail) walk(p part, depth int) {
 	if depth > maxNesting {
 		l.budget.parts.Refuse(1)
 		return
@@ -100,92 +93,158 @@ func (l *parsedMail) walk(e part, err error, depth int) {
 	if !l.budget.parts.Take(1) {
 		return
 	}
-	if err != nil {
-		l.note("A part is shown undecoded: %v.", err)
-	}
-	kind, params, _ := e.Header.ContentType()
-	disposition, _, _ := e.Header.ContentDisposition()
 	switch {
-	case kind == "multipart/signed":
-		l.readSigned(e, params["boundary"], depth)
-	case strings.HasPrefix(kind, "multipart/"):
-		l.walkParts(e, params["boundary"], depth)
-	case disposition != "attachment" && (kind == "" || kind == "text/plain"):
-		l.addText(l.readText(e, l.budget.text))
-	case disposition != "attachment" && kind == "text/html":
-		html := l.readText(e, l.budget.html)
-		l.budget.html.Take(int64(len(html)))
-		l.html.Write(html)
-	case kind == "application/pgp-encrypted": // only announces the next part
+	case p.kind == "multipart/signed":
+		l.readSigned(p, depth)
+	case strings.HasPrefix(p.kind, "multipart/"):
+		l.walkParts(p, depth)
+	case p.kind == "message/rfc822", p.kind == "message/global", p.kind == "message/news":
+		l.readMessage(p, depth)
+	case p.kind == "application/pgp-encrypted": // only announces the next part
+	case !p.attached() && isText(p):
+		l.readText(p)
+	case isCalendar(p.kind):
+		l.readText(p)
 	default:
-		l.addFile(e, kind, depth)
+		l.addFile(p, depth)
 	}
 }
 
-func (l *parsedMail) walkParts(e part, boundary string, depth int) {
+func isCalendar(kind string) bool { return kind == "text/calendar" || kind == "application/ics" }
+
+var mediaType = regexp.MustCompile(`^[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+$`)
+
+// isText reports whether a part that is not an attachment contains text. A part with a
+// malformed type and without a file name does, unless its bytes are binary.
+func isText(p part) bool {
+	switch {
+	case p.kind == "", p.kind == "text":
+		return p.filename() == "" || !isBinary(p.raw)
+	case strings.HasPrefix(p.kind, "text/"), p.kind == "message/delivery-status", p.kind == "message/disposition-notification":
+		return true
+	}
+	return p.filename() == "" && !mediaType.MatchString(p.kind) && !isBinary(p.raw)
+}
+
+// isBinary reports whether b begins with control characters that texts do not have.
+func isBinary(b []byte) bool {
+	b = b[:min(len(b), 512)]
+	control := 0
+	for _, c := range b {
+		if c < ' ' && !strings.ContainsRune("\t\n\r\f\x1b", rune(c)) {
+			control++
+		}
+	}
+	return control > len(b)/20
+}
+
+// walkParts reads the parts of a multipart entity. Without a part that its boundary
+// separates, the entity is read by the boundary that it uses, or else as a text.
+func (l *parsedMail) walkParts(p part, depth int) {
+	first, boundary := len(l.blocks), p.params["boundary"]
+	if !l.walkBoundary(p, boundary, depth) {
+		if found := findBoundary(p.raw); found != "" && found != boundary && l.walkBoundary(p, found, depth) {
+			l.note("A part is declared with a wrong boundary.")
+		} else if inner, ok := l.decodedMultipart(p); ok && l.walkBoundary(inner, boundary, depth) {
+			l.note("A part is encoded although it has parts.")
+		} else {
+			l.note("A part is declared as multipart but has no parts. It is read as text.")
+			p.kind = "text/plain"
+			if looksHTML(p.raw) {
+				p.kind = "text/html"
+			}
+			l.readText(p)
+		}
+	}
+	if p.kind == "multipart/alternative" {
+		l.chooseAlternative(first)
+	}
+}
+
+// decodedMultipart decodes a multipart entity with a transfer encoding, which the
+// standard forbids.
+func (l *parsedMail) decodedMultipart(p part) (part, bool) {
+	if p.transfer() == "" || p.params["boundary"] == "" {
+		return p, false
+	}
+	p.raw = l.inner(p)
+	return p, true
+}
+
+// inner returns the decoded body of a part that is read as a message, as far as the
+// budget allows.
+func (l *parsedMail) inner(p part) []byte {
+	body, err := io.ReadAll(io.LimitReader(p.body(), l.budget.inner.Left()+1))
+	if err != nil {
+		l.note("A part is truncated or malformed: %v.", err)
+	}
+	return body[:l.budget.inner.TakeUpTo(int64(len(body)))]
+}
+
+// walkBoundary reads the parts that a boundary separates. It reports false if there is
+// none.
+func (l *parsedMail) walkBoundary(p part, boundary string, depth int) bool {
 	found := false
-	for raw, ended := range splitParts(e.raw, boundary) {
+	for raw, ended := range splitParts(p.raw, boundary) {
+		if !found {
+			l.readPreamble(p.raw, boundary)
+		}
 		found = true
 		if !ended {
 			l.note("The mail is truncated or malformed: the last part has no end.")
 		}
-		l.walkRaw(raw, depth)
+		l.walkRaw(raw, p.kind, depth)
 	}
-	if !found {
-		l.note("A part is declared as multipart but has no parts.")
-	}
+	return found
 }
 
 // walkRaw parses a part of an entity at depth and reads it.
-func (l *parsedMail) walkRaw(raw []byte, depth int) {
+func (l *parsedMail) walkRaw(raw []byte, parent string, depth int) {
 	if l.budget.parts.Left() == 0 || l.budget.header.Left() == 0 {
 		l.budget.parts.Refuse(1)
 		return
 	}
-	e, err := l.parsePart(raw, maxPartHeader)
-	if e.Entity == nil {
-		l.budget.parts.Take(1)
-		l.note("A part of the mail cannot be parsed: %v.", err)
+	p := l.parsePart(raw, maxPartHeader)
+	if p.kind == "" && parent == "multipart/digest" {
+		p.kind = "message/rfc822"
+	}
+	l.walk(p, depth+1)
+}
+
+// readMessage reads a message that was forwarded as an attachment.
+func (l *parsedMail) readMessage(p part, depth int) {
+	raw := p.raw
+	if encoding := strings.ToLower(strings.TrimSpace(p.transfer())); encoding == "base64" || encoding == "quoted-printable" {
+		raw = l.inner(p)
+	}
+	if l.budget.parts.Left() == 0 || l.budget.header.Left() == 0 {
+		l.budget.parts.Refuse(1)
 		return
 	}
-	l.walk(e, err, depth+1)
-}
-
-// readText returns the beginning of a text part, as far as the budget allows. It takes
-// nothing from the budget except what it leaves out.
-func (l *parsedMail) readText(e part, b *bounds.Budget) []byte {
-	text, err := io.ReadAll(io.LimitReader(e.Body, b.Left()))
-	if err != nil {
-		l.note("A part is truncated or malformed: %v.", err)
+	inner := l.parsePart(messageStart(raw), maxPartHeader)
+	title := subject(inner.header)
+	head := text.Lines("Forwarded message", text.Field("From", writer(inner.header)), text.Field("Date", printable(inner.header.Get("Date"))), text.Field("Subject", title))
+	l.appendBlock(block{text: head})
+	if l.subject == "" {
+		l.subject = title
 	}
-	if left, _ := io.Copy(io.Discard, e.Body); left > 0 { // an error was noted above
-		b.Refuse(left)
-	}
-	return text
-}
-
-// addText appends a text part after decrypting and verifying its PGP blocks.
-func (l *parsedMail) addText(text []byte) {
-	text = bytes.TrimSpace(l.openInline(text))
-	text = text[:l.budget.text.TakeUpTo(int64(len(text)))]
-	if l.plain.Len() > 0 && len(text) > 0 {
-		l.plain.WriteString("\n\n")
-	}
-	l.plain.Write(text)
+	l.walk(inner, depth+1)
 }
 
 // addFile lists an attachment. If it is encrypted, addFile tries to decrypt it, and
 // reads a decrypted MIME message as part of the mail. It never holds the attachment in
 // memory, only its decrypted content.
-func (l *parsedMail) addFile(e part, kind string, depth int) {
-	header := mail.AttachmentHeader{Header: e.Header}
-	filename, err := header.Filename()
-	if err != nil || filename == "" {
+func (l *parsedMail) addFile(p part, depth int) {
+	filename := p.filename()
+	if filename == "" {
 		filename = "unnamed"
 	}
-	f := file{name: baseName(filename), contentType: printable(kind)}
+	f := file{name: baseName(filename), contentType: cmp.Or(printable(p.kind), "text/plain")}
+	if l.readContainer(p, f.name, depth) {
+		return
+	}
 	sum := sha256.New()
-	body := bufio.NewReader(io.TeeReader(e.Body, io.MultiWriter(sum, (*counter)(&f.size))))
+	body := bufio.NewReader(io.TeeReader(p.body(), io.MultiWriter(sum, (*counter)(&f.size))))
 	if looksEncrypted(filename, body) {
 		plain, err := l.decrypt(body)
 		if err != nil {
@@ -202,6 +261,11 @@ func (l *parsedMail) addFile(e part, kind string, depth int) {
 		}
 		f.sum = fmt.Sprintf("%x", sum.Sum(nil))
 	}
+	l.list(f)
+}
+
+// list adds a file to the listed attachments.
+func (l *parsedMail) list(f file) {
 	if len(l.files) == maxFiles {
 		l.budget.files++
 		return
@@ -212,14 +276,14 @@ func (l *parsedMail) addFile(e part, kind string, depth int) {
 // walkDecrypted reads a decrypted MIME message as part of the mail. It reports false
 // if plain is not a MIME message.
 func (l *parsedMail) walkDecrypted(plain []byte, depth int) bool {
-	inner, err := l.parsePart(plain, maxPartHeader)
-	if inner.Entity == nil || !inner.Header.Has("Content-Type") {
+	inner := l.parsePart(plain, maxPartHeader)
+	if !inner.header.Has("Content-Type") {
 		return false
 	}
-	if s := subject(mail.Header{Header: inner.Header}); s != "" {
+	if s := subject(inner.header); s != "" {
 		l.subject = s
 	}
-	l.walk(inner, err, depth+1)
+	l.walk(inner, depth+1)
 	return true
 }
 
@@ -247,22 +311,6 @@ func printable(s string) string {
 		s = string(runes[:60]) + "…" + string(runes[len(runes)-30:])
 	}
 	return s
-}
-
-var (
-	lineBreakTags = regexp.MustCompile(`(?i)<(br|/p|/div|/tr|/li|/h[1-6]|/pre)\b[^>]*>`)
-	stripTags     = bluemonday.StrictPolicy()
-	blankLines    = regexp.MustCompile(`\n{3,}`)
-)
-
-// text returns the plain text, or the HTML without its tags if there is no plain text.
-func (l *parsedMail) text() string {
-	s := strings.TrimSpace(l.plain.String())
-	if s == "" {
-		s = html.UnescapeString(stripTags.Sanitize(lineBreakTags.ReplaceAllString(l.html.String(), "\n")))
-	}
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n") // the declared charset may be wrong, or the text truncated
-	return strings.TrimSpace(blankLines.ReplaceAllString(s, "\n\n"))
 }
 
 var authResult = regexp.MustCompile(`\b(spf|dkim|dmarc)=([a-z]+)`)

@@ -159,19 +159,23 @@ func (l *parsedMail) verify(check func() (*openpgp.Entity, error)) {
 
 // readSigned reads a multipart/signed entity. The signature in the second part covers
 // the bytes of the first part including its headers.
-func (l *parsedMail) readSigned(e part, boundary string, depth int) {
+func (l *parsedMail) readSigned(p part, depth int) {
 	var signed []byte
 	n := 0
-	for raw := range splitParts(e.raw, boundary) {
+	for raw := range splitParts(p.raw, p.params["boundary"]) {
 		if n++; n == 1 {
 			signed = raw
+			l.readPreamble(p.raw, p.params["boundary"])
 		}
 		if n != 2 || !l.readSignature(signed, raw) {
-			l.walkRaw(raw, depth)
+			l.walkRaw(raw, p.kind, depth)
 		}
 	}
 	if n < 2 {
 		l.note("The mail is declared as signed but has no signature.")
+	}
+	if n == 0 {
+		l.walkParts(p, depth)
 	}
 }
 
@@ -181,14 +185,11 @@ func (l *parsedMail) readSignature(signed, raw []byte) bool {
 	if l.budget.header.Left() == 0 {
 		return false
 	}
-	p, _ := l.parsePart(raw, maxPartHeader)
-	if p.Entity == nil {
+	p := l.parsePart(raw, maxPartHeader)
+	if p.kind != "application/pgp-signature" {
 		return false
 	}
-	if kind, _, _ := p.Header.ContentType(); kind != "application/pgp-signature" {
-		return false
-	}
-	signature, err := io.ReadAll(io.LimitReader(p.Body, maxSignatureBytes))
+	signature, err := io.ReadAll(io.LimitReader(p.body(), maxSignatureBytes))
 	if err != nil {
 		l.note("A part is truncated or malformed: %v.", err)
 	}

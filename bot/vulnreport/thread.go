@@ -1,19 +1,22 @@
 package vulnreport
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
 	"github.com/emersion/go-message/mail"
 
+	"tocsin/bot/mailtext"
 	"tocsin/bot/text"
 )
 
 // thread describes the thread and the origin of a mail, from its headers.
 type thread struct {
-	id         string   // Message-ID, or the hash of the mail if there is none
+	id         string   // Message-ID, or the hash of the content if there is none
 	ancestors  []string // IDs of the earlier mails of the thread, oldest first
-	reference  string   // reference of the whole thread
+	reference  string   // reference of the mails of one author in the thread
+	anyAuthor  string   // reference of the thread without regard to the author
 	automatic  bool     // an automatic mail, such as an out-of-office reply or a bounce
 	list       bool     // sent through a mailing list or in bulk
 	answersAck bool     // replies to an acknowledgement
@@ -24,13 +27,18 @@ type thread struct {
 var ackIDPattern = regexp.MustCompile(`^ack\.(VR-[0-9A-Z]{5}-[0-9A-Z]{5})@`)
 
 // threadOf derives the thread of a mail from its headers. The reference is derived from
-// the first mail of the thread or read from the ID of an acknowledgement. Later mails
-// of a reporter therefore attach to the incident of the first one.
-func threadOf(h mail.Header, raw []byte) thread {
+// the first mail of the thread and the author, or read from the ID of an acknowledgement.
+// Later mails of a reporter therefore attach to the incident of the first one. A stranger
+// who knows or guesses the Message-ID of a report does not get its reference.
+func threadOf(h mail.Header, body []byte) thread {
 	t := thread{}
 	t.id, _ = h.MessageID()
+	if t.id == "" { // missing or malformed
+		t.id = strings.Trim(strings.TrimSpace(h.Get("Message-ID")), "<>")
+	}
+	name, address := author(h)
 	if t.id == "" {
-		t.id = text.SHA256(raw)
+		t.id = reference(name, address, h.Get("Subject"), h.Get("Date"), text.SHA256(body))
 	}
 	references, _ := h.MsgIDList("References")
 	inReplyTo, _ := h.MsgIDList("In-Reply-To")
@@ -39,7 +47,7 @@ func threadOf(h mail.Header, raw []byte) thread {
 	if len(t.ancestors) > 0 {
 		root = t.ancestors[0]
 	}
-	t.reference = reference(root)
+	t.reference, t.anyAuthor = reference(root, strings.ToLower(cmp.Or(address, name))), reference(root)
 	for _, id := range t.ancestors {
 		if m := ackIDPattern.FindStringSubmatch(id); m != nil {
 			t.reference, t.answersAck = m[1], true
@@ -51,7 +59,7 @@ func threadOf(h mail.Header, raw []byte) thread {
 		t.automatic = true
 	}
 	returnPath := strings.TrimSpace(h.Get("Return-Path"))
-	kind, params, _ := h.ContentType()
+	kind, params := mailtext.Params(h.Get("Content-Type"))
 	if returnPath == "<>" || kind == "multipart/report" && strings.EqualFold(params["report-type"], "delivery-status") ||
 		ackIDPattern.MatchString(t.id) {
 		t.automatic = true

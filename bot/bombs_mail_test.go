@@ -221,6 +221,14 @@ func (m *mailBombs) bombs() []bomb {
 		{"open HTML tags", letter("Content-Type: text/html\r\n", times("</p")), "HTML is longer"},
 		{"HTML entities", letter("Content-Type: text/html\r\n", times("&lt;")), "HTML is longer"},
 		{"attachments", multipart(repeated(99, filePart(strings.Repeat("x", 50<<10)))...), "attachments are not listed"},
+		{"forwarded messages", letter("Content-Type: message/rfc822\r\n", strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 100_000)), "part was not read"},
+		{"encoded messages", multipart(repeated(99, "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"+strings.Repeat("QUFB\r\n", 8000))...), ""},
+		{"broken header lines", "Subject: x\r\n" + times("x\r\nSubject: x\r\n"), "text is longer"},
+		{"blank header lines", "Subject: x\r\n" + times(" \r\n"), ""},
+		{"boundaries to find", letter("Content-Type: multipart/mixed\r\n", times("--b\n")), ""},
+		{"short base64 lines", letter("Content-Transfer-Encoding: base64\r\n", "A\r\n"+times("AAAA\r\n")), "text is longer"},
+		{"winmail.dat", multipart("Content-Type: application/ms-tnef\r\n\r\n\x78\x9f\x3e\x22\x01\x00" + times(strings.Repeat("\x00", 64))), ""},
+		{"hidden HTML", letter("Content-Type: text/html\r\n", times("<p hidden>")), "HTML is longer"},
 		{"attachment", multipart(filePart(times("x"))), ""},
 	}
 	out := make([]bomb, 0, len(mails))

@@ -130,10 +130,8 @@ func (r *ingestion) openIncident(g *alertGroup, rule Rule, ended incident.ID) er
 	if err != nil {
 		return err
 	}
-	if g.alert.Report != nil && g.alert.Report.Thread != "" {
-		if err := r.bindCorrelation(g.alert.Report.Thread, id); err != nil {
-			return err
-		}
+	if err := r.bindThread(g.alert, id); err != nil {
+		return err
 	}
 	if err := r.tx.MoveAlerts(WatchedAlerts, id); err != nil {
 		return fmt.Errorf("attach watched alerts to %s: %w", id, err)

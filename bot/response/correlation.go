@@ -109,3 +109,11 @@ func (s *session) bindCorrelation(key string, id incident.ID) error {
 	}
 	return s.tx.Correlate(key, id)
 }
+
+// bindThread binds the thread of a report by mail to the incident of the report.
+func (s *session) bindThread(a incident.Alert, id incident.ID) error {
+	if a.Report == nil || a.Report.Thread == "" {
+		return nil
+	}
+	return s.bindCorrelation(a.Report.Thread, id)
+}

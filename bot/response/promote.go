@@ -94,6 +94,9 @@ func (s *session) moveAlertsIn(id incident.ID, row AlertRow) error {
 	if err := s.bindCorrelation(correlationKey(row.Alert), id); err != nil {
 		return err
 	}
+	if err := s.bindThread(row.Alert, id); err != nil {
+		return err
+	}
 	if err := s.tx.MoveAlerts(WatchedAlerts, id); err != nil {
 		return fmt.Errorf("attach watched alerts to %s: %w", id, err)
 	}

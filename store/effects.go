@@ -250,7 +250,7 @@ func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
 }
 
 // FinishEffect implements [response.Tx]. It also starts the next effect of the lane.
-func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome, result string) error {
+func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome, result string, covered ...int64) error {
 	token, err := tokenOf(job)
 	if err != nil {
 		return err
@@ -260,15 +260,13 @@ func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome,
 	if err != nil {
 		return err
 	}
-	sealed, err := t.s.seal("ledger", rowKey(row.ID), "sealed_result", result)
-	if err != nil {
+	if err := t.writeLedger(row, outcome, result, now); err != nil {
 		return err
 	}
-	err = t.db.Exec(`INSERT INTO ledger (effect_id, key, outcome, at, sealed_result) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (effect_id) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, sealed_result = excluded.sealed_result`,
-		row.ID, row.Key, string(outcome), now, sealed).Error
-	if err != nil {
-		return fmt.Errorf("write ledger: %w", err)
+	for _, id := range covered {
+		if err := t.endPending(id, row.Lane, outcome, result, now); err != nil {
+			return err
+		}
 	}
 	next, err := t.startNextInLane(row.Lane)
 	if err != nil {
@@ -281,6 +279,36 @@ func (t domainTx) FinishEffect(job response.Job, outcome response.EffectOutcome,
 		return nil
 	}
 	return t.requeueRefresh(row)
+}
+
+// writeLedger records how an effect ended.
+func (t domainTx) writeLedger(row effectRow, outcome response.EffectOutcome, result string, now time.Time) error {
+	sealed, err := t.s.seal("ledger", rowKey(row.ID), "sealed_result", result)
+	if err != nil {
+		return err
+	}
+	err = t.db.Exec(`INSERT INTO ledger (effect_id, key, outcome, at, sealed_result) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (effect_id) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, sealed_result = excluded.sealed_result`,
+		row.ID, row.Key, string(outcome), now, sealed).Error
+	if err != nil {
+		return fmt.Errorf("write ledger: %w", err)
+	}
+	return nil
+}
+
+// endPending ends an effect of a lane that has not started. The caller has locked the lane.
+func (t domainTx) endPending(id int64, lane string, outcome response.EffectOutcome, result string, now time.Time) error {
+	row, err := t.selectEffect("id = ?", id)
+	if err != nil {
+		return err
+	}
+	if row.State != effectPending || row.Lane != lane || lane == "" {
+		return fmt.Errorf("end effect %d: it does not wait in the lane", id)
+	}
+	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", string(outcome), now, id).Error; err != nil {
+		return fmt.Errorf("end effect %d: %w", id, err)
+	}
+	return t.writeLedger(row, outcome, result, now)
 }
 
 // requeueRefresh enqueues a refresh effect that was requested again during its run.

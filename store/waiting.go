@@ -167,6 +167,9 @@ func (t domainTx) release(rows []effectRow, now time.Time) error {
 
 // WaitingEffects implements [response.Reader].
 func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffect, error) {
+	if q.Behind != 0 {
+		return r.effectsBehind(q)
+	}
 	condition, args := waiting(q)
 	query := `SELECT effects.*, CASE WHEN lane = '' THEN 0 ELSE (SELECT count(*) FROM effects later WHERE later.lane = effects.lane AND later.lane_pos > effects.lane_pos
 		AND later.state IN ('available', 'pending')) END AS behind FROM effects WHERE ` + condition + " ORDER BY waiting_since, id"
@@ -191,6 +194,26 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 		out = append(out, incident.WaitingEffect{ID: row.ID, Kind: incident.EffectKind(row.Kind), Incident: incident.ID(row.IncidentID), Seq: int(row.Seq),
 			System: row.WaitingSystem, Blocked: row.Blocked, Cause: f.Cause, Fix: f.Fix, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),
 			LastAttempt: timeOrZero(row.AttemptedAt), NextAttempt: timeOrZero(row.NextAt), Behind: found.Behind})
+	}
+	return out, nil
+}
+
+// effectsBehind returns the effects that have not started and come after an effect in its lane.
+func (r reader) effectsBehind(q response.WaitingQuery) ([]incident.WaitingEffect, error) {
+	query := `SELECT later.* FROM effects head JOIN effects later ON later.lane = head.lane AND later.lane_pos > head.lane_pos
+		WHERE head.id = ? AND head.lane <> '' AND later.state = 'pending' ORDER BY later.lane_pos`
+	args := []any{q.Behind}
+	if q.Limit > 0 {
+		query += " LIMIT ?"
+		args = append(args, q.Limit)
+	}
+	var rows []effectRow
+	if err := r.db.Raw(query, args...).Scan(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read effects of a lane: %w", err)
+	}
+	var out []incident.WaitingEffect
+	for _, row := range rows {
+		out = append(out, incident.WaitingEffect{ID: row.ID, Kind: incident.EffectKind(row.Kind), Incident: incident.ID(row.IncidentID), Seq: int(row.Seq)})
 	}
 	return out, nil
 }

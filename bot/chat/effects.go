@@ -93,6 +93,9 @@ func channelOf(inc incident.Incident) (string, error) {
 
 // Post posts the message about the event in the channel of the incident.
 func (c *Effects) Post(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	if len(b.Missed) > 0 {
+		return noCommand, c.postMissed(ctx, b)
+	}
 	m, ok := EventMessage(b, incident.Via(c.platform.Name()))
 	if !ok {
 		return noCommand, nil

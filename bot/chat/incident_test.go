@@ -57,7 +57,7 @@ func (d *plainDesk) start() {
 	}
 	d.store = s
 	d.desk, err = response.New(response.Options{Store: s, Redact: redact.New(redact.Options{}), Handlers: handlers, Pages: []response.Handler{effects.PageGroup("on-call")},
-		Policy: incident.Policy{EscalateAfter: 24 * time.Hour, AckTimeout: 24 * time.Hour, EscalationSteps: 1}, Now: d.now,
+		Policy: incident.Policy{EscalateAfter: 24 * time.Hour, AckTimeout: 24 * time.Hour, EscalationSteps: 1}, Now: d.now, MissedAfter: 1000 * time.Hour,
 		RenderPostmortem: func(p response.Postmortem) (incident.Document, error) {
 			return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written})
 		}})

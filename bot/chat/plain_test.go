@@ -125,7 +125,7 @@ func (p *plainChat) Find(_ context.Context, channel, thread, key string, _ time.
 	defer p.mu.Unlock()
 	for _, m := range slices.Backward(p.channels[channel].messages) {
 		if m.mark.Key == key && m.Thread == thread {
-			return chat.Posted{ID: m.id}, true, nil
+			return chat.Posted{ID: m.id, Seq: m.mark.Seq}, true, nil
 		}
 	}
 	return chat.Posted{}, false, nil

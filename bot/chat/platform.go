@@ -63,6 +63,7 @@ type Mark struct {
 // Posted is a message that was sent.
 type Posted struct {
 	ID   string
+	Seq  int    // of the mark, from Find
 	File string // ID of the first shared file, or ""
 	URL  string // address of the first shared file, or "" if unknown
 }

@@ -21,6 +21,7 @@ type Effect struct {
 type Brief struct {
 	Incident         Incident
 	Event            Event              // the event that caused the effect, zero for refresh effects
+	Missed           []Event            // for EffectPost after an outage: the posts that waited, with that of Event, in order
 	Directory        Directory          // names and identities
 	Document         *Document          // for effects about a document, rendered for the recipients
 	Withheld         int                // number of events whose texts the recipients may not read

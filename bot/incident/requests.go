@@ -109,6 +109,11 @@ func (i Incident) Asks(e Event) bool {
 	return true
 }
 
+// IsRequest reports whether the message about an event asks for something.
+func (i Incident) IsRequest(e Event) bool {
+	return slices.ContainsFunc(i.requests(e), func(r Request) bool { return r.Effect == EffectPost })
+}
+
 // trackRequests records the requests of an event and forgets those that are no longer
 // open.
 func (i *Incident) trackRequests(e Event) {

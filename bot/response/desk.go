@@ -154,6 +154,7 @@ type Options struct {
 	// [incident.EffectPageAck] or [incident.EffectPageResolve].
 	Withdraw func(target []byte) (Handler, error)
 
+	MissedAfter   time.Duration // age at which a post counts as missed and joins a summary, 1 min if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero
 
@@ -188,6 +189,7 @@ func New(o Options) (*Desk, error) {
 	o.Policy.EscalationSteps = max(o.Policy.EscalationSteps, 1)
 	setDefault(&o.Policy.EscalateAfter, 5*time.Minute)
 	o.Policy.Language, o.Policy.TimeZone = cmp.Or(o.Policy.Language, "en"), cmp.Or(o.Policy.TimeZone, "UTC")
+	setDefault(&o.MissedAfter, time.Minute)
 	setDefault(&o.PageTimeout, 10*time.Second)
 	setDefault(&o.EffectTimeout, 40*time.Second)
 	if o.Now == nil {

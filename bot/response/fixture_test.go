@@ -85,7 +85,7 @@ func newFixture(t testingT, change func(*Options)) *fixture {
 		RenderPostmortem: func(p Postmortem) (incident.Document, error) {
 			return incident.Document{Files: []incident.File{{MediaType: "text/markdown", Content: "# " + p.Incident.Title}}}, nil
 		},
-		Handlers: map[incident.EffectKind]Handler{}}
+		MissedAfter: 1000 * time.Hour, Handlers: map[incident.EffectKind]Handler{}}
 	for _, kind := range handledKinds() {
 		o.Handlers[kind] = record(incident.Command{})
 	}

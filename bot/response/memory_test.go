@@ -556,7 +556,7 @@ func (m *memory) Effect(job Job) (incident.Effect, bool, error) {
 	return e.Effect, e.done, nil
 }
 
-func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string) error {
+func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string, covered ...int64) error {
 	e := &m.effects[job.Effect-1]
 	if e.done || e.attempts != job.Attempt {
 		return errors.New("another attempt has the job")
@@ -565,6 +565,9 @@ func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string) err
 		result = "discarded: " + result
 	}
 	e.done, e.result, e.wait = true, result, incident.WaitingEffect{}
+	for _, id := range covered {
+		m.effects[id-1].done, m.effects[id-1].result = true, result
+	}
 	return nil
 }
 
@@ -587,6 +590,14 @@ func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
 
 func (m *memory) WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error) {
 	var out []incident.WaitingEffect
+	if q.Behind != 0 {
+		for _, e := range m.effects[q.Behind:] {
+			if lane := m.effects[q.Behind-1].Lane; !e.done && lane != "" && e.Lane == lane {
+				out = append(out, incident.WaitingEffect{ID: e.ID, Kind: e.Kind, Incident: e.Incident, Seq: e.Seq})
+			}
+		}
+		return out, nil
+	}
 	for _, e := range m.effects {
 		w := e.wait
 		if w.ID == 0 || e.done || q.Effect != 0 && q.Effect != e.ID || q.Incident != 0 && q.Incident != e.Incident || q.System != "" && q.System != w.System {

@@ -32,6 +32,7 @@ type attempt struct {
 	job      Job
 	effect   incident.Effect
 	loaded   loadedBrief
+	covered  []int64                // effects behind this one that its summary covers
 	withdraw Handler                // of the target of the page that the effect ends, or nil
 	finished bool                   // the job is finished, the handler must not be called
 	cause    error                  // of the handler
@@ -130,8 +131,10 @@ func (a *attempt) prepare(s *session) error {
 			return err
 		}
 	}
-	a.loaded, err = s.brief(e, a.job.Attempt)
-	return err
+	if a.loaded, err = s.brief(e, a.job.Attempt); err != nil {
+		return err
+	}
+	return a.gatherMissed(s)
 }
 
 // handler returns the handler of the effect, or nil if none is configured. Each
@@ -185,7 +188,7 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 			result = "done, but the result was rejected: " + rejected.Error()
 		}
 	}
-	if err := s.finish(a.job, result); err != nil {
+	if err := s.finish(a.job, result, a.covered...); err != nil {
 		return err
 	}
 	if a.effect.Kind == incident.EffectReplaceChannel {
@@ -207,8 +210,8 @@ func (a *attempt) applyResult(s *session, cmd incident.Command) (rejected, err e
 }
 
 // finish writes the ledger entry and completes the job.
-func (s *session) finish(job Job, result string) error {
-	if err := s.tx.FinishEffect(job, EffectCompleted, result); err != nil {
+func (s *session) finish(job Job, result string, covered ...int64) error {
+	if err := s.tx.FinishEffect(job, EffectCompleted, result, covered...); err != nil {
 		return fmt.Errorf("complete effect: %w", err)
 	}
 	return nil

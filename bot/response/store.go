@@ -195,8 +195,9 @@ type Jobs interface {
 	// as completed or discarded. In that case it must not be carried out again.
 	Effect(job Job) (e incident.Effect, done bool, err error)
 	// FinishEffect completes the job and writes outcome, result and time to the
-	// ledger.
-	FinishEffect(job Job, outcome EffectOutcome, result string) error
+	// ledger. It ends the effects in covered likewise, which are ids from
+	// [WaitingQuery.Behind]: they have no job yet.
+	FinishEffect(job Job, outcome EffectOutcome, result string, covered ...int64) error
 	// SnoozeEffect completes the job and makes the effect due again at a time,
 	// for a deadline that has moved.
 	SnoozeEffect(job Job, until time.Time) error
@@ -221,6 +222,9 @@ type Failure struct {
 // WaitingQuery selects waiting effects: those that match every field that is set, in
 // the order in which they began to wait.
 type WaitingQuery struct {
+	// Behind selects, in place of waiting effects, those that have not started and come
+	// after an effect in its lane, in their order. They have no failure.
+	Behind   int64       `json:"-"`
 	Effect   int64       `json:"effect,omitempty"`
 	Incident incident.ID `json:"incident,omitempty"`
 	System   string      `json:"system,omitempty"`

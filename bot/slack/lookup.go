@@ -55,7 +55,8 @@ func (s *Slack) Find(ctx context.Context, channel, thread, key string, since tim
 		for _, m := range messages {
 			if payload := m.Metadata.EventPayload; m.User == self && m.Metadata.EventType == eventType && payload[metaKey] == key {
 				file, _ := payload[metaFile].(string)
-				return chat.Posted{ID: m.Timestamp, File: file}, true, nil
+				seq, _ := payload[metaSeq].(float64)
+				return chat.Posted{ID: m.Timestamp, Seq: int(seq), File: file}, true, nil
 			}
 		}
 		if cursor = next; cursor == "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,8 +175,36 @@ func (s *botProcess) checkMessages(effects map[string]effectInfo) (doubled int) 
 			want[key] = 1
 		}
 	}
+	s.replaceSummaries(posted, want)
 	s.compareCounts("message", want, posted)
 	return doubled
+}
+
+// replaceSummaries replaces each summary of missed messages by the messages that it
+// stands for: the posts of its incident up to the number of its last event.
+func (s *botProcess) replaceSummaries(posted, want map[string]int) {
+	for _, c := range s.company.Chat.Channels("") {
+		for _, m := range s.company.Chat.Messages(c.ID) {
+			key, _ := messageKey(m)
+			first, ok := strings.CutSuffix(key, "/post/summary")
+			if !ok {
+				continue
+			}
+			var payload struct {
+				Seq int `json:"seq"`
+			}
+			_ = json.Unmarshal(m.Metadata.EventPayload, &payload)
+			delete(posted, key)
+			id, from, _ := strings.Cut(first, "/")
+			start, _ := strconv.Atoi(from)
+			for covered := range want {
+				part := strings.Split(covered, "/")
+				if seq, err := strconv.Atoi(part[1]); err == nil && len(part) == 3 && part[0] == id && part[2] == "post" && start <= seq && seq <= payload.Seq && posted[covered] == 0 {
+					posted[covered] = 1
+				}
+			}
+		}
+	}
 }
 
 // compareCounts reports every key whose count differs.

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -107,4 +108,32 @@ func TestLostChannel_IsReplaced(t *testing.T) {
 	if n := s.queryInt("SELECT count(*) FROM effects WHERE state = 'discarded'"); n != 0 {
 		t.Errorf("got %d discarded effects, want none", n)
 	}
+}
+
+// TestMissed_OneMessage takes Slack away for more than a minute. The messages that an
+// incident missed come as one, and the answered calls for help are not among them.
+func TestMissed_OneMessage(t *testing.T) {
+	if !fullSize {
+		t.Skip("takes two minutes. Set TOCSIN_TEST_HEAVY=1")
+	}
+	t.Parallel()
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 47, HTTP: true, Limits: chat.Limits{Off: true}})
+	s.mustSend("open sev2 before", "ack INC-1")
+	s.waitIdle(30 * time.Second)
+	before := len(s.company.Chat.Messages(s.view(1).Incident.Links[incident.LinkChannel]))
+	s.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
+	for n := range 6 {
+		s.mustSend(fmt.Sprintf("note INC-1 remark %d", n))
+	}
+	s.mustSend("open sev2 during")
+	<-time.After(75 * time.Second)
+	s.company.Chat.ClearFaults()
+	s.mustSend("ack INC-2")
+	s.waitIdle(6 * time.Minute)
+	after := s.company.Chat.Messages(s.view(1).Incident.Links[incident.LinkChannel])[before:]
+	if len(after) != 1 || !strings.Contains(string(after[0].Blocks), "remark 0") || !strings.Contains(string(after[0].Blocks), "remark 5") {
+		t.Errorf("got %d messages after the outage, want one with every remark", len(after))
+	}
+	s.stop()
+	s.checkMessages(s.checkEffects())
 }

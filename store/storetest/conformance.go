@@ -53,6 +53,7 @@ func Conformance(t *testing.T, open func(t *testing.T) Subject) {
 		"waiting lanes":         testWaitingLane,
 		"waiting refresh":       testWaitingRefresh,
 		"released effects":      testRelease,
+		"covered effects":       testCovered,
 		"key values":            testKeyValues,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })

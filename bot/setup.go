@@ -125,10 +125,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
-		Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log,
-		OnDiscard: func(g response.DiscardedEffect) {
-			b.log.Error("effect discarded", "component", "desk", "kind", string(g.Effect.Kind), "effect", g.Effect.Key)
-		}})
+		Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
 	return err
 }
 
@@ -190,7 +187,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 	})
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
+		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.With("component", "http").Handler(), slog.LevelWarn)}
 	var lc net.ListenConfig
 	if b.listener, err = lc.Listen(ctx, "tcp", b.start.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)

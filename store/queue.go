@@ -13,6 +13,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/response"
 )
 
 // The queues. Paging has its own queue, so pages never wait for other jobs.
@@ -124,7 +125,9 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 		w.log.Warn("job completed by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
 		return nil
 	}
-	w.log.Warn("job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.isLastAttempt(), "err", errorClass(err))
+	if logged := new(response.LoggedError); !errors.As(err, &logged) {
+		w.log.Warn("job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.isLastAttempt(), "err", err)
+	}
 	report := stack == nil || w.panics.allow(at)
 	if w.onFailure != nil && (report || task.isLastAttempt()) {
 		w.onFailure(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.isLastAttempt(), Stack: stack})
@@ -138,7 +141,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 			return nil
 		}
 		if err != nil {
-			w.log.Warn("bisect job failed", "kind", j.Kind, "job", j.ID, "err", errorClass(err))
+			w.log.Warn("bisect job failed", "kind", j.Kind, "job", j.ID, "err", err)
 		}
 	}
 	return attemptError{errorClass(err)}
@@ -159,7 +162,7 @@ type panicError struct{ value any }
 func (p panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
 // errorClass returns a short description of err that contains no text from outside. It is fixed text, an operating
-// system error, an [incident.Code] or the type of the root cause.
+// system error or an [incident.Code].
 func errorClass(err error) string {
 	var p panicError
 	var errno syscall.Errno
@@ -178,24 +181,5 @@ func errorClass(err error) string {
 	if code := incident.CodeOf(err); code != "" {
 		return string(code)
 	}
-	return fmt.Sprintf("%T", rootCause(err))
-}
-
-// rootCause returns the innermost wrapped error. Of joined errors it follows the first.
-func rootCause(err error) error {
-	for {
-		var next error
-		switch e := err.(type) { //nolint:errorlint // inspects the wrapping itself
-		case interface{ Unwrap() error }:
-			next = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			if all := e.Unwrap(); len(all) > 0 {
-				next = all[0]
-			}
-		}
-		if next == nil {
-			return err
-		}
-		err = next
-	}
+	return "unexpected error"
 }

@@ -122,7 +122,7 @@ func (s *Store) startRescuer() (stop func()) {
 				return
 			case now := <-ticker.C:
 				if err := r.scan(ctx, now); err != nil && ctx.Err() == nil {
-					s.log.Warn("find missing jobs failed", "err", errorClass(err))
+					s.log.Warn("find missing jobs failed", "err", err)
 				}
 			}
 		}

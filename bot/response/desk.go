@@ -120,12 +120,6 @@ const (
 	AttemptDiscarded AttemptOutcome = "discarded"
 )
 
-// DiscardedEffect is an effect that cannot succeed and will not be retried.
-type DiscardedEffect struct {
-	Effect incident.Effect
-	Err    error // may quote an outside system: redact it before sending it out of Tocsin
-}
-
 // Options configure a [Desk]. Store, Redact and RenderPostmortem are required.
 type Options struct {
 	Store   Store
@@ -158,11 +152,10 @@ type Options struct {
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero
 
-	OnDiscard func(DiscardedEffect) // may be nil
-	Observer  Observer              // may be nil
-	Now       func() time.Time
-	Salt      func() []byte // 32 fresh random bytes
-	Log       *slog.Logger
+	Observer Observer // may be nil
+	Now      func() time.Time
+	Salt     func() []byte // 32 fresh random bytes
+	Log      *slog.Logger
 }
 
 // Desk is the only writer of incidents. It is safe for concurrent use.

@@ -21,7 +21,7 @@ func (d *Desk) Perform(ctx context.Context, job Job) error {
 	outcome, err := a.perform(ctx)
 	a.observe(outcome, err, d.Now().Sub(started))
 	if err != nil {
-		return fmt.Errorf("perform %s of %s: %w", a.effect.Kind, a.effect.Incident, err)
+		return &LoggedError{fmt.Errorf("perform %s of %s: %w", a.effect.Kind, a.effect.Incident, err)}
 	}
 	return nil
 }
@@ -233,9 +233,6 @@ func (a *attempt) handleError(ctx context.Context, cmd incident.Command, cause e
 	})
 	if err != nil {
 		return AttemptFailed, errors.Join(cause, err)
-	}
-	if outcome == AttemptDiscarded && a.desk.OnDiscard != nil {
-		a.desk.OnDiscard(DiscardedEffect{Effect: a.effect, Err: cause})
 	}
 	return outcome, nil
 }

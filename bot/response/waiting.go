@@ -129,21 +129,46 @@ func (d *Desk) systemOf(e incident.Effect) string {
 	return d.SystemOf(e)
 }
 
-// observe reports the attempt to the observer. An effect that could not be read is not
-// reported.
+// observe logs an attempt that failed and reports every attempt to the observer, except
+// one whose effect could not be read.
 func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration) {
-	if a.desk.Observer == nil || a.effect.Kind == "" {
-		return
-	}
 	report := EffectAttempt{Effect: a.effect, System: a.desk.systemOf(a.effect), Outcome: outcome, Err: a.cause, Attempt: max(a.wait.Attempts+1, a.job.Attempt), Took: took}
 	if a.cause != nil {
 		err = a.cause
 	}
 	if err != nil {
 		report.Cause, report.Fix = a.desk.explainFailure(err)
+		a.log(report, err)
 	}
-	a.desk.Observer.EffectDone(report)
+	if a.desk.Observer != nil && a.effect.Kind != "" {
+		a.desk.Observer.EffectDone(report)
+	}
 }
+
+// log logs an attempt that failed.
+func (a *attempt) log(r EffectAttempt, err error) {
+	attrs := []any{"kind", string(r.Effect.Kind), "incident", r.Effect.Incident, "effect", r.Effect.Key, "attempt", r.Attempt, "system", r.System, "err", r.Cause}
+	switch {
+	case a.effect.Kind == "":
+		a.desk.Log.Warn("read effect failed", "effect", a.job.Effect, "attempt", r.Attempt, "err", r.Cause)
+	case r.Outcome == AttemptDiscarded:
+		a.desk.Log.Error("effect discarded", attrs...)
+	case r.Outcome == AttemptWaiting:
+		a.desk.Log.Error("effect waits for an administrator", append(attrs, "fix", r.Fix)...)
+	case queued(err):
+		a.desk.Log.Debug("effect queued", attrs...)
+	case r.Outcome == AttemptSnoozed:
+		a.desk.Log.Warn("effect postponed", attrs...)
+	default:
+		a.desk.Log.Warn("effect failed", attrs...)
+	}
+}
+
+// LoggedError is the error of an attempt that the Desk has logged.
+type LoggedError struct{ error }
+
+// Unwrap returns the error.
+func (e *LoggedError) Unwrap() error { return e.error }
 
 // explainFailure returns the cause of a failed attempt and how an administrator repairs
 // it, or "". Texts of outside systems are redacted.

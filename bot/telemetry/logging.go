@@ -176,7 +176,7 @@ func newLogger(c Config, out io.Writer, red Redactor) (log *slog.Logger, report 
 	}
 	h = &redactingHandler{Handler: h, redact: red}
 	if c.SentryDSN.IsZero() {
-		return slog.New(h), nil, nil, nil
+		return slog.New(newLineHandler(h)), nil, nil, nil
 	}
 	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
 		AttachStacktrace: true, HTTPTransport: outbound.NewTransport(outbound.Limits{MaxResponse: maxSentryResponse}),
@@ -185,7 +185,7 @@ func newLogger(c Config, out io.Writer, red Redactor) (log *slog.Logger, report 
 		return nil, nil, nil, err
 	}
 	r := &sentryHandler{Handler: h, hub: sentry.NewHub(client, sentry.NewScope())}
-	return slog.New(r), r.report, func() { client.Flush(2 * time.Second) }, nil
+	return slog.New(newLineHandler(r)), r.report, func() { client.Flush(2 * time.Second) }, nil
 }
 
 func (r *sentryHandler) report(component string, err error) {

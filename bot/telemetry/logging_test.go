@@ -24,7 +24,7 @@ func TestLogger_BoundsSentryResponses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, ok := log.Handler().(*sentryHandler)
+	handler, ok := log.Handler().(*lineHandler).Handler.(*sentryHandler)
 	if !ok {
 		t.Fatalf("got handler %T, want one that reports to Sentry", log.Handler())
 	}

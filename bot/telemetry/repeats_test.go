@@ -81,7 +81,7 @@ func TestLog_RepeatedFailure(t *testing.T) {
 		if strings.Count(got, "kind=post") != 1 || strings.Count(got, "kind=card") != 1 || strings.Count(got, "something") != 100 || strings.Count(got, "rule warning") != 100 {
 			t.Errorf("got\n%s", got)
 		}
-		time.Sleep(repeatInterval)
+		<-time.After(repeatInterval)
 		synctest.Wait()
 		if got := out.take(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "kind=post incident=99") || !strings.Contains(got, "suppressed=98") {
 			t.Errorf("got %q, want the last line with 98 suppressed ones", got)
@@ -90,17 +90,17 @@ func TestLog_RepeatedFailure(t *testing.T) {
 		if got := out.take(); got != "" {
 			t.Errorf("got %q within the minute, want nothing", got)
 		}
-		time.Sleep(repeatInterval)
+		<-time.After(repeatInterval)
 		synctest.Wait()
 		if got := out.take(); !strings.Contains(got, "incident=200") || strings.Contains(got, "suppressed") {
 			t.Errorf("got %q, want the line of the last minute", got)
 		}
-		time.Sleep(repeatInterval)
+		<-time.After(repeatInterval)
 		synctest.Wait()
 		fail("post", "read 127.0.0.1:1: closed", 300)
 		if got := out.take(); !strings.Contains(got, "incident=300") {
 			t.Errorf("got %q after a quiet minute, want the line at once", got)
 		}
-		time.Sleep(repeatInterval) // end the timers
+		<-time.After(repeatInterval) // end the timers
 	})
 }

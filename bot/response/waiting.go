@@ -147,7 +147,11 @@ func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration)
 
 // log logs an attempt that failed.
 func (a *attempt) log(r EffectAttempt, err error) {
-	attrs := []any{"kind", string(r.Effect.Kind), "incident", r.Effect.Incident, "effect", r.Effect.Key, "attempt", r.Attempt, "system", r.System, "err", r.Cause}
+	kind := string(r.Effect.Kind)
+	if a.loaded.brief.Event.Kind.Secret() {
+		kind = "confidential" // the kind would show whom the incident excludes
+	}
+	attrs := []any{"kind", kind, "incident", r.Effect.Incident, "effect", r.Effect.Key, "attempt", r.Attempt, "system", r.System, "err", r.Cause}
 	switch {
 	case a.effect.Kind == "":
 		a.desk.Log.Warn("read effect failed", "effect", a.job.Effect, "attempt", r.Attempt, "err", r.Cause)

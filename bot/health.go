@@ -2,13 +2,16 @@ package bot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"tocsin/bot/doctor"
 	"tocsin/bot/health"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -319,4 +322,20 @@ func (b *Bot) restoreFaults(ctx context.Context) error {
 		b.parts.Restore(part, since)
 	}
 	return nil
+}
+
+// serveDoctor shows `tocsin doctor` how a request through the public URL arrives. Without
+// a token of the keyset the path is unknown.
+func (b *Bot) serveDoctor(w http.ResponseWriter, r *http.Request) {
+	if !b.store.CheckToken(r.PathValue("token"), b.clock()) {
+		serveUnknown(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(doctor.Arrival{Peer: r.RemoteAddr, ForwardedFor: strings.Join(r.Header.Values("X-Forwarded-For"), ", ")})
+}
+
+func serveUnknown(w http.ResponseWriter, r *http.Request) {
+	intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 }

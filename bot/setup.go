@@ -13,6 +13,7 @@ import (
 
 	"tocsin/bot/config"
 	"tocsin/bot/control"
+	"tocsin/bot/doctor"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
@@ -183,9 +184,8 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", b.readiness)
 	mux.Handle("GET /metrics", b.metrics.Handler())
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
-	})
+	mux.HandleFunc("GET "+doctor.Path+"{token}", b.serveDoctor)
+	mux.HandleFunc("/", serveUnknown)
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.With("component", "http").Handler(), slog.LevelWarn)}
 	var lc net.ListenConfig

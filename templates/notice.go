@@ -56,6 +56,14 @@ func formatInstant(s string) string {
 	return s
 }
 
+// TestPageMail returns the mail of a test page. Its code proves that a person has it.
+func TestPageMail(code string) Message {
+	l := mailLayout{Heading: "TEST: this is a test page of Tocsin", Lines: []string{
+		"Nothing is wrong, and you do not need to respond to an incident.",
+		"Give the code " + code + " to the person who runs tocsin doctor --page. It proves that pages by mail reach you."}}
+	return l.message("TEST page of Tocsin " + code)
+}
+
 // NoticeMail returns a notice as a mail, with the text of [NoticeText].
 func NoticeMail(args map[string]string) Message {
 	problem, advice := NoticeText(args)

@@ -47,6 +47,13 @@ func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect
 	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, b.Directory.Representatives(incident.Security, b.Now)...))
 }
 
+// SendTestPage mails a test page to the addresses of an escalation step.
+func (m *Mailer) SendTestPage(ctx context.Context, list []string, code string) error {
+	to, _ := addresses(list) // the configuration is valid
+	l := outgoing{Message: templates.TestPageMail(code), id: m.messageID("test-page-" + code), date: m.deps.Clock().UTC(), urgent: true}
+	return m.send(ctx, l, to)
+}
+
 // Handover mails the open work of a person who left the configuration to the
 // people who take over.
 func (m *Mailer) Handover(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {

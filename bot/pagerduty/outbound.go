@@ -2,6 +2,7 @@ package pagerduty
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -102,6 +103,34 @@ func (c *Client) Notice(ctx context.Context, n Notice) error {
 		return fmt.Errorf("page about Tocsin through PagerDuty: %w", err)
 	}
 	return nil
+}
+
+// testPrefix begins the key of a test page. The page is a notice, so its webhooks have no
+// effect on incidents.
+const testPrefix = "test/"
+
+// SendTestPage pages the people on call with a test page.
+func (c *Client) SendTestPage(ctx context.Context, code string, at time.Time) error {
+	return c.Notice(ctx, Notice{Key: testPrefix + code, At: at, Summary: "TEST " + code + ": a test page of Tocsin. Nothing is wrong. Acknowledge it",
+		Details: "This page is a test by `tocsin doctor --page`, which waits for the acknowledgement. Nobody needs to respond to an incident."})
+}
+
+// ResolveTestPage ends a test page.
+func (c *Client) ResolveTestPage(ctx context.Context, code string, at time.Time) error {
+	return c.Notice(ctx, Notice{Key: testPrefix + code, IsResolved: true, At: at})
+}
+
+// TestAcknowledged returns who acknowledged the test page with a code, if the webhook with
+// this body reports it.
+func TestAcknowledged(body []byte, code string) (by string, ok bool) {
+	var v struct {
+		Event event `json:"event"`
+	}
+	if text.DecodeJSON(body, &v) != nil || v.Event.Type != "incident.acknowledged" || string(v.Event.Data.IncidentKey) != noticePrefix+testPrefix+code {
+		return "", false
+	}
+	user, _ := v.Event.user()
+	return cmp.Or(string(user.Summary), string(user.ID), "somebody"), true
 }
 
 // intArg returns a numeric argument of an effect, or 0 if it is missing.

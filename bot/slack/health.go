@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -107,13 +106,5 @@ func (s *Slack) reportSocket(err error) {
 	if s.cfg.OnSocket == nil {
 		return
 	}
-	switch code := errorCode(err); {
-	case err == nil:
-		s.cfg.OnSocket(nil)
-	case strings.Contains(code, "auth") || strings.Contains(code, "token") || code == "missing_scope":
-		s.cfg.OnSocket(&health.Problem{Cause: "Slack does not accept the app token", IsRefusal: true, Err: err,
-			Fix: "Create an app-level token with the scope connections:write, and set slack.app_token"})
-	default:
-		s.cfg.OnSocket(problem(err))
-	}
+	s.cfg.OnSocket(explainAppToken(err))
 }

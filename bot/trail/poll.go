@@ -59,6 +59,19 @@ func (s *Source) poll(ctx context.Context) {
 	}
 }
 
+// Probe returns an error if Amazon refuses requests about the queue. It names a message
+// that does not exist, because each receipt of a real one counts towards the dead-letter
+// queue.
+func (s *Source) Probe(ctx context.Context) error {
+	unknown := "tocsin-doctor"
+	_, err := s.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &s.QueueURL, ReceiptHandle: &unknown})
+	var invalid *types.ReceiptHandleIsInvalid
+	if err == nil || errors.As(err, &invalid) {
+		return nil
+	}
+	return explain("The queue of the CloudTrail log files", fmt.Errorf("probe queue: %w", err))
+}
+
 func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, longPoll+callTimeout)
 	defer cancel()

@@ -124,6 +124,17 @@ func NewMailbox(c MailboxConfig, d Deps) (*Mailbox, error) {
 	return &Mailbox{cfg: c, deps: d, log: d.Logger}, nil
 }
 
+// Probe signs in and opens the folder. It reads no mail.
+func (m *Mailbox) Probe(ctx context.Context) error {
+	c, closeConn, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn()
+	_ = c.Logout() // the connection is closed anyway
+	return nil
+}
+
 // Run reads mails until ctx ends and then returns nil. After an error it reconnects
 // with exponential backoff. [Mailbox.Err] returns the current error.
 func (m *Mailbox) Run(ctx context.Context) error {

@@ -24,6 +24,7 @@ import (
 	"tocsin/bot/command"
 	"tocsin/bot/config"
 	"tocsin/bot/control"
+	"tocsin/bot/doctor"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/aws"
 	"tocsin/bot/terminal"
@@ -317,7 +318,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "effects", "effects retry", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init"} {
+	for _, name := range []string{"explain", "verify", "retention", "effects", "effects retry", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -464,6 +465,21 @@ func TestOutput_OneWay(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestOutput_Findings prints findings of the doctor, which quote names of the
+// configuration and of other systems.
+func TestOutput_Findings(t *testing.T) {
+	for _, fix := range []string{"", hostile} {
+		var out bytes.Buffer
+		if err := writeFinding(&out, doctor.Finding{Check: hostile, Status: doctor.Failed, Text: hostile, Fix: fix}); err != nil {
+			t.Fatal(err)
+		}
+		checkSafe(t, "doctor", out.String())
+		if lines := strings.Count(out.String(), "\n"); lines > 2 {
+			t.Errorf("got %d lines, want at most 2", lines)
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func (p *Page) addWrites(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("POST /api/pin", postAction(func(in actionTarget) error { return ws.Act(in.User).Pin(in.Channel, in.TS) }))
 	mux.HandleFunc("POST /api/upload", post(p.upload))
-	mux.HandleFunc("POST /api/pager/ack", postAction(func(in pagerAction) error { return p.cfg.Pager.Acknowledge(in.Incident, p.pagerUser(in.User)) }))
+	mux.HandleFunc("POST /api/pager/ack", postAction(p.acknowledgePage))
 	mux.HandleFunc("POST /api/pager/resolve", postAction(func(in pagerAction) error { return p.cfg.Pager.Resolve(in.Incident, p.pagerUser(in.User)) }))
 	mux.HandleFunc("POST /api/pager/note", postAction(func(in pagerAction) error { return p.cfg.Pager.Annotate(in.Incident, p.pagerUser(in.User), in.Text) }))
 	mux.HandleFunc("POST /api/alert", post(p.raiseAlert))

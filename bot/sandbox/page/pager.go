@@ -22,6 +22,20 @@ func (p *Page) pagerUser(id string) string {
 	return id
 }
 
+// acknowledgePage acknowledges a page. Without an incident it is the newest one that
+// nobody acknowledged, and without a user the first person who was paged.
+func (p *Page) acknowledgePage(in pagerAction) error {
+	for _, one := range slices.Backward(p.cfg.Pager.Snapshot().Incidents) {
+		if in.Incident == "" && one.Status == pager.Triggered {
+			in.Incident = one.ID
+		}
+		if in.User == "" && one.ID == in.Incident && len(one.Assignees) > 0 {
+			in.User = one.Assignees[0]
+		}
+	}
+	return p.cfg.Pager.Acknowledge(in.Incident, p.pagerUser(in.User))
+}
+
 // pagerState returns the pager account for the page, without deliveries, which
 // are in the log.
 func (p *Page) pagerState() any {

@@ -1,0 +1,214 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"tocsin/bot/outbound"
+	"tocsin/store"
+)
+
+func (d *Doctor) checkConfiguration() {
+	if len(d.Warnings) == 0 {
+		d.ok("configuration", "It is valid")
+	}
+	for _, w := range d.Warnings {
+		d.warn("configuration", w.String(), "Correct it, or leave it if it is intended")
+	}
+}
+
+// copyRecord is the result of the last comparison of a copy of the keyset. It lies next to
+// the keyset.
+type copyRecord struct {
+	Compared time.Time `json:"compared"`
+	Keys     string    `json:"keys"`
+}
+
+// copyTTL is how long a comparison counts.
+const copyTTL = 180 * 24 * time.Hour
+
+const copyFix = "Keep a copy of the keyset on another machine, apart from the backups of the database. Bring it here once and run `tocsin doctor --keyset-copy FILE`"
+
+func (d *Doctor) checkKeyset() {
+	path := d.Config.Store.KeysetFile
+	keys, err := store.LoadKeyset(path)
+	if err != nil {
+		text, fix, _ := strings.Cut(err.Error(), ". ")
+		d.fail("keyset", text, fix)
+		return
+	}
+	if owner, stranger := foreignOwner(path); stranger {
+		d.warn("keyset", fmt.Sprintf("Its file belongs to user %d, and the database to another user", owner), "Run chown to give both to one user")
+	} else {
+		d.ok("keyset", "Only its owner can read it")
+	}
+	d.checkCopy(path, keys)
+}
+
+// foreignOwner reports whether the owner of the keyset differs from the user of
+// this process.
+func foreignOwner(path string) (owner uint32, stranger bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return stat.Uid, os.Getuid() != 0 && int(stat.Uid) != os.Getuid()
+}
+
+// checkCopy compares a copy of the keyset, or reads when one was compared last.
+func (d *Doctor) checkCopy(path string, keys *store.Keyset) {
+	const check = "keyset copy"
+	record := path + ".copy"
+	if d.KeysetCopy != "" {
+		if original, err := os.Stat(path); err == nil {
+			if other, err := os.Stat(d.KeysetCopy); err == nil && os.SameFile(original, other) {
+				d.fail(check, d.KeysetCopy+" is the keyset itself", "Name the copy from the other machine")
+				return
+			}
+		}
+		other, err := store.LoadKeyset(d.KeysetCopy)
+		switch {
+		case err != nil:
+			d.fail(check, strings.ReplaceAll(err.Error(), "\n", " "), "Check the file, and replace the copy if it is damaged")
+			return
+		case other.KeyIDs() != keys.KeyIDs():
+			d.fail(check, "It has other keys than the keyset: it is of another installation, or from before a rotation", "Replace the copy with the current "+path)
+			return
+		}
+		raw, err := json.Marshal(copyRecord{d.Clock().UTC().Truncate(time.Second), keys.KeyIDs()})
+		if err == nil {
+			err = os.WriteFile(record, raw, 0o600)
+		}
+		if err != nil {
+			d.warn(check, "It has the same keys, but the date of the comparison cannot be stored in "+record, "Run the command as the user of Tocsin")
+			return
+		}
+		d.ok(check, "It has the same keys. The date of this comparison is stored in "+record+". Remove the copy from this machine")
+		return
+	}
+	var last copyRecord
+	raw, err := os.ReadFile(record)
+	switch {
+	case err != nil || json.Unmarshal(raw, &last) != nil:
+		d.warn(check, "No copy was ever compared. The database cannot be read without the keyset", copyFix)
+	case last.Keys != keys.KeyIDs():
+		d.warn(check, "The keys were rotated after the last comparison, so the copy is out of date", copyFix)
+	case d.Clock().Sub(last.Compared) > copyTTL:
+		d.warn(check, "The last comparison was on "+last.Compared.Format(time.DateOnly), copyFix)
+	default:
+		d.ok(check, "A copy had the same keys on "+last.Compared.Format(time.DateOnly))
+	}
+}
+
+// minDisk is the free space below which the disk needs attention, in bytes.
+const minDisk = 512 << 20
+
+func (d *Doctor) checkDatabase(ctx context.Context) {
+	const check = "database"
+	keys, err := store.LoadKeyset(d.Config.Store.KeysetFile)
+	if err != nil {
+		d.skip(check, "It can only be checked with the keyset", "Repair the keyset first")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	in, err := store.Inspect(ctx, d.Config.Store, keys)
+	switch {
+	case errors.Is(err, store.ErrKeyset):
+		d.fail(check, "The keyset does not open it", "Restore the keyset of this database, from after the last rotation")
+	case errors.Is(err, store.ErrDamaged):
+		d.fail(check, "Its structure is damaged", "Stop Tocsin and restore a backup. docs/operations.md describes it")
+	case err != nil:
+		d.failAs(check, err, "It cannot be used: "+firstLine(err), "Check the key database, the permissions of the folder and the server")
+	case in.Schema == 0:
+		d.ok(check, "It does not exist yet. `tocsin serve` creates it")
+	case in.Schema < store.SchemaVersion():
+		d.ok(check, fmt.Sprintf("The keyset opens it. `tocsin serve` upgrades its schema from version %d to %d", in.Schema, store.SchemaVersion()))
+	default:
+		d.ok(check, fmt.Sprintf("The keyset opens it, and it has the schema version %d", in.Schema))
+	}
+	switch {
+	case in.FreeDisk < 0:
+	case in.FreeDisk < minDisk:
+		d.fail("disk space", fmt.Sprintf("The disk of the database has %d MiB left", in.FreeDisk>>20), fmt.Sprintf("Free at least %d MiB, or enlarge the disk", minDisk>>20))
+	default:
+		d.ok("disk space", fmt.Sprintf("The disk of the database has %d MiB left", in.FreeDisk>>20))
+	}
+}
+
+func firstLine(err error) string { line, _, _ := strings.Cut(err.Error(), "\n"); return line }
+
+// checkBot reports whether the bot runs, and its health.
+func (d *Doctor) checkBot(ctx context.Context) {
+	const check = "running bot"
+	if !d.IsRunning(ctx) {
+		d.skip(check, "No bot runs with this configuration, so its own health is unknown", "Start `tocsin serve` and run this command again")
+		return
+	}
+	res, err := d.get(ctx, "http://"+d.Config.Listen+"/readyz")
+	if err != nil {
+		d.fail(check, "It does not answer on "+d.Config.Listen, "Read its log")
+		return
+	}
+	defer func() { _ = res.Body.Close() }()
+	var state struct {
+		Degraded []struct{ Part, Cause string } `json:"degraded"`
+		Error    struct{ Message string }       `json:"error"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&state); err != nil {
+		d.fail(check, "Another program answers on "+d.Config.Listen, "Check the key listen")
+		return
+	}
+	if res.StatusCode != http.StatusOK {
+		d.fail(check, "It is not ready: "+state.Error.Message, "Read its log")
+		return
+	}
+	if len(state.Degraded) == 0 {
+		d.ok(check, "It is ready, and every part works")
+	}
+	for _, part := range state.Degraded {
+		text, fix, _ := strings.Cut(part.Cause, ". ")
+		d.fail(check, part.Part+": "+text, fix)
+	}
+}
+
+// IsRunning reports whether a bot listens on the control socket.
+func (d *Doctor) IsRunning(ctx context.Context) bool {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", d.Config.ControlPath())
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil || errors.Is(err, os.ErrPermission)
+}
+
+// get requests a page of the bot.
+func (d *Doctor) get(ctx context.Context, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return outbound.NewClient(probeTimeout, outbound.Limits{}).Do(req)
+}
+
+func (d *Doctor) checkClock() {
+	err := d.clocks.Check(d.Clock())
+	if err != nil {
+		d.failAs("clock", err, "It is wrong", "Synchronize it with NTP")
+		return
+	}
+	d.ok("clock", "It agrees with the other systems")
+}

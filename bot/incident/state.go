@@ -301,6 +301,9 @@ type Result struct {
 	Incident  Incident `json:"incident"`
 	Events    []Event  `json:"events"`
 	Unchanged bool     `json:"unchanged,omitempty"` // the command had no effect
+	// Earlier is the event of another person because of which it had none, with its time,
+	// or "". See [EarlierText].
+	Earlier string `json:"earlier,omitempty"`
 	// Reported is set if the author is unknown to the configuration. Then Incident
 	// and Events are empty, and the answer is [ReportReceived].
 	Reported bool `json:"reported,omitempty"`

@@ -194,7 +194,7 @@ func (d *Desk) endMaintenanceWindow(ctx context.Context, by incident.PersonID, i
 			return err
 		}
 		if !m.To.After(now) {
-			return incident.Conflict("maintenance window M%d has already ended", id)
+			return endedWindow(tx, m, now)
 		}
 		active := m.Active(now)
 		m.To, m.EndedBy = now, by

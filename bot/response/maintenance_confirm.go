@@ -3,6 +3,7 @@ package response
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -12,6 +13,7 @@ import (
 // changes nothing.
 func (d *Desk) confirmMaintenanceWindow(ctx context.Context, by incident.PersonID, id int64) (incident.AlertResult, error) {
 	var confirmed bool
+	var earlier string // who confirmed it before
 	err := d.Store.Tx(ctx, func(tx Tx) error {
 		now := d.Now()
 		dir, err := tx.Directory()
@@ -28,8 +30,9 @@ func (d *Desk) confirmMaintenanceWindow(ctx context.Context, by incident.PersonI
 		confirmed = false
 		switch {
 		case !m.To.After(now):
-			return incident.Conflict("maintenance window M%d has already ended. Add a new one", id)
+			return endedWindow(tx, m, now)
 		case m.ConfirmedBy != "":
+			earlier = fmt.Sprintf(", by %s at %s", dir.Name(m.ConfirmedBy), incident.ClockText(m.ConfirmedAt, now))
 			return nil
 		}
 		if err := independentOfOwner(dir, m, by); err != nil {
@@ -48,11 +51,24 @@ func (d *Desk) confirmMaintenanceWindow(ctx context.Context, by incident.PersonI
 		return incident.AlertResult{}, err
 	}
 	a, err := d.listMaintenanceWindows(ctx)
-	a.Done = fmt.Sprintf("No change: M%d is already confirmed.", id)
+	a.Done = fmt.Sprintf("No change: M%d is already confirmed%s.", id, earlier)
 	if confirmed {
 		a.Done = fmt.Sprintf("M%d is confirmed. It suppresses every matching alert, at sev1 and sev2 too. To end it, use: maintenance end M%d", id, id)
 	}
 	return a, err
+}
+
+// endedWindow returns the error about a maintenance window that has ended. It names who
+// ended it, because two people may do so at once.
+func endedWindow(tx Tx, m incident.MaintenanceWindow, now time.Time) error {
+	if m.EndedBy == "" {
+		return incident.Conflict("maintenance window M%d ended at %s. Add a new one", m.ID, incident.ClockText(m.To, now))
+	}
+	dir, err := tx.Directory()
+	if err != nil {
+		return err
+	}
+	return incident.Conflict("%s ended maintenance window M%d at %s. Add a new one", dir.Name(m.EndedBy), m.ID, incident.ClockText(m.To, now))
 }
 
 // independentOfOwner returns an error unless a person is independent of the owner of

@@ -232,7 +232,7 @@ func TestConfirmMaintenance_SecondPersonFromSecurity(t *testing.T) {
 	}
 	over := fx.addWindow(t, "p1", "true")
 	fx.now = fx.now.Add(2 * time.Hour)
-	if err := fx.confirm("p4", over); incident.CodeOf(err) != incident.CodeConflict || !strings.Contains(err.Error(), "already ended") {
+	if err := fx.confirm("p4", over); incident.CodeOf(err) != incident.CodeConflict || !strings.Contains(err.Error(), " ended at ") {
 		t.Errorf("after the end: got %v, want a conflict", err)
 	}
 }

@@ -107,7 +107,43 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 			return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 		}
 	}
-	return s.decide(cmd)
+	result, err := s.decide(cmd)
+	if !incident.MayBeLate(err) && !result.Unchanged {
+		return result, err
+	}
+	earlier, readErr := s.earlier(cmd)
+	if readErr != nil {
+		return incident.Result{}, readErr
+	}
+	result.Earlier = earlier
+	return result, withEarlier(err, earlier)
+}
+
+// earlier describes the event of another person because of which a command has no effect,
+// or returns "".
+func (s *session) earlier(cmd incident.Command) (string, error) {
+	env := s.env(cmd)
+	dr, err := s.draft(cmd.For)
+	if err != nil || !dr.inc.MayRead(s.dir, env.Actor, s.now) {
+		return "", err
+	}
+	timeline, err := s.tx.Timeline(cmd.For)
+	if err != nil {
+		return "", fmt.Errorf("read timeline of %s: %w", cmd.For, err)
+	}
+	if e, ok := incident.Earlier(cmd, cmd.For, timeline, env); ok {
+		return incident.EarlierText(e, env), nil
+	}
+	return "", nil
+}
+
+// withEarlier adds the event that came first to the error of a command.
+func withEarlier(err error, earlier string) error {
+	refused := new(incident.Error)
+	if earlier == "" || !errors.As(err, &refused) {
+		return err
+	}
+	return &incident.Error{Code: refused.Code, Field: refused.Field, Sentence: incident.Say("%s. %s", incident.Quoted(earlier), incident.Quoted(refused.String()))}
 }
 
 // mayRead reports whether the author of a command may read an incident. Authors who

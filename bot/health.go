@@ -56,6 +56,15 @@ func (b *Bot) newReadiness() *telemetry.Readiness {
 	})
 }
 
+// retryEffects returns a function that makes the waiting effects of a system due.
+func (b *Bot) retryEffects(system string) func(context.Context) {
+	return func(ctx context.Context) {
+		if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{System: system}); err != nil {
+			b.log.Warn("retry waiting effects failed", "component", "bot", "system", system, "err", err)
+		}
+	}
+}
+
 // currentParts returns the optional parts of the current configuration.
 func (b *Bot) currentParts() []telemetry.Part {
 	g := b.current.Load()
@@ -100,7 +109,7 @@ var sourceEffects = map[string]string{
 
 // chatParts returns the parts of the chat.
 func (b *Bot) chatParts() []telemetry.Part {
-	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Alerts are stored and other pages are sent"}}
+	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.retryEffects(b.chat.Name()), Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Alerts are stored and other pages are sent"}}
 	socket, requests := b.start.Slack.Connections()
 	if socket {
 		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})
@@ -115,10 +124,10 @@ func (b *Bot) chatParts() []telemetry.Part {
 func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
 	parts := b.sourceParts(g)
 	if g.mail != nil {
-		parts = append(parts, telemetry.Part{Name: partMail, Probe: g.mail.Probe, Interval: slowProbe, Way: telemetry.WayMail, Effect: "Tocsin sends no mail: no pages by mail, postmortems, invitations and acknowledgements"})
+		parts = append(parts, telemetry.Part{Name: partMail, Probe: g.mail.Probe, Repaired: b.retryEffects(incident.SystemMail), Interval: slowProbe, Way: telemetry.WayMail, Effect: "Tocsin sends no mail: no pages by mail, postmortems, invitations and acknowledgements"})
 	}
 	for n, step := range steps {
-		part := telemetry.Part{Name: stepPart(n, step.target), Probe: step.probe, Interval: step.interval, Needs: step.needs, IsCritical: true, Step: n,
+		part := telemetry.Part{Name: stepPart(n, step.target), Probe: step.probe, Repaired: b.retryEffects(step.system), Interval: step.interval, Needs: step.needs, IsCritical: true, Step: n,
 			Effect: fmt.Sprintf("Step %d of the escalation policy pages nobody. Tocsin pages the other steps", n+1)}
 		if step.system == incident.SystemPagerDuty {
 			part.Way = telemetry.WayPager

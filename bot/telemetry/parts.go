@@ -27,6 +27,8 @@ type Part struct {
 	// Probe asks the part and changes nothing there. It may be nil.
 	Probe    func(context.Context) error
 	Interval time.Duration // time between two probes, a minute if zero
+	// Repaired is called after a probe that succeeds after a failed one. It may be nil.
+	Repaired func(context.Context)
 	// Needs is another part without which this one does not work, or "". The notices about
 	// that part cover this one.
 	Needs string
@@ -337,9 +339,14 @@ func (p *Parts) probe(ctx context.Context, part Part, now time.Time) {
 		err := runProbe(ctx, part.Probe)
 		p.mu.Lock()
 		s.isProbing = false
+		_, failed := s.failures[OpProbe]
 		p.mu.Unlock()
-		if ctx.Err() == nil {
-			p.Report(part.Name, part.system(), OpProbe, err)
+		if ctx.Err() != nil {
+			return
+		}
+		p.Report(part.Name, part.system(), OpProbe, err)
+		if failed && err == nil && part.Repaired != nil {
+			part.Repaired(ctx)
 		}
 	})
 }

@@ -243,8 +243,8 @@ func TestParts_NoWayLogsAnErrorAndStopsTheHeartbeat(t *testing.T) {
 // works and sooner while it does not, and a hung probe does not start again.
 func TestParts_Probe(t *testing.T) {
 	var failure error
-	calls := 0
-	b := newBench(t, Part{Name: "Slack API", System: "Slack", Interval: 5 * time.Minute, Probe: func(ctx context.Context) error {
+	calls, repairs := 0, 0
+	b := newBench(t, Part{Name: "Slack API", System: "Slack", Interval: 5 * time.Minute, Repaired: func(context.Context) { repairs++ }, Probe: func(ctx context.Context) error {
 		calls++
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > probeTimeout {
 			t.Error("the probe has no time limit")
@@ -260,9 +260,16 @@ func TestParts_Probe(t *testing.T) {
 	failure = context.DeadlineExceeded
 	b.pass(3 * time.Minute)
 	b.wantReadyz("degraded; Slack API since 12:06:00: Slack does not answer in time. Check the network, the firewall and the status page")
+	if repairs != 0 {
+		t.Errorf("got %d repairs while the probe fails, want none", repairs)
+	}
 	failure = nil
 	b.pass(2 * impairedInterval)
 	b.wantReadyz("ready")
+	b.pass(5 * time.Minute)
+	if repairs != 1 {
+		t.Errorf("got %d repairs, want 1", repairs)
+	}
 }
 
 // Calls report their results. A success of another operation repairs an outage after

@@ -201,6 +201,9 @@ func RetractedRequest(b incident.Brief, e incident.Effect) Message {
 	name := incident.Department(e.Args["department"])
 	switch incident.EffectKind(e.Args["request"]) {
 	case incident.EffectAskSign:
+		if m.inc.AsksToSign(name, e.EventSeq()) {
+			return SignatureRequest(b, name) // other people may sign now
+		}
 		if sig := m.inc.SignedBy(name); sig != nil {
 			m.iconLine("lower_left_fountain_pen", "%s signed the closing record of %s.", Strong{string(name)}, Strong{m.inc.ID})
 		} else {

@@ -94,6 +94,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventConsulted:          {"speech_balloon", nil},
 	incident.EventAnswered:           {"speech_balloon", nil},
 	incident.EventDelegated:          {"handshake", nil},
+	incident.EventDelegationEnded:    {"handshake", nil},
 	incident.EventActionAdded:        {"hammer_and_wrench", nil},
 	incident.EventActionDone:         {"heavy_check_mark", nil},
 	incident.EventReviewScheduled:    {"calendar", (*builder).reviewScheduled},

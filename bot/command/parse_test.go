@@ -116,6 +116,7 @@ func TestParse(t *testing.T) {
 		{`revise set impact "none at all" set root_cause a guessed key because the report is in`, Parsed{Command: Command{For: 42, Verb: VerbRevise,
 			Text: "the report is in", Record: map[string]string{"impact": "none at all", "root_cause": "a guessed key"}}}},
 		{"withdraw legal", Parsed{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
+		{"delegate end legal @ada because Grace is back", Parsed{Command: Command{For: 42, Verb: VerbEndDelegation, Department: Legal, Person: "p-ada", Text: "Grace is back"}}},
 		{"delegate legal to Ada Lovelace until 2026-12-01", Parsed{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
 		{"consult " + MentionTeam("payroll", "payroll") + " blocking", Parsed{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
 		{"involve legal because of the regulator", Parsed{Command: Command{For: 42, Verb: VerbInvolve, Department: Legal, Text: "of the regulator"}}},

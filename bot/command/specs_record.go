@@ -59,10 +59,14 @@ var recordSpecs = []Spec{
 		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, button: []part{itemPart}, Args: []Arg{
 			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn, write: writeWithdrawn}, mayBecauseArg}}}},
 
-	{Name: "delegate", Help: "let another person act for your department in this incident", NeedsIncident: true,
-		Examples: []string{"delegate legal @ada until 2026-12-01"},
-		Syntaxes: []Syntax{{Verb: incident.VerbDelegate, Args: []Arg{departmentArg, skipWords("to"), personArg,
-			{Name: "until", Usage: "until DATE", read: readUntil, write: writeUntil}}}}},
+	{Name: "delegate", Help: "let another person act for your department in this incident, or end that", NeedsIncident: true,
+		Examples: []string{"delegate legal @ada until 2026-12-01", "delegate end legal @ada because Grace is back"},
+		usage:    "[end] DEPARTMENT PERSON until DATE",
+		Syntaxes: []Syntax{
+			{Verb: incident.VerbDelegate, Args: []Arg{departmentArg, skipWords("to"), personArg,
+				{Name: "until", Usage: "until DATE", read: readUntil, write: writeUntil}}},
+			{Verb: incident.VerbEndDelegation, Words: []string{"end", "revoke"}, Args: []Arg{departmentArg, skipWords("to"), personArg, mayBecauseArg},
+				result: done("The delegation in %s has ended. Signatures that were given stay valid")}}},
 
 	{Name: "consult", Help: "consult a team before closing (blocking: approval needs its answer)", NeedsIncident: true,
 		Examples: []string{"consult payroll blocking"},

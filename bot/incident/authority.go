@@ -254,7 +254,7 @@ func (d *decider) representsNamed() bool {
 	switch _, known := d.env.Directory.Team(d.cmd.Department); {
 	case d.cmd.Verb == VerbWithdraw:
 		return slices.ContainsFunc(asked, represents)
-	case !known, d.cmd.Verb != VerbDelegate && !slices.Contains(asked, d.cmd.Department):
+	case !known, d.cmd.Verb != VerbDelegate && d.cmd.Verb != VerbEndDelegation && !slices.Contains(asked, d.cmd.Department):
 		return true
 	}
 	return represents(d.cmd.Department)

@@ -55,6 +55,7 @@ var actorMatrix = map[Verb]string{
 	VerbInvolve:          " !   0   x   x   +   x   +   L   S   +   +   !   +",
 	VerbAnswer:           " !   0   x   x   x   x   +   l   s   x   x   !   !",
 	VerbDelegate:         " !   0   x   x   x   x   x   l   S   x   x   !   !",
+	VerbEndDelegation:    " !   0   x   x   x   x   x   l   S   x   x   !   !",
 	VerbAddAction:        " !   0   x   x   +   x   +   L   S   +   +   !   !",
 	VerbFinishAction:     " !   0   x   x   x   +   x   l   s   +   +   !   !",
 	VerbGrant:            " !   0   x   x   x   x   x   L   S   +   +   !   !",

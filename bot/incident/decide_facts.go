@@ -351,3 +351,25 @@ func (d *decider) delegate() error {
 	d.emit(EventDelegated, fields{"department": string(c.Department), "person": string(c.Person), "until": instant(c.Until)}, texts{"reason": c.Text})
 	return nil
 }
+
+// endDelegation ends the delegations of a department to a person. A signature that the
+// person gave stays valid. Members end any delegation, and delegates their own.
+func (d *decider) endDelegation() error {
+	c := d.cmd
+	if err := d.requireTeam(); err != nil {
+		return err
+	}
+	if _, ok := d.env.Directory.Person(c.Person); !ok {
+		return Unknown("person", "unknown person %q. Mention them with @", c.Person)
+	}
+	if !d.env.Directory.Member(d.env.Actor, c.Department) && c.Person != d.env.Actor {
+		return Forbidden("only members of %s and the delegate end a delegation. Ask one of them", c.Department)
+	}
+	if !slices.ContainsFunc(d.inc.Delegations, func(g Delegation) bool {
+		return g.Department == c.Department && g.To == c.Person && g.Until.After(d.env.Now)
+	}) {
+		return nil
+	}
+	d.emit(EventDelegationEnded, fields{"department": string(c.Department), "person": string(c.Person)}, texts{"reason": c.Text})
+	return nil
+}

@@ -18,6 +18,7 @@ const (
 	EventConsulted           EventKind = "consulted"
 	EventAnswered            EventKind = "answered"
 	EventDelegated           EventKind = "delegated"
+	EventDelegationEnded     EventKind = "delegation_ended"
 )
 
 var responseEvents = eventTable{
@@ -126,13 +127,46 @@ var responseEvents = eventTable{
 		apply: func(i *Incident, e Event) {
 			i.addDelegation(Delegation{Department: e.department(), From: e.By, To: e.person("person"), Until: parseInstant(e.Field("until"))}, e.RecordedAt)
 		},
-		effects: effects{invitePerson, postEvent},
+		effects: effects{invitePerson, postEvent, editSignRequests},
 		sentence: func(e Event) Sentence {
 			return Say("%s delegated signing for %s to %s until %s", e.By, e.department(), e.person("person"), e.stated("until"))
 		},
 		text: "reason",
 		lane: laneSignOff,
 	},
+	EventDelegationEnded: {
+		fields:     "department person",
+		repeatable: true,
+		apply:      (*Incident).applyDelegationEnded,
+		effects:    effects{postEvent, editSignRequests},
+		sentence: func(e Event) Sentence {
+			return Say("%s ended the delegation of signing for %s to %s", e.By, e.department(), e.person("person"))
+		},
+		text: "reason",
+		lane: laneSignOff,
+	},
+}
+
+// applyDelegationEnded ends the delegations of a person. They still show who named the
+// deputy: see [Independent].
+func (i *Incident) applyDelegationEnded(e Event) {
+	for n := range i.Delegations {
+		if g := &i.Delegations[n]; g.Department == e.department() && g.To == e.person("person") && g.Until.After(e.RecordedAt) {
+			g.Until = e.RecordedAt
+		}
+	}
+}
+
+// editSignRequests builds an edit of each open request to a department to sign, which
+// mentions the people who may sign now.
+func editSignRequests(c effectBuilder) []Effect {
+	var out []Effect
+	for _, r := range c.inc.Requests {
+		if r.Effect == EffectAskSign && r.Department == c.event.department() {
+			out = append(out, c.retract(r))
+		}
+	}
+	return out
 }
 
 func (i *Incident) setRole(r Role, p PersonID) {

@@ -78,6 +78,7 @@ const (
 	VerbConsult          Verb = "consult"            // Department, Blocking
 	VerbAnswer           Verb = "answer"             // Department, Text
 	VerbDelegate         Verb = "delegate"           // Department, Person, Until
+	VerbEndDelegation    Verb = "end_delegation"     // Department, Person, Text: why
 	VerbAddAction        Verb = "add_action"         // Action
 	VerbFinishAction     Verb = "finish_action"      // Item, Text: how
 	VerbGrant            Verb = "grant_access"       // Person, Text: reason
@@ -162,6 +163,7 @@ var verbs = map[Verb]verbRule{
 	VerbConsult:           {decide: (*decider).consult},
 	VerbAnswer:            {decide: (*decider).answer, writes: true},
 	VerbDelegate:          {decide: (*decider).delegate, writes: true},
+	VerbEndDelegation:     {decide: (*decider).endDelegation, name: "delegate end", writes: true},
 	VerbAddAction:         {decide: (*decider).addAction, name: "action", writes: true},
 	VerbFinishAction:      {decide: (*decider).finishAction, name: "action"},
 	VerbGrant:             {decide: (*decider).grant, name: "grant", writes: true, access: true},
@@ -268,6 +270,7 @@ var Transitions = []Transition{
 	{VerbAnswer, []Status{Triage, Active, Contained, Resolved}, nil, DepartmentMembers, "the affected team answers"},
 	{VerbAnswer, []Status{InReview}, []Status{InReview, Approved}, DepartmentMembers, "the last missing answer can approve the record"},
 	{VerbDelegate, notDismissedOrMerged, nil, DepartmentMembers, "a department delegates its signature"},
+	{VerbEndDelegation, notDismissedOrMerged, nil, DepartmentMembers, "a delegation ends before its date"},
 	{VerbInvolve, live, nil, Participants | TheBot, "a department is needed before sign-off"},
 	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Closed, Dismissed}, nil, Participants, "work that prevents or detects a repetition"},
 	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, Participants, "the last required action item closes a reviewed incident"},

@@ -37,6 +37,7 @@ var statusMatrix = map[Verb]string{
 	VerbConsult:           ". . . . . - - - -",
 	VerbAnswer:            ". . . . . - - - -",
 	VerbDelegate:          ". . . . . . . - -",
+	VerbEndDelegation:     ". . . . . . . - -",
 	VerbInvolve:           ". . . . . - - - -",
 	VerbAddAction:         ". . . . . . . . -",
 	VerbFinishAction:      ". . . . . . . . .",
@@ -124,6 +125,10 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		w.inc.Restricted = false
 	case VerbDelegate:
 		by, c.Department, c.Person, c.Until = "sec1", Security, "eng3", w.now.AddDate(0, 0, 3)
+	case VerbEndDelegation:
+		by, c.Department, c.Person = "sec1", Security, "eng3"
+		w.inc.Restricted = false
+		w.inc.Delegations = append(w.inc.Delegations, Delegation{Department: Security, From: "sec1", To: "eng3", Until: stamp(w.now.AddDate(0, 0, 3))})
 	case VerbInvolve:
 		c.Department = Communications
 	case VerbAddAction:

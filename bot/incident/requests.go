@@ -109,6 +109,13 @@ func (i Incident) Asks(e Event) bool {
 	return true
 }
 
+// AsksToSign reports whether the request of the event seq to a department to sign is open.
+func (i Incident) AsksToSign(team Department, seq int) bool {
+	return slices.ContainsFunc(i.Requests, func(r Request) bool {
+		return r.Effect == EffectAskSign && r.Department == team && r.Seq == seq && i.asks(r)
+	})
+}
+
 // IsRequest reports whether the message about an event asks for something.
 func (i Incident) IsRequest(e Event) bool {
 	return slices.ContainsFunc(i.requests(e), func(r Request) bool { return r.Effect == EffectPost })
@@ -147,15 +154,20 @@ func Retractions(before, after Incident) []Effect {
 			continue
 		}
 		c := effectBuilder{inc: after, event: Event{Seq: after.Head.Seq}}
-		args := map[string]string{"request": string(r.Effect), "seq": num(r.Seq)}
-		more := []string{num(r.Seq), string(r.Effect)}
-		if r.Department != "" {
-			args["department"] = string(r.Department)
-			more = append(more, string(r.Department))
-		}
-		out = append(out, c.inChannel(EffectRetract, args, more...))
+		out = append(out, c.retract(r))
 	}
 	return out
+}
+
+// retract builds the edit of the message of a request.
+func (c effectBuilder) retract(r Request) Effect {
+	args := map[string]string{"request": string(r.Effect), "seq": num(r.Seq)}
+	more := []string{num(r.Seq), string(r.Effect)}
+	if r.Department != "" {
+		args["department"] = string(r.Department)
+		more = append(more, string(r.Department))
+	}
+	return c.inChannel(EffectRetract, args, more...)
 }
 
 // RequestKey returns the idempotency key of the effect that posted the message which an

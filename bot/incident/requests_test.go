@@ -103,3 +103,28 @@ func TestRetractions_ReplacedChannel(t *testing.T) {
 		t.Errorf("got %+v, want none", got)
 	}
 }
+
+// TestDelegationEnded_EditsTheRequestToSign ends a delegation while the record waits for the
+// signature. The request to sign no longer mentions the person, who may not sign any more.
+func TestDelegationEnded_EditsTheRequestToSign(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.AddDate(0, 0, 3)})
+	w.mustFail("eng1", Command{Verb: VerbEndDelegation, Department: Legal, Person: "out1"}, CodeForbidden)
+	w.must("leg2", Command{Verb: VerbEndDelegation, Department: Legal, Person: "out1", Text: "leg1 is back"})
+	ended := w.events[len(w.events)-1]
+	var edited []string
+	for _, e := range ended.Effects(w.inc, Incident{}, Env{Now: w.now, Directory: w.dir, Policy: w.policy}) {
+		if e.Kind == EffectRetract {
+			edited = append(edited, RequestKey(e))
+		}
+	}
+	if len(edited) != 1 || edited[0] == "" || !slices.Contains(w.inc.Representatives(w.dir, Legal, w.now), "leg2") || slices.Contains(w.inc.Representatives(w.dir, Legal, w.now), "out1") {
+		t.Errorf("got edits %v and representatives %v", edited, w.inc.Representatives(w.dir, Legal, w.now))
+	}
+	if _, err := w.decideAs("out1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest}); err == nil {
+		t.Error("the former delegate signed")
+	}
+	if events, err := w.decideAs("leg2", Command{Verb: VerbEndDelegation, Department: Legal, Person: "out1"}); err != nil || len(events) != 0 {
+		t.Errorf("again: got %v, %v, want no change", events, err)
+	}
+}

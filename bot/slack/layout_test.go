@@ -135,6 +135,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventConsulted:           {fields: map[string]string{"department": "payroll", "blocking": "true"}},
 		incident.EventAnswered:            {map[string]string{"department": "payroll"}, map[string]string{"answer": "nothing was paid twice"}, false},
 		incident.EventDelegated:           {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z"}, reason, false},
+		incident.EventDelegationEnded:     {map[string]string{"department": "legal", "person": "p3"}, reason, false},
 		incident.EventActionAdded:         {map[string]string{"action": "A1", "kind": "detection", "owner": "p2", "due": "2026-12-20T00:00:00Z"}, map[string]string{"title": "Alarm on root logins"}, false},
 		incident.EventActionDone:          {map[string]string{"action": "A1"}, text, false},
 		incident.EventReviewScheduled:     {map[string]string{"when": "2026-11-24T10:00:00Z"}, text, false},

@@ -73,7 +73,7 @@ func openDesk(t *testing.T, url string, keys *store.Keyset, drain func(h *runnin
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Desk, err = response.New(response.Options{Store: s, Routing: routing, Redact: redact.New(redact.Options{}), Handlers: handlers,
+	h.Desk, err = response.New(response.Options{Store: s, Routing: routing, Redact: redact.New(redact.Options{}), Handlers: handlers, MissedAfter: 1000 * time.Hour,
 		Policy: incident.Policy{EscalateAfter: time.Hour, AckTimeout: time.Hour}, Pages: []response.Handler{handle(incident.Command{})},
 		RenderPostmortem: func(p response.Postmortem) (incident.Document, error) {
 			return incident.Document{Files: []incident.File{{MediaType: "text/markdown", Content: fmt.Sprintf("%s, revision %d, %d events", p.Incident.Title, p.Revision, len(p.Timeline))}}}, nil

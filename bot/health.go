@@ -275,6 +275,7 @@ func (o effectObserver) report(part string, a response.EffectAttempt) {
 		o.parts.Report(part, a.System, operation, nil)
 	case a.Err == nil, errors.As(a.Err, &permanent): // the database failed, or the effect is wrong
 	case errors.As(a.Err, &blocked) && !strings.HasPrefix(part, stepPrefix): // partWaiting shows it, and the probe if it concerns all effects
+		o.parts.ProbeSoon(part)
 	default:
 		o.parts.Report(part, a.System, operation, explain(a.System, a.Err))
 	}

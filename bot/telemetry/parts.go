@@ -97,6 +97,7 @@ type Parts struct {
 // partState is the state of one part.
 type partState struct {
 	failures  map[string]failure // last results by operation
+	lastProbe time.Time
 	nextProbe time.Time
 	isProbing bool
 	episode   *episode // nil if the part works
@@ -334,7 +335,7 @@ func (p *Parts) probe(ctx context.Context, part Part, now time.Time) {
 		return
 	}
 	s.isProbing = true
-	s.nextProbe = now.Add(interval*4/5 + rand.N(interval*2/5))
+	s.lastProbe, s.nextProbe = now, now.Add(interval*4/5+rand.N(interval*2/5))
 	p.probes.Go(func() {
 		err := runProbe(ctx, part.Probe)
 		p.mu.Lock()
@@ -349,6 +350,17 @@ func (p *Parts) probe(ctx context.Context, part Part, now time.Time) {
 			part.Repaired(ctx)
 		}
 	})
+}
+
+// ProbeSoon makes a probe of a part due, at most every impairedInterval. Call it after the
+// system refused an operation: the probe shows whether it refuses all of them.
+func (p *Parts) ProbeSoon(part string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.state(part)
+	if soon := s.lastProbe.Add(impairedInterval); s.nextProbe.After(soon) {
+		s.nextProbe = soon
+	}
 }
 
 // runProbe calls a probe with a time limit.

@@ -274,6 +274,31 @@ func TestParts_Probe(t *testing.T) {
 
 // Calls report their results. A success of another operation repairs an outage after
 // outageTime, and a probe after repeatTime. Only the operation repairs a refusal.
+// A refused effect makes the next probe due, which shows whether the system refuses all of
+// them. Many refusals cause few probes.
+func TestParts_ProbeSoonAfterARefusal(t *testing.T) {
+	var probes int
+	b := newBench(t, Part{Name: "mail", Interval: 5 * time.Minute, Probe: func(context.Context) error {
+		if probes++; probes > 1 {
+			return &health.Problem{Cause: "The mail relay rejects the password", Fix: "Correct it", IsRefusal: true}
+		}
+		return nil
+	}})
+	b.pass(0)
+	b.pass(time.Minute)
+	b.wantReadyz("ready")
+	b.Readiness.parts.ProbeSoon("mail")
+	b.pass(0)
+	b.wantReadyz("degraded; mail since 12:01:00: The mail relay rejects the password. Correct it")
+	for range 10 {
+		b.Readiness.parts.ProbeSoon("mail")
+		b.pass(time.Second)
+	}
+	if probes != 2 {
+		t.Errorf("got %d probes, want 2", probes)
+	}
+}
+
 func TestParts_Report(t *testing.T) {
 	b := newBench(t, Part{Name: "Slack API", System: "Slack"})
 	report := func(operation string, err error) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/PagerDuty/go-pagerduty"
 
+	"tocsin/bot/health"
 	"tocsin/bot/incident"
 	"tocsin/bot/outbound"
 	"tocsin/bot/text"
@@ -274,7 +275,8 @@ func (r *responseRecorder) Do(req *http.Request) (*http.Response, error) {
 	defer res.Body.Close()
 	r.body, err = io.ReadAll(io.LimitReader(res.Body, maxResponseBytes))
 	if err != nil {
-		return nil, fmt.Errorf("read response: %w", err)
+		r.failure = fmt.Errorf("read response: %w", err)
+		return nil, r.failure
 	}
 	r.status, r.retryAfter = res.StatusCode, res.Header.Get("Retry-After")
 	res.Body = io.NopCloser(bytes.NewReader(r.body))
@@ -294,7 +296,10 @@ func (r *responseRecorder) classify(err error) error {
 			incident.Say("Check the clock of this machine, and add the certificate authority of your proxy to the trusted ones"), err)
 	}
 	var api pagerduty.APIError
-	if !errors.As(err, &api) {
+	switch {
+	case r.failure != nil: // in place of err, which has its text only
+		return r.failure
+	case !errors.As(err, &api):
 		return err
 	}
 	err = r.explain(api.StatusCode)
@@ -307,6 +312,8 @@ func (r *responseRecorder) classify(err error) error {
 		return &incident.RetryAfter{After: after, Err: err}
 	case status == http.StatusRequestTimeout:
 		return err
+	case status >= http.StatusInternalServerError:
+		return health.Status("PagerDuty", status, err)
 	case status >= 400 && status < 500:
 		cause := incident.Say("PagerDuty rejects the event (status %d)", status)
 		if r.namesRoutingKey() || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound {

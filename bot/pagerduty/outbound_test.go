@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tocsin/bot/health"
 	"tocsin/bot/incident"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/sandbox/pager"
@@ -419,5 +420,41 @@ func TestPage_UntrustedCertificate(t *testing.T) {
 	blocked := new(incident.Blocked)
 	if _, err := c.Page(t.Context(), brief(), effect("1", "0")); !errors.As(err, &blocked) || !strings.Contains(blocked.Cause.String(), "certificate") {
 		t.Errorf("got %v, want one for an administrator about the certificate", err)
+	}
+}
+
+// The cause of a failed call reaches operators: it must not depend on the library, which
+// keeps only its text.
+func TestPage_NamesTheCauseOfAnOutage(t *testing.T) {
+	for want, serve := range map[string]http.HandlerFunc{
+		"PagerDuty refuses connections":              nil,
+		"PagerDuty closes the connection":            func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"PagerDuty answers with the HTTP status 503": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"PagerDuty answers with the HTTP status 500": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = w.Write([]byte(`{"status":"error","message":"Internal Server Error"}`))
+		},
+		"PagerDuty does not answer in time": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // the server notices the end of the connection only then
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			server := httptest.NewServer(serve)
+			defer server.Close()
+			if serve == nil {
+				server.Close()
+			}
+			client, err := pagerduty.New(pagerduty.Config{EventsURL: server.URL}, pagerduty.NewTarget(routingKey), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			_, err = client.Page(ctx, brief(), effect("1", ""))
+			if p := health.Explain("PagerDuty", err); p == nil || p.Cause != want {
+				t.Errorf("got %+v for %v", p, err)
+			}
+		})
 	}
 }

@@ -272,8 +272,6 @@ func TestParts_Probe(t *testing.T) {
 	}
 }
 
-// Calls report their results. A success of another operation repairs an outage after
-// outageTime, and a probe after repeatTime. Only the operation repairs a refusal.
 // A refused effect makes the next probe due, which shows whether the system refuses all of
 // them. Many refusals cause few probes.
 func TestParts_ProbeSoonAfterARefusal(t *testing.T) {
@@ -299,6 +297,8 @@ func TestParts_ProbeSoonAfterARefusal(t *testing.T) {
 	}
 }
 
+// Calls report their results. A success of another operation repairs an outage after
+// outageTime, and a probe after repeatTime. Only the operation repairs a refusal.
 func TestParts_Report(t *testing.T) {
 	b := newBench(t, Part{Name: "Slack API", System: "Slack"})
 	report := func(operation string, err error) {

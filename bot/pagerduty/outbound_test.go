@@ -423,8 +423,8 @@ func TestPage_UntrustedCertificate(t *testing.T) {
 	}
 }
 
-// The cause of a failed call reaches operators: it must not depend on the library, which
-// keeps only its text.
+// Operators read the cause of a failed call, although the library returns the text of the
+// error alone.
 func TestPage_NamesTheCauseOfAnOutage(t *testing.T) {
 	for want, serve := range map[string]http.HandlerFunc{
 		"PagerDuty refuses connections":              nil,

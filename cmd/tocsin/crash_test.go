@@ -408,15 +408,19 @@ func tail(text string, n int) string {
 	return text
 }
 
-// freeAddress returns a loopback address with a port that is currently free.
+// freeAddress returns a loopback address with a port that is reserved for the test.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := reservePort(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	address, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", address.(*syscall.SockaddrInet4).Port)
 }
 
 // openDB returns a connection to the database of the running bot.

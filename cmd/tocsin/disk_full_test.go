@@ -181,36 +181,53 @@ func TestPostgresLost_AlertsRejected(t *testing.T) {
 type tcpProxy struct {
 	addr string
 
-	mu     sync.Mutex
-	change *sync.Cond
-	mode   proxyMode
-	conns  map[net.Conn]bool
+	upstream string
+
+	mu       sync.Mutex
+	change   *sync.Cond
+	mode     proxyMode
+	conns    map[net.Conn]bool
+	listener net.Listener
+	reserved int // socket that keeps the address while nothing listens, or -1
 }
 
 type proxyMode int
 
 const (
-	proxyOpen   proxyMode = iota
-	proxyCut              // connections are closed and new ones rejected
-	proxySilent           // connections stay open without forwarding data
+	proxyOpen    proxyMode = iota
+	proxyCut               // connections are closed, also new ones
+	proxySilent            // connections stay open without forwarding data
+	proxyRefused           // connections are closed, and nothing listens
 )
 
 func newTCPProxy(t *testing.T, upstream string) *tcpProxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	g := &tcpProxy{upstream: upstream, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}, reserved: -1}
+	g.change = sync.NewCond(&g.mu)
+	if err := g.listen(); err != nil {
 		t.Fatal(err)
 	}
-	g := &tcpProxy{addr: l.Addr().String(), conns: map[net.Conn]bool{}}
-	g.change = sync.NewCond(&g.mu)
-	t.Cleanup(func() { _ = l.Close(); g.setMode(proxyCut) })
+	t.Cleanup(func() {
+		g.setMode(proxyRefused)
+		_ = syscall.Close(g.reserved)
+	})
+	return g
+}
+
+// listen accepts connections at the address of the proxy.
+func (g *tcpProxy) listen() error {
+	l, err := net.Listen("tcp", g.addr)
+	if err != nil {
+		return err
+	}
+	g.listener, g.addr = l, l.Addr().String()
 	go func() {
 		for {
 			in, err := l.Accept()
 			if err != nil {
 				return
 			}
-			out, err := net.Dial("tcp", upstream)
+			out, err := net.Dial("tcp", g.upstream)
 			if err != nil || !g.track(in, out) {
 				_ = in.Close()
 				if out != nil {
@@ -222,7 +239,31 @@ func newTCPProxy(t *testing.T, upstream string) *tcpProxy {
 			go g.forward(out, in)
 		}
 	}()
-	return g
+	return nil
+}
+
+// refuse closes the listener and keeps the address.
+func (g *tcpProxy) refuse() {
+	_ = g.listener.Close()
+	fd, err := reservePort(g.listener.Addr().(*net.TCPAddr).Port)
+	if err != nil {
+		panic(err)
+	}
+	g.reserved = fd
+}
+
+// reservePort binds a loopback port to a socket that does not listen. Connections to the
+// port are refused, and no socket gets the port by chance, but a server can listen on it.
+func reservePort(port int) (fd int, err error) {
+	if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0); err != nil {
+		return -1, err
+	}
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		_ = syscall.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func (g *tcpProxy) track(conns ...net.Conn) bool {
@@ -231,7 +272,7 @@ func (g *tcpProxy) track(conns ...net.Conn) bool {
 	for _, c := range conns {
 		g.conns[c] = true
 	}
-	return g.mode != proxyCut
+	return g.mode != proxyCut && g.mode != proxyRefused
 }
 
 func (g *tcpProxy) forward(from, to net.Conn) {
@@ -258,8 +299,19 @@ func (g *tcpProxy) forward(from, to net.Conn) {
 func (g *tcpProxy) setMode(mode proxyMode) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	before := g.mode
 	g.mode = mode
-	if mode == proxyCut {
+	switch {
+	case mode == proxyRefused && before != proxyRefused:
+		g.refuse()
+	case mode != proxyRefused && before == proxyRefused:
+		if err := g.listen(); err != nil {
+			panic(err)
+		}
+		_ = syscall.Close(g.reserved)
+		g.reserved = -1
+	}
+	if mode == proxyCut || mode == proxyRefused {
 		for c := range g.conns {
 			_ = c.Close()
 		}

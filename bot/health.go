@@ -220,7 +220,8 @@ func (b *Bot) reportRequest(system, part string) func(outbound.Exchange) {
 		switch {
 		case x.Err != nil:
 			b.parts.Report(part, system, telemetry.OpRequest, x.Err)
-		case x.Response.StatusCode >= 500:
+		case x.Response.StatusCode == http.StatusTooManyRequests: // the system works. Probes find a limit that lasts
+		case x.Response.StatusCode >= http.StatusInternalServerError:
 			b.parts.Report(part, system, telemetry.OpRequest, health.Status(system, x.Response.StatusCode, nil))
 		default:
 			b.parts.Report(part, system, telemetry.OpRequest, nil)
@@ -273,7 +274,7 @@ func (o effectObserver) report(part string, a response.EffectAttempt) {
 		o.parts.Forget(part, operation)
 	case a.Outcome == response.AttemptCompleted:
 		o.parts.Report(part, a.System, operation, nil)
-	case a.Err == nil, errors.As(a.Err, &permanent): // the database failed, or the effect is wrong
+	case a.Err == nil, errors.As(a.Err, &permanent), a.Outcome == response.AttemptSnoozed: // the database failed, the effect is wrong, or the system limits the rate
 	case errors.As(a.Err, &blocked) && !strings.HasPrefix(part, stepPrefix): // partWaiting shows it, and the probe if it concerns all effects
 		o.parts.ProbeSoon(part)
 	default:

@@ -286,7 +286,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Pages about Tocsin itself come back as webhooks. They must open no incident.
+// PagerDuty sends webhooks about the pages about Tocsin itself. They must open no incident.
 func TestDecode_NoticeIsIgnored(t *testing.T) {
 	for _, kind := range []string{"incident.triggered", "incident.acknowledged", "incident.resolved", "incident.escalated"} {
 		body := strings.Replace(`{"event":{"id":"E1","event_type":"KIND","agent":{"id":"P1","type":"user_reference"},"data":{"id":"Q1","incident_key":"tocsin-notice/Slack API/2026-11-03T12:00:00Z","title":"Tocsin: degraded"}}}`, "KIND", kind, 1)

@@ -101,6 +101,7 @@ func (d *decider) reviewInvited() error {
 		return nil
 	case m != nil:
 		f["cancel"] = joinList(without(people, m.People))
+	case d.inc.hasMeeting(d.env.Now) && d.inc.Review.At.Equal(when): // scheduled by an earlier version
 	case when.Add(ReviewDuration).After(d.env.Now):
 		f["cancel"] = joinList(people)
 	}

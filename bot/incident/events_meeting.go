@@ -44,8 +44,12 @@ func (i *Incident) applyReviewScheduled(e Event) {
 }
 
 // applyReviewInvited records the invited people, unless the meeting was cancelled since
-// or moved without them.
+// or moved without them. The invitation to a meeting that an earlier version scheduled also
+// records whom it is for.
 func (i *Incident) applyReviewInvited(e Event) {
+	if i.Meeting == nil && e.Field("cancel") == "" {
+		i.Meeting = &Meeting{At: i.Review.At, People: splitList[PersonID](e.Field("people"))}
+	}
 	m := i.Meeting
 	if m == nil {
 		return

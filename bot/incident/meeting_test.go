@@ -171,6 +171,31 @@ func TestMeeting_ScheduledByAnEarlierVersion(t *testing.T) {
 	}
 }
 
+// TestMeeting_InvitationOfAnEarlierVersion records an invitation that waited during the
+// upgrade. It cancels nothing, and the people it reached get the cancellation later.
+func TestMeeting_InvitationOfAnEarlierVersion(t *testing.T) {
+	w := fixtureIn(t, Approved)
+	at := stamp(w.now.AddDate(0, 0, 2))
+	w.inc.Review.At, w.inc.Meeting = at, nil
+	events, err := w.decideAs("", Command{Verb: VerbReviewInvited, People: []PersonID{"pay1"}, When: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Field("cancel") != "" {
+			t.Errorf("got a cancellation for %s of the meeting that takes place", e.Field("cancel"))
+		}
+	}
+	events, err = w.decideAs("eng1", Command{Verb: VerbReopen, Text: "it goes on"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := slices.IndexFunc(events, func(e Event) bool { return e.Kind == EventReviewCancelled })
+	if n < 0 || events[n].Field("cancel") != "pay1" {
+		t.Errorf("got events %v, want a cancellation for the person who was invited", fmt.Sprint(events))
+	}
+}
+
 // TestMeeting_ConcludedEarly concludes the review two days before the meeting, and shortly
 // before it.
 func TestMeeting_ConcludedEarly(t *testing.T) {

@@ -83,7 +83,11 @@ func MissedSummary(b incident.Brief, via incident.Via) (Message, bool) {
 	if len(open) > 0 {
 		m.heading("Still open")
 	}
-	for _, e := range open[max(len(open)-maxMissedOpen, 0):] {
+	more := max(len(open)-maxMissedOpen, 0)
+	if more > 0 {
+		m.note("%d earlier ones are still open too, see the card", more)
+	}
+	for _, e := range open[more:] {
 		m.event = e
 		m.tell()
 	}

@@ -109,6 +109,19 @@ func TestMissedSummary_LeavesOutAnswered(t *testing.T) {
 	}
 }
 
+// TestMissedSummary_CountsHiddenRequests checks that no open request vanishes without a
+// word.
+func TestMissedSummary_CountsHiddenRequests(t *testing.T) {
+	for n, want := range map[int]string{6: "", 9: "3 earlier ones are still open too"} {
+		b := missedBrief(slices.Repeat([]incident.EventKind{incident.EventStepStarted}, n)...)
+		m, _ := neutral.MissedSummary(b, incident.ViaSlack)
+		raw, _ := json.Marshal(laidOut(m).blocks)
+		if got := strings.Contains(string(raw), "still open too"); got != (want != "") || !strings.Contains(string(raw), want) {
+			t.Errorf("%d open steps: got %s, want %q", n, raw, want)
+		}
+	}
+}
+
 // TestPostMissed_Once repeats a summary whose answer was lost. More posts waited by then.
 func TestPostMissed_Once(t *testing.T) {
 	f := newOutboundTest(t)

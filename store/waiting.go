@@ -250,7 +250,7 @@ func (s *Store) WaitingEffects(ctx context.Context, q response.WaitingQuery) (li
 				return fmt.Errorf("read event %d of %s: %w", w.Seq, w.Incident, err)
 			}
 			if len(incident.WithoutSecret(events)) < len(events) {
-				list[n].Kind = "confidential"
+				list[n].Kind = response.Confidential
 			}
 		}
 		return nil

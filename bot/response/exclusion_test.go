@@ -1,8 +1,10 @@
 package response
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +125,33 @@ func TestExclude_FailedRemovalStaysSecret(t *testing.T) {
 		return a.Action == "effect failed" && a.Incident == id && strings.Contains(a.Reason, "restricted_action")
 	}) {
 		t.Errorf("got audit log %+v, want the failed removal", fx.store.audit)
+	}
+}
+
+// TestExclude_LogStaysSecret lets Slack refuse the removal of a person. Administrators who
+// read the log learn that something waits, and not what.
+func TestExclude_LogStaysSecret(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"blocked":   &incident.Blocked{Cause: incident.Say("the app may not remove people"), Fix: incident.Say("Allow the app to do this"), Err: errors.New("restricted_action")},
+		"permanent": &incident.Permanent{Err: errors.New("remove people: cant_kick_self")},
+		"transient": errors.New("remove people: internal_error"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			fx := newFixture(t, func(o *Options) {
+				o.Log = slog.New(slog.NewTextHandler(&log, nil))
+				o.Handlers[incident.EffectRemove] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+					return incident.Command{}, refusal
+				}
+			})
+			id := fx.open(t, incident.Sev2)
+			fx.runQueue(t)
+			fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect", Channel: incident.ChannelRemove})
+			fx.runQueue(t)
+			if text := log.String(); !strings.Contains(text, "kind=confidential") || strings.Contains(text, "remove") {
+				t.Errorf("got log %q, want no word about a removal", text)
+			}
+		})
 	}
 }
 

@@ -145,13 +145,16 @@ func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration)
 	}
 }
 
+// Confidential stands for the kind of an effect that would show an exclusion.
+const Confidential incident.EffectKind = "confidential"
+
 // log logs an attempt that failed.
 func (a *attempt) log(r EffectAttempt, err error) {
-	kind := string(r.Effect.Kind)
-	if a.loaded.brief.Event.Kind.Secret() {
-		kind = "confidential" // the kind would show whom the incident excludes
+	kind, effect, cause := string(r.Effect.Kind), any(r.Effect.Key), r.Cause
+	if a.loaded.brief.Event.Kind.Secret() { // they would show that the incident excludes somebody
+		kind, effect, cause = string(Confidential), r.Effect.ID, "confidential, see tocsin effects"
 	}
-	attrs := []any{"kind", kind, "incident", r.Effect.Incident, "effect", r.Effect.Key, "attempt", r.Attempt, "system", r.System, "err", r.Cause}
+	attrs := []any{"kind", kind, "incident", r.Effect.Incident, "effect", effect, "attempt", r.Attempt, "system", r.System, "err", cause}
 	switch {
 	case a.effect.Kind == "":
 		a.desk.Log.Warn("read effect failed", "effect", a.job.Effect, "attempt", r.Attempt, "err", r.Cause)

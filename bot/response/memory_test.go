@@ -19,7 +19,15 @@ import (
 type memory struct {
 	memoryState
 	crash int // number of the Tx from now that fails to commit, 0 for none
+
+	// The locks of the current Tx, as a database takes them: incidents, then lanes.
+	locked     map[incident.ID]bool // nil outside a Tx
+	laneLocked bool
 }
+
+// errLockOrder means that a Tx locks an incident after a lane. Two such transactions
+// can wait for each other.
+var errLockOrder = errors.New("incident locked after a lane")
 
 // errCrash simulates a process that dies before its commit.
 var errCrash = errors.New("crashed")
@@ -95,7 +103,9 @@ func (m *memoryState) clone() memoryState {
 
 func (m *memory) Tx(_ context.Context, f func(Tx) error) error {
 	before := m.memoryState.clone()
+	m.locked, m.laneLocked = map[incident.ID]bool{}, false
 	err := f(m)
+	m.locked = nil
 	if m.crash > 0 {
 		if m.crash--; m.crash == 0 {
 			err = errCrash
@@ -105,6 +115,13 @@ func (m *memory) Tx(_ context.Context, f func(Tx) error) error {
 		m.memoryState = before
 	}
 	return err
+}
+
+// lock records that the Tx locks an incident.
+func (m *memory) lock(id incident.ID) {
+	if m.locked != nil {
+		m.locked[id] = true
+	}
 }
 
 func (m *memory) View(_ context.Context, f func(Reader) error) error { return f(m) }
@@ -132,6 +149,10 @@ func (m *memory) start(id int64) Job {
 }
 
 func (m *memory) Incident(id incident.ID) (incident.Incident, error) {
+	if m.locked != nil && m.laneLocked && !m.locked[id] {
+		return incident.Incident{}, errLockOrder
+	}
+	m.lock(id)
 	inc, ok := m.incidents[id]
 	if !ok {
 		return inc, incident.Unknown("incident", "unknown incident %s", id)
@@ -538,6 +559,7 @@ func (m *memory) MarkHandled(rows []DeliveryOutcome) error {
 }
 
 func (m *memory) Enqueue(effects ...incident.Effect) error {
+	m.laneLocked = m.laneLocked || slices.ContainsFunc(effects, func(e incident.Effect) bool { return e.Lane != "" })
 	for _, e := range effects {
 		n := slices.IndexFunc(m.effects, func(have queuedEffect) bool { return have.Key == e.Key })
 		switch {
@@ -553,10 +575,12 @@ func (m *memory) Enqueue(effects ...incident.Effect) error {
 
 func (m *memory) Effect(job Job) (incident.Effect, bool, error) {
 	e := m.effects[job.Effect-1]
+	m.lock(e.Incident)
 	return e.Effect, e.done, nil
 }
 
 func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string, covered ...int64) error {
+	m.laneLocked = true
 	e := &m.effects[job.Effect-1]
 	if e.done || e.attempts != job.Attempt {
 		return errors.New("another attempt has the job")
@@ -572,6 +596,7 @@ func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string, cov
 }
 
 func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
+	m.laneLocked = true
 	e := &m.effects[job.Effect-1]
 	if e.done || e.attempts != job.Attempt {
 		return errors.New("another attempt has the job")

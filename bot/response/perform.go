@@ -175,6 +175,11 @@ func (a *attempt) callHandler(ctx context.Context) (incident.Command, error) {
 // effect is not read again: FinishEffect also finds a refresh effect that
 // became due during the call.
 func (a *attempt) commitResult(s *session, cmd incident.Command) error {
+	if a.wait.Attempts > 0 { // its end can change the card
+		if err := a.lockIncident(s); err != nil {
+			return err
+		}
+	}
 	if cmd.Verb == "" && a.effect.Kind == incident.EffectPage {
 		cmd = incident.Command{Verb: incident.VerbPaged, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "escalation_step")}
 	}
@@ -209,6 +214,17 @@ func (a *attempt) applyResult(s *session, cmd incident.Command) (rejected, err e
 	return nil, err
 }
 
+// lockIncident locks the incident of the effect, if it has one. The end of an attempt
+// locks the lane of the effect, and commands lock the incident first and then the lanes of
+// their effects: in another order two transactions could wait for each other.
+func (a *attempt) lockIncident(s *session) error {
+	if a.effect.Incident == 0 {
+		return nil
+	}
+	_, err := s.draft(a.effect.Incident)
+	return err
+}
+
 // finish writes the ledger entry and completes the job.
 func (s *session) finish(job Job, result string, covered ...int64) error {
 	if err := s.tx.FinishEffect(job, EffectCompleted, result, covered...); err != nil {
@@ -241,6 +257,9 @@ func (a *attempt) handleError(ctx context.Context, cmd incident.Command, cause e
 // the effect. A failed page is recorded at once, which pages the next escalation step.
 // The page itself waits besides, while the incident needs it.
 func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (AttemptOutcome, error) {
+	if err := a.lockIncident(s); err != nil {
+		return AttemptFailed, err
+	}
 	if a.effect.Kind == incident.EffectPage {
 		if needed, err := a.pageFailed(s, cause); err != nil {
 			return AttemptFailed, err

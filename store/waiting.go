@@ -91,7 +91,7 @@ func (t domainTx) clearWait(row *effectRow) error {
 	if row.WaitingSince == nil {
 		return nil
 	}
-	row.WaitingSince, row.SealedFailure = nil, nil
+	row.WaitingSince, row.SealedFailure, row.Attempts = nil, nil, 0
 	err := t.db.Exec(`UPDATE effects SET waiting_since = NULL, waiting_job = 0, waiting_system = '', blocked = false, attempts = 0, attempted_at = NULL,
 		next_at = NULL, sealed_failure = NULL WHERE id = ?`, row.ID).Error
 	if err != nil {

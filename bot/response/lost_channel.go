@@ -8,8 +8,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// replacePause is the pause of an effect whose channel is being replaced. The end of the
-// replacement ends it.
+// replacePause is the shortest pause of an effect whose channel is being replaced. It
+// grows while no replacement can be opened, and the end of the replacement ends it.
 const replacePause = 5 * time.Second
 
 // loseChannel has the channel of the incident replaced and lets the effect wait for the
@@ -22,6 +22,7 @@ func (a *attempt) loseChannel(s *session, lost *incident.ChannelGone) (outcome A
 	if err != nil {
 		return AttemptFailed, false, err
 	}
+	after := replacePause
 	switch current := dr.inc.Links[incident.LinkChannel]; {
 	case current != lost.Channel && !dr.inc.HasLeft(lost.Channel):
 		return "", false, nil
@@ -36,8 +37,9 @@ func (a *attempt) loseChannel(s *session, lost *incident.ChannelGone) (outcome A
 		if err != nil && incident.CodeOf(err) == "" {
 			return AttemptFailed, false, err
 		}
+		after = max(after, pause(a.wait.Attempts+1, a.effect.ID, maxPause))
 	}
-	outcome, err = a.postpone(s, &incident.RetryAfter{After: replacePause, Err: errors.New(lost.Error())})
+	outcome, err = a.postpone(s, &incident.RetryAfter{After: after, Err: errors.New(lost.Error())})
 	return outcome, true, err
 }
 

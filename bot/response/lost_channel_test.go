@@ -57,6 +57,44 @@ func TestLostChannel_ReplacedOnce(t *testing.T) {
 	}
 }
 
+// TestLostChannel_PausesGrow refuses the replacement for ten minutes. The effects that wait
+// for it call the chat rarely, and go on at once after the repair.
+func TestLostChannel_PausesGrow(t *testing.T) {
+	fx := newFixture(t, nil)
+	id := fx.open(t, incident.Sev3)
+	fx.runQueue(t)
+	calls, posted, refused := 0, 0, true
+	fx.Desk.Handlers[incident.EffectPost] = func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+		calls++
+		if channel := b.Incident.Links[incident.LinkChannel]; channel == "C1" {
+			return incident.Command{}, &incident.ChannelGone{Channel: channel, Err: errBlocked}
+		}
+		posted++
+		return incident.Command{}, nil
+	}
+	fx.Desk.Handlers[incident.EffectReplaceChannel] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+		if refused {
+			return incident.Command{}, errBlocked
+		}
+		return incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C2", incident.LinkCard: ""}}, nil
+	}
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "hello"})
+	for range 120 {
+		fx.runQueue(t)
+		fx.now = fx.now.Add(replacePause)
+	}
+	if calls < 3 || calls > 15 {
+		t.Errorf("got %d calls in ten minutes, want a few", calls)
+	}
+	refused = false
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbRetry})
+	fx.runQueue(t)
+	fx.runQueue(t)
+	if posted == 0 {
+		t.Error("got no post in the new channel at once after the repair")
+	}
+}
+
 func TestLostChannel_EndedIncidentSkips(t *testing.T) {
 	fx := newFixture(t, nil)
 	id := fx.open(t, incident.Sev3)

@@ -69,12 +69,13 @@ func (n *notices) sendAll(ctx context.Context, reports []partReport, parts *Part
 	}
 }
 
-// isDue reports whether a notice about an impairment is due.
+// isDue reports whether a notice about an impairment is due. Interruptions do not count,
+// because a system that limits the rate of requests now and then works.
 func (n *notices) isDue(ctx context.Context, r partReport, now time.Time) bool {
 	if r.isNotified {
 		return !now.Before(r.nextNotice)
 	}
-	lasted := now.Sub(r.since)
+	lasted := now.Sub(r.since) - r.worked
 	return lasted >= noticeDelay || lasted >= liveDelay && n.hasLive(ctx, now)
 }
 

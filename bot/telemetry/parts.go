@@ -122,6 +122,7 @@ type episode struct {
 	since      time.Time
 	problem    *health.Problem // the last one
 	works      time.Time       // since when the part works again, zero while it does not
+	worked     time.Duration   // total of the interruptions that are over
 	isDerived  bool            // a part that this one needs does not work either
 	nextNotice time.Time       // zero before the first attempt
 	retryAt    time.Time       // after an attempt that failed
@@ -298,6 +299,9 @@ func (s *partState) advance(now time.Time) (ended bool) {
 	}
 	if s.episode == nil {
 		s.episode = &episode{since: since}
+	}
+	if works := s.episode.works; !works.IsZero() {
+		s.episode.worked += now.Sub(works)
 	}
 	_, s.episode.isDerived = s.failures[opNeeds]
 	s.episode.problem, s.episode.works = last.problem, time.Time{}

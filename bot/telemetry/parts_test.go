@@ -202,6 +202,25 @@ func TestParts_FlappingSendsOneNotice(t *testing.T) {
 	}
 }
 
+// Short failures that repeat, such as rate limits, are visible but need no notice.
+func TestParts_ShortFailuresSendNoNotice(t *testing.T) {
+	b := newBench(t, Part{Name: "Slack API", System: "Slack"})
+	b.isLive = true
+	for range 20 {
+		b.Readiness.parts.Report("Slack API", "Slack", "post", &incident.RetryAfter{Err: errors.New("429")})
+		b.pass(0)
+		if got := b.readyz(); !strings.HasPrefix(got, "degraded; Slack API since 12:00:00") {
+			t.Errorf("got /readyz %q, want the limit", got)
+		}
+		b.pass(3 * time.Second)
+		b.Readiness.parts.Report("Slack API", "Slack", "post", nil)
+		b.pass(0)
+		b.wantReadyz("ready")
+		b.pass(settleTime / 2)
+	}
+	b.wantNotices()
+}
+
 // A notice names the parts that notify people and work.
 func TestParts_NoticeUsesWaysThatWork(t *testing.T) {
 	ok := func(time.Time) error { return nil }

@@ -106,7 +106,7 @@ func (e *Edge) readLarge(ep *endpoint, w http.ResponseWriter, r *http.Request, v
 	if err := validateJSON(document); err != nil {
 		return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
-	short, leftOut, err := shorten(document, int(ep.limits.MaxBody))
+	short, leftOut, err := shorten(document, int(ep.limits.MaxBody), 0)
 	if err != nil {
 		return v, ep.tooLarge()
 	}

@@ -2,8 +2,11 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,20 +17,21 @@ var errNotShort = errors.New("the document cannot be shortened")
 
 // shorten returns a JSON document of at most limit bytes with the first elements of the
 // lists in document, and the number of elements that it left out. It shortens the largest
-// list, or the largest text if that is larger. The document must be valid.
-func shorten(document []byte, limit int) (short []byte, leftOut int, err error) {
+// list, or the largest text if that is larger. The document must be valid. depth is 0 for
+// the whole document.
+func shorten(document []byte, limit, depth int) (short []byte, leftOut int, err error) {
 	document = bytes.TrimSpace(document)
 	if len(document) <= limit {
 		return document, 0, nil
 	}
-	if len(document) == 0 || limit < minShort {
+	if len(document) == 0 || limit < minShort || depth > maxShortenDepth {
 		return nil, 0, errNotShort
 	}
 	switch document[0] {
 	case '{':
-		return shortenObject(document, limit)
+		return shortenObject(document, limit, depth)
 	case '[':
-		return shortenList(document, limit)
+		return shortenList(document, limit, depth)
 	case '"':
 		short, err := shortenText(document, limit)
 		return short, 0, err
@@ -35,67 +39,84 @@ func shorten(document []byte, limit int) (short []byte, leftOut int, err error) 
 	return nil, 0, errNotShort
 }
 
-// minShort is the smallest limit of a value that is shortened.
-const minShort = 64
+const (
+	// minShort is the smallest limit of a value that is shortened.
+	minShort = 64
+	// maxShortenDepth is how deep a list or text can be that is shortened. Each level is
+	// read again.
+	maxShortenDepth = 16
+)
 
-// member is a member of an object. The name of an element of a list is empty.
+// member is a member of an object. It shares the memory of the document.
 type member struct{ name, value []byte }
 
-// members returns the members of an object, or the elements of a list.
-func members(document []byte) (out []member, err error) {
-	d := jsontext.NewDecoder(bytes.NewReader(document), jsontext.AllowInvalidUTF8(true))
-	open, err := d.ReadToken()
-	if err != nil {
-		return nil, err
-	}
-	named := open.Kind() == '{'
-	for d.PeekKind() != '}' && d.PeekKind() != ']' {
-		var m member
-		if named {
-			name, err := d.ReadValue()
-			if err != nil {
-				return nil, err
+// elements returns the names and values of an object, or the values of a list, without
+// copying them.
+func elements(document []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		d := jsontext.NewDecoder(bytes.NewBuffer(document), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+		_, err := d.ReadToken()
+		for err == nil && d.PeekKind() != '}' && d.PeekKind() != ']' {
+			var value jsontext.Value
+			if value, err = d.ReadValue(); err != nil {
+				break
 			}
-			m.name = bytes.Clone(name)
+			end := d.InputOffset()
+			if !yield(document[end-int64(len(value)):end], nil) {
+				return
+			}
 		}
-		value, err := d.ReadValue()
 		if err != nil {
-			return nil, err
+			yield(nil, err)
 		}
-		m.value = bytes.Clone(value)
-		out = append(out, m)
+	}
+}
+
+// members returns the members of an object.
+func members(document []byte) (out []member, err error) {
+	var name []byte
+	for one, err := range elements(document) {
+		switch {
+		case err != nil:
+			return nil, err
+		case name == nil:
+			name = one
+		default:
+			out, name = append(out, member{name, one}), nil
+		}
 	}
 	return out, nil
 }
 
 // shortenObject shortens the largest members of an object until it is small enough.
-func shortenObject(document []byte, limit int) (short []byte, leftOut int, err error) {
+func shortenObject(document []byte, limit, depth int) (short []byte, leftOut int, err error) {
 	all, err := members(document)
 	if err != nil {
 		return nil, 0, err
 	}
-	size, tried := 2, make([]bool, len(all))
-	for _, m := range all {
+	size := 2
+	var large []int
+	for n, m := range all {
 		size += len(m.name) + len(m.value) + len(":,")
+		if len(m.value) > minShort {
+			large = append(large, n)
+		}
 	}
-	for size > limit {
-		largest := -1
-		for n, m := range all {
-			if !tried[n] && (largest < 0 || len(m.value) > len(all[largest].value)) {
-				largest = n
-			}
+	slices.SortStableFunc(large, func(a, b int) int { return cmp.Compare(len(all[b].value), len(all[a].value)) })
+	for _, n := range large {
+		if size <= limit {
+			break
 		}
-		if largest < 0 {
-			return nil, 0, errNotShort
-		}
-		tried[largest] = true
-		m := &all[largest]
+		m := &all[n]
 		room := max(len(m.value)-(size-limit), limit/4) // if the others are too large, too, they follow
-		value, n, err := shorten(m.value, room)
+		value, out, err := shorten(m.value, room, depth+1)
 		if err != nil {
 			continue
 		}
-		size, leftOut, m.value = size-len(m.value)+len(value), leftOut+n, value
+		size, leftOut, m.value = size-len(m.value)+len(value), leftOut+out, value
+	}
+	if size > limit {
+		return nil, 0, errNotShort
 	}
 	var b bytes.Buffer
 	for n, m := range all {
@@ -110,27 +131,33 @@ func shortenObject(document []byte, limit int) (short []byte, leftOut int, err e
 
 // shortenList keeps the first elements of a list. If not even the first one fits, it
 // shortens that one.
-func shortenList(document []byte, limit int) (short []byte, leftOut int, err error) {
-	all, err := members(document)
-	if err != nil {
-		return nil, 0, err
-	}
+func shortenList(document []byte, limit, depth int) (short []byte, leftOut int, err error) {
 	var b bytes.Buffer
-	for n, m := range all {
-		if b.Len()+len(m.value)+len(",]") > limit {
-			leftOut = len(all) - n
-			break
+	var first []byte
+	for one, err := range elements(document) {
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case first == nil:
+			first = one
 		}
-		b.WriteByte("[,"[min(n, 1)])
-		b.Write(m.value)
+		if leftOut > 0 || b.Len()+len(one)+len(",]") > limit {
+			leftOut++
+			continue
+		}
+		b.WriteByte("[,"[min(b.Len(), 1)])
+		b.Write(one)
+	}
+	if first == nil { // only white space
+		return []byte("[]"), 0, nil
 	}
 	if b.Len() == 0 {
-		first, n, err := shorten(all[0].value, limit-len("[]"))
+		short, n, err := shorten(first, limit-len("[]"), depth+1)
 		if err != nil {
 			return nil, 0, err
 		}
 		b.WriteByte('[')
-		b.Write(first)
+		b.Write(short)
 		leftOut += n - 1
 	}
 	b.WriteByte(']')

@@ -3,6 +3,7 @@ package intake
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestShorten_KeepsTheFirstItems(t *testing.T) {
 		"list in an object":    `{"receiver":"r","alerts":[` + list + `],"version":"4","groupKey":"g"}`,
 		"list deep in objects": `{"detail-type":"x","detail":{"findings":[` + list + `],"b":1},"a":[1,2]}`,
 	} {
-		short, leftOut, err := shorten([]byte(document), 10_000)
+		short, leftOut, err := shorten([]byte(document), 10_000, 0)
 		if err != nil || len(short) > 10_000 || len(short) < 9_000 || !json.Valid(short) {
 			t.Fatalf("%s: got %d bytes, error %v; want a valid document of nearly 10,000", name, len(short), err)
 		}
@@ -42,9 +43,32 @@ func TestShorten_KeepsTheFirstItems(t *testing.T) {
 		"several lists":     `{"a":[` + list + `],"b":[` + list + `],"level":"fatal"}`,
 		"a list in an item": `[{"a":[` + list + `]},{"a":2}]`,
 	} {
-		short, _, err := shorten([]byte(document), 10_000)
+		short, _, err := shorten([]byte(document), 10_000, 0)
 		if err != nil || len(short) > 10_000 || !json.Valid(short) || strings.Contains(document, "fatal") != strings.Contains(string(short), "fatal") {
 			t.Errorf("%s: got %d bytes, error %v; want a valid document with the short members", name, len(short), err)
+		}
+	}
+}
+
+// Hostile documents of the largest size need time and memory in proportion to their size.
+func TestShorten_HostileDocuments(t *testing.T) {
+	var flat strings.Builder
+	for n := range maxLargeBody / 12 {
+		fmt.Fprintf(&flat, `,"%07d":1`, n)
+	}
+	long := strings.Repeat("x", maxLargeBody-10_000)
+	for name, document := range map[string]string{
+		"many small members": "{" + flat.String()[1:] + "}",
+		"many small items":   "[" + strings.Repeat("1,", maxLargeBody/2-1) + "1]",
+		"deep objects":       strings.Repeat(`{"a":`, maxDepth) + `"` + long + `"` + strings.Repeat("}", maxDepth),
+		"deep lists":         strings.Repeat("[", maxDepth) + `"` + long + `"` + strings.Repeat("]", maxDepth),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _, _ = shorten([]byte(document), defaultMaxBody, 0)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > 30*maxLargeBody {
+			t.Errorf("%s: got %d MiB allocated, want at most 30 times the body of 8 MiB", name, used>>20)
 		}
 	}
 }
@@ -54,12 +78,13 @@ func FuzzShorten(f *testing.F) {
 	f.Add(`{"a":[{"b":"c"},{"b":"`+strings.Repeat("d", 300)+`"}],"e":{"f":[1,2,3]}}`, 100)
 	f.Add(`"`+strings.Repeat(`\u00e9`, 100)+`"`, 64)
 	f.Add(`"`+strings.Repeat("0", 140)+`\u0000\b0000"`, 152)
+	f.Add("{\"a\":["+strings.Repeat(" ", 300)+"]}", 100)
 	f.Add(`[[[[[["`+strings.Repeat("x", 300)+`"]]]]]]`, 70)
 	f.Fuzz(func(t *testing.T, document string, limit int) {
 		if limit < 0 || limit > 10_000 || validateJSON([]byte(document)) != nil {
 			return
 		}
-		short, leftOut, err := shorten([]byte(document), limit)
+		short, leftOut, err := shorten([]byte(document), limit, 0)
 		switch {
 		case err != nil:
 			return

@@ -180,19 +180,16 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d. The first one waits because %s", blocked, first.Cause), Fix: first.Fix}
 }
 
-// minDisk is the free space of the disk of the database that needs an administrator.
-const minDisk = 512 << 20
-
 func (b *Bot) checkDisk(time.Time) error {
 	free, err := b.freeDisk()
 	if err != nil {
 		return &health.Problem{Cause: "The free space of the disk of the database cannot be read", Fix: "Check that the folder of the database exists and is readable", Err: err}
 	}
 	b.metrics.SetDiskFree(free)
-	if free >= minDisk {
-		return nil
+	if p := doctor.DiskProblem(free); p != nil {
+		return p
 	}
-	return &health.Problem{Cause: fmt.Sprintf("The disk of the database has %d MiB left", free>>20), Fix: fmt.Sprintf("Free at least %d MiB, or enlarge the disk", minDisk>>20)}
+	return nil
 }
 
 func (b *Bot) checkMailbox(time.Time) error {

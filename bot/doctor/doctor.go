@@ -48,6 +48,9 @@ type Options struct {
 	// PublicURL is the address of the bot for senders, or "".
 	PublicURL string
 	Clock     func() time.Time // default time.Now
+	// FreeDisk returns the free space of the disk of the database in bytes. The default
+	// is the disk of the SQLite file.
+	FreeDisk func() int64
 }
 
 // Doctor checks one installation.

@@ -3,6 +3,8 @@ package doctor_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/backend/memory"
+	"github.com/emersion/go-imap/server"
+
 	"tocsin/bot"
 	"tocsin/bot/config"
 	"tocsin/bot/doctor"
@@ -27,6 +32,7 @@ import (
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/secret"
 	"tocsin/bot/trail"
+	"tocsin/bot/vulnreport"
 	"tocsin/store"
 )
 
@@ -182,10 +188,12 @@ func TestRun_Fails(t *testing.T) {
 		"damaged database": {func(i *installation) {
 			_ = os.WriteFile(strings.TrimPrefix(i.config.Store.URL, "sqlite:"), []byte("this is not a database at all"), 0o600)
 		}, "database", doctor.Failed, "Its structure is damaged"},
-		"no folder": {func(i *installation) { i.config.Store.URL = "sqlite:/nowhere/tocsin.db" }, "database", doctor.Failed, "/nowhere"},
-		"no server": {func(i *installation) { i.config.Store.URL = "postgres://x@" + closedAddr(i.T) + "/x" }, "database", doctor.Failed, "It cannot be used"},
-		"no bot":    {func(*installation) {}, "running bot", doctor.Skipped, "No bot runs"},
-		"bot token": {func(i *installation) { i.answer("auth.test", `{"ok":false,"error":"invalid_auth"}`) }, "slack.bot_token", doctor.Failed, "token"},
+		"full disk":  {func(i *installation) { i.options.FreeDisk = func() int64 { return 511 << 20 } }, "disk space", doctor.Failed, "has 511 MiB left"},
+		"no sources": {func(i *installation) { i.config.Sources = config.Sources{} }, "sources", doctor.Warning, "No source of alerts"},
+		"no folder":  {func(i *installation) { i.config.Store.URL = "sqlite:/nowhere/tocsin.db" }, "database", doctor.Failed, "/nowhere"},
+		"no server":  {func(i *installation) { i.config.Store.URL = "postgres://x@" + closedAddr(i.T) + "/x" }, "database", doctor.Failed, "It cannot be used"},
+		"no bot":     {func(*installation) {}, "running bot", doctor.Skipped, "No bot runs"},
+		"bot token":  {func(i *installation) { i.answer("auth.test", `{"ok":false,"error":"invalid_auth"}`) }, "slack.bot_token", doctor.Failed, "token"},
 		"scope": {func(i *installation) {
 			i.systems.Answers.Put(answer.Answer{Method: "auth.test", Body: `{"ok":true,"user_id":"U0TOCSIN"}`, Header: map[string]string{"X-OAuth-Scopes": "chat:write,commands"}})
 		}, "slack.bot_token", doctor.Failed, "lacks the scopes app_mentions:read"},
@@ -229,6 +237,56 @@ func TestRun_Fails(t *testing.T) {
 				t.Errorf("got %+v and failed %v, want %s with %q and a fix", got, failed, test.status, test.want)
 			}
 		})
+	}
+}
+
+// TestRun_Mailbox checks the mailbox of vulnerability reports against an IMAP server.
+func TestRun_Mailbox(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.New(memory.New())
+	s.AllowInsecureAuth, s.ErrorLog = true, log.New(io.Discard, "", 0)
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	for name, test := range map[string]struct {
+		destroy func(*vulnreport.MailboxConfig)
+		status  doctor.Status
+		want    string
+	}{
+		"works":     {func(*vulnreport.MailboxConfig) {}, doctor.OK, "the folder opens"},
+		"password":  {func(c *vulnreport.MailboxConfig) { c.Password = secret.New("wrong") }, doctor.Failed, "rejects the user name or the password"},
+		"no folder": {func(c *vulnreport.MailboxConfig) { c.Folder = "Nowhere" }, doctor.Failed, "The folder Nowhere"},
+		"no server": {func(c *vulnreport.MailboxConfig) { c.Address = closedAddr(t) }, doctor.Failed, "refuses connections"},
+		"no TLS":    {func(c *vulnreport.MailboxConfig) { c.TLS = "implicit" }, doctor.Failed, "does not speak TLS"},
+		"address":   {func(c *vulnreport.MailboxConfig) { c.Address = "imap" }, doctor.Failed, "not configured correctly"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := install(t)
+			i.config.Sources.Report.Mailbox = &vulnreport.MailboxConfig{Address: l.Addr().String(), TLS: "none", Username: "username", Password: secret.New("password")}
+			test.destroy(i.config.Sources.Report.Mailbox)
+			found, failed := i.run()
+			got := found["sources.report.mailbox"]
+			if got.Status != test.status || !strings.Contains(got.Text, test.want) || failed != (got.Fix != "") || failed != (test.status == doctor.Failed) {
+				t.Errorf("got %+v and failed %v, want %s with %q", got, failed, test.status, test.want)
+			}
+		})
+	}
+}
+
+// TestRun_DegradedBot reports the parts of a running bot that do not work.
+func TestRun_DegradedBot(t *testing.T) {
+	i := install(t)
+	i.answer("auth.test", `{"ok":false,"error":"invalid_auth"}`)
+	i.serve()
+	for deadline := time.Now().Add(time.Minute); ; {
+		found, failed := i.run()
+		if got := found["running bot"]; got.Status == doctor.Failed && failed && strings.Contains(got.Text, "Slack does not accept the bot token") && got.Fix != "" {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("got %+v, want that the running bot cannot use Slack", got)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"tocsin/bot/health"
 	"tocsin/bot/outbound"
 	"tocsin/store"
 )
@@ -116,6 +117,14 @@ func (d *Doctor) checkCopy(path string, keys *store.Keyset) {
 // minDisk is the free space below which the disk needs attention, in bytes.
 const minDisk = 512 << 20
 
+// DiskProblem returns the problem of a disk of the database with free bytes, or nil.
+func DiskProblem(free int64) *health.Problem {
+	if free >= minDisk {
+		return nil
+	}
+	return &health.Problem{Cause: fmt.Sprintf("The disk of the database has %d MiB left", free>>20), Fix: fmt.Sprintf("Free at least %d MiB, or enlarge the disk", minDisk>>20)}
+}
+
 func (d *Doctor) checkDatabase(ctx context.Context) {
 	const check = "database"
 	keys, err := store.LoadKeyset(d.Config.Store.KeysetFile)
@@ -140,13 +149,24 @@ func (d *Doctor) checkDatabase(ctx context.Context) {
 	default:
 		d.ok(check, fmt.Sprintf("The keyset opens it, and it has the schema version %d", in.Schema))
 	}
-	switch {
-	case in.FreeDisk < 0:
-	case in.FreeDisk < minDisk:
-		d.fail("disk space", fmt.Sprintf("The disk of the database has %d MiB left", in.FreeDisk>>20), fmt.Sprintf("Free at least %d MiB, or enlarge the disk", minDisk>>20))
-	default:
-		d.ok("disk space", fmt.Sprintf("The disk of the database has %d MiB left", in.FreeDisk>>20))
+	d.checkDisk(in.FreeDisk)
+}
+
+// checkDisk checks the free space of the disk of the database. It is -1 if the database
+// has no file here.
+func (d *Doctor) checkDisk(free int64) {
+	const check = "disk space"
+	if free < 0 {
+		return
 	}
+	if d.FreeDisk != nil {
+		free = d.FreeDisk()
+	}
+	if p := DiskProblem(free); p != nil {
+		d.fail(check, p.Cause, p.Fix)
+		return
+	}
+	d.ok(check, fmt.Sprintf("The disk of the database has %d MiB left", free>>20))
 }
 
 func firstLine(err error) string { line, _, _ := strings.Cut(err.Error(), "\n"); return line }

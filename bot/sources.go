@@ -134,7 +134,7 @@ func (b *Bot) checkSource(g *generation, one config.Source, now time.Time) error
 	}
 	if last, since := b.traffic.Refused(one.Name, now); !since.IsZero() {
 		return &health.Problem{Since: since, Fix: last.Fix(one.Key, one.Secret), IsRefusal: true,
-			Cause: fmt.Sprintf("%s has refused all deliveries since %s: %s, %d times, last from %s", one.Name, since.UTC().Format(time.RFC3339), last.Text(), last.Count, last.From)}
+			Cause: fmt.Sprintf("Tocsin has refused all deliveries of %s since %s: %s, %d times, last from %s", one.Name, since.UTC().Format(time.RFC3339), last.Text(), last.Count, last.From)}
 	}
 	if since := b.traffic.SilentSince(one.Name, one.Usual.ExpectedInterval, now); !since.IsZero() {
 		return &health.Problem{Since: since.Add(one.Usual.ExpectedInterval),

@@ -85,7 +85,7 @@ func TestSources_UnreadAndRefusedDeliveriesAreReported(t *testing.T) {
 	for range 3 {
 		post("alertmanager", "a-wrong-token", `{}`)
 	}
-	if out := s.mustRun("sources"); !strings.Contains(out, "alertmanager has refused all deliveries since") || !strings.Contains(out, "4 times, last from 127.0.0.1. Set sources.alertmanager.tokens") || !strings.Contains(out, "no decoder reads it") {
+	if out := s.mustRun("sources"); !strings.Contains(out, "Tocsin has refused all deliveries of alertmanager since") || !strings.Contains(out, "4 times, last from 127.0.0.1. Set sources.alertmanager.tokens") || !strings.Contains(out, "no decoder reads it") {
 		t.Errorf("sources: got\n%s", out)
 	}
 	s.waitFor(time.Minute, "the source to be degraded", func() bool {

@@ -218,11 +218,10 @@ func (p *Parts) update(ctx context.Context) []partReport {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.forget(parts)
+	out := p.forget(parts, now)
 	for _, part := range parts {
 		p.derive(part)
 	}
-	var out []partReport
 	for _, part := range parts {
 		s := p.state(part.Name)
 		ended := s.advance(now)
@@ -258,16 +257,25 @@ type partReport struct {
 	ended bool
 }
 
-// forget removes parts that the configuration no longer has. The caller holds mu.
-func (p *Parts) forget(parts []Part) {
-	for name := range p.states {
-		if !slices.ContainsFunc(parts, func(one Part) bool { return one.Name == name }) {
-			delete(p.states, name)
-			p.metrics.degraded.DeleteLabelValues(name)
-			p.metrics.degradedSince.DeleteLabelValues(name)
-			p.metrics.partWorked.DeleteLabelValues(name)
+// forget removes parts that the configuration no longer has. It returns those about which
+// people have a notice, because the notice must end. The caller holds mu.
+func (p *Parts) forget(parts []Part, now time.Time) (ended []partReport) {
+	for name, s := range p.states {
+		if slices.ContainsFunc(parts, func(one Part) bool { return one.Name == name }) {
+			continue
 		}
+		p.metrics.degraded.DeleteLabelValues(name)
+		p.metrics.degradedSince.DeleteLabelValues(name)
+		p.metrics.partWorked.DeleteLabelValues(name)
+		if e := s.episode; e != nil && e.isNotified {
+			e.works = cmp.Or(e.works, now)
+			e.problem = &health.Problem{Cause: "The configuration no longer has this part", Fix: "Do nothing"}
+			ended = append(ended, partReport{Part{Name: name}, e, true})
+			continue
+		}
+		delete(p.states, name)
 	}
+	return ended
 }
 
 // summary returns when the first failure began, and the last one. It returns nil if there

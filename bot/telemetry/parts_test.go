@@ -399,4 +399,21 @@ func TestParts_RemovedByReload(t *testing.T) {
 	if strings.Contains(b.metricsText(), `part="mail"`) {
 		t.Error("the metrics of the removed part remain")
 	}
+	b.wantNotices()
+}
+
+// If a reload removes a part, the notices about it end.
+func TestParts_RemovedByReloadAfterANotice(t *testing.T) {
+	b := newBench(t, Part{Name: "mail", Check: func(time.Time) error { return errRefused }})
+	b.pass(0)
+	b.pass(noticeDelay)
+	b.wantNotices("mail")
+	b.parts, b.sendErr = nil, errors.New("database unavailable")
+	b.pass(time.Second)
+	b.wantReadyz("ready")
+	b.sendErr = nil
+	for range 3 {
+		b.pass(noticeRetry)
+		b.wantNotices("mail", "+mail")
+	}
 }

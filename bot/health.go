@@ -296,7 +296,7 @@ func explain(system string, err error) error {
 }
 
 // notifyFault notifies people about an optional part by the ways that work. PagerDuty
-// pages them only about a critical part, while an incident is live or if neither the chat
+// pages them only about a critical part that strangers cannot impair, while an incident is live or if neither the chat
 // nor mail works.
 func (b *Bot) notifyFault(ctx context.Context, n telemetry.Notice) error {
 	f := response.Fault{Part: n.Name, Replica: b.start.Store.ReplicaID, Since: n.Since, Recovered: n.Recovered,
@@ -307,7 +307,7 @@ func (b *Bot) notifyFault(ctx context.Context, n telemetry.Notice) error {
 			f.Ways = append(f.Ways, kind)
 		}
 	}
-	if n.IsCritical && pager >= 0 && !n.Recovered && (n.IsLive || len(f.Ways) == 0) {
+	if n.IsCritical && !n.Problem.ByAnyone && pager >= 0 && !n.Recovered && (n.IsLive || len(f.Ways) == 0) {
 		f.Ways, f.EscalationStep = append(f.Ways, incident.EffectPageNotice), n.Working[pager].Step
 	}
 	if len(f.Ways) == 0 && !n.Recovered { // a recovery also resolves the page

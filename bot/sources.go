@@ -133,7 +133,7 @@ func (b *Bot) checkSource(g *generation, one config.Source, now time.Time) error
 		return nil
 	}
 	if last, since := b.traffic.Refused(one.Name, now); !since.IsZero() {
-		return &health.Problem{Since: since, Fix: last.Fix(one.Key, one.Secret), IsRefusal: true,
+		return &health.Problem{Since: since, Fix: last.Fix(one.Key, one.Secret), IsRefusal: true, ByAnyone: true,
 			Cause: fmt.Sprintf("Tocsin has refused all deliveries of %s since %s: %s, %d times, last from %s", one.Name, since.UTC().Format(time.RFC3339), last.Text(), last.Count, last.From)}
 	}
 	if since := b.traffic.SilentSince(one.Name, one.Usual.ExpectedInterval, now); !since.IsZero() {

@@ -25,6 +25,9 @@ type Problem struct {
 	// IsRefusal reports that the system works, but refuses an operation until an
 	// administrator repairs the cause.
 	IsRefusal bool
+	// ByAnyone reports that any stranger can cause the problem with a few requests. Such a
+	// problem pages nobody.
+	ByAnyone bool
 	// Since is when the system stopped working, if the adapter knows. Zero means when
 	// the problem was first reported.
 	Since time.Time

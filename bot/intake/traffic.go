@@ -235,7 +235,7 @@ func (r Refusal) Text() string { return cmp.Or(refusalTexts[r.Cause], string(r.C
 func (r Refusal) Fix(key, secret string) string {
 	switch r.Cause {
 	case Refused:
-		return fmt.Sprintf("Set %s.%s to the credential of the sender, and the sender to that of Tocsin", key, secret)
+		return fmt.Sprintf("Set %s.%s to the credential of the sender, and the sender to that of Tocsin. If you do not know the address, a stranger sent them", key, secret)
 	case NetworkDenied:
 		return fmt.Sprintf("Add the network of the sender to %s.limits.networks", key)
 	case RateLimited:

@@ -96,7 +96,7 @@ func (s *Slack) CheckRequests(now time.Time) error {
 	if g.rejected < minRejected || now.Sub(g.last) >= rejectedTTL {
 		return nil
 	}
-	return &health.Problem{Since: g.first, IsRefusal: true,
+	return &health.Problem{Since: g.first, IsRefusal: true, ByAnyone: true,
 		Cause: fmt.Sprintf("%d requests to /%s/ had a wrong signature, and no later one had a valid one", g.rejected, s.Name()),
 		Fix:   "Compare slack.signing_secret with the signing secret of the Slack app, and check the clock. If commands work in Slack, strangers sent the requests"}
 }

@@ -406,6 +406,27 @@ func (h *healthTest) open(severity incident.Severity) incident.ID {
 	return r.Incident.ID
 }
 
+// TestHealth_StrangerPagesNobody sends alerts with wrong credentials during an incident.
+// People get a notice, but no page, because anyone can send such alerts.
+func TestHealth_StrangerPagesNobody(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	h.open(incident.Sev4)
+	for range 3 {
+		res, err := http.Post("http://"+h.bot.Addr()+"/hooks/sentry", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	h.waitFor("the refusals", func() bool { return h.degraded()["source sentry"] != "" })
+	h.pass(2*time.Minute + 15*time.Second)
+	h.waitFor("the notice", func() bool { return h.hasNotice("Slack", ": source sentry") && h.hasNotice("mail", ": source sentry") })
+	if h.hasNotice("PagerDuty", "source sentry") {
+		t.Error("a stranger paged people")
+	}
+}
+
 // TestHealth_RateLimitIsNoOutage lets Slack limit the rate of some messages. Slack works,
 // so nothing is degraded.
 func TestHealth_RateLimitIsNoOutage(t *testing.T) {

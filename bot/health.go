@@ -177,7 +177,7 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 	if blocked == 0 {
 		return nil
 	}
-	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d. The first one waits because %s", blocked, first.Cause), Fix: first.Fix}
+	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d, the first one because %s", blocked, first.Cause), Fix: first.Fix}
 }
 
 func (b *Bot) checkDisk(time.Time) error {

@@ -26,7 +26,7 @@ type Problem struct {
 	// administrator repairs the cause.
 	IsRefusal bool
 	// ByAnyone reports that any stranger can cause the problem with a few requests. Such a
-	// problem pages nobody.
+	// problem causes no page.
 	ByAnyone bool
 	// Since is when the system stopped working, if the adapter knows. Zero means when
 	// the problem was first reported.

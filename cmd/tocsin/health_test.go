@@ -383,7 +383,9 @@ func TestHealth_RefusedPage(t *testing.T) {
 	id := h.open(incident.Sev1)
 	h.waitFor("the refused step", func() bool { return h.degraded()["escalation step 1 (PagerDuty)"] != "" })
 	h.pass(20 * time.Second)
-	h.waitFor("the waiting effect", func() bool { return strings.Contains(h.degraded()["waiting effects"], "wait for an administrator: 1") })
+	h.waitFor("the waiting effect", func() bool {
+		return strings.Contains(h.degraded()["waiting effects"], "wait for an administrator: 1, the first one because PagerDuty does not accept the routing key")
+	})
 	h.waitFor("its metrics", func() bool {
 		return strings.Contains(h.get("/metrics"), `tocsin_effects_waiting{blocked="true",system="pagerduty"} 1`)
 	})

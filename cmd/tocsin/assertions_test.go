@@ -133,7 +133,7 @@ func messageKey(m chat.Message) (key string, card bool) {
 }
 
 // postingEffects are the kinds of effects that post one message each.
-var postingEffects = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem", "announce_maintenance"}
+var postingEffects = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem", "announce_maintenance", "notice"}
 
 // checkMessages requires one Slack message per posting effect, and no others. It
 // returns the number of messages doubled by a call that took effect after the kill.

@@ -56,7 +56,7 @@ var outageWays = []outageWay{
 	}, func(r *outageRun) { r.company.Chat.ClearFaults() }},
 	answerOutage("Slack refuses the token", systemChat, answer.Answer{Body: slackError("invalid_auth")},
 		"auth.test", "bookmarks.*", "chat.*", "conversations.*", "files.*", "pins.*", "usergroups.*", "users.*", "views.*"),
-	answerOutage("Slack refuses to create channels", systemChat, answer.Answer{Body: slackError("restricted_action")}, "conversations.create"),
+	createChannels.endedByAdministrator(),
 
 	proxyOutage("PagerDuty refuses connections", systemPager, proxyRefused),
 	proxyOutage("PagerDuty hangs", systemPager, proxySilent),
@@ -99,6 +99,26 @@ var outageWays = []outageWay{
 	}, func(r *outageRun) {
 		r.administer("ALTER DATABASE %s RESET default_transaction_read_only", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'")
 	}},
+}
+
+// createChannels is a refusal that only some effects see. /readyz reports it as effects
+// that wait.
+var createChannels = answerOutage("Slack refuses to create channels", systemChat, answer.Answer{Body: slackError("restricted_action")}, "conversations.create")
+
+// endedByAdministrator returns a way after which an administrator retries what waits.
+// Without it, the effects are tried up to an hour later.
+func (w outageWay) endedByAdministrator() outageWay {
+	give := w.give
+	w.give = func(r *outageRun) { give(r); r.mustRun("effects", "retry", "--system", w.system) }
+	return w
+}
+
+// part returns the name of the failure in /readyz.
+func (w outageWay) part() string {
+	if w.name == createChannels.name {
+		return "waiting effects"
+	}
+	return outageParts[w.system]
 }
 
 // proxyOutage is a failure of the network before a system.

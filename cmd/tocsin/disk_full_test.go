@@ -279,12 +279,15 @@ func (g *tcpProxy) forward(from, to net.Conn) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
-		n, err := from.Read(buffer)
-		g.mu.Lock()
-		for g.mode == proxySilent {
-			g.change.Wait()
+		n, err := from.Read(buffer[:len(buffer)-1])
+		if g.waitWhileSilent() && err == nil {
+			_ = from.SetReadDeadline(time.Now().Add(time.Millisecond))
+			more, closed := from.Read(buffer[n : n+1])
+			_ = from.SetReadDeadline(time.Time{})
+			if n += more; closed != nil && !errors.Is(closed, os.ErrDeadlineExceeded) {
+				return // a network does not deliver what its sender gave up
+			}
 		}
-		g.mu.Unlock()
 		if n > 0 {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
@@ -294,6 +297,17 @@ func (g *tcpProxy) forward(from, to net.Conn) {
 			return
 		}
 	}
+}
+
+// waitWhileSilent reports whether it had to wait.
+func (g *tcpProxy) waitWhileSilent() (waited bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.mode == proxySilent {
+		waited = true
+		g.change.Wait()
+	}
+	return waited
 }
 
 func (g *tcpProxy) setMode(mode proxyMode) {

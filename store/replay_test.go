@@ -57,7 +57,11 @@ func TestReprocess_UnreadDeliveries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for filter, want := range map[DeliveryFilter]string{{Row: 5}: "[5 partly]", {}: "[2 partly 3 undecodable 4 counted 5 partly]"} {
+		for _, c := range []struct {
+			filter DeliveryFilter
+			want   string
+		}{{DeliveryFilter{Row: 5}, "[5 partly]"}, {DeliveryFilter{}, "[2 partly 3 undecodable 4 counted 5 partly]"}} { // in this order
+			filter, want := c.filter, c.want
 			if _, err := s.Reprocess(t.Context(), filter); err != nil {
 				t.Fatal(err)
 			}

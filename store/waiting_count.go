@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -14,37 +15,48 @@ import (
 type WaitingCount struct {
 	System  string
 	Blocked int       // that wait for an administrator
+	Public  int       // of Blocked, without the effects of secret events
 	Failed  int       // others
 	Since   time.Time // first failure of the effect that has waited longest
 }
 
+// isPublic is the condition for effects that are not of a secret event. Its argument is
+// secretKinds.
+const isPublic = `NOT EXISTS (SELECT 1 FROM events WHERE events.incident_id = effects.incident_id AND events.seq = effects.seq AND events.kind IN ?)`
+
+// secretKinds are the kinds of events that only legal and security may know.
+func secretKinds() []incident.EventKind {
+	return slices.DeleteFunc(incident.EventKinds(), func(k incident.EventKind) bool { return !k.Secret() })
+}
+
 // CountWaiting returns the number of waiting effects of each system that has some, and the
-// effect that has waited longest for an administrator. Its ID is 0 if there is none.
+// effect that has waited longest for an administrator. Its ID is 0 if there is none. It is
+// not the effect of a secret event, because its cause shows what the event did.
 func (s *Store) CountWaiting(ctx context.Context) (counts []WaitingCount, first incident.WaitingEffect, err error) {
 	err = s.view(ctx, func(db *gorm.DB) error {
 		var groups []struct {
-			WaitingSystem string
-			Blocked, N    int
+			WaitingSystem      string
+			Blocked, Public, N int
 		}
-		err := db.Raw(`SELECT waiting_system, sum(CASE WHEN blocked THEN 1 ELSE 0 END) AS blocked, count(*) AS n FROM effects
-			WHERE waiting_since IS NOT NULL GROUP BY waiting_system ORDER BY waiting_system`).Scan(&groups).Error
+		err := db.Raw(`SELECT waiting_system, sum(CASE WHEN blocked THEN 1 ELSE 0 END) AS blocked, sum(CASE WHEN blocked AND `+isPublic+` THEN 1 ELSE 0 END) AS public,
+			count(*) AS n FROM effects WHERE waiting_since IS NOT NULL GROUP BY waiting_system ORDER BY waiting_system`, secretKinds()).Scan(&groups).Error
 		if err != nil {
 			return err
 		}
-		blocked := 0
+		public := 0
 		counts = make([]WaitingCount, len(groups))
 		for n, g := range groups {
 			oldest, err := firstWaiting(db, "waiting_system = ?", g.WaitingSystem)
 			if err != nil {
 				return err
 			}
-			counts[n] = WaitingCount{System: g.WaitingSystem, Blocked: g.Blocked, Failed: g.N - g.Blocked, Since: timeOrZero(oldest.WaitingSince)}
-			blocked += g.Blocked
+			counts[n] = WaitingCount{System: g.WaitingSystem, Blocked: g.Blocked, Public: g.Public, Failed: g.N - g.Blocked, Since: timeOrZero(oldest.WaitingSince)}
+			public += g.Public
 		}
-		if blocked == 0 {
+		if public == 0 {
 			return nil
 		}
-		row, err := firstWaiting(db, "blocked = ?", true)
+		row, err := firstWaiting(db, "blocked AND "+isPublic, secretKinds())
 		if err != nil || row.ID == 0 {
 			return err
 		}

@@ -209,3 +209,28 @@ func TestReleaseEffects_UsesIndex(t *testing.T) {
 		}
 	})
 }
+
+// TestCountWaiting_SecretEvents lets effects of every kind of event wait. Everybody reads the
+// cause of the first one, so it must not be about a secret event.
+func TestCountWaiting_SecretEvents(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.openIncident(t, "x")
+		s.mustTx(t, func(tx response.Tx) error { return tx.Enqueue(newTestEffect("a", "")) })
+		s.runEffects(t, s.postpone)
+		s.waitForCount(t, 1, "SELECT count(*) FROM effects WHERE waiting_since IS NOT NULL")
+		for _, kind := range incident.EventKinds() {
+			err := s.tx(t.Context(), func(t *tx) error { return t.db.Exec("UPDATE events SET kind = ? WHERE seq = 1", kind).Error })
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts, first, err := s.CountWaiting(t.Context())
+			if err != nil || len(counts) != 1 || counts[0].Blocked != 1 {
+				t.Fatalf("%s: got %+v, %v, want one waiting effect", kind, counts, err)
+			}
+			if isPublic := counts[0].Public == 1 && first.Cause == testFailure.Cause; isPublic == kind.Secret() || kind.Secret() && first.ID != 0 {
+				t.Errorf("%s: got %+v, first %+v, want a public effect: %t", kind, counts, first, !kind.Secret())
+			}
+		}
+	})
+}

@@ -151,6 +151,10 @@ func TestExclude_LogStaysSecret(t *testing.T) {
 			if text := log.String(); !strings.Contains(text, "kind=confidential") || strings.Contains(text, "remove") {
 				t.Errorf("got log %q, want no word about a removal", text)
 			}
+			blocked := errors.As(refusal, new(*incident.Blocked)) || errors.As(refusal, new(*incident.Permanent))
+			if audited := slices.ContainsFunc(fx.store.audit, func(a Access) bool { return a.Action == "effect failed" && a.Incident == id }); audited != blocked {
+				t.Errorf("got audit log %+v, want the failed removal: %t", fx.store.audit, blocked)
+			}
 		})
 	}
 }

@@ -285,11 +285,8 @@ func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (
 
 // discard ends an effect that cannot succeed.
 func (a *attempt) discard(s *session, cause error) error {
-	if a.loaded.brief.Event.Kind.Secret() {
-		failed := Access{At: s.now, Handle: incident.System, Action: "effect failed", Incident: a.effect.Incident, Reason: string(a.effect.Kind) + ": " + truncate(cause.Error())}
-		if err := s.tx.Audit(failed); err != nil {
-			return fmt.Errorf("audit failed effect: %w", err)
-		}
+	if err := a.auditSecret(s, cause); err != nil {
+		return err
 	}
 	if a.shouldAnnounce() {
 		err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbEffectFailed, Effect: a.effect.Key, Text: truncate(cause.Error())})
@@ -299,6 +296,19 @@ func (a *attempt) discard(s *session, cause error) error {
 	}
 	if err := s.tx.FinishEffect(a.job, EffectDiscarded, cause.Error()); err != nil {
 		return fmt.Errorf("discard effect: %w", err)
+	}
+	return nil
+}
+
+// auditSecret writes the failure of an effect of a secret event to the audit log, because
+// neither the timeline nor the card shows it.
+func (a *attempt) auditSecret(s *session, cause error) error {
+	if !a.loaded.brief.Event.Kind.Secret() {
+		return nil
+	}
+	failed := Access{At: s.now, Handle: incident.System, Action: "effect failed", Incident: a.effect.Incident, Reason: string(a.effect.Kind) + ": " + truncate(cause.Error())}
+	if err := s.tx.Audit(failed); err != nil {
+		return fmt.Errorf("audit failed effect: %w", err)
 	}
 	return nil
 }

@@ -49,6 +49,11 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 		if !a.effect.Urgent {
 			longest = maxBlockedPause
 		}
+		if !a.wait.Blocked || a.wait.Cause != f.Cause {
+			if err := a.auditSecret(s, cause); err != nil {
+				return AttemptFailed, err
+			}
+		}
 	}
 	until := s.now.Add(pause(a.wait.Attempts+1, a.effect.ID, longest))
 	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {

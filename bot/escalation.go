@@ -63,7 +63,7 @@ func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 	case t.PagerDuty != "":
 		var observe func(outbound.Exchange)
 		if n != removedStep {
-			observe = b.reportRequest("PagerDuty", stepPart(n, "PagerDuty"))
+			observe = b.reportEvent(stepPart(n, "PagerDuty"))
 		}
 		client, err := pagerduty.New(g.config.PagerDuty, pagerduty.NewTarget(t.PagerDuty), pagerduty.NewHTTPClient(observe))
 		if err != nil {

@@ -226,6 +226,18 @@ func (b *Bot) reportRequest(system, part string) func(outbound.Exchange) {
 	}
 }
 
+// reportEvent returns the observer of the requests to PagerDuty with a routing key. An event
+// that PagerDuty accepts shows that it accepts the key, whatever the event is about.
+func (b *Bot) reportEvent(part string) func(outbound.Exchange) {
+	report := b.reportRequest("PagerDuty", part)
+	return func(x outbound.Exchange) {
+		report(x)
+		if x.Err == nil && x.Response.StatusCode == http.StatusAccepted {
+			b.parts.Accept(part)
+		}
+	}
+}
+
 // effectObserver counts the attempts at effects and reports them to the parts.
 type effectObserver struct {
 	*telemetry.Metrics
@@ -317,12 +329,9 @@ func (b *Bot) notifyFault(ctx context.Context, n telemetry.Notice) error {
 }
 
 // restoreFaults continues the notices about parts that did not work before a restart.
+// The notice about a part that the configuration no longer has ends.
 func (b *Bot) restoreFaults(ctx context.Context) error {
-	var names []string
-	for _, part := range b.currentParts() {
-		names = append(names, part.Name)
-	}
-	open, err := b.Desk().OpenFaults(ctx, b.start.Store.ReplicaID, names)
+	open, err := b.Desk().OpenFaults(ctx, b.start.Store.ReplicaID)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package response
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,16 +50,29 @@ const (
 	// minFaultPause is the minimum time between the notices about two faults of one part.
 	// It doubles with each fault.
 	minFaultPause = time.Hour
+	// recoveryInterval is the time between two reports of a recovery, while another
+	// replica still has the fault.
+	recoveryInterval = time.Minute
+	// openFaultsKey is the key of the names of all parts with an open fault. No part has
+	// this name.
+	openFaultsKey = ""
 )
 
 // NotifyFault notifies people about a fault, once for all replicas and once a day. After
 // the recovery on all replicas it notifies them again. It returns an
-// [*incident.RetryAfter] if the last fault of the part was too recent.
+// [*incident.RetryAfter] if the last fault of the part was too recent, or if the
+// recovery must be reported again because another replica still has the fault.
 func (d *Desk) NotifyFault(ctx context.Context, f Fault) error {
 	now := d.Now()
+	var wait error // after the report was stored
 	err := d.Store.Tx(ctx, func(tx Tx) error {
+		values, err := tx.Values(NamespaceFault, f.Part, openFaultsKey)
+		if err != nil {
+			return err
+		}
 		var state faultState
-		if err := getValue(tx, NamespaceFault, f.Part, &state); err != nil {
+		var open []string
+		if err := errors.Join(decodeValue(values[f.Part], &state), decodeValue(values[openFaultsKey], &open)); err != nil {
 			return err
 		}
 		due, err := state.update(f, now)
@@ -69,12 +84,32 @@ func (d *Desk) NotifyFault(ctx context.Context, f Fault) error {
 				return err
 			}
 		}
+		wait = state.waitForReplicas(f)
+		open = slices.DeleteFunc(open, func(part string) bool { return part == f.Part })
+		if state.Open {
+			open = append(open, f.Part)
+		}
+		if err := putValue(tx, NamespaceFault, openFaultsKey, open, now.Add(faultTTL)); err != nil {
+			return err
+		}
 		return putValue(tx, NamespaceFault, f.Part, state, now.Add(faultTTL))
 	})
+	if err == nil {
+		err = wait
+	}
 	if err != nil {
 		return fmt.Errorf("notify about %s: %w", f.Part, err)
 	}
 	return nil
+}
+
+// waitForReplicas returns an error if people cannot be notified about a recovery yet,
+// because other replicas still have the fault. One of them may be gone.
+func (s *faultState) waitForReplicas(f Fault) error {
+	if !f.Recovered || !s.Open {
+		return nil
+	}
+	return &incident.RetryAfter{After: recoveryInterval, Err: fmt.Errorf("%d other replicas have the fault", len(s.Replicas))}
 }
 
 // update applies a report of a replica and reports whether a notice is due.
@@ -142,11 +177,15 @@ func (s *faultState) notices(f Fault, now time.Time) []incident.Effect {
 
 // OpenFaults returns the parts about which people have a notice because of a replica,
 // and the begin of each fault. A process that starts again learns from it which
-// recoveries it must report.
-func (d *Desk) OpenFaults(ctx context.Context, replica string, parts []string) (map[string]time.Time, error) {
+// recoveries it must report, also of parts that it no longer has.
+func (d *Desk) OpenFaults(ctx context.Context, replica string) (map[string]time.Time, error) {
 	var open map[string]time.Time
 	err := d.Store.Tx(ctx, func(tx Tx) error {
 		open = map[string]time.Time{}
+		var parts []string
+		if err := getValue(tx, NamespaceFault, openFaultsKey, &parts); err != nil || len(parts) == 0 {
+			return err
+		}
 		values, err := tx.Values(NamespaceFault, parts...)
 		if err != nil {
 			return err

@@ -39,6 +39,15 @@ func (b *faultBench) want(replica, kinds string, change func(*Fault)) {
 
 func recovered(f *Fault) { f.Recovered = true }
 
+// wantWait requires that the recovery on a replica must be reported again.
+func (b *faultBench) wantWait(replica string) {
+	b.Helper()
+	var wait *incident.RetryAfter
+	if got, err := b.report(replica, recovered); !errors.As(err, &wait) || wait.After != time.Minute || got != "" {
+		b.Errorf("got notices %q, error %v, want a pause of a minute", got, err)
+	}
+}
+
 // Two replicas find a fault. People get one notice a day, and one when it works again on
 // both.
 func TestNotifyFault_OnceForAllReplicas(t *testing.T) {
@@ -49,9 +58,10 @@ func TestNotifyFault_OnceForAllReplicas(t *testing.T) {
 	b.now = b.now.Add(24 * time.Hour)
 	b.want("b", "mail_notice", nil)
 	b.want("a", "", nil)
-	b.want("a", "", recovered)
+	b.wantWait("a")
 	b.want("b", "mail_notice", recovered)
 	b.want("b", "", recovered)
+	b.want("a", "", recovered)
 }
 
 // A replica that is gone does not prevent the notice of the recovery.
@@ -63,6 +73,20 @@ func TestNotifyFault_ReplicaGone(t *testing.T) {
 	b.want("a", "mail_notice", nil)
 	b.now = b.now.Add(2 * time.Hour)
 	b.want("a", "mail_notice", recovered)
+}
+
+// A replica that disappears after its report delays the notice of the recovery, but does
+// not prevent it. The page ends with it.
+func TestNotifyFault_ReplicaDisappears(t *testing.T) {
+	b := &faultBench{T: t, fixture: newFixture(t, nil)}
+	b.want("gone", "page_notice", func(f *Fault) { f.Ways = []incident.EffectKind{incident.EffectPageNotice} })
+	b.want("a", "", nil)
+	for range 26 {
+		b.wantWait("a")
+		b.now = b.now.Add(time.Hour - time.Minute)
+	}
+	b.want("a", "mail_notice page_notice", recovered)
+	b.want("a", "", recovered)
 }
 
 // A part that fails again and again sends ever fewer notices.
@@ -94,15 +118,15 @@ func TestNotifyFault_ResolvesItsPage(t *testing.T) {
 	b.want("a", "page_notice", func(f *Fault) {
 		f.Ways, f.EscalationStep = []incident.EffectKind{incident.EffectPageNotice}, 2
 	})
-	open, err := b.OpenFaults(t.Context(), "a", []string{"mail", "Slack API"})
+	open, err := b.OpenFaults(t.Context(), "a")
 	if err != nil || len(open) != 1 || !open["Slack API"].Equal(b.now.Add(-15*time.Minute)) {
 		t.Errorf("got open faults %v, error %v", open, err)
 	}
-	if other, _ := b.OpenFaults(t.Context(), "b", []string{"Slack API"}); len(other) != 0 {
+	if other, _ := b.OpenFaults(t.Context(), "b"); len(other) != 0 {
 		t.Errorf("got open faults %v of another replica", other)
 	}
 	b.want("a", "mail_notice page_notice", recovered)
-	if open, _ := b.OpenFaults(t.Context(), "a", []string{"Slack API"}); len(open) != 0 {
+	if open, _ := b.OpenFaults(t.Context(), "a"); len(open) != 0 {
 		t.Errorf("got open faults %v after the recovery", open)
 	}
 }

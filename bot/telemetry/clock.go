@@ -28,7 +28,7 @@ const (
 	// maxSkew is the difference that needs an administrator: signatures and deadlines
 	// depend on the clock.
 	maxSkew = 30 * time.Second
-	// skewTTL is how long a measurement counts.
+	// skewTTL is how long a measurement counts if there is a newer one.
 	skewTTL = 15 * time.Minute
 	// maxRoundTrip is the maximum duration of a request whose Date is compared.
 	maxRoundTrip = 10 * time.Second
@@ -59,13 +59,21 @@ func (w *ClockWatch) Observe(system string, x outbound.Exchange, now time.Time) 
 }
 
 // Check returns an error if the clock differs from those of all systems by more than
-// maxSkew. If only one system differs, its clock is wrong.
+// maxSkew. If only one system differs, its clock is wrong. If no system answers any more,
+// the newest measurement counts: a wrong clock does not repair itself.
 func (w *ClockWatch) Check(now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var newest time.Time
+	for _, m := range w.measured {
+		if m.at.After(newest) {
+			newest = m.at
+		}
+	}
 	var least *measurement
 	for _, m := range w.measured {
-		if now.Sub(m.at) < skewTTL && (least == nil || m.skew.Abs() < least.skew.Abs()) {
+		isCurrent := now.Sub(m.at) < skewTTL || m.at.Equal(newest)
+		if isCurrent && (least == nil || m.skew.Abs() < least.skew.Abs()) {
 			least = &m
 		}
 	}

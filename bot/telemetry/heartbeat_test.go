@@ -67,6 +67,7 @@ func TestHeartbeat_StopsWithoutTheDatabaseOrAWay(t *testing.T) {
 	b.sendErr = ErrNoWay
 	b.pass(0)
 	b.pass(noticeDelay)
+	b.pass(noticeRetry)
 	h.Send(t.Context())
 	if len(service.got) != 0 {
 		t.Errorf("got heartbeats %q, want none", service.got)

@@ -52,16 +52,17 @@ type notices struct {
 func (n *notices) sendAll(ctx context.Context, reports []partReport, parts *Parts) {
 	now := n.clock()
 	for _, r := range reports {
-		if !r.isLogged && !r.isDerived {
+		if !r.isLogged && !r.isDerived && !r.ended {
 			r.isLogged = true
 			n.log.WarnContext(ctx, "part degraded", "part", r.Name, "since", r.since, "cause", r.problem.Cause, "fix", r.problem.Fix, "err", r.problem.Err)
 		}
 		hasNotices := !r.WithoutNotice && !r.isDerived && n.send != nil
+		if r.ended && r.isLogged { // the notice can be later, because other replicas have the fault
+			r.isLogged = false
+			n.log.InfoContext(ctx, "part recovered", "part", r.Name, "since", r.works)
+		}
 		switch {
 		case r.ended && (!r.isNotified || !hasNotices || n.notify(ctx, r, parts, now)):
-			if r.isLogged {
-				n.log.InfoContext(ctx, "part recovered", "part", r.Name, "since", r.works)
-			}
 			parts.end(r.Name)
 		case r.works.IsZero() && hasNotices && n.isDue(ctx, r, now):
 			n.notify(ctx, r, parts, now)
@@ -111,6 +112,9 @@ func (n *notices) notify(ctx context.Context, r partReport, parts *Parts, now ti
 	}
 	noWay := errors.Is(err, ErrNoWay)
 	parts.setUnsent(r.Name, now, noWay && !r.ended)
+	if noWay && !r.ended && !r.isMute() {
+		return false
+	}
 	n.log.ErrorContext(ctx, "send notice of degraded part failed", "part", r.Name, "since", r.since, "cause", r.problem.Cause, "fix", r.problem.Fix, "retry_in", noticeRetry, "err", err)
 	return r.ended && noWay
 }

@@ -117,20 +117,6 @@ func lastsAfter(operation string) time.Duration {
 	return outageTime
 }
 
-// episode is an impairment, with interruptions that are shorter than settleTime.
-type episode struct {
-	since      time.Time
-	problem    *health.Problem // the last one
-	works      time.Time       // since when the part works again, zero while it does not
-	worked     time.Duration   // total of the interruptions that are over
-	isDerived  bool            // a part that this one needs does not work either
-	nextNotice time.Time       // zero before the first attempt
-	retryAt    time.Time       // after an attempt that failed
-	isLogged   bool
-	isNotified bool
-	isMute     bool // the last notice could not be sent because no way works
-}
-
 // NewParts returns the states of the parts that list returns. It is called every second.
 func NewParts(list func() []Part, clock func() time.Time, m *Metrics) *Parts {
 	return &Parts{list: list, clock: clock, metrics: m, states: map[string]*partState{}}
@@ -191,6 +177,14 @@ func (p *Parts) ForgetRefusals() {
 		maps.DeleteFunc(s.failures, func(_ string, f failure) bool { return f.isRefusal() })
 		s.nextProbe = time.Time{}
 	}
+}
+
+// Accept removes the refusals of a part, because its system accepted the credential that it
+// refused. The refused operation itself may not be needed any more.
+func (p *Parts) Accept(part string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.state(part).failures, func(_ string, f failure) bool { return f.isRefusal() })
 }
 
 func (f failure) isRefusal() bool { return f.problem != nil && f.problem.IsRefusal }
@@ -293,29 +287,6 @@ func (s *partState) summary() (since time.Time, last *failure) {
 	return since, last
 }
 
-// advance updates the episode and reports whether it has ended.
-func (s *partState) advance(now time.Time) (ended bool) {
-	since, last := s.summary()
-	if last == nil {
-		if s.episode == nil {
-			return false
-		}
-		if s.episode.works.IsZero() {
-			s.episode.works = now
-		}
-		return now.Sub(s.episode.works) >= settleTime
-	}
-	if s.episode == nil {
-		s.episode = &episode{since: since}
-	}
-	if works := s.episode.works; !works.IsZero() {
-		s.episode.worked += now.Sub(works)
-	}
-	_, s.episode.isDerived = s.failures[opNeeds]
-	s.episode.problem, s.episode.works = last.problem, time.Time{}
-	return false
-}
-
 // setMetrics sets the metrics of a part. The caller holds mu.
 func (p *Parts) setMetrics(part string, s *partState) {
 	degraded, since := 0.0, 0.0
@@ -324,54 +295,6 @@ func (p *Parts) setMetrics(part string, s *partState) {
 	}
 	p.metrics.degraded.WithLabelValues(part).Set(degraded)
 	p.metrics.degradedSince.WithLabelValues(part).Set(since)
-}
-
-// Restore continues an impairment from before a restart, about which people have a
-// notice. Call it before [Readiness.Watch].
-func (p *Parts) Restore(part string, since time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state(part).episode = &episode{since: since, isLogged: true, isNotified: true, nextNotice: p.clock().Add(noticeInterval),
-		problem: &health.Problem{Cause: "Tocsin was restarted while the part did not work", Fix: "Wait for the next check"}}
-}
-
-// setNotified records that people were notified about a part.
-func (p *Parts) setNotified(part string, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e := p.state(part).episode; e != nil {
-		e.nextNotice, e.isNotified, e.isMute = now.Add(noticeInterval), true, false
-	}
-}
-
-// setUnsent records that a notice about a part could not be sent. noWay reports that no
-// way to notify people works.
-func (p *Parts) setUnsent(part string, now time.Time, noWay bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e := p.state(part).episode; e != nil {
-		e.retryAt, e.isMute = now.Add(noticeRetry), noWay
-	}
-}
-
-// end forgets an impairment that is over.
-func (p *Parts) end(part string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state(part).episode = nil
-}
-
-// isMute reports whether people should know about a part, but no way to notify them
-// works.
-func (p *Parts) isMute() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.states {
-		if s.episode != nil && s.episode.isMute && s.episode.works.IsZero() {
-			return true
-		}
-	}
-	return false
 }
 
 // ways returns the parts that notify people and work.

@@ -30,9 +30,11 @@ type bench struct {
 	parts   []Part
 	notices []Notice
 	sendErr error
-	isLive  bool
-	metrics *Metrics
-	log     bytes.Buffer
+	// failsWithoutWay makes the notices fail if no part of them works.
+	failsWithoutWay bool
+	isLive          bool
+	metrics         *Metrics
+	log             bytes.Buffer
 }
 
 func newBench(t *testing.T, parts ...Part) *bench {
@@ -41,6 +43,9 @@ func newBench(t *testing.T, parts ...Part) *bench {
 	b.Readiness = NewReadiness(Health{Parts: tracked, Metrics: b.metrics, Clock: b.clock, Logger: slog.New(slog.NewTextHandler(&b.log, nil)),
 		IsLive: func(context.Context) (bool, error) { return b.isLive, nil },
 		Notify: func(_ context.Context, n Notice) error {
+			if b.failsWithoutWay && len(n.Working) == 0 {
+				return ErrNoWay
+			}
 			if b.sendErr == nil {
 				b.notices = append(b.notices, n)
 			}
@@ -168,6 +173,34 @@ func TestParts_NotifiesAfterDelayDailyAndOnRecovery(t *testing.T) {
 	}
 }
 
+// The log has the recovery although its notice waits for another replica, and a failure
+// after it.
+func TestParts_LogsARecoveryWhoseNoticeWaits(t *testing.T) {
+	var failure error = errRefused
+	b := newBench(t, Part{Name: "mail", Check: func(time.Time) error { return failure }})
+	b.pass(0)
+	b.pass(noticeDelay)
+	failure, b.sendErr = nil, &incident.RetryAfter{After: time.Minute, Err: errors.New("another replica has the fault")}
+	b.pass(0)
+	for range 3 {
+		b.pass(settleTime)
+	}
+	failure = errRefused
+	b.pass(time.Second)
+	failure = nil
+	b.pass(time.Second)
+	b.sendErr = nil
+	b.pass(settleTime)
+	b.wantNotices("mail", "+mail")
+	var got []string
+	for line := range strings.Lines(b.log.String()) {
+		got = append(got, strings.Fields(line[strings.Index(line, "part "):])[1])
+	}
+	if want := []string{`degraded"`, `recovered"`, `degraded"`, `recovered"`}; !slices.Equal(got, want) {
+		t.Errorf("got log lines %q, want %q", got, want)
+	}
+}
+
 // While an incident is live, people know after liveDelay.
 func TestParts_NotifiesSoonerWhileAnIncidentIsLive(t *testing.T) {
 	b := newBench(t, Part{Name: "Slack API", Check: func(time.Time) error { return errRefused }})
@@ -233,14 +266,18 @@ func TestParts_NoticeUsesWaysThatWork(t *testing.T) {
 	}
 }
 
-// If no way to notify people works, the log has an error each minute, and the heartbeat
-// stops.
+// If no way to notify people works for a minute, the log has an error each minute, and
+// the heartbeat stops.
 func TestParts_NoWayLogsAnErrorAndStopsTheHeartbeat(t *testing.T) {
 	var failure error = errRefused
 	b := newBench(t, Part{Name: "mail", Check: func(time.Time) error { return failure }})
 	b.sendErr = fmt.Errorf("notify: %w", ErrNoWay)
 	b.pass(0)
 	b.pass(noticeDelay)
+	if b.Readiness.parts.isMute() || strings.Contains(b.log.String(), "level=ERROR") {
+		t.Errorf("want no error before the second attempt:\n%s", &b.log)
+	}
+	b.pass(noticeRetry)
 	if !b.Readiness.parts.isMute() || strings.Count(b.log.String(), "level=ERROR") != 1 {
 		t.Errorf("want a mute bot and one error in the log:\n%s", &b.log)
 	}
@@ -256,6 +293,26 @@ func TestParts_NoWayLogsAnErrorAndStopsTheHeartbeat(t *testing.T) {
 	b.sendErr = nil
 	b.pass(time.Hour)
 	b.wantNotices("mail") // a recovery without a way is not sent later
+}
+
+// A way that fails once, in the second of a notice, is no silence: the notice is sent a
+// minute later.
+func TestParts_ShortFailureOfTheOnlyWay(t *testing.T) {
+	b := newBench(t, Part{Name: "Slack API", System: "Slack", Way: WayChat}, Part{Name: "clock", Check: func(time.Time) error { return errRefused }})
+	b.failsWithoutWay = true
+	b.pass(0)
+	b.Readiness.parts.Report("Slack API", "Slack", "post", health.Status("Slack", 502, nil))
+	b.pass(noticeDelay)
+	b.Readiness.parts.Report("Slack API", "Slack", "post", nil)
+	b.pass(0)
+	if b.Readiness.parts.isMute() {
+		t.Error("the heartbeat stops because of one failure")
+	}
+	b.pass(noticeRetry)
+	b.wantNotices("clock")
+	if strings.Contains(b.log.String(), "level=ERROR") {
+		t.Errorf("got an error in the log:\n%s", &b.log)
+	}
 }
 
 // A probe finds an outage and the end of it. It runs once per interval while the part
@@ -356,6 +413,12 @@ func TestParts_Report(t *testing.T) {
 	b.Readiness.parts.ForgetRefusals() // after a reload
 	b.pass(0)
 	b.wantReadyz("ready")
+	report("post", refused)
+	report("card", health.Status("Slack", 502, nil))
+	b.Readiness.parts.Accept("Slack API")
+	b.pass(0)
+	b.wantReadyz(outage("12:06:30"))
+	report("card", nil)
 	report("post", health.Status("Slack", 502, nil))
 	b.pass(repeatTime)
 	report(OpProbe, nil)

@@ -34,7 +34,11 @@ import (
 type healthTest struct {
 	*testing.T
 	company   *company.Company
+	config    config.Config
+	keys      *store.Keyset
+	http      bool // Slack sends requests over HTTP
 	bot       *bot.Bot
+	stop      func()       // ends the bot
 	ahead     atomic.Int64 // of the clocks, compared with three days ago
 	skew      atomic.Int64 // of the clock of the sandbox, compared with the bot
 	free      atomic.Int64 // space of the disk
@@ -66,7 +70,7 @@ func (h *healthTest) logText() string {
 }
 
 func startHealthTest(t *testing.T, http bool) *healthTest {
-	h := &healthTest{T: t, hangup: make(chan os.Signal, 1)}
+	h := &healthTest{T: t, http: http, hangup: make(chan os.Signal, 1)}
 	h.free.Store(1 << 40)
 	h.heartbeat.Store(200)
 	var err error
@@ -75,16 +79,30 @@ func startHealthTest(t *testing.T, http bool) *healthTest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.company.Close() })
-	cfg, err := demoConfig(h.company, demoOptions{Dir: t.TempDir(), HTTP: http})
-	if err != nil {
+	if h.config, err = demoConfig(h.company, demoOptions{Dir: t.TempDir(), HTTP: http}); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Telemetry.HeartbeatURL, cfg.Telemetry.HeartbeatInterval = secret.New(h.heartbeatService()), 10*time.Second
-	keys, err := store.Ephemeral()
-	if err != nil {
+	h.config.Telemetry.HeartbeatURL, h.config.Telemetry.HeartbeatInterval = secret.New(h.heartbeatService()), 10*time.Second
+	if h.keys, err = store.Ephemeral(); err != nil {
 		t.Fatal(err)
 	}
-	h.bot, err = bot.New(t.Context(), cfg, bot.Options{Clock: h.now, LogOutput: h, Keyset: keys, Hangup: h.hangup, FreeDisk: func() (int64, error) { return h.free.Load(), nil },
+	h.startBot()
+	t.Cleanup(func() {
+		h.stop()
+		h.checkLog()
+		if t.Failed() {
+			t.Log(h.logText())
+		}
+	})
+	return h
+}
+
+// startBot starts the bot with the current configuration.
+func (h *healthTest) startBot() {
+	h.Helper()
+	cfg := h.config
+	var err error
+	h.bot, err = bot.New(h.Context(), cfg, bot.Options{Clock: h.now, LogOutput: h, Keyset: h.keys, Hangup: h.hangup, FreeDisk: func() (int64, error) { return h.free.Load(), nil },
 		Load: func() (config.Config, error) {
 			if h.broken.Load() {
 				return cfg, fmt.Errorf("tocsin.yaml:1:1: not a configuration")
@@ -92,27 +110,37 @@ func startHealthTest(t *testing.T, http bool) *healthTest {
 			return cfg, nil
 		}})
 	if err != nil {
-		t.Fatal(err)
+		h.Fatal(err)
 	}
 	h.company.Connect("http://" + h.bot.Addr())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- h.bot.Run(ctx) }()
-	t.Cleanup(func() {
+	h.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("the bot ended with %v", err)
+			h.Errorf("the bot ended with %v", err)
 		}
 		h.bot.Close()
-		h.checkLog()
-		if t.Failed() {
-			t.Log(h.logText())
-		}
 	})
 	h.waitFor("the bot to be ready", func() bool {
-		return strings.Contains(h.get("/readyz"), `"ready"`) && (http || h.company.Chat.Connections() > 0)
+		return strings.Contains(h.get("/readyz"), `"ready"`) && (h.http || h.company.Chat.Connections() > 0)
 	})
-	return h
+}
+
+// TestHealth_RestartWithoutThePart restarts the bot with a configuration without a part
+// about which people have a notice. The notice ends.
+func TestHealth_RestartWithoutThePart(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	h.heartbeat.Store(503)
+	h.waitFor("the failed heartbeat", func() bool { h.pass(10 * time.Second); return h.degraded()["heartbeat"] != "" })
+	h.pass(16 * time.Minute)
+	h.waitFor("the notice", func() bool { return h.hasNotice("Slack", ": heartbeat") })
+	h.stop()
+	h.config.Telemetry.HeartbeatURL = secret.String{}
+	h.startBot()
+	h.waitFor("the end of the notice", func() bool { return h.hasNotice("Slack", "Works again: heartbeat") })
 }
 
 // goType is the name of a Go type, which means nothing to operators.
@@ -318,6 +346,7 @@ func TestHealth_PagesIfNothingElseWorks(t *testing.T) {
 		t.Error("got a page about mail, which is not critical")
 	}
 	h.waitFor("an error about mail in the log", func() bool {
+		h.pass(5 * time.Second) // the second attempt follows a minute later
 		return strings.Contains(h.logText(), `level=ERROR msg="send notice of degraded part failed" component=readiness part=mail`)
 	})
 	h.company.Chat.ClearFaults()
@@ -365,6 +394,7 @@ func TestHealth_NothingWorks(t *testing.T) {
 	})
 	h.pass(16 * time.Minute)
 	h.waitFor("errors in the log", func() bool {
+		h.pass(5 * time.Second) // the second attempt follows a minute later
 		return strings.Contains(h.logText(), `level=ERROR msg="send notice of degraded part failed" component=readiness part="Slack API"`)
 	})
 	h.company.Chat.ClearFaults()
@@ -396,6 +426,43 @@ func TestHealth_RefusedPage(t *testing.T) {
 	h.waitFor("the page", func() bool { return len(h.company.Pager.Snapshot().Pages) > 0 })
 	h.pass(20 * time.Second)
 	h.waitFor("the recovery", func() bool { return len(h.degraded()) == 0 })
+}
+
+// TestHealth_RoutingKeyAcceptedAgain lets PagerDuty refuse a page that nobody needs later.
+// The step recovers when PagerDuty accepts another event with the routing key.
+func TestHealth_RoutingKeyAcceptedAgain(t *testing.T) {
+	t.Parallel()
+	h := startHealthTest(t, false)
+	const step = "escalation step 1 (PagerDuty)"
+	paged := h.open(incident.Sev1)
+	h.waitFor("the first page", func() bool { return len(h.company.Pager.Snapshot().Pages) > 0 })
+	h.company.Answers.Put(answer.Answer{Method: "pagerduty.events", Status: 400, Body: `{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}`})
+	refused := h.open(incident.Sev1)
+	h.waitFor("the refused page", func() bool { return h.degraded()[step] != "" })
+	h.acknowledge(refused)
+	retry := func(query response.WaitingQuery) {
+		if _, err := h.bot.Store().RetryEffects(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retry(response.WaitingQuery{Incident: refused})
+	h.waitFor("the end of the page that nobody needs", func() bool {
+		waiting, err := h.bot.Store().WaitingEffects(t.Context(), response.WaitingQuery{Incident: refused})
+		return err == nil && len(waiting) == 0
+	})
+	h.company.Answers.Put(answer.Answer{Method: "pagerduty.events", Left: answer.Times(0)})
+	if h.degraded()[step] == "" {
+		t.Error("the step recovered although PagerDuty accepted nothing")
+	}
+	h.acknowledge(paged)
+	h.waitFor("the recovery", func() bool { return h.degraded()[step] == "" })
+}
+
+func (h *healthTest) acknowledge(id incident.ID) {
+	h.Helper()
+	if _, err := h.bot.Desk().Do(h.Context(), incident.Command{Verb: incident.VerbAcknowledge, For: id, By: incident.Identity{Provider: incident.ProviderSlack, ID: h.company.People[0].ID}, Via: incident.ViaSlack}); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // open opens an incident.

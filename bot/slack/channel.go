@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,18 +48,40 @@ func (s *Slack) OpenChannel(ctx context.Context, inc incident.Incident, private 
 
 var errNamesTaken = errors.New("no channel name is free")
 
-// channelNames returns the names to try in order: inc-42, inc-42-b, … The name of an
-// incident that is not live begins with its origin, as in drill-inc-42.
+// maxNames is the maximum number of names that are tried for one channel.
+const maxNames = 26
+
+// channelNames returns the names to try in order: inc-42, inc-42-b, …, inc-42-z,
+// inc-42-27, … The name of an incident that is not live begins with its origin, as in
+// drill-inc-42.
+//
+// The names begin after those of the channels that the incident had, because these names
+// stay taken and each try counts towards the rate limit of Slack.
 func channelNames(inc incident.Incident) []string {
 	base := strings.ToLower(inc.ID.String())
 	if inc.Origin != incident.OriginLive {
 		base = string(inc.Origin) + "-" + base
 	}
-	names := []string{base}
-	for c := 'b'; c <= 'z'; c++ {
-		names = append(names, base+"-"+string(c))
+	used := len(inc.FormerChannels)
+	if inc.Links[incident.LinkChannel] != "" {
+		used++
+	}
+	names := make([]string, maxNames)
+	for n := range names {
+		names[n] = base + channelSuffix(used+n)
 	}
 	return names
+}
+
+// channelSuffix returns the end of the name of the nth channel of an incident, from 0.
+func channelSuffix(n int) string {
+	switch {
+	case n == 0:
+		return ""
+	case n < 26:
+		return "-" + string(rune('a'+n))
+	}
+	return "-" + strconv.Itoa(n+1)
 }
 
 // findByName returns the channels with one of the names, by name. It cannot

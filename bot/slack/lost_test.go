@@ -169,3 +169,46 @@ func TestAnnounceChannel_ResolvedAgain(t *testing.T) {
 		})
 	}
 }
+
+// countCalls returns the number of calls of a method that Slack received.
+func (f *outboundTest) countCalls(method string) (n int) {
+	for _, call := range f.ws.Calls() {
+		if call.Method == method {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOpenChannel_AfterManyLosses lets a person archive each channel of an incident. Each
+// replacement takes one try, because every try counts towards the rate limit of Slack, and
+// no number of losses leaves the incident without a name.
+func TestOpenChannel_AfterManyLosses(t *testing.T) {
+	f := newOutboundTest(t)
+	inc := openedIncident()
+	inc.Links = map[string]string{}
+	for n := range 40 {
+		before := f.countCalls("conversations.create")
+		channel, err := f.slack.OpenChannel(f.ctx, inc, false)
+		if err != nil {
+			t.Fatalf("channel %d: %v", n, err)
+		}
+		if tries := f.countCalls("conversations.create") - before; tries != 1 {
+			t.Errorf("channel %d: got %d tries, want 1", n, tries)
+		}
+		again, err := f.slack.OpenChannel(f.ctx, inc, false) // after a crash before the commit
+		if err != nil || again != channel {
+			t.Errorf("channel %d: got %s, %v, want the same channel", n, again, err)
+		}
+		if err := f.ws.Act("U0ADA").Join(channel); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.ws.Act("U0ADA").Archive(channel); err != nil {
+			t.Fatal(err)
+		}
+		if current := inc.Links[incident.LinkChannel]; current != "" {
+			inc.FormerChannels = append(inc.FormerChannels, current)
+		}
+		inc.Links[incident.LinkChannel] = channel
+	}
+}

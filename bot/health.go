@@ -59,7 +59,7 @@ func (b *Bot) newReadiness() *telemetry.Readiness {
 // retryEffects returns a function that makes the waiting effects of a system due.
 func (b *Bot) retryEffects(system string) func(context.Context) {
 	return func(ctx context.Context) {
-		if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{System: system}); err != nil {
+		if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{System: system, Release: response.ReleaseRule{KeepPauses: true}}); err != nil {
 			b.log.Warn("retry waiting effects failed", "component", "bot", "system", system, "err", err)
 		}
 	}

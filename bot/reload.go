@@ -84,7 +84,7 @@ func (b *Bot) reload(ctx context.Context, by incident.Identity) (control.ReloadR
 	if err != nil {
 		return control.ReloadReport{}, err
 	}
-	if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{}); err != nil { // the change may have repaired their cause
+	if _, err := b.store.RetryEffects(ctx, response.WaitingQuery{Release: response.ReleaseRule{KeepPauses: true}}); err != nil { // the change may have repaired their cause
 		b.log.Warn("retry waiting effects failed", "component", "bot", "err", err)
 	}
 	report := control.ReloadReport{Changed: changed, Content: content, Left: b.endDepartures(ctx)}

@@ -49,6 +49,7 @@ type effectRow struct {
 	WaitingJob    int64 // job of the next attempt
 	WaitingSystem string
 	Blocked       bool
+	Paused        bool // the system requested the pause
 	Attempts      int64
 	AttemptedAt   *time.Time
 	NextAt        *time.Time
@@ -184,14 +185,15 @@ func (t domainTx) appendToLane(row *effectRow, ends map[string]int64) error {
 }
 
 // requestRefresh makes a refresh effect run again. If the effect is not finished, raising its request count is enough:
-// the next run, or the end of the current run, reads the count. A waiting effect is tried at once.
+// the next run, or the end of the current run, reads the count. A waiting effect is tried at once, unless the system
+// requested its pause.
 func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
 	known, err := t.selectEffect("refresh AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
 	if err != nil {
 		return nil, err
 	}
 	if !known.finished() {
-		if err := t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error; err != nil || known.WaitingSince == nil {
+		if err := t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error; err != nil || known.WaitingSince == nil || known.Paused {
 			return nil, err
 		}
 		return nil, t.release([]effectRow{known}, t.s.now())

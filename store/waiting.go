@@ -28,7 +28,7 @@ func (t domainTx) PostponeEffect(attempt response.Job, until time.Time, f respon
 		return err
 	}
 	now := t.s.now()
-	if row.Refresh && row.Requested != token.requestedSeen && until.After(now.Add(refreshInterval)) {
+	if row.Refresh && row.Requested != token.requestedSeen && !f.Paused && until.After(now.Add(refreshInterval)) {
 		until = now.Add(refreshInterval) // requested again during the attempt
 	}
 	if row.WaitingSince == nil {
@@ -56,9 +56,9 @@ func (t domainTx) PostponeEffect(attempt response.Job, until time.Time, f respon
 		}
 		row.WaitingJob = ids[0]
 	}
-	err = t.db.Exec(`UPDATE effects SET lane = ?, lane_pos = ?, state = ?, waiting_since = ?, waiting_job = ?, waiting_system = ?, blocked = ?,
+	err = t.db.Exec(`UPDATE effects SET lane = ?, lane_pos = ?, state = ?, waiting_since = ?, waiting_job = ?, waiting_system = ?, blocked = ?, paused = ?,
 		attempts = attempts + 1, attempted_at = ?, next_at = ?, sealed_failure = ? WHERE id = ?`, row.Lane, row.LanePos, row.State, row.WaitingSince,
-		row.WaitingJob, f.System, f.Blocked, now, dbTime(until), row.SealedFailure, row.ID).Error
+		row.WaitingJob, f.System, f.Blocked, f.Paused, now, dbTime(until), row.SealedFailure, row.ID).Error
 	if err != nil {
 		return fmt.Errorf("postpone effect %d: %w", row.ID, err)
 	}
@@ -92,7 +92,7 @@ func (t domainTx) clearWait(row *effectRow) error {
 		return nil
 	}
 	row.WaitingSince, row.SealedFailure, row.Attempts = nil, nil, 0
-	err := t.db.Exec(`UPDATE effects SET waiting_since = NULL, waiting_job = 0, waiting_system = '', blocked = false, attempts = 0, attempted_at = NULL,
+	err := t.db.Exec(`UPDATE effects SET waiting_since = NULL, waiting_job = 0, waiting_system = '', blocked = false, paused = false, attempts = 0, attempted_at = NULL,
 		next_at = NULL, sealed_failure = NULL WHERE id = ?`, row.ID).Error
 	if err != nil {
 		return fmt.Errorf("end wait of effect %d: %w", row.ID, err)
@@ -121,15 +121,16 @@ func waiting(q response.WaitingQuery) (condition string, args []any) {
 func (t domainTx) ReleaseEffects(q response.WaitingQuery) (int, error) {
 	now := t.s.now()
 	condition, args := waiting(q)
-	order := "waiting_since, id"
-	if !q.Quiet.IsZero() {
-		condition += " AND NOT EXISTS (SELECT 1 FROM effects WHERE waiting_since IS NOT NULL AND waiting_system = ? AND attempted_at > ?)"
-		args = append(args, q.System, dbTime(q.Quiet))
-		order = "attempted_at, id"
-	}
-	query := "SELECT * FROM effects WHERE " + condition + " AND state = 'available' AND next_at > ? ORDER BY " + order
+	condition += " AND state = 'available' AND next_at > ?"
 	args = append(args, now)
-	if q.Limit > 0 {
+	limits, order, more := releaseLimits(q, now)
+	condition, args = condition+limits, append(args, more...)
+	query := "SELECT * FROM effects WHERE " + condition + " ORDER BY " + order
+	if q.Release.IfQuiet { // rows of a window function cannot be locked
+		query = "SELECT * FROM effects WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY kind, blocked ORDER BY attempted_at, id) AS nth, attempted_at FROM effects WHERE " +
+			condition + ") ranked ORDER BY nth, attempted_at, id LIMIT ?)"
+		args = append(args, q.Limit)
+	} else if q.Limit > 0 {
 		query += " LIMIT ?"
 		args = append(args, q.Limit)
 	}
@@ -141,6 +142,30 @@ func (t domainTx) ReleaseEffects(q response.WaitingQuery) (int, error) {
 		return 0, fmt.Errorf("find waiting effects: %w", err)
 	}
 	return len(rows), t.release(rows, now)
+}
+
+// releaseLimits returns the conditions of a [response.ReleaseRule], their arguments and the order of the release.
+func releaseLimits(q response.WaitingQuery, now time.Time) (conditions, order string, args []any) {
+	rule := q.Release
+	if rule.KeepPauses {
+		conditions += " AND NOT paused"
+	}
+	if rule.RestedSince.IsZero() {
+		return conditions, "waiting_since, id", nil
+	}
+	rested := dbTime(rule.RestedSince)
+	conditions += " AND attempted_at <= ?"
+	args = append(args, rested)
+	if rule.IfQuiet { // a released effect is due until its attempt ends
+		conditions += ` AND NOT EXISTS (SELECT 1 FROM effects WHERE waiting_since IS NOT NULL AND waiting_system = ?
+			AND (attempted_at > ? OR state = 'available' AND next_at >= ? AND next_at <= ?))`
+		args = append(args, q.System, rested, rested, now)
+	}
+	if rule.Like != nil {
+		conditions += " AND kind = ? AND blocked = ?"
+		args = append(args, string(rule.Like.Kind), rule.Like.Blocked)
+	}
+	return conditions, "attempted_at, id", args
 }
 
 // releaseBatch is the maximum number of effects of one update.
@@ -192,7 +217,7 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 			return nil, err
 		}
 		out = append(out, incident.WaitingEffect{ID: row.ID, Kind: incident.EffectKind(row.Kind), Incident: incident.ID(row.IncidentID), Seq: int(row.Seq),
-			System: row.WaitingSystem, Blocked: row.Blocked, Cause: f.Cause, Fix: f.Fix, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),
+			System: row.WaitingSystem, Blocked: row.Blocked, Paused: row.Paused, Cause: f.Cause, Fix: f.Fix, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),
 			LastAttempt: timeOrZero(row.AttemptedAt), NextAttempt: timeOrZero(row.NextAt), Behind: found.Behind})
 	}
 	return out, nil
@@ -218,12 +243,12 @@ func (r reader) effectsBehind(q response.WaitingQuery) ([]incident.WaitingEffect
 	return out, nil
 }
 
-// releaseAll makes all waiting effects due at the start, and all jobs of effects whose attempt failed before it could
+// releaseAll makes all waiting effects due at the start, except during a pause that their system requested, and all jobs of effects whose attempt failed before it could
 // record the failure. An administrator may have repaired the cause while the process was down.
 func (s *Store) releaseAll(ctx context.Context) error {
 	var released int
 	err := s.Tx(ctx, func(t response.Tx) (err error) {
-		if released, err = t.ReleaseEffects(response.WaitingQuery{}); err != nil {
+		if released, err = t.ReleaseEffects(response.WaitingQuery{Release: response.ReleaseRule{KeepPauses: true}}); err != nil {
 			return err
 		}
 		return t.(domainTx).tx.expediteRetries(kindEffect)

@@ -16,7 +16,8 @@ type WaitingEffect struct {
 	// Blocked is set if the system refuses until an administrator repairs the cause.
 	// Otherwise the system does not work or requested a pause.
 	Blocked     bool      `json:"blocked"`
-	Cause       string    `json:"cause"` // redacted
+	Paused      bool      `json:"paused,omitempty"` // the system requested the pause
+	Cause       string    `json:"cause"`            // redacted
 	Fix         string    `json:"fix,omitempty"`
 	Since       time.Time `json:"since"` // first failed attempt
 	Attempts    int       `json:"attempts"`

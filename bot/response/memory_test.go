@@ -605,7 +605,7 @@ func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
 	if w.ID == 0 {
 		*w = incident.WaitingEffect{ID: e.ID, Kind: e.Kind, Incident: e.Incident, Seq: e.Seq, Since: now}
 	}
-	w.System, w.Blocked, w.Cause, w.Fix, w.LastAttempt, w.NextAttempt = f.System, f.Blocked, f.Cause, f.Fix, now, until
+	w.System, w.Blocked, w.Paused, w.Cause, w.Fix, w.LastAttempt, w.NextAttempt = f.System, f.Blocked, f.Paused, f.Cause, f.Fix, now, until
 	w.Attempts++
 	if aside := "/" + string(e.Kind); f.StepsAside && e.Lane != "" && !strings.HasSuffix(e.Lane, aside) {
 		e.Lane += aside
@@ -641,19 +641,36 @@ func (m *memory) ReleaseEffects(q WaitingQuery) (int, error) {
 	all := q
 	all.Limit = 0
 	waits, _ := m.WaitingEffects(all)
-	released := 0
+	rule, now := q.Release, m.now()
+	nth := map[string]int{} // of each kind
+	rank := map[int64]int{}
+	if !rule.RestedSince.IsZero() {
+		slices.SortStableFunc(waits, func(a, b incident.WaitingEffect) int { return a.LastAttempt.Compare(b.LastAttempt) })
+	}
 	for _, w := range waits {
-		if !q.Quiet.IsZero() && w.LastAttempt.After(q.Quiet) {
+		if rule.IfQuiet && (w.LastAttempt.After(rule.RestedSince) || !w.NextAttempt.Before(rule.RestedSince) && !w.NextAttempt.After(now)) {
 			return 0, nil
 		}
 	}
-	for _, w := range waits {
-		if e := &m.effects[w.ID-1]; w.NextAttempt.After(m.now()) && (q.Limit == 0 || released < q.Limit) {
-			e.wait.NextAttempt = m.now()
-			released++
+	waits = slices.DeleteFunc(waits, func(w incident.WaitingEffect) bool {
+		return !w.NextAttempt.After(now) || rule.KeepPauses && w.Paused || !rule.RestedSince.IsZero() && w.LastAttempt.After(rule.RestedSince) ||
+			rule.Like != nil && (w.Kind != rule.Like.Kind || w.Blocked != rule.Like.Blocked)
+	})
+	if rule.IfQuiet {
+		for _, w := range waits {
+			of := fmt.Sprint(w.Kind, w.Blocked)
+			nth[of]++
+			rank[w.ID] = nth[of]
 		}
+		slices.SortStableFunc(waits, func(a, b incident.WaitingEffect) int { return rank[a.ID] - rank[b.ID] })
 	}
-	return released, nil
+	if q.Limit > 0 && len(waits) > q.Limit {
+		waits = waits[:q.Limit]
+	}
+	for _, w := range waits {
+		m.effects[w.ID-1].wait.NextAttempt = now
+	}
+	return len(waits), nil
 }
 
 func (m *memory) SnoozeEffect(job Job, until time.Time) error {

@@ -214,6 +214,7 @@ type Jobs interface {
 type Failure struct {
 	System     string // outside system of the effect, or ""
 	Blocked    bool   // the system refuses until an administrator repairs the cause
+	Paused     bool   // the system requested the pause
 	Cause      string // redacted, stored encrypted
 	Fix        string // how to repair the cause, or ""
 	StepsAside bool   // the effect leaves its lane, and later effects go on
@@ -228,11 +229,24 @@ type WaitingQuery struct {
 	Effect   int64       `json:"effect,omitempty"`
 	Incident incident.ID `json:"incident,omitempty"`
 	System   string      `json:"system,omitempty"`
-	// Quiet selects nothing if the last attempt of an effect of the system began after
-	// this time. It limits how often effects are tried for a success that may have
-	// nothing to do with them.
-	Quiet time.Time `json:"-"`
-	Limit int       `json:"-"` // 0: no limit
+	// Release is only for ReleaseEffects.
+	Release ReleaseRule `json:"-"`
+	Limit   int         `json:"-"` // 0: no limit
+}
+
+// ReleaseRule limits a release that no person requested. Of several effects, the one
+// whose last attempt is oldest is released first.
+type ReleaseRule struct {
+	KeepPauses bool // leave out effects for which the system requested a pause
+	// RestedSince leaves out effects that were tried after this time.
+	RestedSince time.Time
+	// IfQuiet releases nothing if any effect of the system was tried or released after
+	// RestedSince. Otherwise one effect of each kind is released before the second one of
+	// any kind.
+	IfQuiet bool
+	// Like releases only effects of the same kind that are blocked if it is, and not
+	// blocked if it is not.
+	Like *incident.WaitingEffect
 }
 
 // EffectOutcome is how an effect ended. The result of a discarded effect is why it

@@ -28,12 +28,15 @@ func pause(attempts int, effect int64, longest time.Duration) time.Duration {
 	return max(d-time.Duration(spread*float64(d/2)), minPause)
 }
 
-// A success of a system that no effect waited for says that the system works, but
-// perhaps not that the cause of a wait is repaired. It releases a few effects, and not
-// more often than this.
+// A success of a system shows that the system works, but perhaps not that the cause of a
+// wait is repaired. So it releases a few effects, some of each kind, and each of them not
+// more often than every probePause. If one of them succeeds, its kind works again, and
+// its success releases a few more of its kind. In this way all of them follow within a
+// few rounds, while effects that are still refused cause few calls.
 const (
 	probePause = 10 * time.Second
-	probes     = 10
+	probes     = 10 // effects that a success releases if none was tried lately
+	followers  = 4  // effects of the same kind that the success of a waiting effect releases
 )
 
 // postpone makes the effect wait for its next attempt.
@@ -57,6 +60,7 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 	}
 	until := s.now.Add(pause(a.wait.Attempts+1, a.effect.ID, longest))
 	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {
+		f.Paused = true
 		outcome, until = AttemptSnoozed, s.now.Add(min(max(wait.After, 0), maxPause))
 	}
 	if err := s.tx.PostponeEffect(a.job, until, f); err != nil {
@@ -70,18 +74,23 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 	return outcome, a.showWait(s, now.Visible(s.now) && (!a.wait.Visible(a.wait.LastAttempt) || now.Cause != a.wait.Cause))
 }
 
-// endWait releases the waiting effects of a system after a success: all of them if the
-// effect itself waited, because then its cause is repaired.
+// endWait releases some waiting effects of a system after a success, see probes.
 func (a *attempt) endWait(s *session) error {
 	q := WaitingQuery{System: a.desk.systemOf(a.effect)}
 	if q.System == "" {
 		return a.showEndOfWait(s)
 	}
-	if a.wait.Attempts == 0 {
-		q.Quiet, q.Limit = s.now.Add(-probePause), probes
+	q.Release = ReleaseRule{KeepPauses: true, RestedSince: s.now.Add(-probePause)}
+	of := []WaitingQuery{q}
+	of[0].Limit, of[0].Release.IfQuiet = probes, true
+	if a.wait.Attempts > 0 {
+		q.Limit, q.Release.Like = followers, &a.wait
+		of = append(of, q)
 	}
-	if _, err := s.tx.ReleaseEffects(q); err != nil {
-		return fmt.Errorf("release the effects that wait for %s: %w", q.System, err)
+	for _, q := range of {
+		if _, err := s.tx.ReleaseEffects(q); err != nil {
+			return fmt.Errorf("release the effects that wait for %s: %w", q.System, err)
+		}
 	}
 	return a.showEndOfWait(s)
 }

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,16 +136,21 @@ func testWaitingRefresh(t *testing.T, s Subject) {
 	receive(t, attempts)
 }
 
-// testRelease selects waiting effects by system, limit and quiet time.
+// testRelease selects waiting effects by system, limit, kind, pause and last attempt.
 func testRelease(t *testing.T, s Subject) {
 	OpenIncident(t, s, "x")
 	failures, effects := map[string]response.Failure{}, []incident.Effect{}
 	for n := range 6 {
-		f := errBlocked
-		if n >= 4 {
+		f, e := errBlocked, newEffect(fmt.Sprint(n), "")
+		switch {
+		case n >= 4:
 			f.System = incident.SystemMail
+		case n == 3:
+			e.Kind = incident.EffectInvite
+		case n == 0:
+			f.Blocked, f.Paused = false, true
 		}
-		effects = append(effects, newEffect(fmt.Sprint(n), ""))
+		effects = append(effects, e)
 		failures[fmt.Sprint(n)] = f
 	}
 	MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(effects...) })
@@ -151,26 +158,67 @@ func testRelease(t *testing.T, s Subject) {
 	for range effects {
 		receive(t, attempts)
 	}
-	last := waits(t, s, response.WaitingQuery{System: incident.SystemMail})[0].LastAttempt
-	for _, c := range []struct {
-		q    response.WaitingQuery
-		want int
+	mail := waits(t, s, response.WaitingQuery{System: incident.SystemMail})
+	before, after := mail[0].LastAttempt.Add(-time.Hour), mail[0].LastAttempt.Add(time.Hour)
+	slack := func(limit int, rule response.ReleaseRule) response.WaitingQuery {
+		return response.WaitingQuery{System: incident.SystemSlack, Limit: limit, Release: rule}
+	}
+	for name, c := range map[string]struct {
+		q     response.WaitingQuery
+		among string // keys of effects that can be released
+		want  int
 	}{
-		{response.WaitingQuery{System: incident.SystemPagerDuty}, 0},
-		{response.WaitingQuery{System: incident.SystemSlack, Quiet: last.Add(-time.Hour)}, 0},
-		{response.WaitingQuery{System: incident.SystemSlack, Quiet: last.Add(time.Hour), Limit: 1}, 1},
-		{response.WaitingQuery{System: incident.SystemMail}, 2},
-		{response.WaitingQuery{}, 3},
+		"no effect of the system waits":  {response.WaitingQuery{System: incident.SystemPagerDuty}, "", 0},
+		"tried lately":                   {slack(10, response.ReleaseRule{RestedSince: before, IfQuiet: true}), "", 0},
+		"tried lately, like another":     {slack(10, response.ReleaseRule{RestedSince: before, Like: &mail[0]}), "", 0},
+		"one of each kind":               {slack(3, response.ReleaseRule{RestedSince: after, IfQuiet: true}), "013", 3},
+		"one of each kind, pauses kept":  {slack(2, response.ReleaseRule{RestedSince: after, IfQuiet: true, KeepPauses: true}), "13", 2},
+		"of the same kind":               {slack(10, response.ReleaseRule{RestedSince: after, Like: &mail[0]}), "12", 2},
+		"of the same kind, not blocked":  {slack(10, response.ReleaseRule{RestedSince: after, Like: &incident.WaitingEffect{Kind: mail[0].Kind}}), "0", 1},
+		"all that the system lets alone": {response.WaitingQuery{Release: response.ReleaseRule{KeepPauses: true}}, "12345", 5},
+		"all of a system":                {response.WaitingQuery{System: incident.SystemMail}, "45", 2},
+		"all":                            {response.WaitingQuery{}, "012345", 6},
 	} {
-		MustTx(t, s, func(tx response.Tx) error {
+		errRollback := errors.New("roll back")
+		err := s.Tx(t.Context(), func(tx response.Tx) error {
 			n, err := tx.ReleaseEffects(c.q)
-			if n != c.want {
-				t.Errorf("%+v: released %d effects, want %d", c.q, n, c.want)
+			if err != nil {
+				return err
 			}
-			return err
+			list, err := tx.WaitingEffects(response.WaitingQuery{})
+			for _, w := range list {
+				if e, _, err := tx.Effect(response.Job{Effect: w.ID}); err != nil {
+					return err
+				} else if released := w.NextAttempt.Before(after); released && !strings.Contains(c.among, e.Key) {
+					t.Errorf("%s: released effect %s, want only of %s", name, e.Key, c.among)
+				}
+			}
+			if n != c.want {
+				t.Errorf("%s: released %d effects, want %d", name, n, c.want)
+			}
+			return errors.Join(err, errRollback)
 		})
-		for range c.want {
-			receive(t, attempts)
+		if !errors.Is(err, errRollback) {
+			t.Fatalf("%s: %v", name, err)
 		}
+	}
+	last := time.Time{}
+	for _, w := range waits(t, s, response.WaitingQuery{}) {
+		if w.LastAttempt.After(last) {
+			last = w.LastAttempt
+		}
+	}
+	MustTx(t, s, func(tx response.Tx) error {
+		rule := response.ReleaseRule{RestedSince: last, IfQuiet: true}
+		for n, want := range []int{1, 0} { // the released effect is due and perhaps hangs
+			if got, err := tx.ReleaseEffects(slack(1, rule)); err != nil || got != want {
+				t.Errorf("release %d: got %d effects, %v, want %d", n+1, got, err, want)
+			}
+		}
+		_, err := tx.ReleaseEffects(response.WaitingQuery{})
+		return err
+	})
+	for range effects {
+		receive(t, attempts)
 	}
 }

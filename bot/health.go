@@ -307,6 +307,19 @@ func explain(system string, err error) error {
 	return err
 }
 
+// explainFailure returns for people why a call of a system failed and what to do. The
+// system works if it only limits the rate of requests.
+func explainFailure(system string, err error) (cause, fix string) {
+	p := health.Explain(systemNames[system], explain(system, err))
+	if limited := new(incident.RetryAfter); errors.As(err, &limited) {
+		return p.Cause, ""
+	}
+	return p.Cause, p.Fix
+}
+
+// systemNames are the subjects of causes.
+var systemNames = map[string]string{incident.SystemSlack: "Slack", incident.SystemPagerDuty: "PagerDuty", incident.SystemMail: "The mail relay"}
+
 // notifyFault notifies people about an optional part by the ways that work. PagerDuty
 // pages them only about a critical part that strangers cannot impair, while an incident is live or if neither the chat
 // nor mail works.

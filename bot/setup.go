@@ -126,7 +126,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
-		Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
+		Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
 	return err
 }
 

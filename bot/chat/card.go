@@ -283,8 +283,12 @@ func (m *builder) waiting() {
 	} else {
 		m.iconLine("hourglass", "%s %s, since %s. Other causes: %d.", system, cause, first.Since, others)
 	}
-	if first.Fix != "" {
-		m.note("%s. Tocsin tries again afterwards.", Plain(text.Truncate(first.Fix, 300)))
+	switch fix := Plain(text.Truncate(first.Fix, 300)); {
+	case fix == "":
+	case first.Blocked:
+		m.note("%s. Tocsin tries again afterwards.", fix)
+	default:
+		m.note("%s. Tocsin tries again by itself.", fix)
 	}
 	m.buttons(m.verbButton("Try again", incident.VerbRetry)...)
 }

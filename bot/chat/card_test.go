@@ -15,14 +15,17 @@ func TestCard_ShowsWaits(t *testing.T) {
 	at := time.Date(2026, 11, 20, 3, 12, 0, 0, time.UTC)
 	policy := incident.WaitingEffect{Kind: incident.EffectInvite, System: "slack", Blocked: true, Cause: "the app may not invite people to channels", Fix: "Ask a workspace admin", Since: at}
 	down := incident.WaitingEffect{Kind: incident.EffectMailInvitation, System: "mail", Cause: "connection refused", Since: at.Add(-time.Hour)}
+	outage := incident.WaitingEffect{Kind: incident.EffectPage, System: "pagerduty", Cause: "PagerDuty refuses connections", Fix: "Check the firewall", Since: at}
 	for name, c := range map[string]struct {
 		waits []incident.WaitingEffect
 		want  string
+		fix   string
 	}{
-		"nothing":    {nil, ""},
-		"one":        {[]incident.WaitingEffect{policy}, "Waiting for Slack: the app may not invite people to channels, since"},
-		"same cause": {[]incident.WaitingEffect{policy, policy}, "Waiting for Slack: the app may not invite people to channels, since"},
-		"two causes": {[]incident.WaitingEffect{down, policy}, "Other causes: 1."},
+		"nothing":    {nil, "", ""},
+		"one":        {[]incident.WaitingEffect{policy}, "Waiting for Slack: the app may not invite people to channels, since", "Ask a workspace admin. Tocsin tries again afterwards."},
+		"same cause": {[]incident.WaitingEffect{policy, policy}, "Waiting for Slack: the app may not invite people to channels, since", "Ask a workspace admin. Tocsin tries again afterwards."},
+		"two causes": {[]incident.WaitingEffect{down, policy}, "Other causes: 1.", "Ask a workspace admin. Tocsin tries again afterwards."},
+		"down":       {[]incident.WaitingEffect{outage}, "Waiting for PagerDuty: PagerDuty refuses connections, since", "Check the firewall. Tocsin tries again by itself."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := Card(incident.Brief{Incident: incident.Incident{ID: 42, Status: incident.Active, Severity: incident.Sev2}, Waiting: c.waits, Now: at})
@@ -31,6 +34,10 @@ func TestCard_ShowsWaits(t *testing.T) {
 				switch b := b.(type) {
 				case Paragraph:
 					lines = append(lines, fmt.Sprint(b.Text))
+				case Small:
+					for _, text := range b {
+						lines = append(lines, fmt.Sprint(text))
+					}
 				case Actions:
 					for _, a := range b {
 						buttons = append(buttons, string(a.Command.Verb))
@@ -41,6 +48,9 @@ func TestCard_ShowsWaits(t *testing.T) {
 			retry := strings.Contains(strings.Join(buttons, " "), string(incident.VerbRetry))
 			if retry != (c.want != "") || strings.Contains(text, "Waiting for") != (c.want != "") || !strings.Contains(text, c.want) {
 				t.Errorf("got lines\n%s\nand buttons %v, want %q", text, buttons, c.want)
+			}
+			if !strings.Contains(text, c.fix) {
+				t.Errorf("got lines\n%s\nwant %q", text, c.fix)
 			}
 			if strings.Contains(text, "connection refused") {
 				t.Errorf("got lines\n%s\nwant the cause that an administrator must repair first", text)

@@ -99,7 +99,7 @@ type EffectAttempt struct {
 	Effect  incident.Effect // its arguments hold ids and numbers only
 	System  string          // outside system that the effect calls, see [incident.Blocked], or "" for work inside Tocsin
 	Outcome AttemptOutcome
-	Cause   string // why the attempt failed, redacted and in one line, or ""
+	Cause   string // why the attempt failed, redacted and in one line, or "", for the log
 	Fix     string // how an administrator repairs the cause, if the system refuses until then, or ""
 	Err     error  // of the call of the outside system, or nil. It may quote that system
 	Attempt int    // from 1
@@ -140,6 +140,9 @@ type Options struct {
 	Handlers map[incident.EffectKind]Handler // effects of other kinds are skipped
 	Pages    []Handler                       // the steps of the escalation policy, in order
 	SystemOf func(incident.Effect) string    // the outside system that the handler of an effect calls, may be nil
+	// Explain returns for people why a call of an outside system failed and what to do,
+	// without texts of the system. It may be nil.
+	Explain func(system string, err error) (cause, fix string)
 	// Targets describe the steps in Pages for Withdraw. The store keeps the target of
 	// each page, because a page must be withdrawn where it was sent, even if its step
 	// was removed from the configuration. Without targets, Handlers withdraw pages.

@@ -1,9 +1,12 @@
 package response
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -367,5 +370,39 @@ func (p *pagingRun) checkLiveness() {
 	}
 	if inc := p.fx.store.incidents[p.id]; inc.NeedsPage() && p.arrived < testPolicy.EscalationSteps {
 		p.t.Fatalf("got %d pages without an acknowledgement: %+v", p.arrived, inc.Paging)
+	}
+}
+
+// TestPaging_FailureIsExplained requires the timeline and the list of waiting effects to
+// have the explanation for people, and the log to have the error.
+func TestPaging_FailureIsExplained(t *testing.T) {
+	var log bytes.Buffer
+	fx := newFixture(t, func(o *Options) {
+		o.Pages[0] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+			return incident.Command{}, fmt.Errorf("post to 10.0.0.7: %w", io.EOF)
+		}
+		o.SystemOf = func(incident.Effect) string { return incident.SystemPagerDuty }
+		o.Explain = func(system string, _ error) (cause, fix string) {
+			return system + " closes the connection", "Check the network"
+		}
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	id := fx.open(t, incident.Sev3)
+	_ = fx.Perform(context.Background(), fx.store.start(fx.store.findPage(incident.EffectPage, "0")))
+	var reason string
+	for _, e := range fx.store.events[id] {
+		if e.Kind == incident.EventPageFailed {
+			reason = e.Text("reason")
+		}
+	}
+	if want := "pagerduty closes the connection. Check the network"; reason != want {
+		t.Errorf("got reason %q, want %q", reason, want)
+	}
+	waits, err := fx.store.WaitingEffects(WaitingQuery{Incident: id})
+	if err != nil || len(waits) != 1 || waits[0].Cause != "pagerduty closes the connection" || waits[0].Fix != "Check the network" {
+		t.Errorf("got waiting effects %+v, %v", waits, err)
+	}
+	if !strings.Contains(log.String(), "post to 10.0.0.7: EOF") {
+		t.Errorf("got log %s, want the error", &log)
 	}
 }

@@ -331,8 +331,12 @@ func (a *attempt) pageFailed(s *session, cause error) (needed bool, err error) {
 		}
 		return false, a.showEndOfWait(s)
 	}
+	reason, fix := a.desk.explainFailure(a.desk.systemOf(a.effect), cause)
+	if fix != "" {
+		reason += ". " + fix
+	}
 	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "escalation_step"),
-		Text: truncate(cause.Error()), Effect: a.effect.Key})
+		Text: truncate(reason), Effect: a.effect.Key})
 	if incident.CodeOf(err) != "" {
 		err = nil
 	}

@@ -42,7 +42,7 @@ const (
 // postpone makes the effect wait for its next attempt.
 func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 	f := Failure{System: a.desk.systemOf(a.effect)}
-	f.Cause, f.Fix = a.desk.explainFailure(cause)
+	f.Cause, f.Fix = a.desk.explainFailure(f.System, cause)
 	outcome, longest := AttemptFailed, maxPause
 	if blocked := new(incident.Blocked); errors.As(cause, &blocked) {
 		outcome, f.Blocked, f.StepsAside = AttemptWaiting, true, a.effect.Kind.StepsAside()
@@ -151,7 +151,7 @@ func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration)
 		err = a.cause
 	}
 	if err != nil {
-		report.Cause, report.Fix = a.desk.explainFailure(err)
+		report.Cause, report.Fix = a.desk.describeFailure(err)
 		a.log(report, err)
 	}
 	if a.desk.Observer != nil && a.effect.Kind != "" {
@@ -191,9 +191,19 @@ type LoggedError struct{ error }
 // Unwrap returns the error.
 func (e *LoggedError) Unwrap() error { return e.error }
 
-// explainFailure returns the cause of a failed attempt and how an administrator repairs
-// it, or "". Texts of outside systems are redacted.
-func (d *Desk) explainFailure(err error) (cause, fix string) {
+// explainFailure returns for people why an attempt failed and what to do, or "".
+func (d *Desk) explainFailure(system string, err error) (cause, fix string) {
+	var blocked *incident.Blocked
+	var permanent *incident.Permanent
+	if system == "" || d.Explain == nil || errors.As(err, &blocked) || errors.As(err, &permanent) {
+		return d.describeFailure(err)
+	}
+	return d.Explain(system, err)
+}
+
+// describeFailure returns for the log why an attempt failed and how an administrator
+// repairs the cause, or "". Texts of outside systems are redacted.
+func (d *Desk) describeFailure(err error) (cause, fix string) {
 	if blocked := new(incident.Blocked); errors.As(err, &blocked) {
 		return blocked.Cause.String(), blocked.Fix.String()
 	}

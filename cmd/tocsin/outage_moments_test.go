@@ -245,6 +245,9 @@ func (r *outageRun) watchEffects(w outageWay) {
 	if found.Cause == "" || found.Attempts < 1 || found.Since.Before(r.began.Add(-2*time.Second)) {
 		r.fail(everyMoment, "tocsin effects lists %+v, want a cause, attempts and a time after %s", found, r.began)
 	}
+	if raw.MatchString(found.Cause) {
+		r.fail(everyMoment, "tocsin effects lists the cause %q, want a sentence for people", found.Cause)
+	}
 	r.waited[w.system] = fmt.Sprintf("%s of %s", found.Kind, found.Incident)
 	line := regexp.MustCompile(`(?m)^.*\beffect=\S*` + found.Incident.String() + `/.*$`)
 	for _, l := range line.FindAllString(r.logText(), -1) {
@@ -254,6 +257,20 @@ func (r *outageRun) watchEffects(w outageWay) {
 		}
 	}
 	r.fail(everyMoment, "the log names no attempt of %s %s, its incident and cause", found.Kind, found.Incident)
+}
+
+// raw matches texts of libraries and addresses of servers, which tell people nothing.
+var raw = regexp.MustCompile(`https?://|127\.0\.0\.1|\b(dial|EOF|EHLO|AUTH|got status|deadline exceeded)\b|: .*: `)
+
+// checkFailedPages requires the timeline to explain failed pages to people.
+func (r *outageRun) checkFailedPages(views []incident.View) {
+	for _, v := range views {
+		for _, e := range v.Timeline {
+			if text := e.Text("reason"); e.Kind == incident.EventPageFailed && (text == "" || raw.MatchString(text)) {
+				r.fail(everyMoment, "%s: a page failed because %q, want a sentence for people", v.Incident.ID, text)
+			}
+		}
+	}
 }
 
 // everyMoment is the moment of problems that concern all.
@@ -337,6 +354,7 @@ func (r *outageRun) check() (rows []string) {
 	}
 	r.stop()
 	r.checkChannels(views)
+	r.checkFailedPages(views)
 	effects := r.checkEffects()
 	doubled := r.checkMessages(effects)
 	for id, n := range r.company.Mail.Counts() {

@@ -47,8 +47,10 @@ type Bot struct {
 	metrics      *telemetry.Metrics
 	parts        *telemetry.Parts
 	clockWatch   *telemetry.ClockWatch
-	readiness    *telemetry.Readiness
-	heartbeat    *telemetry.Heartbeat // nil without telemetry.heartbeat_url
+	// blockedSystems are the systems for which effects wait for an administrator.
+	blockedSystems atomic.Pointer[[]string]
+	readiness      *telemetry.Readiness
+	heartbeat      *telemetry.Heartbeat // nil without telemetry.heartbeat_url
 
 	server          *http.Server
 	listener        net.Listener

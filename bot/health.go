@@ -79,7 +79,11 @@ func (b *Bot) fixedParts() []telemetry.Part {
 	parts := append(b.chatParts(),
 		telemetry.Part{Name: partConfiguration, Check: b.checkReload, Effect: "The earlier configuration stays in force: new people, rules and secrets do not apply"},
 		telemetry.Part{Name: partClock, Check: b.clockWatch.Check, IsCritical: true, Effect: "Tocsin can reject genuine requests, and deadlines and pages are early or late"})
-	parts = append(parts, telemetry.Part{Name: partWaiting, Probe: b.checkWaiting, Interval: waitingInterval, Effect: "Some messages, pages or mails are missing. `tocsin effects` lists them"})
+	parts = append(parts, telemetry.Part{Name: partWaiting, Probe: b.checkWaiting, Interval: waitingInterval, Effect: "Some messages, pages or mails are missing. `tocsin effects` lists them",
+		IsCovered: func(isImpaired func(string) bool) bool {
+			systems := b.blockedSystems.Load()
+			return systems != nil && areWaitsCovered(*systems, b.currentParts(), isImpaired)
+		}})
 	if b.store.HasDisk() {
 		parts = append(parts, telemetry.Part{Name: partDisk, Check: b.checkDisk, IsCritical: true, Effect: "Tocsin stops when the disk is full: it stores no alerts and pages nobody"})
 	}
@@ -170,14 +174,33 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 		}
 	}
 	blocked := 0 // without effects of secret events: everybody reads this part
+	var systems []string
 	for _, c := range counts {
 		b.metrics.SetWaiting(c.System, c.Blocked, c.Failed, c.Since)
-		blocked += c.Public
+		if blocked += c.Public; c.Public > 0 {
+			systems = append(systems, c.System)
+		}
 	}
+	b.blockedSystems.Store(&systems)
 	if blocked == 0 {
 		return nil
 	}
 	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d, the first one because %s", blocked, first.Cause), Fix: first.Fix}
+}
+
+// areWaitsCovered reports whether parts that do not work show why all waiting effects
+// wait. The escalation steps of PagerDuty and mail report refused pages themselves.
+func areWaitsCovered(systems []string, parts []telemetry.Part, isImpaired func(part string) bool) bool {
+	covering := map[string][]string{incident.SystemSlack: {partSlack}, incident.SystemMail: {partMail}}
+	for _, part := range parts {
+		switch {
+		case part.Way == telemetry.WayPager:
+			covering[incident.SystemPagerDuty] = append(covering[incident.SystemPagerDuty], part.Name)
+		case part.Needs == partMail:
+			covering[incident.SystemMail] = append(covering[incident.SystemMail], part.Name)
+		}
+	}
+	return !slices.ContainsFunc(systems, func(system string) bool { return !slices.ContainsFunc(covering[system], isImpaired) })
 }
 
 func (b *Bot) checkDisk(time.Time) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"tocsin/bot/health"
@@ -51,10 +52,17 @@ type notices struct {
 // sendAll logs the changes of parts and sends the notices that are due.
 func (n *notices) sendAll(ctx context.Context, reports []partReport, parts *Parts) {
 	now := n.clock()
+	isImpaired := func(part string) bool {
+		return slices.ContainsFunc(reports, func(r partReport) bool { return r.Name == part })
+	}
 	for _, r := range reports {
 		if !r.isLogged && !r.isDerived && !r.ended {
 			r.isLogged = true
-			n.log.WarnContext(ctx, "part degraded", "part", r.Name, "since", r.since, "cause", r.problem.Cause, "fix", r.problem.Fix, "err", r.problem.Err)
+			attrs := []any{"part", r.Name, "since", r.since, "cause", r.problem.Cause, "fix", r.problem.Fix}
+			if r.problem.Err != nil {
+				attrs = append(attrs, "err", r.problem.Err)
+			}
+			n.log.WarnContext(ctx, "part degraded", attrs...)
 		}
 		hasNotices := !r.WithoutNotice && !r.isDerived && n.send != nil
 		if r.ended && r.isLogged { // the notice can be later, because other replicas have the fault
@@ -64,7 +72,7 @@ func (n *notices) sendAll(ctx context.Context, reports []partReport, parts *Part
 		switch {
 		case r.ended && (!r.isNotified || !hasNotices || n.notify(ctx, r, parts, now)):
 			parts.end(r.Name)
-		case r.works.IsZero() && hasNotices && n.isDue(ctx, r, now):
+		case r.works.IsZero() && hasNotices && n.isDue(ctx, r, now) && (r.IsCovered == nil || !r.IsCovered(isImpaired)):
 			n.notify(ctx, r, parts, now)
 		}
 	}

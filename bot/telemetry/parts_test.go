@@ -450,6 +450,24 @@ func TestParts_NeededPart(t *testing.T) {
 	b.wantNotices("mail", "+mail")
 }
 
+// A failure that notices about other parts cover is in /readyz and has no notice. It has
+// one when the other parts have settled and it lasts.
+func TestParts_CoveredPart(t *testing.T) {
+	var failure error = errRefused
+	b := newBench(t, Part{Name: "mail", Check: func(time.Time) error { return failure }},
+		Part{Name: "waiting effects", Check: func(time.Time) error { return errRefused }, IsCovered: func(isImpaired func(string) bool) bool { return isImpaired("mail") }})
+	b.pass(0)
+	b.wantReadyz("degraded; mail since 12:00:00: The mail server refuses connections. Start it; waiting effects since 12:00:00: The mail server refuses connections. Start it")
+	b.pass(noticeDelay)
+	b.wantNotices("mail")
+	failure = nil
+	b.pass(time.Second)
+	b.wantNotices("mail")
+	b.pass(settleTime)
+	b.pass(time.Second)
+	b.wantNotices("mail", "+mail", "waiting effects")
+}
+
 // A part that a reload removes disappears with its metrics, and a report about it is
 // ignored.
 func TestParts_RemovedByReload(t *testing.T) {

@@ -355,10 +355,10 @@ func (b *Bot) notifyFault(ctx context.Context, n telemetry.Notice) error {
 			f.Ways = append(f.Ways, kind)
 		}
 	}
-	if n.IsCritical && !n.Problem.ByAnyone && pager >= 0 && !n.Recovered && (n.IsLive || len(f.Ways) == 0) {
+	if n.IsCritical && !n.Problem.ByAnyone && pager >= 0 && n.Recovered.IsZero() && (n.IsLive || len(f.Ways) == 0) {
 		f.Ways, f.EscalationStep = append(f.Ways, incident.EffectPageNotice), n.Working[pager].Step
 	}
-	if len(f.Ways) == 0 && !n.Recovered { // a recovery also resolves the page
+	if len(f.Ways) == 0 && n.Recovered.IsZero() { // a recovery also resolves the page
 		return telemetry.ErrNoWay
 	}
 	return b.Desk().NotifyFault(ctx, f)

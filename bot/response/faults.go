@@ -17,7 +17,7 @@ type Fault struct {
 	Part      string
 	Replica   string // the process that found it
 	Since     time.Time
-	Recovered bool
+	Recovered time.Time // since when the part works again, zero while it does not
 	// Ways are the kinds of the notices: [incident.EffectNotice],
 	// [incident.EffectMailNotice] and [incident.EffectPageNotice].
 	Ways []incident.EffectKind
@@ -106,7 +106,7 @@ func (d *Desk) NotifyFault(ctx context.Context, f Fault) error {
 // waitForReplicas returns an error if people cannot be notified about a recovery yet,
 // because other replicas still have the fault. One of them may be gone.
 func (s *faultState) waitForReplicas(f Fault) error {
-	if !f.Recovered || !s.Open {
+	if f.Recovered.IsZero() || !s.Open {
 		return nil
 	}
 	return &incident.RetryAfter{After: recoveryInterval, Err: fmt.Errorf("%d other replicas have the fault", len(s.Replicas))}
@@ -115,7 +115,7 @@ func (s *faultState) waitForReplicas(f Fault) error {
 // update applies a report of a replica and reports whether a notice is due.
 func (s *faultState) update(f Fault, now time.Time) (due bool, err error) {
 	maps.DeleteFunc(s.Replicas, func(_ string, last time.Time) bool { return now.Sub(last) >= replicaTTL })
-	if f.Recovered {
+	if !f.Recovered.IsZero() {
 		delete(s.Replicas, f.Replica)
 		due = s.Open && len(s.Replicas) == 0
 		s.Open = s.Open && !due
@@ -154,15 +154,15 @@ func (s *faultState) update(f Fault, now time.Time) (due bool, err error) {
 func (s *faultState) notices(f Fault, now time.Time) []incident.Effect {
 	args := maps.Clone(f.Args)
 	args["part"], args["since"], args["escalation_step"] = f.Part, s.Since.UTC().Format(time.RFC3339), strconv.Itoa(s.Step)
-	if f.Recovered {
-		args["recovered"] = now.UTC().Format(time.RFC3339)
+	if !f.Recovered.IsZero() {
+		args["recovered"] = f.Recovered.UTC().Format(time.RFC3339)
 	}
 	kinds := map[incident.EffectKind]bool{}
 	for _, way := range f.Ways {
 		kinds[way] = true
 	}
 	key := fmt.Sprintf("notice/fault/%s/%d", f.Part, now.Unix())
-	if f.Recovered {
+	if !f.Recovered.IsZero() {
 		kinds[incident.EffectPageNotice] = s.Paged
 		key += "/recovered"
 	}

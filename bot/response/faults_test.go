@@ -1,6 +1,7 @@
 package response
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func (b *faultBench) want(replica, kinds string, change func(*Fault)) {
 	}
 }
 
-func recovered(f *Fault) { f.Recovered = true }
+func recovered(f *Fault) { f.Recovered = time.Date(2026, 11, 3, 3, 40, 0, 0, time.UTC) }
 
 // wantWait requires that the recovery on a replica must be reported again.
 func (b *faultBench) wantWait(replica string) {
@@ -109,6 +110,22 @@ func TestNotifyFault_RepeatedFaults(t *testing.T) {
 	}
 	if notices < 6 || notices > 9 {
 		t.Errorf("got %d notices in three days, want a few", notices)
+	}
+}
+
+// The notice of a recovery has the end of the fault and not the time of the notice.
+func TestNotifyFault_EndOfTheFault(t *testing.T) {
+	var args map[string]string
+	b := &faultBench{T: t, fixture: newFixture(t, func(o *Options) {
+		o.Handlers[incident.EffectMailNotice] = func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
+			args = e.Args
+			return incident.Command{}, nil
+		}
+	})}
+	b.want("a", "", nil)
+	b.want("a", "", recovered)
+	if got, want := args["recovered"], "2026-11-03T03:40:00Z"; got != want {
+		t.Errorf("got recovered %q, want %q", got, want)
 	}
 }
 

@@ -16,7 +16,7 @@ type Notice struct {
 	Part
 	Since     time.Time
 	Problem   *health.Problem // the last one
-	Recovered bool
+	Recovered time.Time       // since when the part works again, zero while it does not
 	// IsLive reports whether an incident is live.
 	IsLive bool
 	// Working are the parts that notify people and work.
@@ -109,7 +109,11 @@ func (n *notices) notify(ctx context.Context, r partReport, parts *Parts, now ti
 	if now.Before(r.retryAt) {
 		return false
 	}
-	err := n.send(ctx, Notice{Part: r.Part, Since: r.since, Problem: r.problem, Recovered: r.ended, IsLive: n.hasLive(ctx, now), Working: parts.ways()})
+	var recovered time.Time
+	if r.ended {
+		recovered = r.works
+	}
+	err := n.send(ctx, Notice{Part: r.Part, Since: r.since, Problem: r.problem, Recovered: recovered, IsLive: n.hasLive(ctx, now), Working: parts.ways()})
 	if err == nil {
 		parts.setNotified(r.Name, now)
 		return true

@@ -114,7 +114,7 @@ func (b *bench) wantNotices(want ...string) {
 	var got []string
 	for _, n := range b.notices {
 		name := n.Name
-		if n.Recovered {
+		if !n.Recovered.IsZero() {
 			name = "+" + name
 		}
 		got = append(got, name)
@@ -159,6 +159,7 @@ func TestParts_NotifiesAfterDelayDailyAndOnRecovery(t *testing.T) {
 	b.wantNotices("vulnerability mailbox", "vulnerability mailbox")
 	failure = nil
 	b.pass(time.Second)
+	works := b.now
 	b.wantReadyz("degraded; " + security)
 	b.wantMetric(`tocsin_degraded{part="vulnerability mailbox"} 0`)
 	b.pass(settleTime - time.Second)
@@ -166,6 +167,9 @@ func TestParts_NotifiesAfterDelayDailyAndOnRecovery(t *testing.T) {
 	b.pass(time.Second)
 	b.pass(time.Hour)
 	b.wantNotices("vulnerability mailbox", "vulnerability mailbox", "+vulnerability mailbox")
+	if got := b.notices[2].Recovered; !got.Equal(works) {
+		t.Errorf("got recovered at %s, want %s", got, works)
+	}
 	for _, want := range []string{`level=WARN msg="part degraded" component=readiness part="vulnerability mailbox"`, `level=INFO msg="part recovered" component=readiness part="vulnerability mailbox"`} {
 		if got := strings.Count(b.log.String(), want); got != 1 {
 			t.Errorf("got %d log lines %q, want 1:\n%s", got, want, &b.log)

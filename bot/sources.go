@@ -105,6 +105,9 @@ func (b *Bot) restoreTraffic(ctx context.Context) {
 	}
 }
 
+// minutes is the layout of times in causes.
+const minutes = "2006-01-02 15:04"
+
 // partSource returns the name of the part of a source.
 func partSource(name string) string { return "source " + name }
 
@@ -134,12 +137,12 @@ func (b *Bot) checkSource(g *generation, one config.Source, now time.Time) error
 	}
 	if last, since := b.traffic.Refused(one.Name, now); !since.IsZero() {
 		return &health.Problem{Since: since, Fix: last.Fix(one.Key, one.Secret), IsRefusal: true, ByAnyone: true,
-			Cause: fmt.Sprintf("Tocsin has refused all deliveries of %s since %s: %s, %d times, last from %s", one.Name, since.UTC().Format(time.RFC3339), last.Text(), last.Count, last.From)}
+			Cause: fmt.Sprintf("Tocsin has refused all deliveries of %s since %s UTC: %s, %d times, last from %s", one.Name, since.UTC().Format(minutes), last.Text(), last.Count, last.From)}
 	}
 	if since := b.traffic.SilentSince(one.Name, one.Usual.ExpectedInterval, now); !since.IsZero() {
 		return &health.Problem{Since: since.Add(one.Usual.ExpectedInterval),
-			Cause: fmt.Sprintf("%s has delivered nothing since %s, longer than %s.expected_interval (%s)", one.Name, since.UTC().Format(time.RFC3339), one.Key, one.Usual.ExpectedInterval),
-			Fix:   "Check that the sending system works and reaches Tocsin. If the silence is normal, raise or omit expected_interval"}
+			Cause: fmt.Sprintf("%s has delivered nothing since %s UTC, longer than %s.expected_interval (%s)", one.Name, since.UTC().Format(minutes), one.Key, one.Usual.ExpectedInterval),
+			Fix:   "Check that the sending system works and reaches Tocsin. If the silence is normal, raise or omit expected_interval and reload Tocsin"}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (c *Effects) PageGroup(group string) Handler {
 		case reached == 0 && isBlocked(problem):
 			return noCommand, problem
 		case reached == 0:
-			return noCommand, &incident.Blocked{System: c.platform.Name(), Cause: incident.Say("no responder can be reached"), Fix: incident.Say("Add the accounts of the responders, or configure an announce channel"),
+			return noCommand, &incident.Blocked{System: c.platform.Name(), Cause: incident.Say("no responder can be reached"), Fix: incident.Say("Add the accounts of the responders under people and reload Tocsin"),
 				Err: fmt.Errorf("page %s in the chat: %w", b.Incident.ID, firstError(err, problem))}
 		case problem != nil:
 			c.log.WarnContext(ctx, "post page in announce channel failed", "incident", b.Incident.ID, "err", problem)

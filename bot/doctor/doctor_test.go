@@ -210,7 +210,7 @@ func TestRun_Fails(t *testing.T) {
 			i.answer("users.info", `{"ok":true,"user":{"id":"U1","deleted":true}}`)
 		}, "people[0].slack", doctor.Failed, "is deactivated"},
 		"app as a person":           {func(i *installation) { i.config.People[0].Slack = "U0TOCSIN" }, "people[0].slack", doctor.Failed, "is an app"},
-		"mail password":             {func(i *installation) { i.config.Mail.Password = secret.New("wrong") }, "mail", doctor.Failed, "rejects the user name or the password"},
+		"mail password":             {func(i *installation) { i.config.Mail.Password = secret.New("wrong") }, "mail", doctor.Failed, "refuses the sign-in (code 535)"},
 		"no relay":                  {func(i *installation) { i.config.Mail.Port = portOf(closedAddr(i.T)) }, "mail", doctor.Failed, "refuses connections"},
 		"no PagerDuty":              {func(i *installation) { i.config.PagerDuty.EventsURL = "http://" + closedAddr(i.T) }, "escalation.steps[0]", doctor.Failed, "refuses connections"},
 		"no queue":                  {func(i *installation) { i.config.Sources.Trail.QueueURL = i.aws.QueueURL("nowhere") }, "sources.trail", doctor.Failed, "QueueDoesNotExist"},

@@ -235,13 +235,13 @@ func (r Refusal) Text() string { return cmp.Or(refusalTexts[r.Cause], string(r.C
 func (r Refusal) Fix(key, secret string) string {
 	switch r.Cause {
 	case Refused:
-		return fmt.Sprintf("Set %s.%s to the credential of the sender, and the sender to that of Tocsin. If you do not know the address, a stranger sent them", key, secret)
+		return fmt.Sprintf("Set %s.%s to the credential of the sender and reload Tocsin, or set the sender to the credential of Tocsin. If you do not know the address, a stranger sent them", key, secret)
 	case NetworkDenied:
-		return fmt.Sprintf("Add the network of the sender to %s.limits.networks", key)
+		return fmt.Sprintf("Add the network of the sender to %s.limits.networks and restart Tocsin", key)
 	case RateLimited:
-		return fmt.Sprintf("Raise %s.limits.rate", key)
+		return fmt.Sprintf("Raise %s.limits.rate and restart Tocsin", key)
 	case TooLarge:
-		return fmt.Sprintf("Let the sender send less, or raise %s.limits.max_body", key)
+		return fmt.Sprintf("Let the sender send less, or raise %s.limits.max_body and restart Tocsin", key)
 	case WrongMethod:
 		return "Set the method of the sender to POST"
 	case Malformed:

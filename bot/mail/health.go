@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/textproto"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -37,30 +36,19 @@ func (m *Mailer) Probe(ctx context.Context) error {
 // Explain returns why the relay did not accept a connection or a mail, or nil if err is
 // nil.
 func Explain(err error) *health.Problem {
-	var reply *textproto.Error
-	var refused *gomail.SendError
 	var known *health.Problem
-	code := 0
 	switch {
 	case err == nil || errors.As(err, &known):
 		return known
-	case errors.As(err, &reply):
-		code = reply.Code
-	case errors.As(err, &refused):
-		code = refused.ErrorCode()
+	case refusal(err) != nil:
+		return health.Explain(system, refusal(err))
 	}
-	p := &health.Problem{Err: err, Fix: "Read the log of the relay"}
-	switch {
-	case code == 0:
+	switch code := replyCode(err); code {
+	case 0:
 		return health.Explain(system, err)
-	case code == 530 || code == 534 || code == 535 || code == 538:
-		p.Cause, p.Fix, p.IsRefusal = system+" rejects the user name or the password", "Correct mail.username and mail.password", true
-	case code >= 500:
-		p.Cause, p.IsRefusal = fmt.Sprintf("%s rejects mail from Tocsin with the SMTP code %d", system, code), true
-	case code == 421:
-		p.Cause = system + " is not available (SMTP code 421)"
+	case 421:
+		return &health.Problem{Cause: system + " is not available (code 421)", Fix: "Read the log of the relay", Err: err}
 	default:
-		p.Cause = fmt.Sprintf("%s does not accept mail now (SMTP code %d)", system, code)
+		return &health.Problem{Cause: fmt.Sprintf("%s does not accept mail now (code %d)", system, code), Fix: "Read the log of the relay", Err: err}
 	}
-	return p
 }

@@ -35,7 +35,7 @@ func (m *Mailer) PageTo(list []string) Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		if len(to) == 0 {
 			return incident.Command{}, &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("the escalation step has no valid mail address"),
-				Fix: incident.Say("Correct the addresses of the step under escalation.steps"), Err: fmt.Errorf("page by mail: %w", errors.Join(invalid, errNoAddress))}
+				Fix: incident.Say("Correct the addresses of the step under escalation.steps and reload Tocsin"), Err: fmt.Errorf("page by mail: %w", errors.Join(invalid, errNoAddress))}
 		}
 		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "escalation_step")
 		l := m.newOutgoing(b, templates.PageMail(b, route))

@@ -24,32 +24,40 @@ func (m *Mailer) classify(l outgoing, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("mail %s: %w", l.id, err)
-	block := func(cause, fix incident.Sentence) error {
+	if blocked := refusal(err); blocked != nil {
+		return blocked
+	}
+	return err
+}
+
+// refusal returns the refusal of the relay that err is about, or nil.
+func refusal(err error) *incident.Blocked {
+	block := func(cause, fix incident.Sentence) *incident.Blocked {
 		return &incident.Blocked{System: incident.SystemMail, Cause: cause, Fix: fix, Err: err}
 	}
 	if untrusted := new(tls.CertificateVerificationError); errors.As(err, &untrusted) {
-		return block(incident.Say("the certificate of the mail server is not trusted"),
-			incident.Say("Renew the certificate, correct mail.host, or add the certificate authority to the trusted ones of this machine"))
+		return block(incident.Say("the certificate of the mail relay is not trusted"),
+			incident.Say("Renew the certificate, correct mail.host and reload Tocsin, or add the certificate authority to the trusted ones of this machine"))
 	}
 	if errors.Is(err, gomail.ErrNoSupportedAuthDiscovered) || errors.Is(err, gomail.ErrPlainAuthNotSupported) {
-		return block(incident.Say("the mail server offers no way to sign in that Tocsin may use"), incident.Say("Correct mail.tls and mail.port, or remove mail.username"))
+		return block(incident.Say("the mail relay offers no way to sign in that Tocsin may use"), incident.Say("Correct mail.tls and mail.port, or remove mail.username. Then reload Tocsin"))
 	}
 	code := replyCode(err)
 	if code < 500 {
-		return err
+		return nil
 	}
 	if slices.Contains(signInCodes, code) {
-		return block(incident.Say("the mail server refuses the sign-in (code %d)", code), incident.Say("Correct mail.username and mail.password"))
+		return block(incident.Say("the mail relay refuses the sign-in (code %d)", code), incident.Say("Correct mail.username and mail.password and reload Tocsin"))
 	}
 	switch stageOf(err) {
 	case gomail.ErrSMTPMailFrom:
-		return block(incident.Say("the mail server does not accept the sender (code %d)", code), incident.Say("Correct mail.from, or allow the sender at the mail server"))
+		return block(incident.Say("the mail relay does not accept the sender (code %d)", code), incident.Say("Correct mail.from and restart Tocsin, or allow the sender at the mail relay"))
 	case gomail.ErrSMTPRcptTo:
-		return block(incident.Say("the mail server does not accept the recipients (code %d)", code), incident.Say("Correct the addresses, or let the mail server relay the mail of Tocsin"))
+		return block(incident.Say("the mail relay does not accept the recipients (code %d)", code), incident.Say("Correct the addresses in the configuration and reload Tocsin, or let the relay accept mail to them"))
 	case gomail.ErrSMTPData, gomail.ErrSMTPDataClose:
-		return block(incident.Say("the mail server rejects the content of the mail (code %d)", code), incident.Say("Ask the administrator of the mail server to accept the mail of Tocsin"))
+		return block(incident.Say("the mail relay rejects the content of the mail (code %d)", code), incident.Say("Ask the administrator of the mail relay to accept the mail of Tocsin"))
 	}
-	return block(incident.Say("the mail server refuses the connection (code %d)", code), incident.Say("Ask the administrator of the mail server to accept the mail of Tocsin"))
+	return block(incident.Say("the mail relay refuses the connection (code %d)", code), incident.Say("Ask the administrator of the mail relay to accept the mail of Tocsin"))
 }
 
 // stageOf returns the stage at which a transaction failed, or [gomail.ErrAmbiguous].
@@ -87,7 +95,7 @@ func (l outgoing) reduce() (outgoing, bool) {
 	if l.HTML == "" && len(l.files) == 0 {
 		return l, false
 	}
-	l.Text += "\n\nThe mail server rejected this mail in its full form, so this is the text alone."
+	l.Text += "\n\nThe mail relay rejected this mail in its full form, so this is the text alone."
 	for _, f := range l.files {
 		l.Text += "\nLeft out: " + f.Name
 	}

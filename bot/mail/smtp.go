@@ -49,7 +49,7 @@ const smtpTimeout = 10 * time.Second
 func (m *Mailer) send(ctx context.Context, l outgoing, to []*mail.Address) error {
 	if len(to) == 0 {
 		return &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("no recipient has a mail address"),
-			Fix: incident.Say("Add the mail addresses under people"), Err: fmt.Errorf("mail %s has no recipient", l.id)}
+			Fix: incident.Say("Add the mail addresses under people and reload Tocsin"), Err: fmt.Errorf("mail %s has no recipient", l.id)}
 	}
 	err := m.sendOnce(ctx, l, to)
 	stage := stageOf(err)
@@ -92,7 +92,7 @@ func (m *Mailer) sendOnce(ctx context.Context, l outgoing, to []*mail.Address) e
 	}
 	client, err := gomail.NewClient(m.cfg.Host, m.options(timeout)...)
 	if err != nil {
-		return &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("the mail server is not configured correctly"), Fix: incident.Say("Correct the keys below mail"),
+		return &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("the mail relay is not configured correctly"), Fix: incident.Say("Correct the keys below mail and reload Tocsin"),
 			Err: fmt.Errorf("configure relay: %w", err)}
 	}
 	msg, err := m.compose(l, to)

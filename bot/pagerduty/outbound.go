@@ -319,7 +319,7 @@ func (r *responseRecorder) classify(err error) error {
 		if r.namesRoutingKey() || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound {
 			cause = incident.Say("PagerDuty does not accept the routing key (status %d)", status)
 		}
-		return blocked(cause, incident.Say("Copy the key of an Events API v2 integration to routing_key under escalation.steps, and enable the service in PagerDuty"), err)
+		return blocked(cause, incident.Say("Copy the key of an Events API v2 integration to routing_key under escalation.steps and reload Tocsin, and enable the service in PagerDuty"), err)
 	}
 	return err
 }

@@ -25,7 +25,7 @@ func explainAppToken(err error) error {
 		return nil
 	case strings.Contains(code, "auth") || strings.Contains(code, "token") || code == "missing_scope":
 		return &health.Problem{Cause: "Slack does not accept the app token", IsRefusal: true, Err: err,
-			Fix: "Create an app-level token with the scope connections:write, and set slack.app_token"}
+			Fix: "Create an app-level token with the scope connections:write, set slack.app_token to it and restart Tocsin"}
 	}
 	return problem(err)
 }
@@ -41,11 +41,11 @@ func (s *Slack) ProbeChannel(ctx context.Context) error {
 	c, err := s.client.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
 	switch {
 	case errorCode(err) == "channel_not_found":
-		return &health.Problem{Cause: "The channel " + name + " does not exist, or it is private and the app is not a member", Fix: "Create the channel and invite the app, or correct slack.announce_channel", IsRefusal: true, Err: err}
+		return &health.Problem{Cause: "The channel " + name + " does not exist, or it is private and the app is not a member", Fix: "Create the channel and invite the app, or correct slack.announce_channel and restart Tocsin", IsRefusal: true, Err: err}
 	case err != nil:
 		return problem(err)
 	case c.IsArchived:
-		return &health.Problem{Cause: "The channel " + name + " is archived", Fix: "Restore the channel, or correct slack.announce_channel", IsRefusal: true}
+		return &health.Problem{Cause: "The channel " + name + " is archived", Fix: "Restore the channel, or correct slack.announce_channel and restart Tocsin", IsRefusal: true}
 	case !c.IsMember:
 		return &health.Problem{Cause: "The app is not a member of the channel " + name, Fix: "Type /invite @tocsin in the channel", IsRefusal: true}
 	}
@@ -58,13 +58,13 @@ func (s *Slack) ProbeUser(ctx context.Context, id, key string) error {
 	user, err := s.client.GetUserInfoContext(ctx, id)
 	switch {
 	case errorCode(err) == "user_not_found", errorCode(err) == "user_not_visible":
-		return &health.Problem{Cause: "Slack has no member with the id " + id, Fix: "Copy the member ID from the profile in Slack, and correct " + key, IsRefusal: true, Err: err}
+		return &health.Problem{Cause: "Slack has no member with the id " + id, Fix: "Copy the member ID from the profile in Slack, and correct " + key + ". Then reload Tocsin", IsRefusal: true, Err: err}
 	case err != nil:
 		return problem(err)
 	case user.Deleted:
-		return &health.Problem{Cause: "The Slack account " + id + " is deactivated", Fix: "Remove the person from the configuration, or correct " + key, IsRefusal: true}
+		return &health.Problem{Cause: "The Slack account " + id + " is deactivated", Fix: "Remove the person from the configuration, or correct " + key + ". Then reload Tocsin", IsRefusal: true}
 	case user.IsBot:
-		return &health.Problem{Cause: "The Slack account " + id + " is an app and not a person", Fix: "Correct " + key, IsRefusal: true}
+		return &health.Problem{Cause: "The Slack account " + id + " is an app and not a person", Fix: "Correct " + key + ". Then reload Tocsin", IsRefusal: true}
 	}
 	return nil
 }

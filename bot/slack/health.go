@@ -46,11 +46,11 @@ func (s *Slack) ProbeGroup(ctx context.Context, group string) error {
 	members, err := s.client.GetUserGroupMembersContext(ctx, group)
 	switch {
 	case errorCode(err) == "no_such_subteam", errorCode(err) == "subteam_not_found":
-		return &health.Problem{Cause: "The Slack user group " + group + " does not exist", Fix: "Create it, or correct escalation.steps", IsRefusal: true, Err: err}
+		return &health.Problem{Cause: "The Slack user group " + group + " does not exist", Fix: "Create it, or correct escalation.steps and reload Tocsin", IsRefusal: true, Err: err}
 	case err != nil:
 		return problem(err)
 	case len(members) == 0:
-		return &health.Problem{Cause: "The Slack user group " + group + " has no members, so a page reaches nobody", Fix: "Add people to it, or correct escalation.steps", IsRefusal: true}
+		return &health.Problem{Cause: "The Slack user group " + group + " has no members, so a page reaches nobody", Fix: "Add people to it, or correct escalation.steps and reload Tocsin", IsRefusal: true}
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (s *Slack) CheckRequests(now time.Time) error {
 	}
 	return &health.Problem{Since: g.first, IsRefusal: true, ByAnyone: true,
 		Cause: fmt.Sprintf("%d requests to /%s/ had a wrong signature, and no later one had a valid one", g.rejected, s.Name()),
-		Fix:   "Compare slack.signing_secret with the signing secret of the Slack app, and check the clock. If commands work in Slack, strangers sent the requests"}
+		Fix:   "Set slack.signing_secret to the signing secret of the Slack app and restart Tocsin, and check the clock. If commands work in Slack, strangers sent the requests"}
 }
 
 // reportSocket passes the state of Socket Mode to Deps.OnSocket.

@@ -144,7 +144,7 @@ func (s *Slack) AnnounceChannel(ctx context.Context) (string, error) {
 	}
 	if s.announceCache.id == "" {
 		return "", &incident.Blocked{System: incident.SystemSlack, Cause: incident.Say("the app cannot see the channel %s", incident.Literal("#"+name)),
-			Fix: incident.Say("Create the channel, invite the app, or correct slack.announce_channel"), Err: errNoAnnounceChannel}
+			Fix: incident.Say("Create the channel, invite the app, or correct slack.announce_channel and restart Tocsin"), Err: errNoAnnounceChannel}
 	}
 	return s.announceCache.id, nil
 }

@@ -33,7 +33,7 @@ const (
 	fixOrg    = "Ask an owner of the Slack organization to allow the app in this workspace"
 	fixPolicy = "Ask a workspace admin to let the app do this"
 	fixFiles  = "Ask a workspace admin to allow file uploads by the app, or to free storage"
-	fixPeople = "Correct the Slack user ID of the person under people in the configuration"
+	fixPeople = "Correct the Slack user ID of the person under people in the configuration and reload Tocsin"
 	fixMember = "Invite the app to the channel again"
 	fixUpdate = "Install the newest version of Tocsin"
 )
@@ -69,14 +69,14 @@ var refusals = map[string]refusal{
 	"cant_broadcast_message": refusedPolicy, "send_on_behalf_not_allowed": refusedPolicy, "not_supported": refusedPolicy, "cant_delete_message": refusedPolicy,
 	"cannot_bookmark_restricted_sharing_enabled": refusedPolicy, "cant_kick_from_general": refusedPolicy, "method_not_supported_for_channel_type": refusedPolicy,
 	"parent_bookmark_disabled": refusedPolicy, "too_many_members": refusedPolicy,
-	"plan_upgrade_required": {"the plan of the Slack workspace does not let the app %s", "Upgrade the plan of the workspace, or remove user groups from the configuration"},
+	"plan_upgrade_required": {"the plan of the Slack workspace does not let the app %s", "Upgrade the plan of the workspace, or remove user groups from the configuration and reload Tocsin"},
 	"edit_window_closed":    {"the Slack workspace does not let the app edit old messages", "Ask a workspace admin to lift the time limit for edits"},
 	"messages_tab_disabled": {"the app does not accept direct messages", "Enable the Messages tab under App Home in the settings of the app"},
 
 	"channel_not_found": {"the channel was deleted, or the Slack app is not a member", fixMember}, "invalid_channel": refusedMember,
 	"not_in_channel": refusedMember, "channel_is_limited_access": refusedMember,
 	"is_archived": {"the channel is archived", "Unarchive the channel and invite the app again"}, "is_inactive": {"the channel is archived", "Unarchive the channel and invite the app again"},
-	"no_such_subteam": {"the Slack user group does not exist", "Correct the ID of the user group in the configuration"},
+	"no_such_subteam": {"the Slack user group does not exist", "Correct the ID of the user group in the configuration and reload Tocsin"},
 
 	"user_disabled": refusedPerson, "user_not_found": refusedPerson, "users_not_found": refusedPerson, "user_not_visible": refusedPerson, "user_not_in_channel": refusedPerson,
 	"no_user": refusedPerson, "invalid_user_combination": refusedPerson, "org_user_not_in_team": refusedPerson, "invitee_cant_see_channel": refusedPerson, "ura_max_channels": refusedPerson,

@@ -16,7 +16,7 @@ func explain(system string, err error) error {
 	var signing *v4.SigningError
 	switch {
 	case errors.As(err, &signing):
-		return &health.Problem{Cause: "Tocsin has no AWS credentials for the CloudTrail log files", Fix: "Give the process a role or credentials", Err: err}
+		return &health.Problem{Cause: "Tocsin has no AWS credentials for the CloudTrail log files", Fix: "Give the process a role or credentials, and restart Tocsin", Err: err}
 	case !errors.As(err, &api):
 		return health.Explain(system, err)
 	}
@@ -27,7 +27,7 @@ func explain(system string, err error) error {
 	case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity":
 		p.Fix = "Renew the AWS credentials of Tocsin, and check the clock"
 	case "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NoSuchBucket":
-		p.Fix = "Create it, or correct sources.trail.queue_url"
+		p.Fix = "Create it, or correct sources.trail.queue_url and restart Tocsin"
 	}
 	return p
 }

@@ -76,11 +76,11 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, closeConn func
 	}
 	if err = c.Login(m.cfg.Username, m.cfg.Password.Reveal()); err != nil {
 		return nil, nil, refusal(c, fmt.Errorf("log in to IMAP server: %w", err),
-			"The mail server of the vulnerability mailbox rejects the user name or the password", "Correct sources.report.mailbox.username and password")
+			"The mail server of the vulnerability mailbox rejects the user name or the password", "Correct sources.report.mailbox.username and password, and restart Tocsin")
 	}
 	if _, err = c.Select(m.cfg.Folder, false); err != nil {
 		return nil, nil, refusal(c, fmt.Errorf("select folder %s: %w", m.cfg.Folder, err),
-			"The folder "+m.cfg.Folder+" of the vulnerability mailbox cannot be opened", "Create it, or correct sources.report.mailbox.folder")
+			"The folder "+m.cfg.Folder+" of the vulnerability mailbox cannot be opened", "Create it, or correct sources.report.mailbox.folder and restart Tocsin")
 	}
 	return c, closeConn, nil
 }

@@ -237,7 +237,7 @@ func (s *Source) Err() error {
 		}
 	}
 	return &health.Problem{Cause: "No PGP key for vulnerability reports is valid",
-		Fix: "Create a new key or extend this one, publish it at the URL in security.txt, and add it to sources.report.pgp_keys"}
+		Fix: "Create a new key or extend this one, publish it at the URL in security.txt, add it to sources.report.pgp_keys and restart Tocsin"}
 }
 
 // Check is intake.Checked.

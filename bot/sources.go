@@ -115,7 +115,7 @@ func partSource(name string) string { return "source " + name }
 func (b *Bot) sourceParts(g *generation) (parts []telemetry.Part) {
 	for _, one := range g.config.Sources.On() {
 		parts = append(parts, telemetry.Part{Name: partSource(one.Name), IsCritical: true, Check: func(now time.Time) error { return b.checkSource(g, one, now) },
-			Effect: fmt.Sprintf("Alerts from %s do not reach Tocsin. Look for them in the sending system", one.Name)})
+			Effect: fmt.Sprintf("Alerts from %s can be missing. Look for them in the sending system", one.Name)})
 	}
 	return parts
 }

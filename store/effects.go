@@ -34,7 +34,7 @@ type effectRow struct {
 	IncidentID int64
 	Seq        int64
 	Lane       string
-	LanePos    int64 // position in the lane
+	LanePos    int64 // position in the lane, aheadPos for an effect with Ahead
 	Refresh    bool
 	Urgent     bool
 	After      *time.Time
@@ -119,7 +119,11 @@ func (t domainTx) upsertEffect(e incident.Effect, ends map[string]int64) ([]job,
 	}
 	row := effectRow{Key: e.Key, Kind: string(e.Kind), IncidentID: int64(e.Incident), Seq: int64(e.Seq), Lane: e.Lane, Refresh: e.Refresh,
 		Urgent: e.Urgent, After: timeOrNil(e.After), Args: string(args), CreatedAt: t.s.now()}
-	if err := t.appendToLane(&row, ends); err != nil {
+	place := t.appendToLane
+	if e.Ahead {
+		place = t.putAhead
+	}
+	if err := place(&row, ends); err != nil {
 		return nil, err
 	}
 	id, err := t.insertEffect(row)
@@ -135,7 +139,7 @@ func (t domainTx) upsertEffect(e incident.Effect, ends map[string]int64) ([]job,
 	}
 	row.ID = id
 	if row.Lane != "" {
-		ends[row.Lane] = row.LanePos
+		ends[row.Lane] = max(ends[row.Lane], row.LanePos)
 	}
 	if row.State == effectPending {
 		return nil, nil
@@ -163,22 +167,48 @@ func (t domainTx) insertEffect(row effectRow) (id int64, err error) {
 	return result.LastInsertId()
 }
 
+// Positions in a lane. Effects with [incident.Effect.Ahead] share the first one, and the others follow from
+// aheadPos + 1 on.
+const (
+	aheadPos  = 0
+	emptyLane = -1 // instead of the position of the last effect
+)
+
+// putAhead sets the row's state and position to the begin of its lane, where it starts at once. The effects that have not
+// started come after it, because startNextInLane starts none while an earlier one is unfinished. The caller has locked
+// the lane.
+func (t domainTx) putAhead(row *effectRow, ends map[string]int64) error {
+	if _, err := t.laneEnd(row.Lane, ends); err != nil {
+		return err
+	}
+	row.State, row.LanePos = effectAvailable, aheadPos
+	return nil
+}
+
+// laneEnd returns the position of the last unfinished effect of a lane, or emptyLane. ends holds the ends of lanes that
+// are known already.
+func (t domainTx) laneEnd(lane string, ends map[string]int64) (int64, error) {
+	last, known := ends[lane]
+	if known {
+		return last, nil
+	}
+	err := t.db.Raw("SELECT coalesce(max(lane_pos), ?) FROM effects WHERE lane = ? AND state IN ('available', 'pending')", emptyLane, lane).Scan(&last).Error
+	ends[lane] = last
+	return last, err
+}
+
 // appendToLane sets the row's state and position to the end of its lane. The state is available if the lane is empty,
 // otherwise pending. The caller has locked the lane. ends holds the ends of lanes that are known already.
 func (t domainTx) appendToLane(row *effectRow, ends map[string]int64) error {
-	row.State, row.LanePos = effectAvailable, 1
+	row.State, row.LanePos = effectAvailable, aheadPos+1
 	if row.Lane == "" {
 		return nil
 	}
-	last, known := ends[row.Lane]
-	if !known {
-		err := t.db.Raw("SELECT coalesce(max(lane_pos), 0) FROM effects WHERE lane = ? AND state IN ('available', 'pending')", row.Lane).Scan(&last).Error
-		if err != nil {
-			return err
-		}
-		ends[row.Lane] = last
+	last, err := t.laneEnd(row.Lane, ends)
+	if err != nil {
+		return err
 	}
-	if last > 0 {
+	if last > emptyLane {
 		row.State, row.LanePos = effectPending, last+1
 	}
 	return nil

@@ -226,7 +226,8 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 // effectsBehind returns the effects that have not started and come after an effect in its lane.
 func (r reader) effectsBehind(q response.WaitingQuery) ([]incident.WaitingEffect, error) {
 	query := `SELECT later.* FROM effects head JOIN effects later ON later.lane = head.lane AND later.lane_pos > head.lane_pos
-		WHERE head.id = ? AND head.lane <> '' AND later.state = 'pending' ORDER BY later.lane_pos`
+		WHERE head.id = ? AND head.lane <> '' AND later.state = 'pending' AND NOT EXISTS (SELECT 1 FROM effects earlier WHERE earlier.lane = head.lane
+		AND earlier.lane_pos < head.lane_pos AND earlier.state IN ('available', 'pending')) ORDER BY later.lane_pos`
 	args := []any{q.Behind}
 	if q.Limit > 0 {
 		query += " LIMIT ?"

@@ -11,6 +11,7 @@ type Effect struct {
 	Incident ID                `json:"incident"`
 	Seq      int               `json:"seq"`               // number of the event that caused it
 	Lane     string            `json:"lane,omitempty"`    // effects of one lane run in order, one at a time
+	Ahead    bool              `json:"ahead,omitempty"`   // starts at once in its lane, and the effects that have not started run after it
 	Refresh  bool              `json:"refresh,omitempty"` // rendered from the current state, at most one pending
 	Urgent   bool              `json:"urgent,omitempty"`
 	After    time.Time         `json:"after,omitzero"` // earliest start

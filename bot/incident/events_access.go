@@ -255,7 +255,17 @@ func (e Event) ended() Labels {
 
 // removePerson builds the removal of a person from the channel.
 func removePerson(c effectBuilder) []Effect {
-	return []Effect{c.inChannel(EffectRemove, map[string]string{"person": c.event.Field("person")})}
+	return []Effect{c.closeChannel(EffectRemove, map[string]string{"person": c.event.Field("person")})}
+}
+
+// closeChannel builds an effect that ends the reading of a person in the channel. The
+// person reads what others write there, so the effect does not wait for posts that the
+// chat refuses. Posts about the consequences still come after it. Before the channel is
+// open, nobody reads it, and the effect comes after the opening.
+func (c effectBuilder) closeChannel(kind EffectKind, args map[string]string) Effect {
+	e := c.inChannel(kind, args)
+	e.Ahead = c.inc.Links[LinkChannel] != ""
+	return e
 }
 
 // excludeFromChannel ends the place of an excluded person in the channel, in the
@@ -266,7 +276,7 @@ func excludeFromChannel(c effectBuilder) []Effect {
 		return removePerson(c)
 	case ChannelNew:
 		if old := c.inc.Links[LinkChannel]; old != "" {
-			return []Effect{c.inChannel(EffectReplaceChannel, map[string]string{"channel": old})}
+			return []Effect{c.closeChannel(EffectReplaceChannel, map[string]string{"channel": old})}
 		}
 	}
 	return nil

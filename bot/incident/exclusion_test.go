@@ -406,3 +406,21 @@ func TestExclude_HoldsAfterSplitAndMerge(t *testing.T) {
 		t.Errorf("got %v, want one exclusion", err)
 	}
 }
+
+// TestExclude_RemovalIsAhead passes the lane with a removal once there is a channel. Before,
+// the channel must open first.
+func TestExclude_RemovalIsAhead(t *testing.T) {
+	for name, links := range map[string]map[string]string{"no channel": nil, "a channel": {LinkChannel: "C1"}} {
+		w := fixtureIn(t, Active)
+		w.inc.Links = links
+		cmd := excludeEng3
+		cmd.Channel = ChannelRemove
+		w.must("sec1", cmd)
+		e := w.events[len(w.events)-1]
+		for _, f := range e.Effects(w.inc, Incident{}, Env{Now: w.now, Directory: w.dir, Policy: w.policy}) {
+			if f.Kind == EffectRemove && (f.Lane == "" || f.Ahead != (links != nil)) {
+				t.Errorf("%s: got %+v, want a removal in the lane of the channel, ahead if there is one", name, f)
+			}
+		}
+	}
+}

@@ -76,6 +76,7 @@ type memoryKey struct {
 type queuedEffect struct {
 	incident.Effect
 	attempts int
+	started  bool // in its lane
 	done     bool
 	result   string
 	wait     incident.WaitingEffect // zero unless the effect waits
@@ -129,17 +130,30 @@ func (m *memory) View(_ context.Context, f func(Reader) error) error { return f(
 // runnable returns the ids of the effects that a queue would run at a time.
 func (m *memory) runnable(now time.Time) []int64 {
 	var out []int64
-	busy := map[string]bool{}
+	m.startLanes()
 	for _, e := range m.effects {
-		if e.done || e.Lane != "" && busy[e.Lane] {
+		if e.done || e.Lane != "" && !e.started {
 			continue
 		}
-		busy[e.Lane] = true
 		if !e.After.After(now) && !e.wait.NextAttempt.After(now) {
 			out = append(out, e.ID)
 		}
 	}
 	return out
+}
+
+// startLanes starts the first effect of each lane in which none has started.
+func (m *memory) startLanes() {
+	busy := map[string]bool{}
+	for n, e := range m.effects {
+		m.effects[n].started = e.started || e.Ahead
+		busy[e.Lane] = busy[e.Lane] || !e.done && m.effects[n].started
+	}
+	for n, e := range m.effects {
+		if !e.done && e.Lane != "" && !busy[e.Lane] {
+			m.effects[n].started, busy[e.Lane] = true, true
+		}
+	}
 }
 
 // start starts an attempt.
@@ -566,6 +580,7 @@ func (m *memory) Enqueue(effects ...incident.Effect) error {
 		case n < 0:
 			e.ID = int64(len(m.effects) + 1)
 			m.effects = append(m.effects, queuedEffect{Effect: e})
+			m.startLanes()
 		case e.Refresh:
 			m.effects[n].done, m.effects[n].wait.NextAttempt = false, time.Time{}
 		}
@@ -592,6 +607,7 @@ func (m *memory) FinishEffect(job Job, outcome EffectOutcome, result string, cov
 	for _, id := range covered {
 		m.effects[id-1].done, m.effects[id-1].result = true, result
 	}
+	m.startLanes()
 	return nil
 }
 
@@ -608,16 +624,21 @@ func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
 	w.System, w.Blocked, w.Paused, w.Cause, w.Fix, w.LastAttempt, w.NextAttempt = f.System, f.Blocked, f.Paused, f.Cause, f.Fix, now, until
 	w.Attempts++
 	if aside := "/" + string(e.Kind); f.StepsAside && e.Lane != "" && !strings.HasSuffix(e.Lane, aside) {
-		e.Lane += aside
+		e.Lane, e.Ahead, e.started = e.Lane+aside, false, false
 	}
+	m.startLanes()
 	return nil
 }
 
 func (m *memory) WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error) {
 	var out []incident.WaitingEffect
 	if q.Behind != 0 {
+		lane := m.effects[q.Behind-1].Lane
+		if slices.ContainsFunc(m.effects, func(e queuedEffect) bool { return e.Ahead && !e.done && e.Lane == lane }) {
+			return nil, nil
+		}
 		for _, e := range m.effects[q.Behind:] {
-			if lane := m.effects[q.Behind-1].Lane; !e.done && lane != "" && e.Lane == lane {
+			if !e.done && !e.started && lane != "" && e.Lane == lane {
 				out = append(out, incident.WaitingEffect{ID: e.ID, Kind: e.Kind, Incident: e.Incident, Seq: e.Seq})
 			}
 		}

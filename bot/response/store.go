@@ -189,7 +189,9 @@ type Jobs interface {
 	// second.
 	//
 	// Effects of one lane run one at a time, in the order of their enqueueing.
-	// The next one starts when the one before is completed or discarded.
+	// The next one starts when the one before is completed or discarded. An effect
+	// with Ahead starts at once, also beside the one that has started, and those that
+	// have not started run after it.
 	Enqueue(effects ...incident.Effect) error
 	// Effect returns the effect of a job. done reports whether the ledger has it
 	// as completed or discarded. In that case it must not be carried out again.
@@ -224,7 +226,8 @@ type Failure struct {
 // the order in which they began to wait.
 type WaitingQuery struct {
 	// Behind selects, in place of waiting effects, those that have not started and come
-	// after an effect in its lane, in their order. They have no failure.
+	// after an effect in its lane, in their order. They have no failure. There are none
+	// while an effect with Ahead is unfinished, because they run after that one.
 	Behind   int64       `json:"-"`
 	Effect   int64       `json:"effect,omitempty"`
 	Incident incident.ID `json:"incident,omitempty"`

@@ -20,7 +20,7 @@ type outage struct {
 	done []string         // kinds of effects that succeeded
 }
 
-func newOutage(t *testing.T) *outage {
+func newOutage(t testingT) *outage {
 	o := &outage{away: map[string]error{}}
 	systemOf := func(e incident.Effect) string {
 		switch e.Kind {

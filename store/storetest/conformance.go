@@ -51,6 +51,7 @@ func Conformance(t *testing.T, open func(t *testing.T) Subject) {
 		"refresh effects":       testRefresh,
 		"waiting effects":       testWaiting,
 		"waiting lanes":         testWaitingLane,
+		"effects ahead":         testAhead,
 		"waiting refresh":       testWaitingRefresh,
 		"released effects":      testRelease,
 		"covered effects":       testCovered,

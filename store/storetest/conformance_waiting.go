@@ -119,6 +119,79 @@ func testWaitingLane(t *testing.T, s Subject) {
 	}
 }
 
+// testAhead enqueues effects ahead of a lane whose first effect is refused. They start at
+// once, and the effects that have not started come after them and after the first one.
+func testAhead(t *testing.T, s Subject) {
+	OpenIncident(t, s, "x")
+	ahead := func(key string) incident.Effect {
+		e := newEffect(key, "lane")
+		e.Ahead = true
+		return e
+	}
+	// wait returns the id of a waiting effect.
+	wait := func(key string) (id int64) {
+		t.Helper()
+		all := waits(t, s, response.WaitingQuery{})
+		MustTx(t, s, func(tx response.Tx) error {
+			for _, w := range all {
+				found, _, err := tx.Effect(response.Job{Effect: w.ID})
+				if err != nil {
+					return err
+				}
+				if found.Key == key {
+					id = w.ID
+				}
+			}
+			return nil
+		})
+		if id == 0 {
+			t.Fatalf("effect %s does not wait", key)
+		}
+		return id
+	}
+	MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(newEffect("a", "lane"), newEffect("b", "lane")) })
+	attempts := s.failing(t, map[string]response.Failure{"a": errBlocked, "ahead 2": errBlocked}, far)
+	next := func(want ...string) {
+		t.Helper()
+		var got []string
+		for range want {
+			got = append(got, receive(t, attempts).effect.Key)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Fatalf("got attempts %v, want %v", got, want)
+		}
+	}
+	release := func(key string) {
+		t.Helper()
+		id := wait(key)
+		MustTx(t, s, func(tx response.Tx) error {
+			_, err := tx.ReleaseEffects(response.WaitingQuery{Effect: id})
+			return err
+		})
+	}
+	next("a")
+	MustTx(t, s, func(tx response.Tx) error {
+		return tx.Enqueue(ahead("ahead 1"), newEffect("c", "lane"), ahead("ahead 2"))
+	})
+	next("ahead 1", "ahead 2")
+	if behind := waits(t, s, response.WaitingQuery{Behind: wait("a")}); len(behind) != 0 {
+		t.Errorf("got %+v behind a, want none before ahead 2", behind)
+	}
+	release("a")
+	next("a")
+	MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(newEffect("other", "lane 2"), newEffect("d", "lane")) })
+	next("other") // and nothing of the lane, because ahead 2 waits
+	release("ahead 2")
+	next("ahead 2")
+	for _, key := range []string{"b", "c", "d"} {
+		next(key)
+	}
+	MustTx(t, s, func(tx response.Tx) error { return tx.Enqueue(ahead("ahead 3"), newEffect("e", "lane")) })
+	next("ahead 3")
+	next("e")
+}
+
 // testWaitingRefresh requests a refresh effect that waits: it is tried at once.
 func testWaitingRefresh(t *testing.T, s Subject) {
 	OpenIncident(t, s, "x")

@@ -15,6 +15,9 @@ const (
 	minPause = time.Second
 	// maxPause is the longest pause after a failure of the system.
 	maxPause = 5 * time.Minute
+	// maxBusyPause bounds the growth of pauses that a system requests. Many effects that
+	// wait for the same limit would each try again at its end, and most of them in vain.
+	maxBusyPause = 30 * time.Second
 	// maxBlockedPause is the longest pause while an administrator must repair the cause.
 	maxBlockedPause = time.Hour
 )
@@ -61,7 +64,11 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 	until := s.now.Add(pause(a.wait.Attempts+1, a.effect.ID, longest))
 	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {
 		f.Paused = true
-		outcome, until = AttemptSnoozed, s.now.Add(min(max(wait.After, 0), maxPause))
+		after := min(max(wait.After, 0), maxPause)
+		if !a.effect.Urgent && a.wait.Attempts > 1 {
+			after = max(after, pause(a.wait.Attempts-1, a.effect.ID, maxBusyPause))
+		}
+		outcome, until = AttemptSnoozed, s.now.Add(after)
 	}
 	if err := s.tx.PostponeEffect(a.job, until, f); err != nil {
 		return AttemptFailed, fmt.Errorf("postpone effect: %w", err)

@@ -377,6 +377,25 @@ func TestPostpone_KeepsRequestedPauses(t *testing.T) {
 	}
 }
 
+// TestPostpone_BusySystem lets a system request a short pause for an effect again and
+// again. The pauses grow, because the effects together are too many for it, but not long.
+func TestPostpone_BusySystem(t *testing.T) {
+	o := newOutage(t)
+	o.away[string(incident.EffectAnnounce)] = &incident.RetryAfter{After: time.Second, Err: errUnavailable}
+	o.open(t, incident.Sev3)
+	for n := range 30 {
+		if err := o.performFirst(t, incident.EffectAnnounce); err != nil {
+			t.Fatal(err)
+		}
+		w := o.wait(t, incident.EffectAnnounce)
+		switch next := w.NextAttempt.Sub(o.now); {
+		case n < 2 && next != time.Second, next < time.Second, next > maxBusyPause, n > 20 && next < maxBusyPause/2:
+			t.Errorf("attempt %d: got pause %s", n+1, next)
+		}
+		o.now = w.NextAttempt
+	}
+}
+
 func TestPostpone_LaneOrder(t *testing.T) {
 	o := newOutage(t)
 	id := o.open(t, incident.Sev3)

@@ -45,10 +45,11 @@ func (s *Slack) Find(ctx context.Context, channel, thread, key string, since tim
 	for cursor := ""; ; {
 		var messages []slack.Message
 		var next string
-		err := s.asMember(ctx, channel, func() (err error) {
+		read := func() (err error) {
 			messages, next, err = s.history(ctx, channel, thread, oldest, cursor)
 			return err
-		})
+		}
+		err := s.asMember(ctx, channel, func() error { return readPage(ctx, cursor, read) })
 		if err != nil {
 			return chat.Posted{}, false, s.lost(ctx, channel, err, classify("read the history of channels", err))
 		}
@@ -61,6 +62,30 @@ func (s *Slack) Find(ctx context.Context, channel, thread, key string, since tim
 		}
 		if cursor = next; cursor == "" {
 			return chat.Posted{}, false, nil
+		}
+	}
+}
+
+// readPage reads the page of a list at a cursor. At a rate limit before a further page, it
+// waits for as long as ctx allows. An error would lose the pages before, and among many
+// effects that each begin with the first page again, none would reach the last one.
+func readPage(ctx context.Context, cursor string, read func() error) error {
+	for {
+		err := read()
+		var limited *slack.RateLimitedError
+		if cursor == "" || !errors.As(err, &limited) {
+			return err
+		}
+		pause := max(limited.RetryAfter, minRetryAfter)
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
 		}
 	}
 }
@@ -86,7 +111,12 @@ func (s *Slack) history(ctx context.Context, channel, thread, oldest, cursor str
 func (s *Slack) eachChannel(ctx context.Context, yield func(slack.Channel) bool) error {
 	params := slack.GetConversationsParameters{Types: []string{"public_channel", "private_channel"}, Limit: 200}
 	for {
-		list, next, err := s.client.GetConversationsContext(ctx, &params)
+		var list []slack.Channel
+		var next string
+		err := readPage(ctx, params.Cursor, func() (err error) {
+			list, next, err = s.client.GetConversationsContext(ctx, &params)
+			return err
+		})
 		if err != nil {
 			return classify("list channels", err)
 		}

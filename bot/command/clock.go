@@ -74,11 +74,14 @@ func (p *parser) clock(m *moment) (bool, error) {
 // attachedZone sets the zone of a clock such as "10:00:00+02:00". Without seconds, a
 // hyphen can also begin the end of a range.
 func (p *parser) attachedZone(m *moment, text string, f []string) (bool, error) {
-	if !offsetWord.MatchString(f[6]) {
+	if slices.Contains([]string{"z", "utc", "gmt"}, f[6]) {
 		m.zone = time.UTC
 		return true, nil
 	}
 	zone, ok := offsetZone(f[6])
+	if !ok && (f[3] != "" || f[6][0] == '+' || !offsetWord.MatchString(f[6])) {
+		return false, incident.Invalid("time", "%q is not an offset from UTC in %q. Type one between -14:00 and +14:00, such as %s+02:00", truncate(f[6]), truncate(text), truncate(strings.TrimSuffix(text, f[6])))
+	}
 	if !ok || strings.HasPrefix(f[6], "-") && f[3] == "" && !p.iso {
 		from, _, _ := strings.Cut(text, "-")
 		if !ok {

@@ -87,6 +87,8 @@ func TestParse_UnclearTimes(t *testing.T) {
 		"2026-03-29 02:30": "does not exist on 2026-03-29 in Europe/Paris", "2026-10-25 02:30": "02:30 UTC+02:00 or 02:30 UTC+01:00", "2026-03-08 02:30 America/New_York": "02:30 UTC-05:00 or 02:30 UTC-04:00",
 		"yesterday midnight": "2026-11-19 00:00 or 2026-11-20 00:00", "next friday 10:00": "2026-11-27 or 2026-12-04", "friday 08:00": "Type today, or the date 2026-11-13",
 		"2026-11-18 10:00 Europe/Zurrich": `Did you mean "Europe/Zurich"?`, "2026-11-18 25:00": "is not a date or time", "2026-02-30 10:00": "is not a date", "13:00 am": "is not a date or time", "2026-11-18": "the time of day is missing",
+		"10:00+99:99": `"+99:99" is not an offset`, "2026-11-24T10:00:00+05:60": `"+05:60" is not an offset`, "2026-11-24 10:00:00-99:99": `"-99:99" is not an offset`,
+		"2026-11-24T10:00:00+15:00": "such as 10:00:00+02:00", "10:00+15:00": "such as 10:00+02:00", "2026-11-24T10:00:00-24:00": "between -14:00 and +14:00",
 		"yesterday": "the time of day is missing", "14:00-15:00": "is a range. Type one time, such as 14:00", "02:31-03:00": "Type 02:31 for the beginning", "2.31": "is not a date or time", "0231": "is not a date or time", "30.02.2026 10:00": "is not a date",
 	} {
 		for place, read := range readTimes(t, text) {

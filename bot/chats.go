@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tocsin/bot/chat"
+	"tocsin/bot/health"
 	"tocsin/bot/outbound"
 	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
@@ -56,4 +57,11 @@ func openSlack(b *Bot) (chatSystem, error) {
 	}
 	s.Serve(liveDesk{&b.current})
 	return s, nil
+}
+
+// isSlackAway reports whether a connection fails for the reason for which all of Slack does
+// not work.
+func isSlackAway(present *health.Problem, other func(part string) *health.Problem) bool {
+	p := other(partSlack)
+	return p != nil && p.Cause == present.Cause
 }

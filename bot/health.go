@@ -80,9 +80,9 @@ func (b *Bot) fixedParts() []telemetry.Part {
 		telemetry.Part{Name: partConfiguration, Check: b.checkReload, Effect: "The earlier configuration stays in force: new people, rules and secrets do not apply"},
 		telemetry.Part{Name: partClock, Check: b.clockWatch.Check, IsCritical: true, Effect: "Tocsin can reject genuine requests, and deadlines and pages are early or late"})
 	parts = append(parts, telemetry.Part{Name: partWaiting, Probe: b.checkWaiting, Interval: waitingInterval, Effect: "Some messages, pages or mails are missing. `tocsin effects` lists them",
-		IsCovered: func(isImpaired func(string) bool) bool {
+		IsCovered: func(_ *health.Problem, other func(string) *health.Problem) bool {
 			systems := b.blockedSystems.Load()
-			return systems != nil && areWaitsCovered(*systems, b.currentParts(), isImpaired)
+			return systems != nil && areWaitsCovered(*systems, b.currentParts(), func(part string) bool { return other(part) != nil })
 		}})
 	if b.store.HasDisk() {
 		parts = append(parts, telemetry.Part{Name: partDisk, Check: b.checkDisk, IsCritical: true, Effect: "Tocsin stops when the disk is full: it stores no alerts and pages nobody"})
@@ -113,10 +113,10 @@ var sourceEffects = map[string]string{
 
 // chatParts returns the parts of the chat.
 func (b *Bot) chatParts() []telemetry.Part {
-	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.retryEffects(b.chat.Name()), Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Alerts are stored and other pages are sent"}}
+	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.retryEffects(b.chat.Name()), Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Use the command line. Alerts are stored and other pages are sent"}}
 	socket, requests := b.start.Slack.Connections()
 	if socket {
-		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})
+		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, IsCovered: isSlackAway, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})
 	}
 	if requests {
 		parts = append(parts, telemetry.Part{Name: partSlackRequests, Check: b.chat.CheckRequests, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin over HTTP. Use the command line"})

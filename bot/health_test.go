@@ -16,6 +16,7 @@ import (
 
 	slackgo "github.com/slack-go/slack"
 
+	"tocsin/bot/health"
 	"tocsin/bot/incident"
 	"tocsin/bot/telemetry"
 )
@@ -38,6 +39,20 @@ func TestAreWaitsCovered(t *testing.T) {
 	} {
 		if got := areWaitsCovered(c.systems, parts, func(part string) bool { return slices.Contains(c.impaired, part) }); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestIsSlackAway requires one notice about Slack and Socket Mode if both fail for one
+// reason, and two for two reasons.
+func TestIsSlackAway(t *testing.T) {
+	offline, token := &health.Problem{Cause: "Slack refuses connections"}, &health.Problem{Cause: "Slack does not accept the bot token"}
+	for _, c := range []struct {
+		slack *health.Problem
+		want  bool
+	}{{nil, false}, {offline, true}, {token, false}} {
+		if got := isSlackAway(offline, func(string) *health.Problem { return c.slack }); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.slack, got, c.want)
 		}
 	}
 }

@@ -52,8 +52,11 @@ type notices struct {
 // sendAll logs the changes of parts and sends the notices that are due.
 func (n *notices) sendAll(ctx context.Context, reports []partReport, parts *Parts) {
 	now := n.clock()
-	isImpaired := func(part string) bool {
-		return slices.ContainsFunc(reports, func(r partReport) bool { return r.Name == part })
+	other := func(part string) *health.Problem {
+		if i := slices.IndexFunc(reports, func(r partReport) bool { return r.Name == part }); i >= 0 {
+			return reports[i].problem
+		}
+		return nil
 	}
 	for _, r := range reports {
 		if !r.isLogged && !r.isDerived && !r.ended {
@@ -72,7 +75,7 @@ func (n *notices) sendAll(ctx context.Context, reports []partReport, parts *Part
 		switch {
 		case r.ended && (!r.isNotified || !hasNotices || n.notify(ctx, r, parts, now)):
 			parts.end(r.Name)
-		case r.works.IsZero() && hasNotices && n.isDue(ctx, r, now) && (r.IsCovered == nil || !r.IsCovered(isImpaired)):
+		case r.works.IsZero() && hasNotices && n.isDue(ctx, r, now) && (r.IsCovered == nil || !r.IsCovered(r.problem, other)):
 			n.notify(ctx, r, parts, now)
 		}
 	}

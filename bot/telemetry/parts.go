@@ -31,9 +31,10 @@ type Part struct {
 	// Needs is another part without which this one does not work, or "". The notices about
 	// that part cover this one.
 	Needs string
-	// IsCovered reports whether notices about other parts cover the present failure.
-	// isImpaired reports whether a part does not work or has not settled. It may be nil.
-	IsCovered func(isImpaired func(part string) bool) bool
+	// IsCovered reports whether notices about other parts cover the present problem. other
+	// returns the last problem of a part that does not work or has not settled, or nil.
+	// IsCovered may be nil.
+	IsCovered func(present *health.Problem, other func(part string) *health.Problem) bool
 	// Way is how people are notified through this part, or "".
 	Way  Way
 	Step int // position of the escalation step of WayPager

@@ -459,7 +459,10 @@ func TestParts_NeededPart(t *testing.T) {
 func TestParts_CoveredPart(t *testing.T) {
 	var failure error = errRefused
 	b := newBench(t, Part{Name: "mail", Check: func(time.Time) error { return failure }},
-		Part{Name: "waiting effects", Check: func(time.Time) error { return errRefused }, IsCovered: func(isImpaired func(string) bool) bool { return isImpaired("mail") }})
+		Part{Name: "waiting effects", Check: func(time.Time) error { return errRefused }, IsCovered: func(present *health.Problem, other func(string) *health.Problem) bool {
+			p := other("mail")
+			return p != nil && p.Cause == present.Cause
+		}})
 	b.pass(0)
 	b.wantReadyz("degraded; mail since 12:00:00: The mail server refuses connections. Start it; waiting effects since 12:00:00: The mail server refuses connections. Start it")
 	b.pass(noticeDelay)

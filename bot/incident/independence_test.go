@@ -225,7 +225,7 @@ type history struct {
 // two independent people, one of them from security, none of whom lowered it.
 func TestDismiss_Property(t *testing.T) {
 	alone, together := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+	checkUntil(t, func() bool { return alone > 0 && together > 0 }, func(rt *rapid.T) {
 		people := []PersonID{"eng1", "eng2", "sec1", "sec2", "twin", "out1"}
 		all, past := map[ID]*fixture{}, map[ID]*history{}
 		dir := testDirectory()
@@ -342,9 +342,6 @@ func TestDismiss_Property(t *testing.T) {
 		}
 	})
 	t.Logf("%d dismissals by one person, %d by two", alone, together)
-	if !t.Failed() && (alone == 0 || together == 0) {
-		t.Error("got no dismissals of one kind, want both for a conclusive test")
-	}
 }
 
 // requireDismissal checks the people of a dismissal against the history.

@@ -12,7 +12,10 @@ import (
 // long as the rules of the lifecycle allow its answer, and is retracted once when it closes.
 func TestRequests_RetractedOnce(t *testing.T) {
 	retracted := map[EventKind]bool{}
-	rapid.Check(t, func(rt *rapid.T) {
+	covered := func() bool {
+		return retracted[EventDismissProposed] && retracted[EventStepStarted] && retracted[EventSubmitted] && retracted[EventResolved] && retracted[EventConsulted]
+	}
+	checkUntil(t, covered, func(rt *rapid.T) {
 		w := fixtureIn(rt, rapid.SampledFrom([]Status{Triage, Active, Contained, Resolved, InReview, Approved}).Draw(rt, "status"))
 		w.inc.Links = map[string]string{LinkChannel: "C1"}
 		keys := map[string]bool{}
@@ -60,11 +63,7 @@ func TestRequests_RetractedOnce(t *testing.T) {
 			}
 		}
 	})
-	for _, kind := range []EventKind{EventDismissProposed, EventStepStarted, EventSubmitted, EventResolved, EventConsulted} {
-		if !retracted[kind] {
-			t.Errorf("no request of %s was retracted", kind)
-		}
-	}
+	t.Logf("retracted %v", retracted)
 }
 
 // TestRequestKey_IsTheKeyOfTheMessage compares the key that a retraction looks for with the

@@ -111,12 +111,13 @@ type outageRun struct {
 	closing string    // channel of the incident that closes
 	digest  string    // of its record
 
-	began, ended time.Time
-	health       string            // what /readyz returned during the outage
-	waited       map[string]string // what `tocsin effects` listed, by system
-	logged       string            // a line of the log about an effect
+	began  time.Time
+	health string            // what /readyz returned during the outage
+	waited map[string]string // what `tocsin effects` listed, by system
+	logged string            // a line of the log about an effect
 
 	mu       sync.Mutex
+	ended    time.Time           // zero before the end
 	problems map[string][]string // by moment
 	rejected int                 // alerts and commands that were not accepted during the outage
 	heard    map[string][]string // what people saw, by moment
@@ -145,7 +146,9 @@ func runOutage(t *testing.T, names []string) (rows []string) {
 	for _, w := range r.ways {
 		w.give(r)
 	}
+	r.mu.Lock()
 	r.ended = time.Now()
+	r.mu.Unlock()
 	acts.Wait()
 	r.recover()
 	return r.check()

@@ -55,9 +55,13 @@ var channelArg = Arg{Name: "channel", Usage: "[--remove | --new-channel]", Next:
 		{Name: "new-channel", Help: "continue in a new Slack channel without the person"},
 	},
 	read: func(p *parser, w *Parsed) (bool, error) {
-		for flag, channel := range map[string]string{"remove": incident.ChannelRemove, "new-channel": incident.ChannelNew} {
-			if !p.takeFlag(flag) {
-				continue
+		for {
+			channel := incident.ChannelRemove
+			if !p.takeFlag("remove") {
+				if !p.takeFlag("new-channel") {
+					break
+				}
+				channel = incident.ChannelNew
 			}
 			if have := w.Command.Channel; have != "" && have != channel {
 				return false, incident.Invalid("channel", "--remove and --new-channel exclude each other. Type one of them")

@@ -24,7 +24,7 @@ func TestParse_TiredInput(t *testing.T) {
 		"action add detection a rule owner me due in 2 months": `action INC-42 add detection "a rule" owner @{person p-ada|p-ada} due 2027-01-20`,
 		// rejected: a part of the error, after a "!"
 		"ack 42": `!Type INC-42`, "severity sev1 sev2": "!two severities: sev1 and sev2", "open sev1 sev2 x": "!two severities", "severity sev1 INC-7": "!INC-7 stands at the end. Type it after severity", "severity INC-7 sev1 INC-8": `!"INC-8" at the end`,
-		"open sev1 --private x": `!unknown flag "--private"`, "open keys leaked --public": `!"--public" stands at the end`, "note --audience all --audience responders x": "!given twice", "exclude @ada --remove --new-channel because x": "!exclude each other",
+		"open sev1 --private x": `!unknown flag "--private"`, "open keys leaked --public": `!"--public" stands at the end`, "note --audience all --audience responders x": "!given twice", "exclude @ada --remove --new-channel because x": "!exclude each other", "exclude @ada --new-channel --remove because x": "!exclude each other",
 		"contain at 2.31 disabled": `!"2.31"`, "note at ~02:31 x": "!not an exact time", "note at about 02:31 x": "!Type at 02:31", "fact occurred 02:31 log shows it": `!"log shows it"`, "fact occurred last night because x": `!"last night"`,
 		"fact personal-data maybe 3000ish": `!unknown value "maybe"`, "fact personal_data suspected 3000 people because x": `!"3000 people" before "because"`, "fact affected Example SA processor many because x": `!"many" is not a number of people`,
 		"fact affected us controller ~1200 because x": `!"~1200"`, `fact affected "Example SA processor 12 because x`: "!is not closed", `evidence "disk image in s3`: "!is not closed", "evidence disk sha256 abc": `!"abc" is not a SHA-256`,

@@ -120,7 +120,7 @@ func findBinaries() (string, error) {
 
 // supervisorScript runs the server and stops it at the end of standard input. The kernel closes the pipe when the test
 // process ends for any reason.
-const supervisorScript = `"$1/postgres" -D "$2" -k "$2" -h 127.0.0.1 -p "$3" -c max_connections=200 -c shared_buffers=32MB </dev/null >"$2/log" 2>&1 &
+const supervisorScript = `"$1/postgres" -D "$2" -k "$2" -h 127.0.0.1 -p "$3" -c max_connections=200 -c shared_buffers=32MB -c fsync=off </dev/null >"$2/log" 2>&1 &
 server=$!
 cat >/dev/null
 kill -QUIT $server

@@ -18,8 +18,8 @@ const (
 )
 
 // lineHandler is a [slog.Handler] that gives each line one component, the innermost one,
-// and limits the lines about a failure that repeats. A line that follows suppressed ones
-// has their number.
+// omits attributes that are nil, and limits the lines about a failure that repeats. A line
+// that follows suppressed ones has their number.
 type lineHandler struct {
 	slog.Handler
 	component string
@@ -49,9 +49,11 @@ func newLineHandler(next slog.Handler) *lineHandler {
 func (h *lineHandler) Handle(ctx context.Context, rec slog.Record) error {
 	component, attrs := h.component, []slog.Attr(nil)
 	rec.Attrs(func(a slog.Attr) bool {
-		if a.Key == "component" && !h.isGroup {
+		switch {
+		case a.Key == "component" && !h.isGroup:
 			component = a.Value.String()
-		} else {
+		case a.Value.Kind() == slog.KindAny && a.Value.Any() == nil: // such as an error that is nil
+		default:
 			attrs = append(attrs, a)
 		}
 		return true

@@ -64,6 +64,15 @@ func TestLog_OneComponent(t *testing.T) {
 
 // A failure that repeats has one line a minute, with the number of suppressed lines.
 // Other failures, and lines without a cause, are not suppressed.
+func TestLog_OmitsNil(t *testing.T) {
+	var out lockedBuffer
+	var none error
+	testLogger(t, &out).Warn("part degraded", "part", "mail", "err", none)
+	if got := out.take(); !strings.HasSuffix(got, " part=mail\n") {
+		t.Errorf("got %q, want no error", got)
+	}
+}
+
 func TestLog_RepeatedFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out lockedBuffer

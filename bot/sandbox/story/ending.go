@@ -196,6 +196,7 @@ func parseCalendar(content []byte) map[string][]string {
 // closed. It fails if a part of the story did not happen, if the bot called
 // unknown methods, or if a first delivery to the bot failed.
 func (p *player) checkEnd() {
+	p.result.EndAt = p.Now()
 	p.awaitText("the end", msgIncidentClosed)
 	p.await("the card to show closed", func() bool {
 		pins := p.chat.Pins(p.result.Channel)

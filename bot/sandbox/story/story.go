@@ -45,6 +45,8 @@ type Result struct {
 	Rounds   int    // rounds of paging
 	Alerts   int    // alert deliveries answered with 202
 
+	EndAt time.Time // start of the last act. The bot may still act when the transcript is written
+
 	Objecting string            // the department that objected
 	Stale     string            // digest of the record before its amendment
 	Digest    string            // digest of the signed record

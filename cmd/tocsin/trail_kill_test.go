@@ -63,7 +63,10 @@ func TestTrail_KilledWhileReading(t *testing.T) {
 		f.run(kills)
 	}
 	if fullSize {
-		storetest.Databases(t, run)
+		storetest.Databases(t, func(t *testing.T, url string) {
+			t.Parallel()
+			run(t, url)
+		})
 		return
 	}
 	run(t, storetest.SQLite(t))

@@ -118,31 +118,39 @@ func pageHandlers(steps []pager) []response.Handler {
 	return out
 }
 
-// withdrawPage returns the handler that ends a page at the target where it was sent, or
-// nil if there is no way to do so any more. A removed target that refuses the call is
-// gone: nobody will repair it.
-func (b *Bot) withdrawPage(g *generation, targets [][]byte, steps []pager) func([]byte) (response.Handler, error) {
-	return func(stored []byte) (response.Handler, error) {
+// withdrawPage returns the handler that ends a page at the target where it was sent. A
+// removed target that cannot be opened any more, or that refuses the call, is gone: no
+// administrator will repair it.
+func (b *Bot) withdrawPage(g *generation, targets [][]byte, steps []pager) func([]byte) response.Handler {
+	return func(stored []byte) response.Handler {
 		if n := slices.IndexFunc(targets, func(t []byte) bool { return bytes.Equal(t, stored) }); n >= 0 {
-			return steps[n].withdraw, nil
-		}
-		var t target
-		if err := json.Unmarshal(stored, &t); err != nil {
-			return nil, fmt.Errorf("decode target: %w", err)
-		}
-		p, err := b.openPager(g, removedStep, t)
-		if err != nil || p.withdraw == nil {
-			return nil, err
+			return steps[n].withdraw
 		}
 		return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
-			cmd, err := p.withdraw(ctx, brief, e)
+			withdraw, err := b.openRemoved(g, stored)
+			if err != nil || withdraw == nil {
+				b.log.WarnContext(ctx, "page stays open at a removed escalation step", "component", "bot", "incident", brief.Incident.ID, "err", err)
+				return incident.Command{}, nil
+			}
+			cmd, err := withdraw(ctx, brief, e)
 			if errors.As(err, new(*incident.Blocked)) || errors.As(err, new(*incident.Permanent)) {
 				b.log.WarnContext(ctx, "removed escalation step refused to end a page", "component", "bot", "incident", brief.Incident.ID, "err", err)
 				return incident.Command{}, nil
 			}
 			return cmd, err
-		}, nil
+		}
 	}
+}
+
+// openRemoved returns the handler that ends pages at the target of a removed step, or nil
+// if the configuration has no way to do so.
+func (b *Bot) openRemoved(g *generation, stored []byte) (response.Handler, error) {
+	var t target
+	if err := json.Unmarshal(stored, &t); err != nil {
+		return nil, fmt.Errorf("decode target: %w", err)
+	}
+	p, err := b.openPager(g, removedStep, t)
+	return p.withdraw, err
 }
 
 // callAll returns a handler that calls all handlers, also after an error. A retry calls

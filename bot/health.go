@@ -168,7 +168,7 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 	if err != nil {
 		return &health.Problem{Cause: "The waiting effects cannot be read", Fix: "Check the database", Err: err}
 	}
-	for _, system := range []string{incident.SystemSlack, incident.SystemPagerDuty, incident.SystemMail} {
+	for _, system := range []string{incident.SystemSlack, incident.SystemPagerDuty, incident.SystemMail, incident.SystemTocsin} {
 		if !slices.ContainsFunc(counts, func(c store.WaitingCount) bool { return c.System == system }) {
 			counts = append(counts, store.WaitingCount{System: system})
 		}

@@ -21,7 +21,7 @@ func IsPage(address string) bool {
 
 // properName returns the proper name of a source or chat.
 func properName(name string) string {
-	known := map[string]string{"cloudtrail": "CloudTrail", "sentry": "Sentry", "pagerduty": "PagerDuty", "alertmanager": "Alertmanager", "slack": "Slack"}
+	known := map[string]string{"cloudtrail": "CloudTrail", "sentry": "Sentry", "pagerduty": "PagerDuty", "alertmanager": "Alertmanager", "slack": "Slack", incident.SystemTocsin: "Tocsin"}
 	if proper, ok := known[name]; ok {
 		return proper
 	}

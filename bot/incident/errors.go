@@ -115,6 +115,8 @@ const (
 	SystemSlack     = string(ProviderSlack)
 	SystemPagerDuty = string(ProviderPagerDuty)
 	SystemMail      = "mail"
+	// SystemTocsin is the system of an effect that Tocsin itself cannot perform.
+	SystemTocsin = "tocsin"
 )
 
 // Blocked is an adapter's error for a call that the outside system refuses until an

@@ -93,6 +93,7 @@ func TestCorrelate_FailedCommitCountsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	fx.store.crash = 0
 	fx.ingest(t, observedIn(1, "a"))
 	if string(fx.store.values[memoryKey{NamespaceCorrelation, "a"}]) != "1" {
 		t.Errorf("got %s observations, want 1", fx.store.values[memoryKey{NamespaceCorrelation, "a"}])

@@ -149,7 +149,7 @@ type Options struct {
 	Targets [][]byte
 	// Withdraw returns the handler that ends a page of a target: an
 	// [incident.EffectPageAck] or [incident.EffectPageResolve].
-	Withdraw func(target []byte) (Handler, error)
+	Withdraw func(target []byte) Handler
 
 	MissedAfter   time.Duration // age at which a post counts as missed and joins a summary, 1 min if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero

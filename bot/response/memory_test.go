@@ -18,7 +18,7 @@ import (
 // and with the desk in desk_db_test.go.
 type memory struct {
 	memoryState
-	crash int // number of the Tx from now that fails to commit, 0 for none
+	crash int // number of the Tx from now that fails to commit, 0 for none, or dead
 
 	// The locks of the current Tx, as a database takes them: incidents, then lanes.
 	locked     map[incident.ID]bool // nil outside a Tx
@@ -31,6 +31,9 @@ var errLockOrder = errors.New("incident locked after a lane")
 
 // errCrash simulates a process that dies before its commit.
 var errCrash = errors.New("crashed")
+
+// dead is the crash of a process that has not started again. None of its Tx commits.
+const dead = -1
 
 type memoryState struct {
 	next           incident.ID
@@ -107,10 +110,11 @@ func (m *memory) Tx(_ context.Context, f func(Tx) error) error {
 	m.locked, m.laneLocked = map[incident.ID]bool{}, false
 	err := f(m)
 	m.locked = nil
-	if m.crash > 0 {
-		if m.crash--; m.crash == 0 {
-			err = errCrash
-		}
+	switch {
+	case m.crash > 1:
+		m.crash--
+	case m.crash != 0:
+		m.crash, err = dead, errCrash
 	}
 	if err != nil {
 		m.memoryState = before
@@ -156,8 +160,9 @@ func (m *memory) startLanes() {
 	}
 }
 
-// start starts an attempt.
+// start starts an attempt, in another process if one is dead.
 func (m *memory) start(id int64) Job {
+	m.crash = max(m.crash, 0)
 	m.effects[id-1].attempts++
 	return Job{Effect: id, Attempt: m.effects[id-1].attempts}
 }

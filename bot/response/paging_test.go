@@ -140,11 +140,11 @@ func TestPaging_AcknowledgesLatePage(t *testing.T) {
 // ends at the target that got it, in every round.
 func TestPaging_WithdrawsWherePaged(t *testing.T) {
 	var ended []string
-	withdraw := func(target []byte) (Handler, error) {
+	withdraw := func(target []byte) Handler {
 		return func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
 			ended = append(ended, fmt.Sprintf("%s %s %s/%s", e.Kind, target, e.Args["round"], e.Args["escalation_step"]))
 			return incident.Command{}, nil
-		}, nil
+		}
 	}
 	fx := newFixture(t, func(o *Options) {
 		o.Targets, o.Withdraw = [][]byte{[]byte("old0"), []byte("old1"), []byte("old2")}, withdraw
@@ -169,7 +169,7 @@ func TestPaging_WithdrawsWherePaged(t *testing.T) {
 // A page of an earlier version has no target: the pagers of the configuration end it.
 func TestPaging_WithdrawsPageOfEarlierVersion(t *testing.T) {
 	fx := newFixture(t, func(o *Options) {
-		o.Withdraw = func([]byte) (Handler, error) { return nil, errors.New("unexpected target") }
+		o.Withdraw = func([]byte) Handler { panic("unexpected target") }
 	})
 	id := fx.open(t, incident.Sev3)
 	fx.runQueue(t)

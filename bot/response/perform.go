@@ -36,12 +36,25 @@ type attempt struct {
 	withdraw Handler                // of the target of the page that the effect ends, or nil
 	finished bool                   // the job is finished, the handler must not be called
 	cause    error                  // of the handler
+	own      error                  // of an attempt that Tocsin itself failed
 	wait     incident.WaitingEffect // after failed attempts, otherwise zero
 }
 
 func (a *attempt) perform(ctx context.Context) (outcome AttemptOutcome, err error) {
+	finished := false
+	defer func() {
+		if !finished { // by a panic, which goes on
+			_, _ = a.recordOwnFailure(ctx, errPanicked)
+		}
+	}()
+	outcome, err = a.attempt(ctx)
+	finished = true
+	return outcome, err
+}
+
+func (a *attempt) attempt(ctx context.Context) (outcome AttemptOutcome, err error) {
 	if err := a.desk.write(ctx, a.prepare); err != nil {
-		return AttemptFailed, err
+		return a.recordOwnFailure(ctx, fmt.Errorf("prepare: %w", err))
 	}
 	switch {
 	case a.finished:
@@ -54,7 +67,7 @@ func (a *attempt) perform(ctx context.Context) (outcome AttemptOutcome, err erro
 		return a.handleError(ctx, cmd, err)
 	}
 	if err := a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) }); err != nil {
-		return AttemptFailed, err
+		return a.recordOwnFailure(ctx, fmt.Errorf("commit the result: %w", err))
 	}
 	return AttemptCompleted, nil
 }
@@ -63,6 +76,9 @@ func (a *attempt) perform(ctx context.Context) (outcome AttemptOutcome, err erro
 // not needed, and performs an effect that needs no provider. The start of a page is
 // committed before the call.
 func (a *attempt) prepare(s *session) error {
+	if err := a.loadWait(s); err != nil {
+		return err
+	}
 	e, done, err := s.tx.Effect(a.job)
 	if err != nil {
 		return fmt.Errorf("read effect: %w", err)
@@ -70,15 +86,6 @@ func (a *attempt) prepare(s *session) error {
 	a.effect, a.finished = e, done
 	if done {
 		return nil
-	}
-	if a.job.Attempt > 1 {
-		waits, err := s.tx.WaitingEffects(WaitingQuery{Effect: a.job.Effect})
-		if err != nil {
-			return err
-		}
-		for _, w := range waits {
-			a.wait = w
-		}
 	}
 	if local := a.localHandler(); local != nil {
 		return local(s)
@@ -135,6 +142,21 @@ func (a *attempt) prepare(s *session) error {
 		return err
 	}
 	return a.gatherMissed(s)
+}
+
+// loadWait loads the failed attempts at the effect.
+func (a *attempt) loadWait(s *session) error {
+	if a.job.Attempt <= 1 {
+		return nil
+	}
+	waits, err := s.tx.WaitingEffects(WaitingQuery{Effect: a.job.Effect})
+	if err != nil {
+		return err
+	}
+	for _, w := range waits {
+		a.wait = w
+	}
+	return nil
 }
 
 // handler returns the handler of the effect, or nil if none is configured. Each
@@ -248,7 +270,7 @@ func (a *attempt) handleError(ctx context.Context, cmd incident.Command, cause e
 		return err
 	})
 	if err != nil {
-		return AttemptFailed, errors.Join(cause, err)
+		return a.recordOwnFailure(ctx, fmt.Errorf("record the failure: %w", errors.Join(err, cause)))
 	}
 	return outcome, nil
 }

@@ -46,6 +46,10 @@ const (
 func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 	f := Failure{System: a.desk.systemOf(a.effect)}
 	f.Cause, f.Fix = a.desk.explainFailure(f.System, cause)
+	if a.own != nil {
+		f.System = incident.SystemTocsin
+		f.Cause, f.Fix = a.desk.describeFailure(a.own)
+	}
 	outcome, longest := AttemptFailed, maxPause
 	if blocked := new(incident.Blocked); errors.As(cause, &blocked) {
 		outcome, f.Blocked, f.StepsAside = AttemptWaiting, true, a.effect.Kind.StepsAside()
@@ -154,8 +158,11 @@ func (d *Desk) systemOf(e incident.Effect) string {
 // one whose effect could not be read.
 func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration) {
 	report := EffectAttempt{Effect: a.effect, System: a.desk.systemOf(a.effect), Outcome: outcome, Err: a.cause, Attempt: max(a.wait.Attempts+1, a.job.Attempt), Took: took}
-	if a.cause != nil {
+	switch {
+	case a.cause != nil:
 		err = a.cause
+	case a.own != nil:
+		err = a.own
 	}
 	if err != nil {
 		report.Cause, report.Fix = a.desk.describeFailure(err)
@@ -169,10 +176,17 @@ func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration)
 // Confidential stands for the kind of an effect that would show an exclusion.
 const Confidential incident.EffectKind = "confidential"
 
+// isConfidential reports whether the effect can show an exclusion. A removal or replacement
+// whose event could not be loaded can.
+func (a *attempt) isConfidential() bool {
+	cause, kind := a.loaded.brief.Event.Kind, a.effect.Kind
+	return cause.Secret() || cause == "" && (kind == incident.EffectRemove || kind == incident.EffectReplaceChannel)
+}
+
 // log logs an attempt that failed.
 func (a *attempt) log(r EffectAttempt, err error) {
 	kind, effect, cause := string(r.Effect.Kind), any(r.Effect.Key), r.Cause
-	if a.loaded.brief.Event.Kind.Secret() { // they would show that the incident excludes somebody
+	if a.isConfidential() { // they would show that the incident excludes somebody
 		kind, effect, cause = string(Confidential), r.Effect.ID, "confidential, see tocsin effects"
 	}
 	attrs := []any{"kind", kind, "incident", r.Effect.Incident, "effect", effect, "attempt", r.Attempt, "system", r.System, "err", cause}

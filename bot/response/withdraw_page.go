@@ -39,9 +39,7 @@ func (a *attempt) loadTarget(s *session) error {
 		return fmt.Errorf("read the target of a page: %w", err)
 	}
 	if target := found[key]; target != nil {
-		if a.withdraw, err = a.desk.Withdraw(target); err != nil {
-			return fmt.Errorf("open the target of a page: %w", err)
-		}
+		a.withdraw = a.desk.Withdraw(target)
 	}
 	return nil
 }

@@ -73,11 +73,6 @@ func GroupPage(b incident.Brief, group string) Message {
 	return m.message()
 }
 
-// withdrawnRounds is the number of paging rounds, from the last one, whose pages in the
-// chat are edited. The button of an older page still works, so many rounds of a long
-// night need not be searched.
-const withdrawnRounds = 2
-
 // WithdrawPage edits the messages of a page to a group: they no longer need a responder
 // and have no button.
 func (c *Effects) WithdrawPage(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
@@ -85,7 +80,7 @@ func (c *Effects) WithdrawPage(ctx context.Context, b incident.Brief, e incident
 	step, _ := strconv.Atoi(e.Args["escalation_step"])
 	page := incident.PageRef{Round: round, EscalationStep: step}
 	inc := b.Incident
-	if round <= inc.Paging.Round-withdrawnRounds || e.Kind == incident.EffectPageResolve && inc.Paging.Acknowledged() && inc.Paging.Round == round {
+	if inc.EndOf(page, e.Kind) == incident.PageEndKnown {
 		return noCommand, nil
 	}
 	key, m, since := page.Key(inc.ID), WithdrawnGroupPage(b), inc.OpenedAt

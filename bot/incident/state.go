@@ -174,12 +174,35 @@ func (p PageRef) Key(id ID) string {
 	return fmt.Sprintf("%s/page/%d/%d", id, p.Round, p.EscalationStep)
 }
 
-// KnowsWithdrawal reports whether the people of a page need no message that it ended by an
-// effect of a kind: a later page of the step replaced it, or they learned from its
-// acknowledgement.
-func (i Incident) KnowsWithdrawal(page PageRef, kind EffectKind) bool {
+// PageEnd is how the people of a page learn that it needs no responder any more.
+type PageEnd int
+
+// The ways. A chat corrects the message of a page unless people know. A mail cannot be
+// corrected, so only PageEndNew is worth another one.
+const (
+	PageEndKnown   PageEnd = iota // they know, or the page is too old to look for
+	PageEndCorrect                // a later page of the step replaced the page, and its end is news
+	PageEndNew
+)
+
+// correctedRounds is the number of paging rounds, from the last one, in which replaced pages
+// are corrected. The button of an older page still works, so many rounds of a long night
+// need not be searched.
+const correctedRounds = 2
+
+// EndOf returns how the people of a page learn that an effect of a kind ended it. They
+// learned from its acknowledgement that the resolution needs nobody.
+func (i Incident) EndOf(page PageRef, kind EffectKind) PageEnd {
 	replaced := slices.ContainsFunc(i.Pages, func(p PageRef) bool { return p.EscalationStep == page.EscalationStep && p.Round > page.Round })
-	return replaced || kind == EffectPageResolve && i.Paging.Acknowledged() && i.Paging.Round == page.Round
+	switch {
+	case kind == EffectPageResolve && i.Paging.Acknowledged() && i.Paging.Round == page.Round:
+		return PageEndKnown
+	case replaced && page.Round <= i.Paging.Round-correctedRounds:
+		return PageEndKnown
+	case replaced:
+		return PageEndCorrect
+	}
+	return PageEndNew
 }
 
 // Acknowledged reports whether a responder acknowledged the current round.

@@ -57,7 +57,7 @@ func (m *Mailer) WithdrawPage(list []string) Handler {
 	to, _ := addresses(list)
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		page := incident.PageRef{Round: intArg(e, "round"), EscalationStep: intArg(e, "escalation_step")}
-		if len(to) == 0 || b.Incident.KnowsWithdrawal(page, e.Kind) {
+		if len(to) == 0 || b.Incident.EndOf(page, e.Kind) != incident.PageEndNew {
 			return incident.Command{}, nil
 		}
 		l := m.newOutgoing(b, templates.PageWithdrawnMail(b))

@@ -72,6 +72,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventReplacementNamed:    {"handshake", nil},
 	incident.EventChannelReplaced:     {"wave", (*builder).welcome},
 	incident.EventChannelLost:         silent, // the channel is gone: the welcome in the next one names it
+	incident.EventChannelFound:        silent, // the messages that waited follow
 	incident.EventChannelOpened:       {"wave", (*builder).welcome},
 	incident.EventInvited:             silent, // the chat shows who joined
 	incident.EventLinked:              silent,

@@ -195,6 +195,15 @@ func (d *decider) loseChannel() error {
 	return nil
 }
 
+// findChannel records that the lost channel works again, for example because people
+// unarchived it. Its replacement is then obsolete.
+func (d *decider) findChannel() error {
+	if found := d.cmd.Item; found != "" && found == d.inc.LostChannel && found == d.inc.Links[LinkChannel] {
+		d.emit(EventChannelFound, fields{"channel": found}, nil)
+	}
+	return nil
+}
+
 func (d *decider) peopleInvited() error {
 	fresh := slices.DeleteFunc(slices.Clone(d.cmd.People), func(p PersonID) bool {
 		return slices.Contains(d.inc.Access, p) || slices.Contains(d.inc.Revoked, p) // an invitation may be older than the revocation

@@ -57,7 +57,7 @@ func channelEffect(kind EffectKind) effectFunc {
 // person what ended, and the new one gets its card and topic when it is opened.
 func refreshEffect(kind EffectKind) effectFunc {
 	return func(c effectBuilder) []Effect {
-		if c.inc.replacesChannel() {
+		if c.inc.ReplacesChannel() {
 			return nil
 		}
 		e := c.effect(kind, nil)

@@ -58,14 +58,15 @@ type effectTraits struct {
 	public       bool
 	hasDocument  bool
 	stepsAside   bool
+	required     bool
 }
 
 // effectKinds has the traits of each kind of effect.
 var effectKinds = map[EffectKind]effectTraits{
-	EffectOpenChannel:    {},
+	EffectOpenChannel:    {required: true},
 	EffectInvite:         {needsChannel: true, stepsAside: true},
 	EffectRemove:         {needsChannel: true, stepsAside: true},
-	EffectReplaceChannel: {needsChannel: true},
+	EffectReplaceChannel: {needsChannel: true, required: true},
 	EffectPost:           {needsChannel: true},
 	EffectAskSign:        {needsChannel: true},
 	EffectAskConsult:     {needsChannel: true},
@@ -101,8 +102,7 @@ var effectKinds = map[EffectKind]effectTraits{
 }
 
 // NeedsChannel reports whether the effect needs the incident's channel. Such an effect is
-// skipped if there is none because opening it was discarded or no chat provider is
-// configured.
+// skipped if there is none because no chat provider is configured.
 func (k EffectKind) NeedsChannel() bool { return effectKinds[k].needsChannel }
 
 // IsPublic reports whether the effect may reach anyone in the company. Of a restricted
@@ -117,3 +117,7 @@ func (k EffectKind) HasDocument() bool { return effectKinds[k].hasDocument }
 // files may be missing while the right to post is not. An effect of any other kind stays,
 // because the later effects need its result or must keep their order.
 func (k EffectKind) StepsAside() bool { return effectKinds[k].stepsAside }
+
+// IsRequired reports whether the incident cannot go on without the effect: it would never
+// have a channel again. The effect is never discarded.
+func (k EffectKind) IsRequired() bool { return effectKinds[k].required }

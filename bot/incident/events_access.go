@@ -282,9 +282,9 @@ func excludeFromChannel(c effectBuilder) []Effect {
 	return nil
 }
 
-// replacesChannel reports whether the incident still has the channel that it leaves
+// ReplacesChannel reports whether the incident still has the channel that it leaves
 // because of an exclusion, or because the channel is lost.
-func (i Incident) replacesChannel() bool {
+func (i Incident) ReplacesChannel() bool {
 	return i.LostChannel != "" && i.LostChannel == i.Links[LinkChannel] || slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Left != "" && x.Left == i.Links[LinkChannel] })
 }
 

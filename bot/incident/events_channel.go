@@ -10,6 +10,7 @@ const (
 	EventChannelOpened   EventKind = "channel_opened"
 	EventChannelReplaced EventKind = "channel_replaced" // the incident continues in another channel
 	EventChannelLost     EventKind = "channel_lost"     // the channel is archived or gone, and is replaced
+	EventChannelFound    EventKind = "channel_found"    // the lost channel works again before it was replaced
 	EventInvited         EventKind = "invited"
 	EventLinked          EventKind = "linked"
 	EventEffectFailed    EventKind = "effect_failed"
@@ -31,6 +32,14 @@ var channelEvents = eventTable{
 		effects:  effects{replaceLostChannel},
 		sentence: sayChannelLost,
 		lane:     laneCommunication,
+	},
+	EventChannelFound: {
+		fields:   "channel",
+		apply:    func(i *Incident, _ Event) { i.LostChannel, i.LostHow = "", "" },
+		effects:  effects{refreshCard, refreshTopic},
+		sentence: func(Event) Sentence { return Say("The incident's channel works again") },
+		lane:     laneCommunication,
+		minor:    true,
 	},
 	EventChannelReplaced: {
 		fields: "before how name value",

@@ -116,6 +116,7 @@ const (
 	VerbSeverityTimeout   Verb = "severity_timeout"   // nobody answered the proposal of an alert
 	VerbStormTimeout      Verb = "storm_timeout"      // Round, Count: the alert storm is over
 	VerbLink              Verb = "link"               // Links
+	VerbChannelFound      Verb = "channel_found"      // Item: the lost channel, which works again
 	VerbChannelLost       Verb = "channel_lost"       // Item: the channel, Reason: ChannelArchived or ChannelDeleted
 	VerbInvited           Verb = "invited"            // People
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
@@ -197,6 +198,7 @@ var verbs = map[Verb]verbRule{
 	VerbSeverityTimeout:   {decide: (*decider).severityTimeout},
 	VerbStormTimeout:      {decide: (*decider).stormTimeout},
 	VerbLink:              {decide: (*decider).link},
+	VerbChannelFound:      {decide: (*decider).findChannel},
 	VerbChannelLost:       {decide: (*decider).loseChannel},
 	VerbInvited:           {decide: (*decider).peopleInvited},
 	VerbPostmortemWritten: {decide: (*decider).postmortemWritten},
@@ -301,6 +303,7 @@ var Transitions = []Transition{
 	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
 	{VerbStormTimeout, anyStatus, nil, TheBot, "an alert storm is over"},
 	{VerbLink, anyStatus, nil, TheBot, "ids of the incident in outside systems"},
+	{VerbChannelFound, anyStatus, nil, TheBot, "the lost channel works again"},
 	{VerbChannelLost, anyStatus, nil, TheBot, "the channel is archived or gone"},
 	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},

@@ -74,6 +74,7 @@ var statusMatrix = map[Verb]string{
 	VerbPostmortemWritten: "- - - - - . = - -",
 	VerbPostmortemShared:  "= = = = = . . = =",
 	VerbReviewInvited:     ". . . . . . . . .",
+	VerbChannelFound:      ". . . . . . . . .",
 	VerbChannelLost:       ". . . . . . = = =",
 	VerbEffectFailed:      ". . . . . . . . .",
 	VerbPersonLeft:        ". . . . . . . . .",
@@ -183,6 +184,9 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbChannelLost:
 		w.inc.Links = map[string]string{LinkChannel: "C9"}
 		c.Item, c.Reason = "C9", ChannelArchived
+	case VerbChannelFound:
+		w.inc.Links, w.inc.LostChannel = map[string]string{LinkChannel: "C9"}, "C9"
+		c.Item = "C9"
 	case VerbInvited:
 		c.People = []PersonID{"out1"}
 	case VerbReviewInvited:

@@ -67,3 +67,22 @@ func TestChannelReplaced_ExclusionIsNotAnnounced(t *testing.T) {
 		t.Errorf("got effects %v, want no announcement", got)
 	}
 }
+
+// TestChannelFound_EndsTheLoss checks that the incident keeps a lost channel that works
+// again, and that other channels change nothing.
+func TestChannelFound_EndsTheLoss(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1", LinkCard: "17.1"}})
+	found := func(channel string) Command { return Command{Verb: VerbChannelFound, Item: channel} }
+	w.mustIgnore("", found("C1"))
+	w.must("", lost("C1"))
+	w.mustIgnore("", found("C2"))
+	w.must("", found("C1"))
+	if w.inc.LostChannel != "" || w.inc.LostHow != "" || w.inc.ReplacesChannel() || w.inc.HasLeft("C1") {
+		t.Errorf("got lost channel %q, want the incident to keep its channel", w.inc.LostChannel)
+	}
+	if got := w.lastEffects(1); !slices.Contains(got, EffectCard) || !slices.Contains(got, EffectTopic) {
+		t.Errorf("got effects %v, want card and topic", got)
+	}
+	w.must("", lost("C1")) // again
+}

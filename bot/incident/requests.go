@@ -145,7 +145,7 @@ func (i *Incident) trackRequests(e Event) {
 // Retractions returns the effects that edit the messages of the requests that before had
 // open and after has not.
 func Retractions(before, after Incident) []Effect {
-	if after.replacesChannel() || before.Links[LinkChannel] != after.Links[LinkChannel] {
+	if after.ReplacesChannel() || before.Links[LinkChannel] != after.Links[LinkChannel] {
 		return nil // the messages are in a channel that the incident leaves
 	}
 	var out []Effect

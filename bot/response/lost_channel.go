@@ -43,7 +43,32 @@ func (a *attempt) loseChannel(s *session, lost *incident.ChannelGone) (outcome A
 	return outcome, true, err
 }
 
-// resumeInNewChannel starts the effects that waited for the replacement of the channel.
+// findChannel records that the lost channel of the incident works again if the effect, which
+// failed before, succeeded in it. found is true if it does.
+func (a *attempt) findChannel(s *session) (found bool, err error) {
+	channel := a.loaded.brief.Incident.Links[incident.LinkChannel]
+	if a.wait.Attempts == 0 || channel == "" || !a.effect.Kind.NeedsChannel() || a.effect.Kind == incident.EffectReplaceChannel {
+		return false, nil
+	}
+	dr, err := s.draft(a.effect.Incident)
+	if err != nil || dr.inc.LostChannel != channel {
+		return false, err
+	}
+	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbChannelFound, Item: channel})
+	return err == nil, err
+}
+
+// wrongRequest returns the error of an effect that must not be discarded, although the
+// outside system refuses its request for good: people repair what they can, and the effect
+// waits.
+func (a *attempt) wrongRequest(cause error) error {
+	reason, _ := a.desk.describeFailure(cause)
+	return &incident.Blocked{System: a.desk.systemOf(a.effect), Cause: incident.Say("the request for a channel is refused: %s", incident.Literal(reason)),
+		Fix: incident.Say("Repair the cause, or report the bug"), Err: cause}
+}
+
+// resumeInNewChannel starts the effects that waited for the replacement of the channel, or
+// for the return of the lost one.
 func (s *session) resumeInNewChannel(id incident.ID) error {
 	if _, err := s.tx.ReleaseEffects(WaitingQuery{Incident: id}); err != nil {
 		return fmt.Errorf("resume the effects of %s: %w", id, err)

@@ -114,3 +114,52 @@ func TestLostChannel_EndedIncidentSkips(t *testing.T) {
 		}
 	}
 }
+
+// TestLostChannel_RefusedForGood refuses the request for another channel in a way that no
+// repeat can help. The replacement waits where people see it. After people unarchived the
+// channel, the incident goes on in it and opens no other.
+func TestLostChannel_RefusedForGood(t *testing.T) {
+	o := newOutage(t)
+	id := o.open(t, incident.Sev3)
+	o.runQueue(t)
+	archived, cards := true, 0
+	inChannel := func(done *int) Handler {
+		return func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+			if archived {
+				return incident.Command{}, &incident.ChannelGone{Channel: "C1", Archived: true, Err: errBlocked}
+			}
+			*done++
+			return incident.Command{}, nil
+		}
+	}
+	posts := 0
+	o.Desk.Handlers[incident.EffectPost], o.Desk.Handlers[incident.EffectCard] = inChannel(&posts), inChannel(&cards)
+	o.Desk.Handlers[incident.EffectReplaceChannel] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+		return incident.Command{}, &incident.Permanent{Err: errors.New("conversations.create: invalid_name")}
+	}
+	o.do(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "hello"})
+	o.runQueue(t)
+	if w := o.wait(t, incident.EffectReplaceChannel); !w.Blocked || w.Cause != "the request for a channel is refused: conversations.create: invalid_name" || w.Fix == "" {
+		t.Errorf("got %+v, want a wait with the cause and the fix", w)
+	}
+	if o.store.incidents[id].LostChannel != "C1" {
+		t.Fatal("got no lost channel")
+	}
+	archived = false
+	o.now = o.now.Add(maxPause)
+	o.runQueue(t)
+	inc := o.store.incidents[id]
+	if inc.LostChannel != "" || inc.Links[incident.LinkChannel] != "C1" || posts == 0 || cards == 0 || len(o.waits(t, WaitingQuery{})) != 0 {
+		t.Errorf("got lost channel %q, %d posts, %d cards, waits %+v, want the incident to go on in its channel", inc.LostChannel, posts, cards, o.waits(t, WaitingQuery{}))
+	}
+	archived = true // again, and now another channel can be opened
+	o.Desk.Handlers[incident.EffectReplaceChannel] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+		archived = false
+		return incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C2", incident.LinkCard: ""}}, nil
+	}
+	o.do(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "hello again"})
+	o.runQueue(t)
+	if got := o.store.incidents[id].Links[incident.LinkChannel]; got != "C2" {
+		t.Errorf("got channel %q after the second loss, want another one", got)
+	}
+}

@@ -119,6 +119,9 @@ func (a *attempt) prepare(s *session) error {
 		if dr.inc.Links[incident.LinkChannel] == "" {
 			return skip("the incident has no channel")
 		}
+		if e.Kind == incident.EffectReplaceChannel && !dr.inc.ReplacesChannel() {
+			return skip("the incident keeps its channel")
+		}
 		if person := incident.PersonID(e.Args["person"]); e.Kind == incident.EffectRemove && dr.inc.HasAccessAgain(person) {
 			return skip("the person has access again")
 		}
@@ -215,10 +218,14 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 			result = "done, but the result was rejected: " + rejected.Error()
 		}
 	}
+	found, err := a.findChannel(s)
+	if err != nil {
+		return err
+	}
 	if err := s.finish(a.job, result, a.covered...); err != nil {
 		return err
 	}
-	if a.effect.Kind == incident.EffectReplaceChannel {
+	if found || a.effect.Kind == incident.EffectReplaceChannel {
 		if err := s.resumeInNewChannel(a.effect.Incident); err != nil {
 			return err
 		}
@@ -300,7 +307,11 @@ func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (
 		}
 	}
 	if errors.As(cause, new(*incident.Permanent)) {
-		return AttemptDiscarded, a.discard(s, cause)
+		if !a.effect.Kind.IsRequired() {
+			return AttemptDiscarded, a.discard(s, cause)
+		}
+		cause = a.wrongRequest(cause)
+		a.cause = cause
 	}
 	return a.postpone(s, cause)
 }

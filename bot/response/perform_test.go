@@ -106,7 +106,9 @@ func TestPerform_DiscardedPostDoesNotLoop(t *testing.T) {
 	}
 }
 
-func TestPerform_SkipsPostsWithoutChannel(t *testing.T) {
+// TestPerform_PostsWaitForChannel refuses the request for the channel of an incident. Its
+// posts wait, and pages do not.
+func TestPerform_PostsWaitForChannel(t *testing.T) {
 	var down error = &incident.Permanent{Err: errUnavailable}
 	var discarded []EffectAttempt
 	fx := newFailingFixture(t, incident.EffectOpenChannel, &down, &discarded)
@@ -115,8 +117,15 @@ func TestPerform_SkipsPostsWithoutChannel(t *testing.T) {
 	if countOf(fx.calls, "post") != 0 || countOf(fx.calls, "card") != 0 {
 		t.Errorf("posted without a channel: %v", fx.calls)
 	}
-	if countOf(fx.calls, "page 1/0") != 1 || countOf(fx.eventKinds(id), incident.EventEffectFailed) != 1 {
-		t.Errorf("page did not start without the channel: %v", fx.calls)
+	waits, _ := fx.store.WaitingEffects(WaitingQuery{Incident: id})
+	if countOf(fx.calls, "page 1/0") != 1 || len(discarded) != 0 || len(waits) != 1 || waits[0].Kind != incident.EffectOpenChannel || !waits[0].Blocked {
+		t.Errorf("got calls %v, discarded %v and waits %+v, want the page, and the channel waiting for an administrator", fx.calls, discarded, waits)
+	}
+	down = nil
+	fx.now = fx.now.Add(time.Hour)
+	fx.runQueue(t)
+	if countOf(fx.calls, "post") == 0 {
+		t.Errorf("got calls %v after the repair, want posts", fx.calls)
 	}
 }
 

@@ -226,5 +226,9 @@ func formatLocal(b incident.Brief, t time.Time) string {
 	if t.IsZero() || err != nil || b.Incident.Facts.TimeZone == "" || zone == time.UTC {
 		return formatUTC(t)
 	}
-	return t.In(zone).Format("Monday, 2 January 2006, 15:04 MST") + " (" + t.UTC().Format("15:04 UTC") + ")"
+	local, layout := t.In(zone), "15:04 UTC"
+	if local.Format(time.DateOnly) != t.UTC().Format(time.DateOnly) {
+		layout = "Monday 15:04 UTC"
+	}
+	return local.Format("Monday, 2 January 2006, 15:04 MST") + " (" + t.UTC().Format(layout) + ")"
 }

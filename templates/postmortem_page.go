@@ -209,14 +209,17 @@ func (w pageBuilder) timestamp(t time.Time) timestamp {
 	}
 	out := timestamp{UTC: formatUTC(t)}
 	if w.zone != nil {
-		l := t.In(w.zone)
-		layout := "15:04 MST"
-		if l.Format(time.DateOnly) != t.UTC().Format(time.DateOnly) {
-			layout = "2006-01-02 15:04 MST"
-		}
-		out.Local = l.Format(layout)
+		out.Local = localClock(t.In(w.zone), t.UTC())
 	}
 	return out
+}
+
+// localClock returns a local time beside its UTC time, with the date if the two differ.
+func localClock(local, utc time.Time) string {
+	if local.Format(time.DateOnly) != utc.Format(time.DateOnly) {
+		return local.Format("2006-01-02 15:04 MST")
+	}
+	return local.Format("15:04 MST")
 }
 
 func (w pageBuilder) byline(by incident.PersonID, at time.Time) byline {
@@ -232,7 +235,7 @@ func (w pageBuilder) days(events []incident.Event) []timelineDay {
 		}
 		r := timelineRow{Seq: e.Seq, UTC: at.Format("15:04:05"), Minor: e.Kind.Minor()}
 		if w.zone != nil {
-			r.Local = at.In(w.zone).Format("15:04 MST")
+			r.Local = localClock(at.In(w.zone), at)
 		}
 		if late := e.RecordedAt.Sub(e.HappenedAt); late >= time.Minute {
 			r.Recorded = "recorded " + formatUTC(e.RecordedAt)

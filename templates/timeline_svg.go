@@ -307,10 +307,18 @@ func spreadMarks(row []milestoneMark) []milestoneMark {
 	return row
 }
 
+// clock returns a time in UTC, with its day if the timeline has several.
+func (s scale) clock(t time.Time) string {
+	if first, last := s.times[0].UTC(), s.times[len(s.times)-1].UTC(); first.Format(time.DateOnly) != last.Format(time.DateOnly) {
+		return t.UTC().Format("2 Jan 15:04")
+	}
+	return t.UTC().Format("15:04")
+}
+
 func (d *timelineSVG) placeColumn(w pageBuilder, in int, events []incident.Event, s scale) {
 	base := svgTop + (in+1)*laneHeight - 10
 	title := func(e incident.Event) string {
-		at := e.HappenedAt.UTC().Format("15:04 ")
+		at := s.clock(e.HappenedAt) + " "
 		if w.isRestricted(e) {
 			return at + restrictedText
 		}
@@ -328,7 +336,7 @@ func (d *timelineSVG) placeColumn(w pageBuilder, in int, events []incident.Event
 	}
 	x := min(max(s.xAt(events[0].HappenedAt)/columnWidth*columnWidth, svgLeft), svgRight-columnWidth)
 	d.Clusters = append(d.Clusters, cluster{X: x + 1, Y: base - 9, Width: columnWidth - 2, TextX: x + columnWidth/2, Count: len(events),
-		Title: fmt.Sprintf("%s until %s", plural(len(events), "event"), events[len(events)-1].HappenedAt.UTC().Format("15:04"))})
+		Title: fmt.Sprintf("%s until %s", plural(len(events), "event"), s.clock(events[len(events)-1].HappenedAt))})
 }
 
 // Positions of text relative to its mark.

@@ -4,17 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/templates"
 )
 
-// maxMissedLines is the maximum number of events that a summary lists, and maxMissedOpen
-// that of open requests. The newest are shown.
-const (
-	maxMissedLines = 40
-	maxMissedOpen  = 6
-)
+// maxMissedLines is the maximum number of events that a summary lists. The newest are shown.
+const maxMissedLines = 40
 
 // postMissed posts one summary of the missed events. The number of its last event is in
 // its mark. An attempt whose answer was lost is therefore recognized, even if the next
@@ -50,60 +47,45 @@ func (c *Effects) postMissed(ctx context.Context, b incident.Brief) error {
 var mootWhenClosed = []incident.EventKind{incident.EventAckTimedOut, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventSeverityProposed,
 	incident.EventDismissProposed, incident.EventWaiverProposed, incident.EventStepStarted, incident.EventStepLate}
 
-// callsForHelp are the events of which only the newest needs a responder.
+// callsForHelp are the events that say nothing any more once nobody is needed, or once a
+// later call for a responder has its own message.
 var callsForHelp = []incident.EventKind{incident.EventAckTimedOut, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventRoundStarted, incident.EventPaged}
 
 // MissedSummary returns one message about the missed events of a brief, and false if none
-// of them has a message that still matters. The requests that are still open come first,
-// as their own messages show them. Each line contains no more than the message of its
-// event.
+// of them has a message that still matters. It has no buttons: a request that is still open
+// has its own message, which Tocsin edits when nothing is asked any more. Each line contains
+// no more than the message of its event.
 func MissedSummary(b incident.Brief, via incident.Via) (Message, bool) {
 	m := newBuilder(b)
 	m.via = via
-	var open, lines []incident.Event
+	var lines []incident.Event
 	for _, e := range b.Missed {
 		switch asks := m.inc.Asks(e); {
 		case layouts[e.Kind].icon == "":
-		case slices.Contains(callsForHelp, e.Kind) && !m.inc.NeedsPage():
+		case slices.Contains(callsForHelp, e.Kind) && (!m.inc.NeedsPage() || asks && m.inc.IsRequest(e)):
 		case !asks && slices.Contains(mootWhenClosed, e.Kind):
-		case asks && m.inc.IsRequest(e):
-			if slices.Contains(callsForHelp, e.Kind) { // one call replaces the earlier ones
-				open = slices.DeleteFunc(open, func(o incident.Event) bool { return slices.Contains(callsForHelp, o.Kind) })
-			}
-			open = append(open, e)
 		default:
 			lines = append(lines, e)
 		}
 	}
-	if len(open)+len(lines) == 0 {
+	if len(lines) == 0 {
 		return Message{}, false
 	}
-	first, last := b.Missed[0], b.Missed[len(b.Missed)-1]
-	m.iconLine("inbox_tray", "%s messages were delayed. They are from %s to %s.", Strong{fmt.Sprint(len(b.Missed))}, first.RecordedAt, last.RecordedAt)
-	if len(open) > 0 {
-		m.heading("Still open")
+	first, last := b.Missed[0].RecordedAt, b.Missed[len(b.Missed)-1].RecordedAt
+	m.iconLine("inbox_tray", "%s messages were delayed. They are from %s to %s.", Strong{fmt.Sprint(len(b.Missed))}, first, last)
+	hidden := max(len(lines)-maxMissedLines, 0)
+	if hidden > 0 {
+		m.note("%d earlier ones are in the timeline", hidden)
 	}
-	more := max(len(open)-maxMissedOpen, 0)
-	if more > 0 {
-		m.note("%d earlier ones are still open too, see the card", more)
+	layout := "15:04"
+	if first.UTC().Format(time.DateOnly) != last.UTC().Format(time.DateOnly) {
+		layout = "2 Jan 15:04"
 	}
-	for _, e := range open[more:] {
-		m.event = e
-		m.tell()
+	var out []string
+	for _, e := range lines[hidden:] {
+		out = append(out, e.RecordedAt.UTC().Format(layout)+" "+m.missedLine(e))
 	}
-	m.event = incident.Event{}
-	if len(lines) > 0 {
-		m.heading("In order of time")
-		hidden := max(len(lines)-maxMissedLines, 0)
-		if hidden > 0 {
-			m.note("%d earlier ones are in the timeline", hidden)
-		}
-		var out []string
-		for _, e := range lines[hidden:] {
-			out = append(out, e.RecordedAt.UTC().Format("15:04")+" "+m.missedLine(e))
-		}
-		m.bullets(out)
-	}
+	m.bullets(out)
 	return m.message(), true
 }
 

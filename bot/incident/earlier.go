@@ -62,8 +62,7 @@ func EarlierText(e Event, env Env) string {
 	return text + " at " + ClockText(e.RecordedAt, env.Now)
 }
 
-// ClockText returns a time that has passed as people write it: without its date if that
-// is today.
+// ClockText returns a time as people write it: without its date if that is today.
 func ClockText(at, now time.Time) string {
 	at = at.UTC()
 	text := at.Format("15:04") + " UTC"

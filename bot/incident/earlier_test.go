@@ -69,3 +69,12 @@ func (w *fixture) rival(p, winner PersonID, cmd Command, before Incident, events
 	}
 	return 1
 }
+
+func TestClockText_SaysAnotherDay(t *testing.T) {
+	now := time.Date(2026, 12, 24, 23, 50, 0, 0, time.UTC)
+	for at, want := range map[time.Time]string{now.Add(time.Minute): "23:51 UTC", now.Add(20 * time.Minute): "00:10 UTC on 2026-12-25"} {
+		if got := ClockText(at, now); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -121,6 +121,24 @@ func (i Incident) IsRequest(e Event) bool {
 	return slices.ContainsFunc(i.requests(e), func(r Request) bool { return r.Effect == EffectPost })
 }
 
+// OwnMessages returns the numbers of those late events whose messages must not become part
+// of a summary: they still ask for something, and Tocsin edits the message when nothing is
+// asked any more. Of several calls for a responder only the last one asks.
+func (i Incident) OwnMessages(late []Event) map[int]bool {
+	own, call := map[int]bool{}, 0
+	for _, e := range late {
+		if !i.IsRequest(e) || !i.Asks(e) {
+			continue
+		}
+		if e.Kind == EventAckTimedOut || e.Kind == EventPageFailed || e.Kind == EventPageUnanswered {
+			delete(own, call)
+			call = e.Seq
+		}
+		own[e.Seq] = true
+	}
+	return own
+}
+
 // trackRequests records the requests of an event and forgets those that are no longer
 // open.
 func (i *Incident) trackRequests(e Event) {

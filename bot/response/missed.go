@@ -2,6 +2,7 @@ package response
 
 import (
 	"fmt"
+	"slices"
 
 	"tocsin/bot/incident"
 )
@@ -14,7 +15,8 @@ const (
 )
 
 // gatherMissed adds to an old post the posts behind it in the lane, if there are several:
-// one message summarizes them. Effects of other kinds keep their own messages.
+// one message summarizes them. Requests that are still open keep their own messages, and so
+// do effects of other kinds.
 func (a *attempt) gatherMissed(s *session) error {
 	a.covered = nil
 	b := &a.loaded.brief
@@ -25,26 +27,34 @@ func (a *attempt) gatherMissed(s *session) error {
 	if err != nil {
 		return err
 	}
+	effects := map[int]int64{} // by the number of the event
 	var seqs []int
 	for _, w := range behind {
 		if w.Kind == incident.EffectPost && w.Incident == a.effect.Incident && len(seqs) < maxMissed-1 {
-			seqs, a.covered = append(seqs, w.Seq), append(a.covered, w.ID)
+			seqs, effects[w.Seq] = append(seqs, w.Seq), w.ID
 		}
 	}
 	if len(seqs)+1 < minMissed {
-		a.covered = nil
 		return nil
 	}
 	events, err := s.tx.Timeline(a.effect.Incident, seqs...)
 	if err != nil {
 		return fmt.Errorf("read the missed events of %s: %w", a.effect.Incident, err)
 	}
-	b.Missed = []incident.Event{b.Event}
-	for _, e := range events {
+	late := append([]incident.Event{b.Event}, events...)
+	own := b.Incident.OwnMessages(late)
+	late = slices.DeleteFunc(late, func(e incident.Event) bool { return own[e.Seq] })
+	if own[b.Event.Seq] || len(late) < minMissed {
+		return nil
+	}
+	b.Missed = late
+	for n, e := range late {
 		if e.IsPrivileged() { // as in the post of the event alone
-			e.Texts = nil
+			b.Missed[n].Texts = nil
 		}
-		b.Missed = append(b.Missed, e)
+		if id := effects[e.Seq]; id != 0 {
+			a.covered = append(a.covered, id)
+		}
 	}
 	return nil
 }

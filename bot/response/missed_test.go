@@ -3,6 +3,7 @@ package response
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,5 +78,43 @@ func TestMissed_OneSummary(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMissed_OpenRequestsKeepTheirMessages refuses posts for an hour. Open requests have
+// their own messages afterwards, which Tocsin edits later, and all others one summary.
+func TestMissed_OpenRequestsKeepTheirMessages(t *testing.T) {
+	away := false
+	var summaries, alone []incident.EventKind
+	fx := newFixture(t, func(o *Options) {
+		o.MissedAfter = time.Minute
+		o.Handlers[incident.EffectPost] = func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+			switch {
+			case away:
+				return incident.Command{}, errUnavailable
+			case len(b.Missed) == 0:
+				alone = append(alone, b.Event.Kind)
+			}
+			for _, e := range b.Missed {
+				summaries = append(summaries, e.Kind)
+			}
+			return incident.Command{}, nil
+		}
+	})
+	id := fx.open(t, incident.Sev3)
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+	fx.runQueue(t)
+	alone, away = nil, true
+	note := func() { fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "hello"}) }
+	note()
+	note()
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbResolve, Text: "over"})
+	note()
+	fx.runQueue(t)
+	fx.now, away = fx.now.Add(10*time.Minute), false
+	fx.runQueue(t)
+	want := []incident.EventKind{incident.EventNoted, incident.EventNoted, incident.EventNoted}
+	if !slices.Equal(summaries, want) || !slices.Equal(alone, []incident.EventKind{incident.EventResolved}) {
+		t.Errorf("got a summary of %v and %v alone, want the notes, and the request for the closing record", summaries, alone)
 	}
 }

@@ -75,15 +75,15 @@ func (s *session) report(cmd incident.Command) (incident.Result, error) {
 	until := account.Since.Add(reportWindow)
 	switch {
 	case account.Reports >= maxReports:
-		return incident.Result{}, errTooManyReports(until)
+		return incident.Result{}, errTooManyReports(until, s.now)
 	case team.Reports >= maxTeamReports:
-		return incident.Result{}, errTooManyReports(team.Since.Add(reportWindow))
+		return incident.Result{}, errTooManyReports(team.Since.Add(reportWindow), s.now)
 	}
 	account.Reports++
 	team.Reports++
 	note := ""
 	if account.Reports == maxReports {
-		note = fmt.Sprintf("This is report %d of the account within an hour. Tocsin rejects further ones until %s.", maxReports, until.UTC().Format("15:04 UTC"))
+		note = fmt.Sprintf("This is report %d of the account within an hour. Tocsin rejects further ones until %s.", maxReports, incident.ClockText(until, s.now))
 	}
 	if err := s.addReport(cmd, keys, &team, note); err != nil {
 		return incident.Result{}, err
@@ -94,8 +94,8 @@ func (s *session) report(cmd incident.Command) (incident.Result, error) {
 	return incident.Result{Reported: true}, s.putQuota(keys.team, team)
 }
 
-func errTooManyReports(until time.Time) error {
-	return incident.Conflict("there were too many reports within an hour. Responders read the earlier ones, report again after %s", until.UTC().Format("15:04 UTC"))
+func errTooManyReports(until, now time.Time) error {
+	return incident.Conflict("there were too many reports within an hour. Responders read the earlier ones, report again after %s", incident.ClockText(until, now))
 }
 
 // addReport adds a report to the live incident of its account. Without one it opens

@@ -181,7 +181,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		t.row("legal hold", fmt.Sprintf("by %s: %s", dir.Name(i.LegalHold.By), i.LegalHold.Reason))
 	}
 	if p := i.SeverityProposal; p != nil {
-		t.row("proposed", fmt.Sprintf("%s by an alert, raised at %s UTC without an answer", p.Severity, p.Until.UTC().Format("15:04")))
+		t.row("proposed", fmt.Sprintf("%s by an alert, raised at %s without an answer", p.Severity, incident.ClockText(p.Until, time.Now())))
 	}
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
 		t.row(role, dir.Name(i.Roles[role]))

@@ -123,6 +123,15 @@ func (t *tx) expediteJobs(ids []int64) error {
 	return nil
 }
 
+// endWaitingJob ends a job that waits for its time. It returns false if the job runs or has ended.
+func (t *tx) endWaitingJob(id int64) (bool, error) {
+	updated := t.db.Exec("UPDATE river_job SET state = 'completed', finalized_at = "+t.river.now+" WHERE id = ? AND state IN ('available', 'retryable', 'scheduled')", id)
+	if updated.Error != nil {
+		return false, fmt.Errorf("end job: %w", updated.Error)
+	}
+	return updated.RowsAffected > 0, nil
+}
+
 // expediteRetries makes all jobs of a kind available now that wait for a retry.
 func (t *tx) expediteRetries(kind string) error {
 	err := t.db.Exec("UPDATE river_job SET state = 'available', scheduled_at = "+t.river.now+" WHERE kind = ? AND state = 'retryable'", kind).Error

@@ -86,6 +86,32 @@ func (t domainTx) stepAside(row *effectRow) (*job, error) {
 	return t.startNextInLane(left)
 }
 
+// DropEffect implements [response.Tx]. An attempt is in progress unless the job of the next attempt can be ended.
+func (t domainTx) DropEffect(id int64, result string) (bool, error) {
+	row, err := t.lockEffect(id)
+	if err != nil {
+		return false, err
+	}
+	if row.WaitingSince == nil || row.State != effectAvailable {
+		return false, nil
+	}
+	if ended, err := t.tx.endWaitingJob(row.WaitingJob); err != nil || !ended {
+		return false, err
+	}
+	now := t.s.now()
+	if row, err = t.endEffect(id, effectDiscarded, now); err != nil {
+		return false, err
+	}
+	if err := t.writeLedger(row, response.EffectDiscarded, result, now); err != nil {
+		return false, err
+	}
+	next, err := t.startNextInLane(row.Lane)
+	if err != nil || next == nil {
+		return true, err
+	}
+	return true, t.tx.enqueue(*next)
+}
+
 // clearWait ends the wait of an effect that was performed.
 func (t domainTx) clearWait(row *effectRow) error {
 	if row.WaitingSince == nil {

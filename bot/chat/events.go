@@ -77,6 +77,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventInvited:             silent, // the chat shows who joined
 	incident.EventLinked:              silent,
 	incident.EventEffectFailed:        {"x", (*builder).effectFailed},
+	incident.EventEffectDropped:       {"x", (*builder).effectFailed},
 	incident.EventRetried:             silent, // the command was answered, and the card shows what waits
 	incident.EventErasureProposed:     {"wastebasket", nil},
 	incident.EventErased:              {"wastebasket", nil},

@@ -34,6 +34,8 @@ type Desk interface {
 	Directory(context.Context) (incident.Directory, error)
 	// Administers reports whether a local user operates the instance.
 	Administers(incident.Identity) bool
+	// DropEffect ends a waiting effect for an administrator.
+	DropEffect(ctx context.Context, who incident.Identity, effect int64, reason string) error
 	// AuditOperation writes the use of an operation, or its refusal, to the audit log.
 	AuditOperation(ctx context.Context, who incident.Identity, operation, reason string, allowed bool) error
 }
@@ -209,6 +211,17 @@ type Retried struct {
 func (c *Server) retryEffects(ctx context.Context, _ incident.Identity, ask Request) (any, error) {
 	n, err := c.Store.RetryEffects(ctx, ask.Waiting)
 	return Retried{n}, err
+}
+
+// Dropped is the result of `tocsin effects drop`.
+type Dropped struct {
+	Effect int64 `json:"effect"`
+}
+
+// dropEffect ends a waiting effect. The reason of the request is the reason of the
+// administrator.
+func (c *Server) dropEffect(ctx context.Context, who incident.Identity, ask Request) (any, error) {
+	return Dropped{ask.Waiting.Effect}, c.Desk().DropEffect(ctx, who, ask.Waiting.Effect, ask.Reason)
 }
 
 // Rotated is the result of `tocsin keys rotate`. Resealed is the number of

@@ -46,6 +46,7 @@ var operations = map[string]operation{
 	"rotate":        {access: accessAdministrators, command: "keys rotate", maxBody: maxCommandRequest, do: (*Server).rotate},
 	"effects":       {access: accessAdministrators, command: "effects", maxBody: maxCommandRequest, do: (*Server).effects},
 	"effects-retry": {access: accessAdministrators, command: "effects retry", maxBody: maxCommandRequest, do: (*Server).retryEffects},
+	"effects-drop":  {access: accessAdministrators, command: "effects drop", maxBody: maxCommandRequest, do: (*Server).dropEffect},
 	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*Server).retention},
 	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
 	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*Server).reloadStatus},

@@ -223,6 +223,11 @@ func (d *decider) retry() error {
 	return nil
 }
 
+func (d *decider) effectDropped() error {
+	d.emit(EventEffectDropped, fields{"effect": d.cmd.Effect, "administrator": d.cmd.Item}, texts{"reason": d.cmd.Reason})
+	return nil
+}
+
 func (d *decider) effectFailed() error {
 	d.emit(EventEffectFailed, fields{"effect": d.cmd.Effect}, texts{"reason": d.cmd.Text})
 	return nil

@@ -14,6 +14,7 @@ const (
 	EventInvited         EventKind = "invited"
 	EventLinked          EventKind = "linked"
 	EventEffectFailed    EventKind = "effect_failed"
+	EventEffectDropped   EventKind = "effect_dropped"
 	EventRetried         EventKind = "retried" // waiting effects were tried at once
 )
 
@@ -73,6 +74,15 @@ var channelEvents = eventTable{
 		effects: effects{postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("Failed and will not be retried: %s (%s)", effectKind(e.Field("effect")), e.literal("effect"))
+		},
+		text: "reason",
+		lane: laneResponse,
+	},
+	EventEffectDropped: {
+		fields:  "effect",
+		effects: effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("The administrator %s gave up an effect that waited: %s (%s)", e.literal("administrator"), effectKind(e.Field("effect")), e.literal("effect"))
 		},
 		text: "reason",
 		lane: laneResponse,

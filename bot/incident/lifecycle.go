@@ -123,6 +123,7 @@ const (
 	VerbPostmortemShared  Verb = "postmortem_shared"  // Revision, Item: file id
 	VerbReviewInvited     Verb = "review_invited"     // People, When: of the meeting
 	VerbEffectFailed      Verb = "effect_failed"      // Effect, Text
+	VerbEffectDropped     Verb = "effect_dropped"     // Effect, Reason, and Item for the administrator
 	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
 )
 
@@ -205,6 +206,7 @@ var verbs = map[Verb]verbRule{
 	VerbPostmortemShared:  {decide: (*decider).postmortemShared},
 	VerbReviewInvited:     {decide: (*decider).reviewInvited},
 	VerbEffectFailed:      {decide: (*decider).effectFailed},
+	VerbEffectDropped:     {decide: (*decider).effectDropped},
 	VerbPersonLeft:        {decide: (*decider).personLeft},
 }
 
@@ -310,6 +312,7 @@ var Transitions = []Transition{
 	{VerbPostmortemShared, anyStatus, nil, TheBot, "the postmortem is in the channel"},
 	{VerbReviewInvited, anyStatus, nil, TheBot, "people were invited to the review meeting"},
 	{VerbEffectFailed, anyStatus, nil, TheBot, "an effect was discarded and people must know"},
+	{VerbEffectDropped, anyStatus, nil, TheBot, "an administrator gave up an effect that waited"},
 	{VerbPersonLeft, anyStatus, nil, TheBot, "a person left the configuration and gives up roles, access and open work"},
 }
 

@@ -81,6 +81,7 @@ func lifecycleCommands(w *fixture) []step {
 		{"eng1", Command{Verb: VerbRestrict, Public: true, Text: "nothing secret"}},
 		{"eng1", Command{Verb: VerbRestrict, Text: "names in it"}},
 		{"", Command{Verb: VerbEffectFailed, Effect: "INC-7/3/post", Text: "gone"}},
+		{"", Command{Verb: VerbEffectDropped, Effect: "INC-7/4/invite", Item: "root", Reason: "the account no longer exists"}},
 		{"eng1", Command{Verb: VerbResolve, Text: "restored"}},
 		{"eng1", Command{Verb: VerbEditRecord, Record: map[string]string{"summary": "Logins.", "audience": "all"}}},
 		{"eng1", Command{Verb: VerbScheduleReview, When: start.AddDate(0, 0, 3), Text: "room 2"}},

@@ -77,6 +77,7 @@ var statusMatrix = map[Verb]string{
 	VerbChannelFound:      ". . . . . . . . .",
 	VerbChannelLost:       ". . . . . . = = =",
 	VerbEffectFailed:      ". . . . . . . . .",
+	VerbEffectDropped:     ". . . . . . . . .",
 	VerbPersonLeft:        ". . . . . . . . .",
 }
 

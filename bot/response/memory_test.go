@@ -635,6 +635,16 @@ func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
 	return nil
 }
 
+func (m *memory) DropEffect(effect int64, result string) (bool, error) {
+	m.laneLocked = true
+	e := &m.effects[effect-1]
+	if e.done || e.wait.ID == 0 || !e.wait.NextAttempt.After(m.now()) {
+		return false, nil
+	}
+	e.done, e.result, e.wait = true, "discarded: "+result, incident.WaitingEffect{}
+	return true, nil
+}
+
 func (m *memory) WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error) {
 	var out []incident.WaitingEffect
 	if q.Behind != 0 {

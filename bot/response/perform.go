@@ -383,11 +383,15 @@ func queued(cause error) bool {
 }
 
 // shouldAnnounce reports whether the timeline records that the effect was
-// discarded. A failed page has an event already, and a refresh effect runs again.
-// A failed post about a failure is left out, because it would cause the next one. An
+// discarded. A failed page has an event already.
+func (a *attempt) shouldAnnounce() bool {
+	return a.effect.Kind != incident.EffectPage && announces(a.effect, a.loaded.brief.Event.Kind)
+}
+
+// announces reports whether the timeline records the end of an effect that cause
+// requested. A refresh effect runs again. A failed post about a failure is left out, because it would cause the next one. An
 // effect of a secret event is left out, because the person could learn from it about
 // the exclusion. The audit log has it.
-func (a *attempt) shouldAnnounce() bool {
-	cause := a.loaded.brief.Event.Kind
-	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && cause != incident.EventEffectFailed && !cause.Secret()
+func announces(e incident.Effect, cause incident.EventKind) bool {
+	return e.Incident != 0 && !e.Refresh && cause != incident.EventEffectFailed && cause != incident.EventEffectDropped && !cause.Secret()
 }

@@ -207,6 +207,9 @@ type Jobs interface {
 	// again at a time. The effect waits until then or until ReleaseEffects, and its
 	// lane waits with it unless it steps aside.
 	PostponeEffect(job Job, until time.Time, f Failure) error
+	// DropEffect ends a waiting effect as discarded, with a result. It returns false and
+	// changes nothing if an attempt at it is in progress.
+	DropEffect(effect int64, result string) (bool, error)
 	// ReleaseEffects makes the selected waiting effects due now and returns their
 	// number. An effect with an attempt in progress is left out.
 	ReleaseEffects(q WaitingQuery) (int, error)

@@ -119,6 +119,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventReplacementNamed:    {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z", "administrator": "root"}, reason, false},
 		incident.EventChannelReplaced:     {fields: map[string]string{"name": "slack.channel", "value": "C0NEW"}, system: true},
 		incident.EventEffectFailed:        {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
+		incident.EventEffectDropped:       {map[string]string{"effect": "INC-42/9/invite", "administrator": "root"}, reason, true},
 		incident.EventErasureProposed:     {texts: reason},
 		incident.EventErased:              {map[string]string{"person": "p2"}, reason, false},
 		incident.EventPersonLeft:          {map[string]string{"person": "p2", "role": "commander", "access": "true", "action": "A1", "successor": "p3"}, nil, true},

@@ -20,7 +20,7 @@ func effectsCommand(g *globalFlags) *cobra.Command {
 	var system string
 	cmd := commandGroup(&cobra.Command{Use: "effects", Short: "List what waits for Slack, PagerDuty or mail, and try it again",
 		Long: "List the effects that failed and that Tocsin tries again: posts, channels, pages and mails. Each has the cause, the time\n" +
-			"of the first failure and the time of the next attempt. An effect is never given up. It is also tried when another effect\n" +
+			"of the first failure and the time of the next attempt. Tocsin never gives up an effect. It is also tried when another effect\n" +
 			"of its system succeeds, when Tocsin starts and after a reload. Only administrators can list effects."})
 	cmd.Flags().StringVar(&system, "system", "", "list only effects of one `system`: slack, pagerduty or mail")
 	unknown := cmd.Args
@@ -47,7 +47,7 @@ func effectsCommand(g *globalFlags) *cobra.Command {
 		}
 		return g.print(cmd.OutOrStdout(), append([]incident.WaitingEffect{}, list...), effectsText(list, time.Now()))
 	}
-	cmd.AddCommand(retryCommand(g))
+	cmd.AddCommand(retryCommand(g), dropCommand(g))
 	return cmd
 }
 
@@ -82,6 +82,36 @@ func retryCommand(g *globalFlags) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&system, "system", "", "only effects of one `system`: slack, pagerduty or mail")
+	return cmd
+}
+
+func dropCommand(g *globalFlags) *cobra.Command {
+	var because string
+	cmd := &cobra.Command{
+		Use: "drop EFFECT", Short: "Give up a waiting effect that can never succeed", Args: cobra.ExactArgs(1),
+		Long: "Give up a waiting effect that can never succeed, such as an invitation of an account that no longer exists. It is not tried\n" +
+			"again, and what waits behind it goes on. The timeline of the incident and the audit log have your name and the reason. Do\n" +
+			"by hand what is missing: without open_channel, for example, the incident has no channel. A refused command changes nothing.\n" +
+			"The bot must run. Only administrators can drop effects.",
+		Example: `  tocsin effects drop 17 --because "the account was deleted in Slack"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || id <= 0 {
+				return fmt.Errorf("%q is not the number of an effect. Use a number that `tocsin effects` lists", args[0])
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			var done control.Dropped
+			request := control.Request{Waiting: response.WaitingQuery{Effect: id}, Reason: strings.TrimSpace(because)}
+			if err := client.Do(cmd.Context(), "effects-drop", request, &done); err != nil {
+				return g.replyError(cmd.OutOrStdout(), err)
+			}
+			return g.print(cmd.OutOrStdout(), done, fmt.Sprintf("effect %d is dropped and will not be tried again", done.Effect))
+		},
+	}
+	cmd.Flags().StringVar(&because, "because", "", "the `reason`, for the timeline and the audit log")
 	return cmd
 }
 

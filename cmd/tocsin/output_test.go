@@ -305,6 +305,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[[]store.Tombstone], p, append([]string{"retention"}, asJSON...)...)
 		o.check(planted[[]incident.WaitingEffect], p, append([]string{"effects"}, asJSON...)...)
 		o.check(planted[control.Retried], p, append([]string{"effects", "retry"}, asJSON...)...)
+		o.check(planted[control.Dropped], p, append([]string{"effects", "drop", "17", "--because", "x"}, asJSON...)...)
 		o.check(planted[control.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
 		o.check(planted[control.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
@@ -314,11 +315,11 @@ func TestOutput_Escaped(t *testing.T) {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"effects"}, {"effects", "retry"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "effects", "effects retry", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"explain", "verify", "retention", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)

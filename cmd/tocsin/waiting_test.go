@@ -97,6 +97,36 @@ func TestWaiting_RefusedOpening(t *testing.T) {
 	}
 }
 
+// TestWaiting_DropEffect refuses a channel at each attempt. The administrator gives it up, and the
+// timeline and the audit log have the reason.
+func TestWaiting_DropEffect(t *testing.T) {
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 53})
+	defer s.refuse(answer.Answer{Method: "conversations.create", Body: slackError("restricted_action")})()
+	id, err := incident.ParseID(strings.Fields(s.mustRun("incident", "open", "sev3", "no channel"))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor(20*time.Second, "the refused channel to wait", func() bool { return len(s.waitingEffects()) == 1 })
+	effect := fmt.Sprint(s.waitingEffects()[0].ID)
+	if _, err := s.run("effects", "drop", effect); err == nil || !strings.Contains(err.Error(), "--because") {
+		t.Errorf("without a reason: got %v", err)
+	}
+	if out := s.mustRun("effects", "drop", effect, "--because", "we work in another channel"); !strings.Contains(out, "effect "+effect+" is dropped") {
+		t.Errorf("got %s", out)
+	}
+	if _, err := s.run("effects", "drop", effect, "--because", "again"); err == nil || !strings.Contains(err.Error(), "does not wait") {
+		t.Errorf("again: got %v", err)
+	}
+	s.waitUntilNothingWaits()
+	events := s.view(id).Timeline
+	if last := events[len(events)-1]; last.Kind != incident.EventEffectDropped || last.Text("reason") != "we work in another channel" || last.Field("administrator") == "" {
+		t.Errorf("got last event %+v", last)
+	}
+	if n := s.queryInt("SELECT count(*) FROM audit WHERE action = 'effect dropped'"); n != 1 {
+		t.Errorf("got %d audit entries, want 1", n)
+	}
+}
+
 // TestWaiting_EverySystem refuses one system at the opening and in the middle of an
 // incident, and gives it back. Everything is done once.
 func TestWaiting_EverySystem(t *testing.T) {

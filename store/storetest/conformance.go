@@ -53,6 +53,7 @@ func Conformance(t *testing.T, open func(t *testing.T) Subject) {
 		"waiting lanes":         testWaitingLane,
 		"effects ahead":         testAhead,
 		"waiting refresh":       testWaitingRefresh,
+		"dropped effects":       testDrop,
 		"released effects":      testRelease,
 		"covered effects":       testCovered,
 		"key values":            testKeyValues,

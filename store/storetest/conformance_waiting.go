@@ -192,6 +192,51 @@ func testAhead(t *testing.T, s Subject) {
 	next("e")
 }
 
+// testDrop drops a waiting effect. The next effect of its lane starts, and the dropped one
+// is not tried again. An effect cannot be dropped during an attempt.
+func testDrop(t *testing.T, s Subject) {
+	OpenIncident(t, s, "x")
+	drop := func(tx response.Tx, id int64, want bool) error {
+		got, err := tx.DropEffect(id, "dropped by root")
+		if got != want || err != nil {
+			t.Errorf("drop of effect %d: got %v, %v, want %v", id, got, err, want)
+		}
+		return err
+	}
+	MustTx(t, s, func(tx response.Tx) error {
+		return tx.Enqueue(newEffect("a", "lane"), newEffect("b", "lane"), newEffect("c", "lane"))
+	})
+	failed := false
+	attempts := s.work(t, func(tx response.Tx, p performed) error {
+		if p.effect.Key == "a" && !failed {
+			failed = true
+			return tx.PostponeEffect(p.job, far(), errBlocked)
+		}
+		if p.effect.Key == "b" {
+			if err := drop(tx, p.effect.ID, false); err != nil {
+				return err
+			}
+		}
+		return tx.FinishEffect(p.job, response.EffectCompleted, "ok")
+	})
+	a := receive(t, attempts)
+	MustTx(t, s, func(tx response.Tx) error { return drop(tx, a.effect.ID, true) })
+	for _, want := range []string{"b", "c"} {
+		if p := receive(t, attempts); p.effect.Key != want {
+			t.Errorf("got %s after the drop, want %s", p.effect.Key, want)
+		}
+	}
+	MustTx(t, s, func(tx response.Tx) error {
+		if _, done, err := tx.Effect(response.Job{Effect: a.effect.ID}); err != nil || !done {
+			t.Errorf("got done %v, %v, want the dropped effect done", done, err)
+		}
+		return drop(tx, a.effect.ID, false)
+	})
+	if list := waits(t, s, response.WaitingQuery{}); len(list) != 0 {
+		t.Errorf("still waiting: %+v", list)
+	}
+}
+
 // testWaitingRefresh requests a refresh effect that waits: it is tried at once.
 func testWaitingRefresh(t *testing.T, s Subject) {
 	OpenIncident(t, s, "x")

@@ -81,11 +81,6 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 		}
 		b.Waiting = slices.DeleteFunc(waits, func(w incident.WaitingEffect) bool { return w.ID == e.ID || !w.Visible(s.now) })
 	}
-	if e.Kind == incident.EffectCard || e.Kind == incident.EffectPage {
-		if b.AlertCounts, err = countAlerts(s.tx, e.Incident); err != nil {
-			return l, err
-		}
-	}
 	if e.Kind != incident.EffectRemove { // which needs the account of the person
 		b.Directory = b.Incident.Reachable(b.Directory)
 	}

@@ -62,4 +62,7 @@ func TestIngest_CountsAreTrue(t *testing.T) {
 	if cards != before {
 		t.Errorf("got %d updates of the card, want none without an alert", cards-before)
 	}
+	if n := fx.store.countedInTx; n > 0 {
+		t.Errorf("counted the alerts %d times in a write transaction, want none", n)
+	}
 }

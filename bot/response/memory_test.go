@@ -18,7 +18,8 @@ import (
 // and with the desk in desk_db_test.go.
 type memory struct {
 	memoryState
-	crash int // number of the Tx from now that fails to commit, 0 for none, or dead
+	countedInTx int // number of calls of CountAlerts in a Tx
+	crash       int // number of the Tx from now that fails to commit, 0 for none, or dead
 
 	// The locks of the current Tx, as a database takes them: incidents, then lanes.
 	locked     map[incident.ID]bool // nil outside a Tx
@@ -410,6 +411,9 @@ func (m *memory) EndedIncident(key string, a incident.Alert, since time.Time) (i
 }
 
 func (m *memory) CountAlerts(id incident.ID, since time.Time) ([]incident.AlertCount, error) {
+	if m.locked != nil {
+		m.countedInTx++
+	}
 	byKind := map[string]incident.AlertCount{}
 	for _, row := range m.alerts {
 		if row.Incident == id && !row.LastAt.Before(since) {

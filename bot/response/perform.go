@@ -62,6 +62,9 @@ func (a *attempt) attempt(ctx context.Context) (outcome AttemptOutcome, err erro
 	case a.localHandler() != nil:
 		return AttemptCompleted, nil
 	}
+	if err := a.countAlerts(ctx); err != nil {
+		return a.recordOwnFailure(ctx, fmt.Errorf("count alerts: %w", err))
+	}
 	cmd, err := a.callHandler(ctx)
 	if err != nil {
 		return a.handleError(ctx, cmd, err)
@@ -160,6 +163,19 @@ func (a *attempt) loadWait(s *session) error {
 		a.wait = w
 	}
 	return nil
+}
+
+// countAlerts adds the number of alerts to the brief of a card or page. An incident can have
+// many alerts, and its card is refreshed once per second, so the count would block other
+// writers in the transaction of prepare.
+func (a *attempt) countAlerts(ctx context.Context) error {
+	if a.effect.Kind != incident.EffectCard && a.effect.Kind != incident.EffectPage || a.effect.Incident == 0 {
+		return nil
+	}
+	return a.desk.Store.View(ctx, func(r Reader) (err error) {
+		a.loaded.brief.AlertCounts, err = countAlerts(r, a.effect.Incident)
+		return err
+	})
 }
 
 // handler returns the handler of the effect, or nil if none is configured. Each

@@ -37,13 +37,6 @@ func (r *reloads) set(now time.Time, err error) {
 	}
 }
 
-// Err returns the error of the last reload, or nil if it succeeded.
-func (r *reloads) Err() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err
-}
-
 // watchHangup reloads the configuration at each hangup until ctx ends.
 func (b *Bot) watchHangup(ctx context.Context) {
 	for {

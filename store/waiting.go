@@ -289,9 +289,13 @@ func (s *Store) releaseAll(ctx context.Context) error {
 	return nil
 }
 
-// WaitingEffects returns the selected waiting effects for an administrator. The kind of an
-// effect about an exclusion is left out.
+// MaxListedEffects is the maximum number of effects that [Store.WaitingEffects] returns.
+const MaxListedEffects = 200
+
+// WaitingEffects returns the selected waiting effects for an administrator, those that have
+// waited longest. The kind of an effect about an exclusion is left out.
 func (s *Store) WaitingEffects(ctx context.Context, q response.WaitingQuery) (list []incident.WaitingEffect, err error) {
+	q.Limit = MaxListedEffects
 	err = s.View(ctx, func(r response.Reader) error {
 		if list, err = r.WaitingEffects(q); err != nil {
 			return err

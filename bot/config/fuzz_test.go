@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -48,10 +49,14 @@ func FuzzConfig(f *testing.F) {
 		if err != nil && !errors.As(err, &problems) && !strings.HasPrefix(err.Error(), "read configuration file:") {
 			t.Fatalf("got %v, want Errors or an error with a place", err)
 		}
-		for n, e := range problems {
-			if e.Place == "" || e.Key == "" || e.Fix == "" || n > 0 && e.Key <= problems[n-1].Key {
+		keys, last := map[string]bool{}, place{}
+		for _, e := range problems {
+			var at place
+			_, _ = fmt.Sscanf(e.Place, "file:%d:%d", &at.line, &at.column) // environment variables come first
+			if e.Place == "" || e.Key == "" || e.Fix == "" || keys[e.Key] || at.line < last.line || at.line == last.line && at.column < last.column {
 				t.Fatalf("got invalid error %+v", e)
 			}
+			keys[e.Key], last = true, at
 		}
 	})
 }

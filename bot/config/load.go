@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ func (e Error) String() string {
 }
 
 // Errors are all problems of a configuration. [Load] returns the errors of
-// environment variables that set no key first, then the others, sorted by key.
+// environment variables that set no key first, then the others, in the order of the file.
 type Errors []Error
 
 func (e Errors) Error() string { return "the configuration has " + e.list("error") }
@@ -122,9 +123,13 @@ func parse(name string, src []byte, environ []string, lookup func(string) (strin
 	return c, d.located(name, d.ownWarnings(c)), nil
 }
 
-// located returns the first problem of each key with its place in the file, sorted by key.
+// located returns the first problem of each key with its place, in the order of the file.
+// The values of environment variables come first.
 func (d *decoder) located(name string, problems setting.Problems) (errs Errors) {
-	slices.SortStableFunc(problems, func(a, b setting.Problem) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortStableFunc(problems, func(a, b setting.Problem) int {
+		x, y := d.place(a.Key), d.place(b.Key)
+		return cmp.Or(cmp.Compare(x.line, y.line), cmp.Compare(x.column, y.column), strings.Compare(a.Key, b.Key))
+	})
 	for _, p := range slices.CompactFunc(problems, func(a, b setting.Problem) bool { return a.Key == b.Key }) {
 		errs = append(errs, Error{d.place(p.Key).in(name), p.Key, p.Fix})
 	}

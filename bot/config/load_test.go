@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -246,5 +247,24 @@ func TestLoad_LongFile(t *testing.T) {
 	}
 	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path+":1:1: the file has more than 524288 bytes") {
 		t.Errorf("got %v, want a refusal", err)
+	}
+}
+
+// Problems are in the order of the file, of the keys of one line too.
+func TestParse_ProblemsInTheOrderOfTheFile(t *testing.T) {
+	_, err := Parse("f", []byte("people:\n  - {name: [a], email: {b: c}, slack: []}\nlisten: [y]\nlanguage: [z]\n"),
+		nil, func(string) (string, bool) { return "", false })
+	var problems Errors
+	if !errors.As(err, &problems) {
+		t.Fatalf("got error %v", err)
+	}
+	var got []string
+	for _, p := range problems {
+		if strings.HasPrefix(p.Place, "f:") && (strings.HasPrefix(p.Key, "people[0].") || !strings.Contains(p.Key, ".")) && p.Place != "f:1:1" {
+			got = append(got, p.Key)
+		}
+	}
+	if want := []string{"people[0].name", "people[0].email", "people[0].slack", "listen", "language"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

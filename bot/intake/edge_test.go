@@ -570,3 +570,72 @@ func BenchmarkEdgeTogether(b *testing.B) {
 	})
 	b.ReportMetric(float64(b.N)/float64(max(len(r.store.commitSizes()), 1)), "deliveries/commit")
 }
+
+// bearer is a source whose header has a credential, apart from its signature.
+type bearer struct{ signed }
+
+func (bearer) Name() string { return "bearer" }
+
+func (bearer) Verify(_ context.Context, h http.Header, _ []byte, _ time.Time) (string, error) {
+	return h.Get("X-Delivery"), nil
+}
+
+func (bearer) VerifyHeader(http.Header) (possible bool, err error) { return true, nil }
+
+// TestEdge_SlowLargeBodies lets verified senders stop in the middle of bodies that are too
+// large even to be shortened. Other large bodies are served meanwhile.
+func TestEdge_SlowLargeBodies(t *testing.T) {
+	r := newTestEdge(t, func(o *intake.Options) {
+		o.Sources = []intake.Source{bearer{}}
+		o.Limits = map[string]intake.Limits{"bearer": {MaxBody: 1000}}
+	})
+	server := httptest.NewServer(r)
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	deliver := func(id string, size int64, body io.Reader) (int, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/hooks/bearer", body)
+		if err != nil {
+			return 0, err
+		}
+		req.ContentLength = size
+		req.Header.Set("X-Delivery", id)
+		res, err := server.Client().Do(req)
+		if err != nil {
+			return 0, err
+		}
+		_ = res.Body.Close()
+		return res.StatusCode, nil
+	}
+	start := []byte(`{"title":"x","items":[` + strings.Repeat(`"0123456789",`, 2<<20) + `"`) // 26 MiB, more than is read of it and the buffers hold
+	rest := []byte(strings.Repeat("x", 1<<20) + `"]}`)
+	var slow []*io.PipeWriter
+	answers := make(chan int, 2)
+	for n := range 2 { // as many as there are slots
+		read, write := io.Pipe()
+		slow = append(slow, write)
+		go func() {
+			status, err := deliver(fmt.Sprint("slow", n), int64(len(start)+len(rest)), read)
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- status
+		}()
+	}
+	for _, write := range slow {
+		if _, err := write.Write(start); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := `{"title":"y","items":["` + strings.Repeat("y", 5000) + `"]}`
+	if status, err := deliver("other", int64(len(body)), strings.NewReader(body)); status != http.StatusAccepted {
+		t.Errorf("got status %d, error %v for a large body beside slow ones, want 202", status, err)
+	}
+	for _, write := range slow {
+		_, _ = write.Write(rest)
+		_ = write.Close()
+		if status := <-answers; status != http.StatusAccepted {
+			t.Errorf("got status %d for a slow body, want 202", status)
+		}
+	}
+}

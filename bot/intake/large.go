@@ -69,57 +69,67 @@ func (e *Edge) canBeLarge(ep *endpoint, r *http.Request) (allowed, byHeader bool
 
 func (ep *endpoint) largeLimit() int64 { return max(maxLargeBody, ep.limits.MaxBody) }
 
-// readLarge reads and verifies a body above the limit, and shortens it. It needs a slot,
-// because the memory of these bodies is bounded.
+// readLarge reads and verifies a body above the limit, and shortens it. It reads and drops
+// the rest of a body above largeLimit after it has released the slot, because a slow sender
+// must not stop other large bodies.
 func (e *Edge) readLarge(ep *endpoint, w http.ResponseWriter, r *http.Request, v Delivery, byHeader bool) (Delivery, *reply) {
 	select {
 	case e.large <- struct{}{}:
-		defer func() { <-e.large }()
 	case <-r.Context().Done():
 		gone := clientGone("too many large bodies arrive at the same time. Send the delivery again")
 		return v, &gone
 	}
+	v, hasRest, bad := e.shortenLarge(ep, w, r, v, byHeader)
+	if hasRest {
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // the rest has no use
+	}
+	return v, bad
+}
+
+// shortenLarge is readLarge without the rest of the body, which hasRest reports. It
+// releases a slot, which bounds the memory of these bodies.
+func (e *Edge) shortenLarge(ep *endpoint, w http.ResponseWriter, r *http.Request, v Delivery, byHeader bool) (_ Delivery, hasRest bool, _ *reply) {
+	defer func() { <-e.large }()
 	b, err := e.admission.read(w, r, e.admission.Sender(r), ep.largeLimit())
 	defer b.release()
 	if err != nil {
-		return v, e.unread(r, err)
+		return v, false, e.unread(r, err)
 	}
 	full := b.bytes
 	cut := int64(len(full)) > ep.largeLimit()
 	if cut && !byHeader {
-		return v, ep.tooLarge()
+		return v, false, ep.tooLarge()
 	}
 	v.Header = selectHeaders(r.Header, ep.Headers())
 	if !byHeader { // the signature covers the whole body
 		v.Body = full
 		if bad := e.verify(ep, r, &v, b); bad != nil {
-			return v, bad
+			return v, cut, bad
 		}
 	}
 	document := jsonText(full)
 	if cut {
-		_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // the rest has no use
 		if document, err = completeJSON(document); err != nil {
-			return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: "the body is not a JSON object or list. Send one JSON document"}
+			return v, cut, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: "the body is not a JSON object or list. Send one JSON document"}
 		}
 	}
 	if err := validateJSON(document); err != nil {
-		return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
+		return v, cut, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
 	short, leftOut, err := shorten(document, int(ep.limits.MaxBody), 0)
 	if err != nil {
-		return v, ep.tooLarge()
+		return v, cut, ep.tooLarge()
 	}
 	v.Body = short
 	if byHeader {
 		if bad := e.verify(ep, r, &v, b); bad != nil {
-			return v, bad
+			return v, cut, bad
 		}
 	}
 	v.Header[headerShortened] = shortening{size: int64(len(full)), leftOut: leftOut, cut: cut}.String()
 	v.Verified += fmt.Sprintf(", shortened from %d bytes with the SHA-256 %s", len(full), text.SHA256(full))
 	e.log.Warn("delivery shortened", "source", ep.Name(), "sender", v.Sender, "bytes", len(full), "left_out", leftOut)
-	return v, nil
+	return v, cut, nil
 }
 
 // tooLarge returns the reply to a body above the limit.

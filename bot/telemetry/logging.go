@@ -75,7 +75,7 @@ type Redactor interface{ Text(string) string }
 type Log struct {
 	*slog.Logger
 	report errorReporter // nil without Sentry
-	flush  func()        // nil without Sentry
+	flush  func()        // logs suppressed lines and sends pending reports, or nil
 	close  func()
 }
 
@@ -101,8 +101,8 @@ func (l *Log) ReportError(component string, err error) {
 	}
 }
 
-// Close waits up to 2 seconds for pending reports and up to 2 seconds for the reader
-// of the log. Later lines are dropped.
+// Close logs the lines that were suppressed as repeats. It waits up to 2 seconds for
+// pending reports and up to 2 seconds for the reader of the log. Later lines are dropped.
 func (l *Log) Close() {
 	if l.flush != nil {
 		l.flush()
@@ -164,8 +164,8 @@ type errorReporter func(component string, err error)
 const maxSentryResponse = 1 << 20
 
 // newLogger returns a logger that writes redacted records to out. With a DSN it
-// also sends records of level error to Sentry. flush waits up to 2 seconds for
-// pending reports.
+// also sends records of level error to Sentry. flush logs the suppressed lines and
+// waits up to 2 seconds for pending reports.
 func newLogger(c Config, out io.Writer, red Redactor) (log *slog.Logger, report errorReporter, flush func(), err error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // Validate checks the level. The zero value is info.
@@ -176,7 +176,8 @@ func newLogger(c Config, out io.Writer, red Redactor) (log *slog.Logger, report 
 	}
 	h = &redactingHandler{Handler: h, redact: red}
 	if c.SentryDSN.IsZero() {
-		return slog.New(newLineHandler(h)), nil, nil, nil
+		lines := newLineHandler(h)
+		return slog.New(lines), nil, lines.repeats.close, nil
 	}
 	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
 		AttachStacktrace: true, HTTPTransport: outbound.NewTransport(outbound.Limits{MaxResponse: maxSentryResponse}),
@@ -185,7 +186,8 @@ func newLogger(c Config, out io.Writer, red Redactor) (log *slog.Logger, report 
 		return nil, nil, nil, err
 	}
 	r := &sentryHandler{Handler: h, hub: sentry.NewHub(client, sentry.NewScope())}
-	return slog.New(newLineHandler(r)), r.report, func() { client.Flush(2 * time.Second) }, nil
+	lines := newLineHandler(r)
+	return slog.New(lines), r.report, func() { lines.repeats.close(); client.Flush(2 * time.Second) }, nil
 }
 
 func (r *sentryHandler) report(component string, err error) {

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type lineHandler struct {
 // repeats holds the failures of the last repeatInterval. It is safe for concurrent use.
 type repeats struct {
 	mu       sync.Mutex
-	failures map[string]*repeat
+	failures map[string]*repeat // nil after close
 }
 
 // repeat is a failure that was logged.
@@ -39,6 +40,7 @@ type repeat struct {
 	suppressed int
 	last       slog.Record // the last suppressed line
 	next       slog.Handler
+	timer      *time.Timer // calls flush
 }
 
 func newLineHandler(next slog.Handler) *lineHandler {
@@ -100,9 +102,8 @@ func (r *repeats) suppress(key string, rec slog.Record, next slog.Handler) bool 
 	defer r.mu.Unlock()
 	known := r.failures[key]
 	if known == nil {
-		if len(r.failures) < maxRepeats {
-			r.failures[key] = &repeat{}
-			time.AfterFunc(repeatInterval, func() { r.flush(key) })
+		if r.failures != nil && len(r.failures) < maxRepeats {
+			r.failures[key] = &repeat{timer: time.AfterFunc(repeatInterval, func() { r.flush(key) })}
 		}
 		return false
 	}
@@ -116,20 +117,39 @@ func (r *repeats) suppress(key string, rec slog.Record, next slog.Handler) bool 
 func (r *repeats) flush(key string) {
 	r.mu.Lock()
 	known := r.failures[key]
-	n := known.suppressed
-	if n == 0 {
+	if known == nil || known.suppressed == 0 { // nil after close
 		delete(r.failures, key)
 		r.mu.Unlock()
 		return
 	}
-	rec, next := known.last, known.next
+	line := *known
 	known.suppressed = 0
-	time.AfterFunc(repeatInterval, func() { r.flush(key) })
+	known.timer.Reset(repeatInterval)
 	r.mu.Unlock()
-	if n > 1 {
-		rec.AddAttrs(slog.Int("suppressed", n-1))
+	line.log()
+}
+
+// close logs the last suppressed line of each failure. Later lines are not suppressed.
+func (r *repeats) close() {
+	r.mu.Lock()
+	failures := r.failures
+	r.failures = nil
+	r.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(failures)) {
+		failures[key].timer.Stop()
+		if failures[key].suppressed > 0 {
+			failures[key].log()
+		}
 	}
-	_ = next.Handle(context.Background(), rec) // there is nobody to report a failure of the log to
+}
+
+// log writes the last suppressed line.
+func (r *repeat) log() {
+	rec := r.last
+	if r.suppressed > 1 {
+		rec.AddAttrs(slog.Int("suppressed", r.suppressed-1))
+	}
+	_ = r.next.Handle(context.Background(), rec) // there is nobody to report a failure of the log to
 }
 
 // WithAttrs implements [slog.Handler].

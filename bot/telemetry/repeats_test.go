@@ -113,3 +113,24 @@ func TestLog_RepeatedFailure(t *testing.T) {
 		<-time.After(repeatInterval) // end the timers
 	})
 }
+
+// The end of the process logs the last line of each failure that repeated, and leaves no
+// timer behind.
+func TestLog_RepeatedFailureAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out lockedBuffer
+		l, err := OpenLog(Defaults(), &out, noRedaction{}, NewMetrics())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 100 {
+			l.Warn("effect failed", "kind", "post", "incident", n, "err", errors.New("closed"))
+		}
+		l.Warn("effect failed", "kind", "card", "incident", 7, "err", errors.New("closed"))
+		l.Close()
+		got := out.take()
+		if strings.Count(got, "\n") != 3 || !strings.Contains(got, "kind=post incident=99 err=closed suppressed=98") {
+			t.Errorf("got\n%s\nwant the first lines and the last suppressed one", got)
+		}
+	})
+}

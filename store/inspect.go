@@ -114,8 +114,7 @@ func (s *Store) inspectSchema(ctx context.Context, db *sql.DB, exists string, in
 	if in.Schema > SchemaVersion() {
 		return in, fmt.Errorf("the database has the schema %d of a newer Tocsin, and this one has %d", in.Schema, SchemaVersion())
 	}
-	mark := s.hash("keyset", "mark", "tocsin")
-	var known, opened string
+	var known string
 	var sealed []byte
 	err := db.QueryRowContext(ctx, "SELECT mark, sealed_mark FROM keyset WHERE id = 1").Scan(&known, &sealed)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -124,10 +123,7 @@ func (s *Store) inspectSchema(ctx context.Context, db *sql.DB, exists string, in
 	if err != nil {
 		return in, fmt.Errorf("read the mark of the keyset: %w", err)
 	}
-	if err := s.unseal("keyset", "1", "sealed_mark", sealed, &opened); err != nil || known != mark || opened != mark {
-		return in, ErrKeyset
-	}
-	return in, nil
+	return in, s.checkMark(known, sealed)
 }
 
 // KeyIDs identifies the current keys without revealing them. It changes when the keys

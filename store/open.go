@@ -166,6 +166,9 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", wrapUnavailable(err))
 	}
+	if err := s.checkKeysetBeforeMigration(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.backend.close())
+	}
 	if err := s.backend.migrate(ctx, s.log); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate store: %w", wrapUnavailable(err)), s.backend.close())
 	}
@@ -184,11 +187,48 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 // ErrKeyset means that the database was written with another keyset, so this keyset cannot decrypt it.
 var ErrKeyset = errors.New("keyset does not match this database")
 
+// checkKeysetBeforeMigration compares the keyset with the mark in an existing database. The schema of a database that
+// this keyset cannot read must not change, because the instance it belongs to may be an older version.
+func (s *Store) checkKeysetBeforeMigration(ctx context.Context) error {
+	return s.view(ctx, func(db *gorm.DB) error {
+		if !db.Migrator().HasTable("keyset") {
+			return nil
+		}
+		var rows []struct {
+			Mark       string
+			SealedMark []byte
+		}
+		if err := db.Raw("SELECT mark, sealed_mark FROM keyset WHERE id = 1").Scan(&rows).Error; err != nil {
+			return fmt.Errorf("read the mark of the keyset: %w", err)
+		}
+		for _, row := range rows {
+			if err := s.checkMark(row.Mark, row.SealedMark); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// checkMark returns [ErrKeyset] unless a stored mark is of this keyset. A copy of the keyset from before a rotation
+// computes an equal hash but cannot decrypt the ciphertext.
+func (s *Store) checkMark(mark string, sealed []byte) error {
+	if mark != s.keysetMark() {
+		return ErrKeyset
+	}
+	var opened string
+	if err := s.unseal("keyset", "1", "sealed_mark", sealed, &opened); err != nil || opened != mark {
+		return fmt.Errorf("%w: its keys were rotated. Use the keyset file from after the rotation", ErrKeyset)
+	}
+	return nil
+}
+
+func (s *Store) keysetMark() string { return s.hash("keyset", "mark", "tocsin") }
+
 // checkKeyset stores a mark of the keyset in a new database and compares it in an existing one. The mark is stored as a
-// keyed hash and as a ciphertext, which Reseal renews. A copy of the keyset from before a rotation computes an equal
-// hash but cannot decrypt the ciphertext.
+// keyed hash and as a ciphertext, which Reseal renews.
 func (s *Store) checkKeyset(ctx context.Context) error {
-	mark := s.hash("keyset", "mark", "tocsin")
+	mark := s.keysetMark()
 	return s.tx(ctx, func(t *tx) error {
 		sealed, err := s.seal("keyset", "1", "sealed_mark", mark)
 		if err != nil {
@@ -203,14 +243,7 @@ func (s *Store) checkKeyset(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var opened string
-		if known.Mark != mark {
-			return ErrKeyset
-		}
-		if err := s.unseal("keyset", "1", "sealed_mark", known.SealedMark, &opened); err != nil || opened != mark {
-			return fmt.Errorf("%w: its keys were rotated. Use the keyset file from after the rotation", ErrKeyset)
-		}
-		return nil
+		return s.checkMark(known.Mark, known.SealedMark)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -122,5 +123,34 @@ func TestOpen_KeepsStateOfEarlierVersions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	})
+}
+
+// TestOpen_AnotherKeysetChangesNothing opens a database of an earlier version with another keyset. It must stay
+// readable for the earlier version.
+func TestOpen_AnotherKeysetChangesNothing(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		earlier := &Store{keys: mustEphemeral(t)}
+		db := openVersion(t, url, 9)
+		defer db.Close()
+		sealed, err := earlier.seal("keyset", "1", "sealed_mark", earlier.keysetMark())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("INSERT INTO keyset (id, mark, sealed_mark) VALUES (1, $1, $2)", earlier.keysetMark(), sealed); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Config{URL: url}, Deps{Keyset: mustEphemeral(t)}); !errors.Is(err, ErrKeyset) {
+			t.Errorf("got error %v, want %v", err, ErrKeyset)
+		}
+		var version int64
+		if err := db.QueryRow("SELECT MAX(version_id) FROM schema_migrations").Scan(&version); err != nil || version != 9 {
+			t.Errorf("got the schema version %d, error %v, want 9", version, err)
+		}
+		s, err := Open(t.Context(), Config{URL: url}, Deps{Keyset: earlier.keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Close()
 	})
 }

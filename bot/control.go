@@ -3,10 +3,12 @@ package bot
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
+	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
 	"tocsin/store"
 )
@@ -22,8 +24,10 @@ func (b *Bot) control() *control.Server {
 		Reload:         b.reload,
 		ReloadStatus:   b.reloadStatus,
 		Sources:        b.sourceStates,
-		Zone:           b.zone,
-		Clock:          b.clock,
+
+		TestAcknowledged: b.testAcknowledged,
+		Zone:             b.zone,
+		Clock:            b.clock,
 	})
 }
 
@@ -50,6 +54,20 @@ func (b *Bot) export(ctx context.Context, who incident.Identity, filter store.De
 		return fn(out)
 	})
 	return export.LeftOut, err
+}
+
+// testAcknowledged returns who acknowledged the test page with a code, by the webhooks of
+// PagerDuty since from. The result is empty if nobody did.
+func (b *Bot) testAcknowledged(ctx context.Context, code string, from time.Time) (by string, err error) {
+	err = b.store.Deliveries(ctx, store.DeliveryFilter{Source: "pagerduty", From: from}, func(batch []store.StoredDelivery) error {
+		for _, d := range batch {
+			if person, found := pagerduty.TestAcknowledged(d.Delivery.Body, code); found {
+				by = person
+			}
+		}
+		return nil
+	})
+	return by, err
 }
 
 // severalAlerts returns the alerts of a delivery that has more than one. The

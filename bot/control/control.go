@@ -67,8 +67,11 @@ type Options struct {
 	ReloadStatus func(context.Context) (ReloadReport, error)
 	// Sources returns what the sources send.
 	Sources func(context.Context) []SourceState
-	Zone    *time.Location
-	Clock   func() time.Time
+	// TestAcknowledged returns who acknowledged the test page with a code, or "". It reads
+	// the deliveries from a time on.
+	TestAcknowledged func(ctx context.Context, code string, from time.Time) (by string, err error)
+	Zone             *time.Location
+	Clock            func() time.Time
 }
 
 // Server serves the Unix socket that the command line uses. The kernel identifies
@@ -103,6 +106,7 @@ type Request struct {
 	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to ingest
 	Origin   incident.Origin       `json:"origin,omitempty"`   // of the deliveries to ingest, see [incident.ParseOrigin]
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log
+	Code     string                `json:"code,omitempty"`     // of a test page
 }
 
 // Reply is the reply to a command. Exactly one of the pointers is set,

@@ -42,6 +42,7 @@ type operation struct {
 // only these.
 var operations = map[string]operation{
 	"incident":      {access: accessEverybody, maxBody: maxCommandRequest, do: (*Server).incident},
+	"test-page":     {access: accessEverybody, maxBody: maxCommandRequest, do: (*Server).testPage},
 	"verify":        {access: accessAdministrators, command: "verify", maxBody: maxCommandRequest, do: (*Server).verify},
 	"rotate":        {access: accessAdministrators, command: "keys rotate", maxBody: maxCommandRequest, do: (*Server).rotate},
 	"effects":       {access: accessAdministrators, command: "effects", maxBody: maxCommandRequest, do: (*Server).effects},
@@ -60,6 +61,25 @@ var operations = map[string]operation{
 // incident is the operation of [Server.Incident].
 func (c *Server) incident(ctx context.Context, who incident.Identity, ask Request) (any, error) {
 	return c.Incident(ctx, who, ask)
+}
+
+// TestPage is who acknowledged a test page, or empty.
+type TestPage struct {
+	By string `json:"by,omitempty"`
+}
+
+// testPageAge is how long before the question an acknowledgement can have arrived.
+const testPageAge = time.Hour
+
+// testPage is the operation of `tocsin doctor --page`, which asks it again and again.
+// It tells only who acknowledged the page with the code of the request, so it is open to
+// everybody and writes nothing to the audit log.
+func (c *Server) testPage(ctx context.Context, _ incident.Identity, ask Request) (any, error) {
+	if ask.Code == "" {
+		return nil, incident.Invalid("code", "no code of a test page. Use the tocsin command of the same version")
+	}
+	by, err := c.TestAcknowledged(ctx, ask.Code, c.Clock().Add(-testPageAge))
+	return TestPage{By: by}, err
 }
 
 const (

@@ -45,12 +45,16 @@ type Options struct {
 	Warnings config.Errors // of the configuration
 	// KeysetCopy is a copy of the keyset to compare, or "".
 	KeysetCopy string
+	// LogFile is the address of a log file in S3 to read, or "".
+	LogFile string
 	// PublicURL is the address of the bot for senders, or "".
 	PublicURL string
 	Clock     func() time.Time // default time.Now
 	// FreeDisk returns the free space of the disk of the database in bytes. The default
 	// is the disk of the SQLite file.
 	FreeDisk func() int64
+	// Owner returns the user that a file belongs to. The default asks the system.
+	Owner func(path string) (uint32, error)
 }
 
 // Doctor checks one installation.
@@ -68,6 +72,9 @@ const probeTimeout = 20 * time.Second
 func New(o Options) (*Doctor, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Owner == nil {
+		o.Owner = fileOwner
 	}
 	d := &Doctor{Options: o, clocks: telemetry.NewClockWatch(telemetry.NewMetrics())}
 	var err error
@@ -88,7 +95,7 @@ func (d *Doctor) Run(ctx context.Context, report func(Finding)) (failed bool) {
 		report(f)
 	}
 	d.checkConfiguration()
-	d.checkKeyset()
+	d.checkKeyset(ctx)
 	d.checkDatabase(ctx)
 	d.checkBot(ctx)
 	d.checkSlack(ctx)

@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"log"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +36,7 @@ import (
 	"tocsin/bot/trail"
 	"tocsin/bot/vulnreport"
 	"tocsin/store"
+	"tocsin/store/storetest"
 )
 
 // installation is a configuration for running systems.
@@ -61,6 +64,8 @@ func install(t *testing.T) *installation {
 	}
 	account := aws.New(aws.Config{AccessKeyID: "AKIATEST", SecretAccessKey: "secret", Region: "eu-west-1", Answers: systems.Answers})
 	account.AddQueue(aws.Queue{Name: "trail"})
+	account.AddBucket(aws.Bucket{Name: "logs"})
+	account.Put("logs", logKey, []byte("{}"))
 	endpoint, err := account.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -101,6 +106,25 @@ func (i *installation) answer(method, body string) {
 }
 
 // run returns the findings by check.
+// logKey is the key of a log file in the bucket logs.
+const logKey = "AWSLogs/123/CloudTrail/eu-west-1/2026/11/03/123_CloudTrail_eu-west-1_20261103T0000Z_x.json.gz"
+
+// owners makes files belong to users. The other files belong to this process.
+func (i *installation) owners(users map[string]uint32) {
+	i.options.Owner = func(path string) (uint32, error) {
+		if _, err := os.Stat(path); err != nil {
+			return 0, err
+		}
+		user, ok := users[path]
+		if !ok {
+			user = uint32(os.Getuid())
+		}
+		return user, nil
+	}
+}
+
+func (i *installation) database() string { return strings.TrimPrefix(i.config.Store.URL, "sqlite:") }
+
 func (i *installation) run() (map[string]doctor.Finding, bool) {
 	i.Helper()
 	i.options.Config = i.config
@@ -174,8 +198,12 @@ func TestRun_Fails(t *testing.T) {
 		}, "configuration", doctor.Warning, "f:1:1: teams"},
 		"keyset that others read": {func(i *installation) { _ = os.Chmod(i.keyset, 0o644) }, "keyset", doctor.Failed, "accessible to other users"},
 		"no keyset":               {func(i *installation) { _ = os.Remove(i.keyset) }, "keyset", doctor.Failed, "does not exist"},
-		"no copy":                 {func(*installation) {}, "keyset copy", doctor.Warning, "No copy was ever compared"},
-		"copy is the keyset":      {func(i *installation) { i.options.KeysetCopy = i.keyset }, "keyset copy", doctor.Failed, "is the keyset itself"},
+		"keyset of another user than the database": {func(i *installation) {
+			i.openStore()
+			i.owners(map[string]uint32{i.keyset: 4711, i.database(): 4712})
+		}, "keyset", doctor.Failed, "belongs to user 4711, but the database to user 4712"},
+		"no copy":            {func(*installation) {}, "keyset copy", doctor.Warning, "No copy was ever compared"},
+		"copy is the keyset": {func(i *installation) { i.options.KeysetCopy = i.keyset }, "keyset copy", doctor.Failed, "is the keyset itself"},
 		"copy of another keyset": {func(i *installation) {
 			i.options.KeysetCopy = i.keyset + ".other"
 			_ = store.CreateKeyset(i.options.KeysetCopy)
@@ -186,7 +214,7 @@ func TestRun_Fails(t *testing.T) {
 			_ = store.CreateKeyset(i.keyset)
 		}, "database", doctor.Failed, "The keyset does not open it"},
 		"damaged database": {func(i *installation) {
-			_ = os.WriteFile(strings.TrimPrefix(i.config.Store.URL, "sqlite:"), []byte("this is not a database at all"), 0o600)
+			_ = os.WriteFile(i.database(), []byte("this is not a database at all"), 0o600)
 		}, "database", doctor.Failed, "Its structure is damaged"},
 		"full disk":  {func(i *installation) { i.options.FreeDisk = func() int64 { return 511 << 20 } }, "disk space", doctor.Failed, "has 511 MiB left"},
 		"no sources": {func(i *installation) { i.config.Sources = config.Sources{} }, "sources", doctor.Warning, "No source of alerts"},
@@ -209,12 +237,24 @@ func TestRun_Fails(t *testing.T) {
 		"deactivated person": {func(i *installation) {
 			i.answer("users.info", `{"ok":true,"user":{"id":"U1","deleted":true}}`)
 		}, "people[0].slack", doctor.Failed, "is deactivated"},
-		"app as a person":           {func(i *installation) { i.config.People[0].Slack = "U0TOCSIN" }, "people[0].slack", doctor.Failed, "is an app"},
-		"mail password":             {func(i *installation) { i.config.Mail.Password = secret.New("wrong") }, "mail", doctor.Failed, "refuses the sign-in (code 535)"},
-		"no relay":                  {func(i *installation) { i.config.Mail.Port = portOf(closedAddr(i.T)) }, "mail", doctor.Failed, "refuses connections"},
-		"no PagerDuty":              {func(i *installation) { i.config.PagerDuty.EventsURL = "http://" + closedAddr(i.T) }, "escalation.steps[0]", doctor.Failed, "refuses connections"},
-		"no queue":                  {func(i *installation) { i.config.Sources.Trail.QueueURL = i.aws.QueueURL("nowhere") }, "sources.trail", doctor.Failed, "QueueDoesNotExist"},
-		"AWS credentials":           {func(i *installation) { i.Setenv("AWS_SECRET_ACCESS_KEY", "wrong") }, "sources.trail", doctor.Failed, "SignatureDoesNotMatch"},
+		"app as a person":  {func(i *installation) { i.config.People[0].Slack = "U0TOCSIN" }, "people[0].slack", doctor.Failed, "is an app"},
+		"mail password":    {func(i *installation) { i.config.Mail.Password = secret.New("wrong") }, "mail", doctor.Failed, "refuses the sign-in (code 535)"},
+		"no relay":         {func(i *installation) { i.config.Mail.Port = portOf(closedAddr(i.T)) }, "mail", doctor.Failed, "refuses connections"},
+		"no PagerDuty":     {func(i *installation) { i.config.PagerDuty.EventsURL = "http://" + closedAddr(i.T) }, "escalation.steps[0]", doctor.Failed, "refuses connections"},
+		"no queue":         {func(i *installation) { i.config.Sources.Trail.QueueURL = i.aws.QueueURL("nowhere") }, "sources.trail", doctor.Failed, "QueueDoesNotExist"},
+		"AWS credentials":  {func(i *installation) { i.Setenv("AWS_SECRET_ACCESS_KEY", "wrong") }, "sources.trail", doctor.Failed, "SignatureDoesNotMatch"},
+		"no log file":      {func(*installation) {}, "sources.trail log files", doctor.Skipped, "does not prove"},
+		"not a log file":   {func(i *installation) { i.options.LogFile = "logs" }, "sources.trail log files", doctor.Failed, "is not the address of a file in S3"},
+		"missing log file": {func(i *installation) { i.options.LogFile = "s3://logs/nowhere" }, "sources.trail log files", doctor.Failed, "NoSuchKey"},
+		"missing bucket":   {func(i *installation) { i.options.LogFile = "s3://nowhere/" + logKey }, "sources.trail log files", doctor.Failed, "NoSuchBucket"},
+		"log file that Tocsin may not read": {func(i *installation) {
+			i.options.LogFile = "s3://logs/" + logKey
+			i.aws.Fail(aws.Fault{Op: "s3:GetObject", Status: http.StatusForbidden, Code: "AccessDenied"})
+		}, "sources.trail log files", doctor.Failed, "AccessDenied"},
+		"S3 does not answer": {func(i *installation) {
+			i.options.LogFile = "s3://logs/" + logKey
+			i.aws.Fail(aws.Fault{Op: "s3:GetObject", CutAfter: 1, Status: 0, LoseAnswer: true})
+		}, "sources.trail log files", doctor.Failed, "closes the connection"},
 		"clock":                     {func(i *installation) { i.options.Clock = func() time.Time { return time.Now().Add(10 * time.Minute) } }, "clock", doctor.Failed, "ahead of"},
 		"no public URL":             {func(*installation) {}, "public URL", doctor.Skipped, "not known"},
 		"public URL without a host": {func(i *installation) { i.options.PublicURL = "tocsin" }, "public URL", doctor.Failed, "is not a URL"},
@@ -237,6 +277,136 @@ func TestRun_Fails(t *testing.T) {
 				t.Errorf("got %+v and failed %v, want %s with %q and a fix", got, failed, test.status, test.want)
 			}
 		})
+	}
+}
+
+// TestRun_LogFile reads a log file, and receives no message of the queue.
+func TestRun_LogFile(t *testing.T) {
+	i := install(t)
+	i.options.LogFile = "s3://logs/" + logKey
+	found, failed := i.run()
+	if got := found["sources.trail log files"]; failed || got.Status != doctor.OK || i.aws.Count("s3:GetObject", http.StatusOK) != 1 || i.aws.Count("sqs:ReceiveMessage", http.StatusOK) != 0 {
+		t.Errorf("got %+v, failed %v, want one file that was read", got, failed)
+	}
+}
+
+// TestRun_KeysetOwner compares the owner of the keyset with the user of the bot, not with
+// the user of the command.
+func TestRun_KeysetOwner(t *testing.T) {
+	i := install(t)
+	expect := func(what string, status doctor.Status, want string) {
+		t.Helper()
+		if found, _ := i.run(); found["keyset"].Status != status || !strings.Contains(found["keyset"].Text, want) {
+			t.Errorf("%s: got %+v, want %s with %q", what, found["keyset"], status, want)
+		}
+	}
+	i.owners(map[string]uint32{i.keyset: 4711})
+	expect("no bot and no database", doctor.OK, "Only its owner, user 4711, can read it. Run `tocsin serve` as that user")
+	i.openStore()
+	i.owners(map[string]uint32{i.keyset: 4711, i.database(): 4711})
+	expect("one user", doctor.OK, "Only its owner can read it")
+	i.owners(map[string]uint32{i.keyset: 4711, i.database(): 0})
+	expect("root", doctor.OK, "Only its owner can read it")
+	i.serve()
+	i.owners(map[string]uint32{i.keyset: 4711, i.database(): 4711, i.config.ControlPath(): 4713})
+	expect("running bot of another user", doctor.Failed, "belongs to user 4711, but the running bot is user 4713")
+}
+
+// TestRun_PostgreSQL checks databases of a real server.
+func TestRun_PostgreSQL(t *testing.T) {
+	for name, test := range map[string]struct {
+		destroy func(*installation, *sql.DB)
+		status  doctor.Status
+		want    string
+	}{
+		"new":    {func(*installation, *sql.DB) {}, doctor.OK, "It does not exist yet"},
+		"opened": {func(i *installation, _ *sql.DB) { i.openStore() }, doctor.OK, "The keyset opens it, and it has the schema version"},
+		"older version": {func(i *installation, db *sql.DB) {
+			i.openStore()
+			i.exec(db, "DELETE FROM schema_migrations WHERE version_id = (SELECT MAX(version_id) FROM schema_migrations)")
+		}, doctor.OK, "upgrades its schema"},
+		"newer version": {func(i *installation, db *sql.DB) {
+			i.openStore()
+			i.exec(db, "UPDATE schema_migrations SET version_id = 9999 WHERE version_id = (SELECT MAX(version_id) FROM schema_migrations)")
+		}, doctor.Failed, "of a newer Tocsin"},
+		"another keyset": {func(i *installation, _ *sql.DB) {
+			i.openStore()
+			_ = os.Remove(i.keyset)
+			_ = store.CreateKeyset(i.keyset)
+		}, doctor.Failed, "The keyset does not open it"},
+		"no such database": {func(i *installation, _ *sql.DB) {
+			u, _ := url.Parse(i.config.Store.URL)
+			u.Path = "/nowhere"
+			i.config.Store.URL = u.String()
+		}, doctor.Failed, "It cannot be used"},
+		"user who may not create tables": {func(i *installation, db *sql.DB) {
+			i.exec(db, "DROP ROLE IF EXISTS doctor_reader")
+			i.exec(db, "CREATE ROLE doctor_reader LOGIN")
+			i.exec(db, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+			u, _ := url.Parse(i.config.Store.URL)
+			u.User = url.User("doctor_reader")
+			i.config.Store.URL = u.String()
+		}, doctor.Failed, "may not create tables"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := install(t)
+			i.config.Store.URL = storetest.Postgres(t)
+			db, err := sql.Open("pgx", i.config.Store.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			test.destroy(i, db)
+			found, _ := i.run()
+			got := found["database"]
+			if got.Status != test.status || !strings.Contains(got.Text, test.want) || (got.Fix == "") != (got.Status == doctor.OK) {
+				t.Errorf("got %+v, want %s with %q", got, test.status, test.want)
+			}
+			if disk, ok := found["disk space"]; ok {
+				t.Errorf("got %+v for a database on another machine", disk)
+			}
+		})
+	}
+}
+
+func (i *installation) exec(db *sql.DB, statement string) {
+	i.Helper()
+	if _, err := db.Exec(statement); err != nil {
+		i.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// TestRun_BehindProxy reaches the bot directly, although the environment has a proxy and
+// the bot listens on all addresses.
+func TestRun_BehindProxy(t *testing.T) {
+	if os.Getenv("DOCTOR_TEST_PROXY") == "" { // the environment is read once per process
+		cmd := exec.Command(os.Args[0], "-test.run=^TestRun_BehindProxy$")
+		cmd.Env = append(os.Environ(), "DOCTOR_TEST_PROXY=1", "HTTP_PROXY=http://"+closedAddr(t), "NO_PROXY=127.0.0.1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v:\n%s", err, out)
+		}
+		return
+	}
+	i := install(t)
+	i.config.Listen = ":0"
+	i.serve()
+	_, port, err := net.SplitHostPort(i.config.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := []string{":" + port, "0.0.0.0:" + port, "[::]:" + port, "127.0.0.1:" + port}
+	if interfaces, err := net.InterfaceAddrs(); err == nil { // the addresses of this machine, for which the environment has a proxy
+		for _, one := range interfaces {
+			if ip, ok := one.(*net.IPNet); ok && ip.IP.To4() != nil {
+				addresses = append(addresses, net.JoinHostPort(ip.IP.String(), port))
+			}
+		}
+	}
+	for _, listen := range addresses {
+		i.config.Listen = listen
+		if found, _ := i.run(); found["running bot"].Status != doctor.OK {
+			t.Errorf("%s: got %+v, want ok", listen, found["running bot"])
+		}
 	}
 }
 
@@ -423,6 +593,15 @@ func TestPages_PagerDuty(t *testing.T) {
 	})
 	if failed || got.Status != doctor.OK || !strings.Contains(got.Text, "acknowledged it") {
 		t.Errorf("got %+v, want an acknowledgement", got)
+	}
+	db, err := sql.Open("sqlite", i.database())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var rows int
+	if err := db.QueryRow("SELECT count(*) FROM audit").Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("got %d rows in the audit log, error %v, want none of the questions", rows, err)
 	}
 	if s := i.systems.Pager.Snapshot().Incidents[0].Status; fmt.Sprint(s) != "resolved" {
 		t.Errorf("got the status %v of the test page, want resolved", s)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"tocsin/bot/health"
 	"tocsin/bot/outbound"
+	"tocsin/bot/telemetry"
 	"tocsin/store"
 )
 
@@ -39,7 +41,7 @@ const copyTTL = 180 * 24 * time.Hour
 
 const copyFix = "Keep a copy of the keyset on another machine, apart from the backups of the database. Bring it here once and run `tocsin doctor --keyset-copy FILE`"
 
-func (d *Doctor) checkKeyset() {
+func (d *Doctor) checkKeyset(ctx context.Context) {
 	path := d.Config.Store.KeysetFile
 	keys, err := store.LoadKeyset(path)
 	if err != nil {
@@ -47,26 +49,58 @@ func (d *Doctor) checkKeyset() {
 		d.fail("keyset", text, fix)
 		return
 	}
-	if owner, stranger := foreignOwner(path); stranger {
-		d.warn("keyset", fmt.Sprintf("Its file belongs to user %d, and the database to another user", owner), "Run chown to give both to one user")
-	} else {
-		d.ok("keyset", "Only its owner can read it")
-	}
+	d.checkOwner(ctx, path)
 	d.checkCopy(path, keys)
 }
 
-// foreignOwner reports whether the owner of the keyset differs from the user of
-// this process.
-func foreignOwner(path string) (owner uint32, stranger bool) {
+// checkOwner compares the owner of the keyset with the user that the bot runs as. This
+// process can run as another user, such as root.
+func (d *Doctor) checkOwner(ctx context.Context, path string) {
+	const check = "keyset"
+	owner, err := d.Owner(path)
+	if err != nil {
+		d.fail(check, "Its owner cannot be read", "Check the permissions of its folder")
+		return
+	}
+	user, how, known := d.botUser(ctx)
+	switch {
+	case !known:
+		d.ok(check, fmt.Sprintf("Only its owner, user %d, can read it. Run `tocsin serve` as that user", owner))
+	case owner == user || user == 0: // root reads every file
+		d.ok(check, "Only its owner can read it")
+	default:
+		d.fail(check, fmt.Sprintf("Its file belongs to user %d, but %s user %d: Tocsin cannot read the keyset at its next start", owner, how, user),
+			fmt.Sprintf("Run chown %d %s", user, path))
+	}
+}
+
+// botUser returns the user that the bot runs as: the owner of its control socket if it
+// runs, or of its SQLite database.
+func (d *Doctor) botUser(ctx context.Context) (user uint32, how string, known bool) {
+	if d.IsRunning(ctx) {
+		if user, err := d.Owner(d.Config.ControlPath()); err == nil {
+			return user, "the running bot is", true
+		}
+	}
+	if file, ok := strings.CutPrefix(d.Config.Store.URL, "sqlite:"); ok {
+		if user, err := d.Owner(file); err == nil {
+			return user, "the database to", true
+		}
+	}
+	return 0, "", false
+}
+
+// fileOwner returns the user that a file belongs to.
+func fileOwner(path string) (uint32, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return 0, false
+		return 0, fmt.Errorf("read the owner of %s: the system does not support it", path)
 	}
-	return stat.Uid, os.Getuid() != 0 && int(stat.Uid) != os.Getuid()
+	return stat.Uid, nil
 }
 
 // checkCopy compares a copy of the keyset, or reads when one was compared last.
@@ -178,15 +212,15 @@ func (d *Doctor) checkBot(ctx context.Context) {
 		d.skip(check, "No bot runs with this configuration, so its own health is unknown", "Start `tocsin serve` and run this command again")
 		return
 	}
-	res, err := d.get(ctx, "http://"+d.Config.Listen+"/readyz")
+	res, err := d.get(ctx, "http://"+localAddress(d.Config.Listen)+"/readyz", &http.Transport{DisableKeepAlives: true}) // without the proxy of the environment
 	if err != nil {
 		d.fail(check, "It does not answer on "+d.Config.Listen, "Read its log")
 		return
 	}
 	defer func() { _ = res.Body.Close() }()
 	var state struct {
-		Degraded []struct{ Part, Cause string } `json:"degraded"`
-		Error    struct{ Message string }       `json:"error"`
+		Degraded []telemetry.Degraded     `json:"degraded"`
+		Error    struct{ Message string } `json:"error"`
 	}
 	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&state); err != nil {
 		d.fail(check, "Another program answers on "+d.Config.Listen, "Check the key listen")
@@ -200,8 +234,7 @@ func (d *Doctor) checkBot(ctx context.Context) {
 		d.ok(check, "It is ready, and every part works")
 	}
 	for _, part := range state.Degraded {
-		text, fix, _ := strings.Cut(part.Cause, ". ")
-		d.fail(check, part.Part+": "+text, fix)
+		d.fail(check, part.Part+": "+part.Cause, part.Fix)
 	}
 }
 
@@ -215,13 +248,22 @@ func (d *Doctor) IsRunning(ctx context.Context) bool {
 	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
+// localAddress returns the address at which a process of this machine reaches the bot.
+func localAddress(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip, parseErr := netip.ParseAddr(host); err == nil && (host == "" || parseErr == nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("localhost", port)
+	}
+	return listen
+}
+
 // get requests a page of the bot.
-func (d *Doctor) get(ctx context.Context, url string) (*http.Response, error) {
+func (d *Doctor) get(ctx context.Context, url string, base http.RoundTripper) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	return outbound.NewClient(probeTimeout, outbound.Limits{}).Do(req)
+	return outbound.NewClient(probeTimeout, outbound.Limits{Base: base}).Do(req)
 }
 
 func (d *Doctor) checkClock() {

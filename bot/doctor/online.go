@@ -99,6 +99,9 @@ func (d *Doctor) checkSources(ctx context.Context) {
 		}
 		if p, ok := source.(prober); ok {
 			d.probe(ctx, one.Key, "The source", "Tocsin can read from it", p.Probe)
+			if files, ok := source.(fileProber); ok {
+				d.checkLogFile(ctx, one.Key+" log files", files)
+			}
 			continue
 		}
 		if one.Key == "sources.report" {
@@ -114,6 +117,21 @@ func (d *Doctor) checkSources(ctx context.Context) {
 		}
 		d.probe(ctx, "sources.report.mailbox", "The mail server of the vulnerability mailbox", "The server accepts the credentials, and the folder opens", m.Probe)
 	}
+}
+
+// fileProber is a source that reads files whose names arrive in its queue.
+type fileProber interface {
+	ProbeFile(ctx context.Context, address string) error
+}
+
+// checkLogFile reads a byte of the log file of the options. Receiving a message to learn
+// the name of one would count towards the dead-letter queue.
+func (d *Doctor) checkLogFile(ctx context.Context, check string, files fileProber) {
+	if d.LogFile == "" {
+		d.skip(check, "The queue does not prove that the files can be read", "Run `tocsin doctor --log-file s3://BUCKET/KEY` with a log file of each bucket")
+		return
+	}
+	d.probe(ctx, check, "The source", "Tocsin can read "+d.LogFile, func(ctx context.Context) error { return files.ProbeFile(ctx, d.LogFile) })
 }
 
 // open creates a source without running it.

@@ -11,9 +11,7 @@ import (
 	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/health"
-	"tocsin/bot/pagerduty"
 	"tocsin/bot/setting"
-	"tocsin/store"
 )
 
 // PageOptions are how [Doctor.Pages] waits for acknowledgements.
@@ -51,7 +49,6 @@ func (d *Doctor) Pages(ctx context.Context, o PageOptions, report func(Finding))
 
 func (d *Doctor) page(ctx context.Context, check string, step config.Step, o PageOptions) {
 	code := rand.Text()[:6]
-	sent := d.Clock()
 	system, target, err := d.sendTestPage(ctx, step, code)
 	if err != nil {
 		p := health.Explain(system, err)
@@ -64,7 +61,7 @@ func (d *Doctor) page(ctx context.Context, check string, step config.Step, o Pag
 		hint = "Waiting up to " + o.Wait.String() + ". Acknowledge the page in " + target + ", or type its code here"
 	}
 	o.Say(check + ": sent a test page to " + target + ". " + hint)
-	by, err := d.awaitAcknowledgement(ctx, code, sent, byWebhook, o)
+	by, err := d.awaitAcknowledgement(ctx, code, byWebhook, o)
 	if step.PagerDuty != nil {
 		d.resolveTestPage(ctx, step, code)
 	}
@@ -123,7 +120,7 @@ var errNoAcknowledgement = errors.New("no acknowledgement in time")
 
 // awaitAcknowledgement waits for the webhook of an acknowledgement, or for the code. It
 // returns how the page was acknowledged.
-func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, sent time.Time, byWebhook bool, o PageOptions) (string, error) {
+func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, byWebhook bool, o PageOptions) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Wait)
 	defer cancel()
 	var look <-chan time.Time
@@ -147,7 +144,7 @@ func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, sent tim
 				o.Say("This is not the code of the page. Read it from the newest test page")
 			}
 		case <-look:
-			if by, ok := d.acknowledged(ctx, code, sent); ok {
+			if by, ok := d.acknowledged(ctx, code); ok {
 				return by + " acknowledged it", nil
 			}
 		}
@@ -155,14 +152,9 @@ func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, sent tim
 	return "", errNoAcknowledgement
 }
 
-// acknowledged searches the running bot for webhooks of PagerDuty about the test page.
-func (d *Doctor) acknowledged(ctx context.Context, code string, sent time.Time) (by string, ok bool) {
-	filter := store.DeliveryFilter{Source: "pagerduty", From: sent.Add(-time.Minute)}
-	_, err := control.NewClient(d.Config.ControlPath()).Export(ctx, filter, "acknowledgement of the test page "+code, func(r control.Recorded) error {
-		if person, found := pagerduty.TestAcknowledged(r.Body, code); found {
-			by, ok = person, true
-		}
-		return nil
-	})
-	return by, ok && err == nil
+// acknowledged asks the running bot who acknowledged the test page in PagerDuty.
+func (d *Doctor) acknowledged(ctx context.Context, code string) (by string, ok bool) {
+	var page control.TestPage
+	err := control.NewClient(d.Config.ControlPath()).Do(ctx, "test-page", control.Request{Code: code}, &page)
+	return page.By, err == nil && page.By != ""
 }

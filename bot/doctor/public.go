@@ -43,7 +43,7 @@ func (d *Doctor) checkPublicURL(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	res, err := d.get(ctx, strings.TrimSuffix(d.PublicURL, "/")+Path+keys.Token(d.Clock()))
+	res, err := d.get(ctx, strings.TrimSuffix(d.PublicURL, "/")+Path+keys.Token(d.Clock()), nil)
 	if err != nil {
 		p := health.Explain(u.Host, err)
 		d.fail(check, p.Cause, p.Fix)

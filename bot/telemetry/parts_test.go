@@ -83,7 +83,7 @@ func (b *bench) readyz() string {
 	}
 	out := body.Status
 	for _, d := range body.Degraded {
-		out += fmt.Sprintf("; %s since %s: %s", d.Part, d.Since.Format(time.TimeOnly), d.Cause)
+		out += fmt.Sprintf("; %s since %s: %s. %s", d.Part, d.Since.Format(time.TimeOnly), d.Cause, d.Fix)
 	}
 	return out
 }

@@ -51,7 +51,8 @@ type Readiness struct {
 type Degraded struct {
 	Part  string    `json:"part"`
 	Since time.Time `json:"since"`
-	Cause string    `json:"cause"`
+	Cause string    `json:"cause"` // a sentence without its full stop
+	Fix   string    `json:"fix"`   // an instruction without its full stop
 }
 
 // With checkInterval and checkTimeout, /readyz responds 503 within 5 seconds of a
@@ -110,7 +111,7 @@ func (r *Readiness) check(ctx context.Context) {
 	var degraded []Degraded
 	for _, p := range reports {
 		if p.works.IsZero() {
-			degraded = append(degraded, Degraded{p.Name, p.since.UTC().Truncate(time.Second), p.problem.Error()})
+			degraded = append(degraded, Degraded{p.Name, p.since.UTC().Truncate(time.Second), p.problem.Cause, p.problem.Fix})
 		}
 	}
 	r.mu.Lock()

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tocsin/bot/health"
 )
 
 // The check of the database hangs and ignores its context. /readyz names it within
@@ -45,4 +47,15 @@ func TestReadiness_HungPartIsNotReady(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// The cause and the fix are separate, because a cause can have several sentences.
+func TestReadiness_CauseAndFix(t *testing.T) {
+	b := newBench(t, Part{Name: "mail", Check: func(time.Time) error { return &health.Problem{Cause: "One. Two", Fix: "Three. Four"} }})
+	b.pass(0)
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	if want := `{"status":"degraded","degraded":[{"part":"mail","since":"2026-11-03T12:00:00Z","cause":"One. Two","fix":"Three. Four"}]}` + "\n"; w.Body.String() != want {
+		t.Errorf("got %s, want %s", w.Body, want)
+	}
 }

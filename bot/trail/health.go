@@ -26,6 +26,10 @@ func explain(system string, err error) error {
 		p.Fix = "Allow the role of Tocsin to read it, and to use its KMS key"
 	case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity":
 		p.Fix = "Renew the AWS credentials of Tocsin, and check the clock"
+	case "NoSuchKey":
+		p.Fix = "Name a log file that exists"
+	case "PermanentRedirect":
+		p.Fix = "Name a log file in a bucket of the region of the queue. Tocsin reads buckets of other regions too, and this check does not"
 	case "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NoSuchBucket":
 		p.Fix = "Create it, or correct sources.trail.queue_url and restart Tocsin"
 	}

@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"tocsin/bot/health"
 )
 
 const (
@@ -70,6 +75,26 @@ func (s *Source) Probe(ctx context.Context) error {
 		return nil
 	}
 	return explain("The queue of the CloudTrail log files", fmt.Errorf("probe queue: %w", err))
+}
+
+// ProbeFile returns an error if Amazon refuses to return a log file. The address has the
+// form s3://BUCKET/KEY. The file must exist, because S3 answers a request for a missing one
+// like one that it does not allow.
+func (s *Source) ProbeFile(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "s3" || u.Host == "" || len(u.Path) < 2 {
+		return &health.Problem{Cause: fmt.Sprintf("%.200q is not the address of a file in S3", address), Fix: "Write one such as s3://BUCKET/AWSLogs/…/CloudTrail/…json.gz"}
+	}
+	key := u.Path[1:]
+	out, err := s.bucket.GetObject(ctx, &s3.GetObjectInput{Bucket: &u.Host, Key: &key, Range: aws.String("bytes=0-0")})
+	if err == nil {
+		_, err = io.ReadFull(out.Body, make([]byte, 1))
+		_ = out.Body.Close()
+	}
+	if err != nil {
+		return explain("The bucket of the CloudTrail log files (S3)", fmt.Errorf("probe file: %w", err))
+	}
+	return nil
 }
 
 func (s *Source) receive(ctx context.Context) ([]types.Message, error) {

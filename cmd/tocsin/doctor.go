@@ -36,7 +36,8 @@ func doctorCommand(g *globalFlags) *cobra.Command {
 			"With --page it sends a test page through each escalation step instead, and waits until a person acknowledges it: in\n" +
 			"PagerDuty, if the bot runs and has its webhook, or by typing the code of the page here. Only that proves a routing key,\n" +
 			"because PagerDuty accepts an event before it pages a person.\n\n" +
-			"With --keyset-copy it compares a copy of the keyset and stores the date of the comparison next to the keyset.",
+			"With --keyset-copy it compares a copy of the keyset and stores the date of the comparison next to the keyset. With --log-file\n" +
+			"it reads a byte of a CloudTrail log file, which proves access to the bucket and its KMS key.",
 		Example: "  tocsin doctor\n  tocsin doctor --page --step 1\n  tocsin doctor --keyset-copy /mnt/usb/keyset.json\n  tocsin doctor --public-url https://tocsin.example.com",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if page.Step != 0 && !send {
@@ -77,6 +78,7 @@ func doctorCommand(g *globalFlags) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&o.KeysetCopy, "keyset-copy", "", "a copy of the keyset, as a `file`, to compare with it")
 	cmd.Flags().StringVar(&o.PublicURL, "public-url", "", "`URL` at which senders reach Tocsin through the proxy")
+	cmd.Flags().StringVar(&o.LogFile, "log-file", "", "`address` of a CloudTrail log file, such as s3://BUCKET/KEY, to read")
 	cmd.Flags().BoolVar(&send, "page", false, "send a test page through each escalation step and wait for the acknowledgement")
 	cmd.Flags().IntVar(&page.Step, "step", 0, "with --page: `number` of the only step to test, from 1")
 	cmd.Flags().DurationVar(&page.Wait, "wait", 5*time.Minute, "with --page: `time` to wait for each acknowledgement")

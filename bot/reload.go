@@ -101,15 +101,12 @@ func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, content 
 	defer b.syncMu.Unlock()
 	old := b.current.Load()
 	changed = config.ChangedKeys(old.config, c)
-	if problems := needRestart(changed); len(problems) > 0 {
+	if problems := append(needRestart(changed), changedSources(old.config.Sources, c.Sources)...); len(problems) > 0 {
 		return nil, nil, problems
 	}
 	next, err := b.newGeneration(c)
 	if err != nil {
 		return nil, nil, err
-	}
-	if problems := sameSources(old, next); len(problems) > 0 {
-		return nil, nil, problems
 	}
 	if err := b.putDirectory(ctx, c, next); err != nil {
 		return nil, nil, err
@@ -188,19 +185,21 @@ func needRestart(keys []string) config.Errors {
 	return problems
 }
 
-// sameSources returns an error for each source that only one generation has. The
-// webhooks of a running process do not change.
-func sameSources(old, next *generation) config.Errors {
+// changedSources returns an error for each source that only one configuration has, with its
+// key. The webhooks of a running process do not change. A change of a source that polls is
+// an error of [needRestart], and so is that of a source that exists only because of it.
+func changedSources(old, next config.Sources) config.Errors {
 	var problems config.Errors
-	for _, name := range slices.Sorted(maps.Keys(next.sources)) {
-		if _, known := old.sources[name]; !known {
-			problems.Add("sources."+name, "cannot be added while Tocsin runs. Restart Tocsin, or remove the source again")
+	compare := func(these, others config.Sources, format string) {
+		on := others.On()
+		for _, one := range these.On() {
+			isNamed := func(other config.Source) bool { return other.Name == one.Name }
+			if one.On && !one.Fixed && !slices.ContainsFunc(on, isNamed) {
+				problems.Add(one.Key, format, one.Name)
+			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(old.sources)) {
-		if _, stays := next.sources[name]; !stays {
-			problems.Add("sources."+name, "cannot be removed while Tocsin runs. Restart Tocsin, or add the source again")
-		}
-	}
+	compare(next, old, "cannot be added while Tocsin runs. Restart Tocsin, or remove the source %s again")
+	compare(old, next, "cannot be removed while Tocsin runs. Restart Tocsin, or add the source %s again")
 	return problems
 }

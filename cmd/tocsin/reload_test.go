@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -120,6 +121,63 @@ func TestReload_HangupSwapsOrKeepsTheConfiguration(t *testing.T) {
 			t.Errorf("got %q", out)
 		}
 	})
+}
+
+// TestReload_SourcesNeedARestart adds and removes sources that a running process cannot add
+// or remove. The answer of the command and the log name each key, and nothing changes.
+func TestReload_SourcesNeedARestart(t *testing.T) {
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 32})
+	generic := func(name string) map[string]any {
+		return map[string]any{"name": name, "hmac": map[string]any{"header": "X-Signature", "secrets": []string{"a-secret-of-20-characters"}}, "mapping": map[string]any{"title": "body.title", "fingerprint": "body.id"}}
+	}
+	for _, test := range []struct {
+		name   string
+		change func(sources map[string]any)
+		keys   []string
+	}{
+		{"add a webhook", func(c map[string]any) {
+			c["alertmanager"] = map[string]any{"tokens": []string{"a-token-of-20-characters"}}
+		}, []string{"sources.alertmanager: cannot be added"}},
+		{"add a listed webhook", func(c map[string]any) { c["generic"] = []any{generic("scanner")} }, []string{"sources.generic[0]: cannot be added"}},
+		{"remove a webhook", func(c map[string]any) { delete(c, "cloudtrail") }, []string{"sources.cloudtrail: cannot be removed"}},
+		{"add a trail", func(c map[string]any) {
+			c["trail"] = map[string]any{"queue_url": "https://sqs.eu-west-1.amazonaws.com/111122223333/trail"}
+		}, []string{"sources.trail.queue_url: cannot change"}},
+		{"add a mailbox", func(c map[string]any) {
+			c["report"] = map[string]any{"mailbox": map[string]any{"address": "imap.example.com:993", "username": "security", "password": "x"}}
+		}, []string{"sources.report.mailbox: cannot change"}},
+		{"all at once", func(c map[string]any) {
+			delete(c, "cloudtrail")
+			c["generic"] = []any{generic("scanner"), generic("gate")}
+			c["trail"] = map[string]any{"queue_url": "https://sqs.eu-west-1.amazonaws.com/111122223333/trail"}
+		}, []string{"sources.generic[0]: cannot be added", "sources.generic[1]: cannot be added", "sources.trail.queue_url: cannot change"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var kept map[string]any
+			s.updateConfig(func(c map[string]any) {
+				sources := c["sources"].(map[string]any)
+				kept = maps.Clone(sources)
+				test.change(sources)
+			})
+			before := len(s.logText())
+			out, err := s.run("reload")
+			s.waitFor(20*time.Second, "the refusal in the log", func() bool {
+				return strings.Contains(s.logText()[before:], "reload configuration failed")
+			})
+			for _, key := range test.keys {
+				if err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "Restart Tocsin, or ") || !strings.Contains(s.logText()[before:], key) {
+					t.Errorf("got %q, %v, want that the answer and the log have %q:\n%s", out, err, key, s.logText()[before:])
+				}
+			}
+			s.updateConfig(func(c map[string]any) { c["sources"] = kept })
+			if out := s.mustRun("reload"); !strings.Contains(out, "no key, rule or playbook changed") {
+				t.Errorf("got %q after the old file is back", out)
+			}
+		})
+	}
+	if got := s.trailStatus(1); got != http.StatusAccepted {
+		t.Errorf("got %d, want the source still served", got)
+	}
 }
 
 // TestReload_HangupDuringTheStart sends SIGHUP as soon as the bot logs its first

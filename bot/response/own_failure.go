@@ -17,7 +17,7 @@ var errPanicked = errors.New("a panic ended the attempt, and the log has it")
 //
 // An interrupted attempt is not recorded, and neither is one that lost its job to another.
 func (a *attempt) recordOwnFailure(ctx context.Context, cause error) (outcome AttemptOutcome, err error) {
-	a.own = fmt.Errorf("Tocsin failed: %w", cause)
+	a.own = fmt.Errorf("attempt failed in Tocsin: %w", cause)
 	if ctx.Err() != nil {
 		return AttemptFailed, a.own
 	}

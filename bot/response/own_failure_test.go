@@ -185,7 +185,7 @@ func TestPerform_OwnFailureOnCard(t *testing.T) {
 		fx.runQueue(t)
 		fx.now = fx.now.Add(time.Minute)
 	}
-	if len(shown) != 1 || shown[0].Kind != incident.EffectPage || !strings.Contains(shown[0].Cause, "Tocsin failed") {
+	if len(shown) != 1 || shown[0].Kind != incident.EffectPage || !strings.Contains(shown[0].Cause, "failed in Tocsin") {
 		t.Errorf("got waiting effects %+v on the card, want the page", shown)
 	}
 }

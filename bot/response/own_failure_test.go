@@ -24,6 +24,10 @@ func (d *damagedStore) Tx(ctx context.Context, f func(Tx) error) error {
 	return d.memory.Tx(ctx, func(Tx) error { return f(damagedTx{d.memory, d}) })
 }
 
+func (d *damagedStore) View(ctx context.Context, f func(Reader) error) error {
+	return d.memory.View(ctx, func(Reader) error { return f(damagedTx{d.memory, d}) })
+}
+
 func (d *damagedStore) fail(method string) error {
 	if d.damaged[method] {
 		return errDamaged

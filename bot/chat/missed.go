@@ -73,6 +73,7 @@ func MissedSummary(b incident.Brief, via incident.Via) (Message, bool) {
 	}
 	first, last := b.Missed[0].RecordedAt, b.Missed[len(b.Missed)-1].RecordedAt
 	m.iconLine("inbox_tray", "%s messages were delayed. They are from %s to %s.", Strong{fmt.Sprint(len(b.Missed))}, first, last)
+	m.heading("In order of time (UTC)")
 	hidden := max(len(lines)-maxMissedLines, 0)
 	if hidden > 0 {
 		m.note("%d earlier ones are in the timeline", hidden)

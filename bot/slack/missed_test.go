@@ -96,6 +96,9 @@ func TestMissedSummary_LeavesOutAnswered(t *testing.T) {
 	if !ok || strings.Contains(text, "did not acknowledge") || strings.Contains(text, "was paged") || strings.Contains(text, "proposed to dismiss") {
 		t.Errorf("got %s, want no call and no question that was answered", text)
 	}
+	if !strings.Contains(text, "(UTC)") {
+		t.Errorf("got %s, want the zone of the times", text)
+	}
 	if !strings.Contains(text, "a text by a responder") || strings.Contains(text, "action_id") {
 		t.Errorf("got %s, want the note, and no button that stays after its request is closed", text)
 	}

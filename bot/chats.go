@@ -28,6 +28,9 @@ type chatSystem interface {
 	Groups(ctx context.Context, groups []string) (map[string][]string, error)
 	// Probe returns an error if the chat does not work.
 	Probe(ctx context.Context) error
+	// Reconnect ends the pause before the next attempt to connect. Call it when the chat
+	// works again.
+	Reconnect()
 	// ProbeGroup returns an error if a page of a group reaches nobody.
 	ProbeGroup(ctx context.Context, group string) error
 	// CheckRequests returns an error if requests of the chat are rejected.
@@ -64,4 +67,10 @@ func openSlack(b *Bot) (chatSystem, error) {
 func isSlackAway(present *health.Problem, other func(part string) *health.Problem) bool {
 	p := other(partSlack)
 	return p != nil && p.Cause == present.Cause
+}
+
+// resumeChat makes the waiting effects of the chat due and connects again.
+func (b *Bot) resumeChat(ctx context.Context) {
+	b.chat.Reconnect()
+	b.retryEffects(b.chat.Name())(ctx)
 }

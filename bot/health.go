@@ -113,7 +113,7 @@ var sourceEffects = map[string]string{
 
 // chatParts returns the parts of the chat.
 func (b *Bot) chatParts() []telemetry.Part {
-	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.retryEffects(b.chat.Name()), Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Use the command line. Alerts are stored and other pages are sent"}}
+	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.resumeChat, Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Use the command line. Alerts are stored and other pages are sent"}}
 	socket, requests := b.start.Slack.Connections()
 	if socket {
 		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, IsCovered: isSlackAway, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})

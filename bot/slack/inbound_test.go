@@ -5,17 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	slackgo "github.com/slack-go/slack"
+	"github.com/slack-go/slack/socketmode"
 
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake/intaketest"
+	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/secret"
 )
@@ -328,6 +335,49 @@ func TestRunSocket_Reconnects(t *testing.T) {
 	e.waitUntil(func() bool { return e.ws.Connections() > 0 })
 	if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
 		t.Errorf("after reconnecting: got %s, want an acknowledgement", got)
+	}
+}
+
+// TestReconnect_EndsThePauses refuses so many connections that the pauses between them
+// are longer than the test waits.
+func TestReconnect_EndsThePauses(t *testing.T) {
+	e := newInboundTest(t, chat.ModeSocket)
+	e.answers.Put(answer.Answer{Method: "apps.connections.open", Status: http.StatusInternalServerError, Left: answer.Times(9)})
+	e.ws.Disconnect("refresh_requested")
+	e.waitUntil(func() bool { return e.ws.Connections() == 0 })
+	connected := make(chan struct{})
+	var repeats sync.WaitGroup
+	repeats.Go(func() {
+		for {
+			select {
+			case <-connected:
+				return
+			default:
+				e.slack.Reconnect()
+				runtime.Gosched()
+			}
+		}
+	})
+	e.waitUntil(func() bool { return e.ws.Connections() > 0 })
+	close(connected)
+	repeats.Wait()
+	if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
+		t.Errorf("after reconnecting: got %s, want an acknowledgement", got)
+	}
+}
+
+// A pause that Slack requests is kept.
+func TestIsPause(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"network": {io.EOF, true},
+		"limit":   {fmt.Errorf("connect: %w", &slackgo.RateLimitedError{RetryAfter: time.Minute}), false},
+	} {
+		if got := isPause(socketmode.Event{Type: socketmode.EventTypeConnectionError, Data: &slackgo.ConnectionErrorEvent{ErrorObj: c.err}}); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
 	}
 }
 

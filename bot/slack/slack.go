@@ -58,6 +58,7 @@ type Slack struct {
 	background background
 	rejections rate.Sometimes // limits the log records about rejected requests
 	signatures signatures
+	reconnect  chan struct{} // see Reconnect
 
 	mu   sync.Mutex
 	self slack.AuthTestResponse // the bot user, set by the first auth.test call
@@ -85,6 +86,7 @@ func New(c Config, d Deps) (*Slack, error) {
 		client:     slack.New(cfg.BotToken.Reveal(), options...),
 		log:        cfg.Logger.With("component", "slack"),
 		timeout:    deskTimeout,
+		reconnect:  make(chan struct{}),
 	}
 	s.background.ended.L = &s.background.mu
 	return s, nil

@@ -46,8 +46,19 @@ func (s *Slack) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.reconnect:
 		case <-time.After(socketRetryInterval):
 		}
+	}
+}
+
+// Reconnect ends the pause before the next attempt to connect in Socket Mode, which is
+// up to 5 minutes long after an outage. Call it when Slack works again. It has no effect
+// while a connection is open or while Slack limits the rate.
+func (s *Slack) Reconnect() {
+	select {
+	case s.reconnect <- struct{}{}:
+	default:
 	}
 }
 
@@ -58,19 +69,41 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 	if s.cfg.AppToken.IsZero() {
 		return errors.New("slack.app_token: is required for Socket Mode")
 	}
+	slots := make(chan struct{}, maxInFlight)
+	for {
+		again, err := s.runConnection(ctx, slots)
+		if !again || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// runConnection receives requests until ctx ends or Slack rejects the connection. again
+// reports that a new connection can be tried at once.
+func (s *Slack) runConnection(ctx context.Context, slots chan struct{}) (again bool, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	conn := socketmode.New(s.client, socketmode.OptionReadLimit(MaxBody), socketmode.OptionLog(log.New(io.Discard, "", 0)))
 	ended := make(chan error, 1)
 	go func() { ended <- conn.RunContext(ctx) }()
-	slots := make(chan struct{}, maxInFlight)
+	var reconnect chan struct{} // nil unless slack-go pauses after a failure
 	for {
 		select {
+		case <-reconnect:
+			return true, nil
 		case err := <-ended:
 			if ctx.Err() != nil {
-				return nil
+				return false, nil
 			}
 			s.reportSocket(err)
-			return fmt.Errorf("connect to slack in socket mode: %w", err)
+			return false, fmt.Errorf("connect to slack in socket mode: %w", err)
 		case e := <-conn.Events:
+			switch {
+			case isPause(e):
+				reconnect = s.reconnect
+			case e.Type == socketmode.EventTypeConnecting, e.Type == socketmode.EventTypeConnected:
+				reconnect = nil
+			}
 			request, ok := s.socketRequest(ctx, e)
 			if !ok {
 				continue
@@ -78,7 +111,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
-				return nil
+				return false, nil
 			}
 			s.background.start(func() {
 				defer func() { <-slots }()
@@ -86,6 +119,14 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 			})
 		}
 	}
+}
+
+// isPause reports whether a failed connection is tried again after a pause that Slack did
+// not request.
+func isPause(e socketmode.Event) bool {
+	failed, ok := e.Data.(*slack.ConnectionErrorEvent)
+	var limited *slack.RateLimitedError
+	return ok && e.Type == socketmode.EventTypeConnectionError && !errors.As(failed.ErrorObj, &limited)
 }
 
 // socketRequest returns the request in an event of the connection, or false.

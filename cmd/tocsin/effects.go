@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,7 +160,7 @@ func effectsText(list []incident.WaitingEffect, now time.Time) string {
 			cause += fmt.Sprintf(" (%d more wait behind it)", w.Behind)
 		}
 		t.row(w.ID, subject, w.Kind, orDash(w.System), w.Since.UTC().Format("2006-01-02 15:04"), w.Attempts, next, cause)
-		if fix := "to do: " + w.Fix; w.Fix != "" && !strings.Contains(strings.Join(fixes, "\n"), fix) {
+		if fix := "to do for " + w.System + ": " + w.Fix; w.Fix != "" && !slices.Contains(fixes, fix) {
 			fixes = append(fixes, fix)
 		}
 	}

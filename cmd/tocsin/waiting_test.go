@@ -78,7 +78,7 @@ func TestWaiting_RefusedOpening(t *testing.T) {
 		if !w.Blocked || w.System != incident.SystemSlack || w.Cause == "" || w.Fix == "" || w.Since.IsZero() || w.Attempts < 1 {
 			t.Errorf("%s: got %+v", c.name, w)
 		}
-		if text := s.mustRun("effects"); !strings.Contains(text, id.String()) || !strings.Contains(text, w.Cause) || !strings.Contains(text, "to do: "+w.Fix) {
+		if text := s.mustRun("effects"); !strings.Contains(text, id.String()) || !strings.Contains(text, w.Cause) || !strings.Contains(text, "to do for slack: "+w.Fix+"\n") {
 			t.Errorf("%s: got effects\n%s", c.name, text)
 		}
 		if text := s.mustRun("incident", "status", id.String()); !strings.Contains(text, "for slack to open channel since") {

@@ -46,6 +46,12 @@ func TestParseCommandLine_MaintenanceWindow(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %+v", text, w.AlertRequest, err, want)
 		}
 	}
+	for text, zone := range map[string]string{"until 18:00 EST": "EST", "22:00 to 23:00 America/New_York": "America/New_York", "until tomorrow noon UTC+2": "UTC+02:00"} {
+		w, err := parseAlertCommand(t, "maintenance add "+text+" sample because x")
+		if err != nil || w.AlertRequest.Add.To.Location().String() != zone {
+			t.Errorf("%s: got %+v, %v, want a time in %s", text, w.AlertRequest, err, zone)
+		}
+	}
 	for _, text := range []string{"maintenance add 2h sample", "maintenance add whenever sample because x", "maintenance end soon", "maintenance stop", "maintenance frobnicate", "maintenance confirm", "maintenance confirm it", "maintenance confirm M0", "maintenance end 0"} {
 		if _, err := parseAlertCommand(t, text); CodeOf(err) != CodeInvalid {
 			t.Errorf("%s: got %v, want invalid", text, err)

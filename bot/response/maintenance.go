@@ -178,9 +178,13 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 	a, err = d.listMaintenanceWindows(ctx)
 	a.Done = "No change: this maintenance window already exists."
 	if m.ID != 0 {
-		a.Done = fmt.Sprintf("M%d was added. Matching alerts at sev3 and sev4 are suppressed until %s. List them with: alerts maintenance. "+
+		from := ""
+		if m.From.After(now) {
+			from = "from " + incident.TimeText(m.From) + " "
+		}
+		a.Done = fmt.Sprintf("M%d was added. Matching alerts at sev3 and sev4 are suppressed %suntil %s. List them with: alerts maintenance. "+
 			"Alerts at sev1 and sev2 open incidents, unless a second person from security confirms the window with: maintenance confirm M%d",
-			m.ID, m.To.UTC().Format("2006-01-02 15:04 UTC"), m.ID)
+			m.ID, from, incident.TimeText(m.To), m.ID)
 	}
 	return a, err
 }

@@ -3,6 +3,7 @@ package response
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,5 +51,22 @@ func TestMaintenanceWindow_SuppressesAlerts(t *testing.T) {
 	}
 	if audited := slices.ContainsFunc(fx.store.audit, func(a Access) bool { return a.Action == "maintenance end" && a.Person == "p2" }); !audited {
 		t.Error("end of the window is not in the audit log")
+	}
+}
+
+// The answer repeats the times of a window in the zone in which a person typed them.
+func TestMaintenanceWindow_AnswersInTheTypedZone(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
+	est := time.FixedZone("EST", -5*3600)
+	from := time.Date(fx.now.Year(), fx.now.Month(), fx.now.Day()+1, 10, 0, 0, 0, est)
+	for want, m := range map[string]incident.MaintenanceWindow{
+		"suppressed from " + incident.TimeText(from) + " until " + incident.TimeText(from.Add(time.Hour)) + ". ": {From: from, To: from.Add(time.Hour)},
+		"suppressed until " + incident.TimeText(from) + ". ":                                                     {From: fx.now, To: from},
+	} {
+		m.When, m.Reason = `source == "cloudtrail"`, "planned work"
+		got := fx.alertRequest(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance, Add: &m}).Done
+		if !strings.Contains(got, want) || !strings.Contains(got, "10:00 EST (15:00 UTC)") {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -246,6 +246,9 @@ func (p *parser) needTime(field string, t tense) (time.Time, error) {
 		return v, p.notTime(field, t)
 	}
 	if w, more := p.peek(); more && !w.quoted && zoneShaped.MatchString(w.text) && !slices.Contains([]string{"BECAUSE", "TO", "UNTIL", "TILL", "WHEN", "NOTIFIED"}, w.text) {
+		if known, _ := p.zone(&moment{}); known { // "20 min ago EST"
+			return v, incident.Invalid(field, "the time zone %q does not belong to this time. Leave it out", truncate(w.text))
+		}
 		return v, incident.Invalid(field, "unknown time zone %q after the time. Type a zone such as UTC, CET, +02:00 or Europe/Paris", truncate(w.text))
 	}
 	return v, nil

@@ -107,6 +107,7 @@ func TestParse_WordsAfterTime(t *testing.T) {
 	for text, want := range map[string]string{
 		"note at 09:00 est the key": "Type EST", "note at 09:00 +2 hosts": "Type UTC+2", "note at 09:00 CST x": "America/Chicago", "note at 09:00 EAT x": "Africa/Nairobi",
 		"fact occurred 02:31 XST because x": `unknown time zone "XST"`, "fact occurred 02:31 or so because x": `"or so"`, "fact occurred 02:31 foo": `"foo"`, "review tomorrow 10:00 sharp": `"sharp" at the end`,
+		"fact occurred 20 min ago EST because x": `the time zone "EST" does not belong`, "fact occurred 10:00 CET EST because x": `the time zone "EST" does not belong`,
 		"review 2027-01-05 10:00 Foo/Bar": `unknown time zone "Foo/Bar"`, "delegate legal @ada until 2026-12-01 please": `"please" at the end`, "action add detection x owner @ada due friday 17:00": "is not a date",
 		"maintenance add until 18:00 IST sample because x": "Asia/Kolkata", "maintenance add from 2026-03-29 02:30 to 04:00 sample because x": "does not exist",
 		`fact affected "X" processor 12 notified yesterday because x`: "the time of day is missing", "review next week": "is not a date or time", "review 2026-11-24": "the time of day is missing",

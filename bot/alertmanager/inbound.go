@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -105,7 +106,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 // beyond maxAlerts, and those that the sender left out.
 func (m *message) leftOut() (out []*incident.Alert) {
 	if n := m.Alerts.beyond; n > 0 {
-		out = append(out, m.leftOutAlert(m.Alerts.worst, "unread", fmt.Sprintf("%d more alerts of one Alertmanager delivery were not read", n),
+		out = append(out, m.leftOutAlert(m.Alerts.worst, n, "unread", fmt.Sprintf("%d more alerts of one Alertmanager delivery were not read", n),
 			fmt.Sprintf("Tocsin reads %d alerts of one delivery. See Alertmanager for the others. Set max_alerts or group by more labels.", maxAlerts)))
 	}
 	n, err := strconv.ParseUint(string(m.Truncated), 10, 64)
@@ -113,7 +114,7 @@ func (m *message) leftOut() (out []*incident.Alert) {
 	if err != nil || n == 0 || !firing {
 		return out
 	}
-	return append(out, m.leftOutAlert(worst, "truncated", fmt.Sprintf("%d more alerts of this group were left out by Alertmanager", n),
+	return append(out, m.leftOutAlert(worst, int(min(n, math.MaxInt32)), "truncated", fmt.Sprintf("%d more alerts of this group were left out by Alertmanager", n),
 		"Alertmanager truncated the group (max_alerts). The others may still be firing, and may be more severe. See Alertmanager for them."))
 }
 

@@ -148,7 +148,7 @@ func TestDecode(t *testing.T) {
 	if d := cmp.Diff(want, got[0].Alert); d != "" {
 		t.Error(d)
 	}
-	if left := got[1].Alert; left.Kind != "alertmanager.alert" || left.Title != "3 more alerts of this group were left out by Alertmanager" || left.Level != incident.LevelCritical ||
+	if left := got[1].Alert; left.LeftOut != 3 || left.Kind != "alertmanager.alert" || left.Title != "3 more alerts of this group were left out by Alertmanager" || left.Level != incident.LevelCritical ||
 		left.Correlation != correlation || left.Fingerprint == want.Fingerprint || !cmp.Equal(left.Tags, want.Tags) {
 		t.Errorf("got alert %+v, want one about 3 alerts that were left out", left)
 	}

@@ -92,11 +92,11 @@ func (l *alertList) unreadableDigest() string {
 // leftOutAlert returns the alert about n alerts of the group that Tocsin or the sender
 // left out. Routing rules judge it like the most severe alert of the group that was
 // read: worst.
-func (m *message) leftOutAlert(worst alertItem, kind, title, detail string) *incident.Alert {
+func (m *message) leftOutAlert(worst alertItem, n int, kind, title, detail string) *incident.Alert {
 	a := m.alert(worst)
 	a.Title, a.Detail = title, detail                                                            // of the same kind, for the rules
 	a.Fingerprint = sourceName + ":" + kind + ":" + digest(a.Correlation, worst.firingID())[:32] // as new as that alert
-	a.EventID = ""
+	a.EventID, a.LeftOut = "", n
 	if url := text.WebURL(m.ExternalURL); url != "" {
 		a.URL = url
 	}

@@ -184,13 +184,14 @@ func (m *builder) roles() Text {
 // maxListedRules is the maximum number of detection rules that a line of a kind names.
 const maxListedRules = 5
 
-// alerts counts all alerts by kind, and names the detection rules of those that the
-// incident lists.
+// alerts counts all alerts by kind, also those that were left out of deliveries, and names
+// the detection rules of those that the incident lists.
 func (m *builder) alerts() Text {
 	rules := map[string][]string{}
-	listed := map[string]int64{}
+	listed, left := map[string]int64{}, map[string]int{}
 	for _, a := range m.inc.Alerts {
 		listed[a.Kind]++
+		left[a.Kind] += a.LeftOut
 		if rule := text.Truncate(a.Rule, 200); rule != "" && !slices.Contains(rules[a.Kind], rule) {
 			rules[a.Kind] = append(rules[a.Kind], rule)
 		}
@@ -211,6 +212,9 @@ func (m *builder) alerts() Text {
 		}
 		if c.Occurrences > c.Alerts {
 			line += fmt.Sprintf(", occurred %d times", c.Occurrences)
+		}
+		if n := left[c.Kind]; n > 0 {
+			line += fmt.Sprintf(", and %d more that were not read", n)
 		}
 		items = append(items, Plain(line))
 	}

@@ -58,3 +58,16 @@ func TestCard_ShowsWaits(t *testing.T) {
 		})
 	}
 }
+
+// A count on the card includes the alerts that were left out of deliveries.
+func TestCard_CountsAlertsLeftOut(t *testing.T) {
+	inc := incident.Incident{ID: 42, Status: incident.Active, Severity: incident.Sev2, Alerts: []incident.AlertRef{
+		{Kind: "alertmanager.alert", Rule: "Down"}, {Kind: "alertmanager.alert", LeftOut: 762}, {Kind: "alertmanager.alert", LeftOut: 738}, {Kind: "sentry.issue"}}}
+	counts := []incident.AlertCount{{Kind: "alertmanager.alert", Alerts: 1002, Occurrences: 1002}}
+	got := fmt.Sprint(Card(incident.Brief{Incident: inc, AlertCounts: counts}))
+	for _, want := range []string{"1002 × alertmanager.alert (Down), and 1500 more that were not read", "1 × sentry.issue]"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s, want %q", got, want)
+		}
+	}
+}

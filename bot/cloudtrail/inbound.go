@@ -146,7 +146,7 @@ func joinSignals(items iter.Seq2[[]incident.Signal, error], unread int) ([]incid
 			Source: sourceName, Kind: "cloudtrail.unread", Level: incident.LevelMedium,
 			Title:       fmt.Sprintf("%d more records of one CloudTrail delivery were not read", unread),
 			Detail:      fmt.Sprintf("Tocsin reads %d records of one delivery. Search the others in CloudTrail, and send fewer records in each delivery.", maxItems),
-			Fingerprint: "cloudtrail.unread",
+			Fingerprint: "cloudtrail.unread", LeftOut: unread,
 		}})
 	}
 	if err := bad.Err(); err != nil {

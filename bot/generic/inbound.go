@@ -164,7 +164,7 @@ func (s *Source) unreadAlert(n int) *incident.Alert {
 		Title: fmt.Sprintf("%d items from %s were not read", n, s.cfg.Name),
 		Detail: fmt.Sprintf("Tocsin reads %d items of one delivery, and spends %d steps on their expressions. Look at the others in the sending system. Send fewer in each delivery, or use cheaper expressions.",
 			maxItems, expression.MappingSteps),
-		Fingerprint: key, Correlation: key,
+		Fingerprint: key, Correlation: key, LeftOut: n,
 	}
 }
 

@@ -75,6 +75,9 @@ type Alert struct {
 	// Ongoing marks an alert about a state that lasts since At. A repeat means that
 	// the state still lasts, not that it began again.
 	Ongoing bool `json:"ongoing,omitempty"`
+	// LeftOut is the number of items of a delivery that were not read. The alert stands
+	// for them.
+	LeftOut int `json:"left_out,omitempty"`
 	// Origin is the origin of the delivery. The inbox sets it, not the source.
 	Origin Origin `json:"origin,omitempty"`
 }

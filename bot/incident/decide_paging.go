@@ -128,8 +128,11 @@ func (d *decider) attach() error {
 func alertName(a AlertRef) string { return "A" + strconv.FormatInt(a.Alert, 10) }
 
 func (d *decider) attachAlert(a AlertRef) {
-	d.emit(EventAlertAttached, fields{"alert": num(int(a.Alert)), "source": a.Source, "kind": a.Kind, "level": string(a.Level),
-		"fingerprint": a.Fingerprint, "at": instant(a.At)}, texts{"title": a.Title, "url": a.URL, "rule": a.Rule, "detail": d.cmd.Text})
+	f := fields{"alert": num(int(a.Alert)), "source": a.Source, "kind": a.Kind, "level": string(a.Level), "fingerprint": a.Fingerprint, "at": instant(a.At)}
+	if a.LeftOut > 0 {
+		f["left_out"] = num(a.LeftOut)
+	}
+	d.emit(EventAlertAttached, f, texts{"title": a.Title, "url": a.URL, "rule": a.Rule, "detail": d.cmd.Text})
 }
 
 // count records the 10th, 100th, ... occurrence of an alert. The store holds the

@@ -22,7 +22,7 @@ var alertEvents = eventTable{
 		milestone:    "Opened",
 	},
 	EventAlertAttached: {
-		fields:  "alert at fingerprint level source",
+		fields:  "alert at fingerprint left_out level source",
 		apply:   (*Incident).applyAlertAttached,
 		effects: effects{postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
@@ -65,8 +65,9 @@ func (i *Incident) applyOpened(e Event) {
 
 func (i *Incident) applyAlertAttached(e Event) {
 	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)
+	left, _ := strconv.Atoi(e.Field("left_out"))
 	i.Alerts = append(i.Alerts, AlertRef{Alert: id, Source: e.Field("source"), Kind: e.Field("kind"), Level: Level(e.Field("level")),
-		Title: e.Text("title"), URL: e.Text("url"), Rule: e.Text("rule"), Fingerprint: e.Field("fingerprint"), At: parseInstant(e.Field("at"))})
+		Title: e.Text("title"), URL: e.Text("url"), Rule: e.Text("rule"), Fingerprint: e.Field("fingerprint"), At: parseInstant(e.Field("at")), LeftOut: left})
 }
 
 func sayOpened(e Event) Sentence {

@@ -238,7 +238,8 @@ type AlertRef struct {
 	Rule        string    `json:"rule,omitempty"` // the detection rule and its author
 	Fingerprint string    `json:"fingerprint"`    // keyed hash
 	At          time.Time `json:"at"`
-	Count       int64     `json:"count,omitempty"` // of occurrences, set only in a View
+	Count       int64     `json:"count,omitempty"`    // of occurrences, set only in a View
+	LeftOut     int       `json:"left_out,omitempty"` // like Alert.LeftOut
 	Origin      Origin    `json:"origin,omitempty"`
 }
 

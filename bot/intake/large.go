@@ -162,6 +162,7 @@ func shortenedSignal(row Row, s shortening, signals []incident.Signal) incident.
 	a.Detail = text.Lines(s.describe()+". They may be more severe than those that were read: look at the sending system.",
 		"The most severe alert that was read: "+worst.Title, fmt.Sprintf("To see the rest: `tocsin sources show D%d`.", row.ID))
 	a.Fingerprint, a.EventID, a.Report = boundedKey(worst.Fingerprint+"|shortened"), "", nil
+	a.LeftOut = s.leftOut
 	if a.Correlation == "" {
 		a.Correlation = worst.Source + ":" + worst.Identity()
 	}

@@ -148,7 +148,7 @@ func (r *ingestion) openIncident(g *alertGroup, rule Rule, ended incident.ID) er
 // attachAlert adds an alert to a live incident. A new alert becomes part of the
 // timeline, raises the severity if the rule is more severe, and starts playbooks.
 // Repeats only add to the count. So does a new alert beyond maxAttached if it has
-// a known kind and changes neither severity nor playbooks.
+// a known kind, changes neither severity nor playbooks, and stands only for itself.
 func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error {
 	if err := r.lockIncident(id); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 			cmd.Severity = rule.Open
 		}
 		known := slices.ContainsFunc(dr.inc.Alerts, func(a incident.AlertRef) bool { return a.Kind == alert.Kind })
-		if !known || len(cmd.Runs) > 0 || cmd.Severity != "" || len(dr.inc.Alerts) < maxAttached {
+		if !known || len(cmd.Runs) > 0 || cmd.Severity != "" || alert.LeftOut > 0 || len(dr.inc.Alerts) < maxAttached {
 			if _, err := r.decide(cmd); err != nil {
 				return fmt.Errorf("attach to %s: %w", id, err)
 			}

@@ -155,6 +155,12 @@ func TestIngest_LimitsAlertsInTimeline(t *testing.T) {
 	if n := len(fx.store.alerts); n != 100 {
 		t.Errorf("got %d stored alerts, want 100", n)
 	}
+	left := testAlert("GetObject", "left out", "k")
+	left.LeftOut = 762
+	fx.ingest(t, delivery(100, left))
+	if got := fx.store.incidents[1].Alerts; len(got) != maxAttached+1 || got[maxAttached].LeftOut != 762 {
+		t.Errorf("got %+v, want the alert about items that were left out", got[len(got)-1])
+	}
 }
 
 func TestReopen_LeavesKeyWithLiveIncident(t *testing.T) {

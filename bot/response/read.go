@@ -124,7 +124,7 @@ func alertRefs(rows []AlertRow) []incident.AlertRef {
 func alertRef(row AlertRow) incident.AlertRef {
 	a := row.Alert
 	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: alertTitle(a), URL: a.URL,
-		Rule: a.Rule, Fingerprint: row.Hash, At: a.At, Origin: a.Origin}
+		Rule: a.Rule, Fingerprint: row.Hash, At: a.At, LeftOut: a.LeftOut, Origin: a.Origin}
 }
 
 // List returns one summary for each incident that matches f. The summary of an

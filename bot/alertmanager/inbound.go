@@ -212,7 +212,7 @@ func (a *alertItem) titleWithInstance() string {
 }
 
 // detail returns the annotations that responders need, the values and links of Grafana,
-// an unknown status, the number of truncated alerts, and the labels.
+// an unknown status or start, the number of truncated alerts, and the labels.
 func (m *message) detail(a alertItem) string {
 	var out []string
 	add := func(label string, value flat) {
@@ -241,6 +241,7 @@ func (m *message) detail(a alertItem) string {
 	add("Dashboard", a.DashboardURL)
 	add("Silence", a.SilenceURL)
 	add("Image", a.ImageURL)
+	add("Start", text.UnreadTime(text.Timestamp(a.StartsAt), a.StartsAt))
 	if !a.isKnownStatus() {
 		add("Status, read as firing", flat(cmp.Or(text.Truncate(string(a.Status), 40), "none")))
 	}

@@ -53,7 +53,7 @@ func (a *alarm) signal(env envelope) incident.Signal {
 	state, changed := firstNonEmpty(a.NewState, a.State.Value), firstNonEmpty(a.Changed, a.State.Timestamp)
 	at, err := time.Parse("2006-01-02T15:04:05.999-0700", changed)
 	if err != nil {
-		at = parseTime(text.Flex(firstNonEmpty(text.Flex(changed), env.Time)))
+		at = text.Timestamp(text.Flex(firstNonEmpty(text.Flex(changed), env.Time)))
 	}
 	correlation := "cloudwatch:" + account + ":" + region + ":" + string(a.Name)
 	event := text.Join("|", "cloudwatch", text.Flex(account), text.Flex(region), a.Name, text.Flex(state), text.Flex(at.UTC().Format(time.RFC3339Nano)))
@@ -69,7 +69,7 @@ func (a *alarm) signal(env envelope) incident.Signal {
 	}
 	return incident.Signal{Event: event, Alert: &incident.Alert{
 		Source: sourceName, Kind: "cloudwatch.alarm", Level: level, Title: title + string(a.Name),
-		Detail:      text.Join("\n", text.Flex(firstNonEmpty(a.Description, a.Configuration.Description)), text.Flex(firstNonEmpty(a.Why, a.State.Reason))),
+		Detail:      text.Join("\n", text.Flex(firstNonEmpty(a.Description, a.Configuration.Description)), text.Flex(firstNonEmpty(a.Why, a.State.Reason)), text.Field("Time", text.UnreadTime(at, text.Flex(changed)))),
 		Fingerprint: "cloudwatch|" + account + "|" + region + "|" + string(a.Name) + "|" + state, Correlation: correlation,
 		EventID: text.Join("/", text.Flex(arn), text.Flex(changed)), At: at.UTC(), Account: account, Region: region,
 		URL:  consoleURL(region, "cloudwatch/home", "alarmsV2:alarm/"+string(a.Name)),

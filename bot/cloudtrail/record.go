@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
-	"time"
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
@@ -262,7 +261,7 @@ func (r *record) alert(v verdict) incident.Alert {
 		Title:       text.Join(", ", text.Flex(fmt.Sprintf("%s (%s by %s)", title, api, principal)), text.Flex(result)),
 		Fingerprint: text.Join("|", "cloudtrail", text.Flex(r.service()), text.Flex(api), text.Flex(key), r.Account, text.Flex(target), text.Flex(v.level()), text.Flex(failureLabel(r.isFailed()))),
 		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
-		EventID:     string(r.EventID), At: parseTime(r.EventTime),
+		EventID:     string(r.EventID), At: text.Timestamp(r.EventTime),
 		URL:     r.console(),
 		Account: string(r.Account), Region: string(r.Region), Principal: principal, Address: string(r.SourceIPAddress),
 	}
@@ -271,7 +270,7 @@ func (r *record) alert(v verdict) incident.Alert {
 		text.Flex(v.description()), text.Field("Event", r.EventSource+" "+r.EventName), text.Field("Account", text.Flex(text.Join(", ", r.Account, r.Region))),
 		text.Field("Principal", text.Flex(principal)), text.Field("Session", text.Flex(r.UserIdentity.session())), text.Field("Access key", r.UserIdentity.AccessKeyID),
 		text.Field("MFA", r.UserIdentity.MFA), text.Field("Target", text.Flex(target)), text.Field("Source address", r.SourceIPAddress),
-		text.Field("User agent", r.UserAgent), text.Field("Error", text.Flex(text.Join(" ", r.ErrorCode, r.ErrorMessage))))
+		text.Field("User agent", r.UserAgent), text.Field("Error", text.Flex(text.Join(" ", r.ErrorCode, r.ErrorMessage))), unreadTime(r.EventTime))
 	if v.rule != nil {
 		a.Tags["rule_id"] = v.rule.ID
 		if hasRequest {
@@ -344,4 +343,7 @@ func compact(raw json.RawMessage) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-func parseTime(s text.Flex) time.Time { return detect.ParseTime(string(s)) }
+// unreadTime returns the line of the detail about a time that cannot be read.
+func unreadTime(s text.Flex) text.Flex {
+	return text.Field("Time", text.UnreadTime(text.Timestamp(s), s))
+}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tocsin/bot/text"
 )
 
 // lifecycle finds the shortest time after which an enabled rule of a bucket deletes
@@ -83,13 +85,13 @@ func (l *lifecycle) addDays(days float64) {
 
 // parseDate parses the notations of dates in requests. It returns the zero time for
 // other texts.
-func parseDate(text string) time.Time {
-	text = strings.TrimSpace(text)
-	if t := ParseTime(text); !t.IsZero() {
+func parseDate(value string) time.Time {
+	value = strings.TrimSpace(value)
+	if t := text.Timestamp(value); !t.IsZero() {
 		return t
 	}
-	for _, layout := range []string{time.DateOnly, "Mon Jan 2 15:04:05 MST 2006", time.RFC1123, "Jan 2, 2006 3:04:05 PM"} {
-		if t, err := time.Parse(layout, text); err == nil {
+	for _, layout := range []string{"Mon Jan 2 15:04:05 MST 2006", time.RFC1123, "Jan 2, 2006 3:04:05 PM"} {
+		if t, err := time.Parse(layout, value); err == nil {
 			return t
 		}
 	}

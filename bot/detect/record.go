@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"tocsin/bot/text"
 )
 
 // Record is one decoded CloudTrail record. It refers to the bytes it was decoded
@@ -140,24 +142,8 @@ func (r *Record) EventTime() string {
 	return r.Field("@timestamp")
 }
 
-// Time returns the EventTime in UTC, or the zero time if [ParseTime] cannot read it.
-func (r *Record) Time() time.Time { return ParseTime(r.EventTime()) }
-
-// ParseTime returns a time of a record in UTC, or the zero time for other texts. The
-// time is in RFC 3339 format or, in exports of databases, without T and zone.
-func ParseTime(text string) time.Time {
-	t, err := time.Parse(time.RFC3339, text)
-	for _, layout := range []string{time.DateTime, "2006-01-02T15:04:05"} {
-		if err == nil {
-			break
-		}
-		t, err = time.Parse(layout, text)
-	}
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
+// Time returns the EventTime in UTC, or the zero time if it cannot be read.
+func (r *Record) Time() time.Time { return text.Timestamp(r.EventTime()) }
 
 // Field returns the text of the first value at a path, or "" if there is none.
 func (r *Record) Field(path string) string {

@@ -226,8 +226,8 @@ func (r *evaluation) text(field string, p *expression.Program) string {
 // detail of the alert reports a time that cannot be read.
 func (r *evaluation) time(s string) time.Time {
 	at := text.Timestamp(s)
-	if s != "" && at.IsZero() {
-		r.fail("at", fmt.Sprintf("%q is not a time, and the time of receipt is used. Send RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds since 1970", text.Truncate(s, 60)))
+	if unread := text.UnreadTime(at, s); unread != "" {
+		r.fail("at", unread+". Send RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds since 1970")
 	}
 	return at
 }

@@ -134,7 +134,7 @@ func (r *report) alert() *incident.Alert {
 		Title: cmp.Or(strings.TrimSpace(string(r.Attributes.Title)), "HackerOne report "+string(r.ID)),
 		Detail: text.Lines(text.Field("Report", "HackerOne "+r.ID), text.Field("Reporter", rel.Reporter.Data.Attributes.Username),
 			text.Field("Severity", rating), text.Field("Weakness", rel.Weakness.Data.Attributes.Name),
-			text.Field("Asset", rel.Asset.Data.Attributes.Asset), r.Attributes.Information),
+			text.Field("Asset", rel.Asset.Data.Attributes.Asset), text.Field("Time", text.UnreadTime(text.Timestamp(r.Attributes.CreatedAt), r.Attributes.CreatedAt)), r.Attributes.Information),
 		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: text.Timestamp(r.Attributes.CreatedAt), URL: link,
 		Project: string(rel.Program.Data.Attributes.Handle),
 		// Reply stays nil because HackerOne acknowledges the report itself.

@@ -184,7 +184,8 @@ func (ev *event) triggered() ([]incident.Signal, error) {
 	by, _ := ev.user()
 	return []incident.Signal{{Alert: &incident.Alert{
 		Source: sourceName, Kind: "pagerduty.incident", Level: level, Title: string(title),
-		Detail:      text.Lines(text.Field("Service", d.Service.Summary), text.Field("Urgency", d.Urgency), text.Field("Priority", d.Priority.summary()), text.Field("Raised by", by.Summary)),
+		Detail: text.Lines(text.Field("Service", d.Service.Summary), text.Field("Urgency", d.Urgency), text.Field("Priority", d.Priority.summary()), text.Field("Raised by", by.Summary),
+			text.Field("Time", text.UnreadTime(text.Timestamp(ev.OccurredAt), ev.OccurredAt))),
 		Fingerprint: string(correlationKey(d.ID)), Correlation: string(correlationKey(d.ID)),
 		EventID: string(d.ID), At: text.Timestamp(ev.OccurredAt), URL: text.WebURL(d.HTMLURL),
 		Project: string(d.Service.Summary), Principal: string(by.ID),

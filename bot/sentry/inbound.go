@@ -78,6 +78,7 @@ func (p *payload) issueAlert(kind string, is *issue) incident.Alert {
 		text.Field("Events", is.Count),
 		text.Field("Users affected", is.UserCount),
 		text.Field("First seen", is.FirstSeen),
+		text.Field("Last seen", text.UnreadTime(text.Timestamp(is.LastSeen), is.LastSeen)),
 	)
 	return incident.Alert{
 		Source: sourceName, Kind: kind, Level: level(is.Level),
@@ -106,8 +107,9 @@ func (p *payload) eventSignals(resource string, ev *event) ([]incident.Signal, e
 	}
 	return alert(incident.Alert{
 		Source: sourceName, Kind: "sentry." + resource, Level: level(ev.Level),
-		Title:       ev.title(),
-		Detail:      text.Lines(text.Field("Alert rule", scalar(rule)), text.Field("Culprit", ev.Culprit), text.Field("Request", ev.request()), ev.stack()),
+		Title: ev.title(),
+		Detail: text.Lines(text.Field("Alert rule", scalar(rule)), text.Field("Culprit", ev.Culprit), text.Field("Request", ev.request()),
+			text.Field("Time", text.UnreadTime(ev.at(), ev.Datetime, ev.Timestamp, ev.Received)), ev.stack()),
 		Fingerprint: text.Join(":", "sentry."+scalar(resource), scalar(place.org), issueID, scalar(rule)),
 		Correlation: place.correlation(),
 		EventID:     string(ev.EventID), At: ev.at(),
@@ -144,8 +146,9 @@ func (p *payload) metricSignals() ([]incident.Signal, error) {
 		}
 		return alert(incident.Alert{
 			Source: sourceName, Kind: "sentry.metric_alert", Level: lv,
-			Title:  cmp.Or(title, "Sentry metric alert "+string(m.ID)),
-			Detail: text.Lines(text.Field("Alert rule", m.Rule.Name), p.Data.DescriptionText, text.Field("Query", m.Rule.Query)),
+			Title: cmp.Or(title, "Sentry metric alert "+string(m.ID)),
+			Detail: text.Lines(text.Field("Alert rule", m.Rule.Name), p.Data.DescriptionText, text.Field("Query", m.Rule.Query),
+				text.Field("Time", text.UnreadTime(text.Timestamp(m.Detected, m.Started, m.Created), m.Detected, m.Started, m.Created))),
 			// A warning and a critical alert differ, because the second may raise the severity.
 			Fingerprint: text.Join(":", "sentry.metric_alert", scalar(place.org), rule, p.Action),
 			Correlation: place.correlation(),

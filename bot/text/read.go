@@ -1,6 +1,7 @@
 package text
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,6 +19,20 @@ func Timestamp[S ~string](candidates ...S) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// UnreadTime returns a sentence for the detail of an alert if none of the candidates is a
+// time, and one of them should be. at is the time that was read, if any.
+func UnreadTime[S ~string](at time.Time, candidates ...S) S {
+	if !at.IsZero() {
+		return ""
+	}
+	for _, c := range candidates {
+		if s := strings.TrimSpace(string(c)); s != "" && !strings.HasPrefix(s, "0001-01-01") { // the zero time of Go
+			return S(fmt.Sprintf("%q is not a time, and the time of receipt is used", Truncate(s, 60)))
+		}
+	}
+	return ""
 }
 
 // timeLayouts are the forms of a time. None has the abbreviation of a zone, because

@@ -24,6 +24,7 @@ type secretsFile struct {
 	path   string
 	values map[string]string
 	lines  map[string]int // line by variable
+	unread bool           // the file has a problem, so that variables may be missing in values
 }
 
 // maxSecrets is the maximum size of a file with variables in bytes.
@@ -39,6 +40,7 @@ func readSecrets(root *node) (s secretsFile, problems setting.Problems) {
 		return s, nil
 	}
 	s = secretsFile{path: root.keys[n].value.text, values: map[string]string{}, lines: map[string]int{}}
+	defer func() { s.unread = len(problems) > 0 }()
 	info, err := os.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -124,6 +126,8 @@ func (s secretsFile) lookup(name string) (string, bool) {
 // describeMissing returns why a variable has no value, and the fix.
 func (s secretsFile) describeMissing(name string) string {
 	switch line, listed := s.lines[name]; {
+	case s.unread:
+		return "the variable " + name + " is not known before secrets_file is read. Correct the error of secrets_file first"
 	case listed:
 		return "the variable " + name + " is empty. Write its value in " + s.path + ":" + strconv.Itoa(line) + ", or set it in the environment"
 	case s.path != "":

@@ -72,6 +72,9 @@ func TestSecretsFile_NamesTheProblem(t *testing.T) {
 		if want := strings.ReplaceAll(tt.want, "PATH", path); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: got %v, want %q without the value", name, err, want)
 		}
+		if strings.HasPrefix(tt.want, "secrets_file") && err != nil && strings.Contains(err.Error(), "Add a line") {
+			t.Errorf("%s: got %v, want no advice to add a line to a file that was not read", name, err)
+		}
 	}
 	_, err := parseWithSecrets("/nowhere/secrets.env", nil)
 	if err == nil || !strings.Contains(err.Error(), "/nowhere/secrets.env does not exist. Create it") || !strings.Contains(err.Error(), "tocsin.yaml:") {

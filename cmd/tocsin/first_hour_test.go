@@ -67,7 +67,7 @@ func recipe(t *testing.T, page, heading string) []string {
 
 // TestReadme_FirstHour runs the recipe of README.md word for word in an empty folder: only
 // the ports differ. A command that runs beside the others ends with &. Every other command
-// is repeated until it succeeds, because a person waits for the one before.
+// must succeed at once, because a person pastes the whole block.
 func TestReadme_FirstHour(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -95,12 +95,8 @@ func TestReadme_FirstHour(t *testing.T) {
 			startShell(t, dir, command)
 			continue
 		}
-		var out []byte
-		if !eventually(time.Minute, func() bool {
-			cmd := shell(dir, actual)
-			out, err = cmd.CombinedOutput()
-			return err == nil
-		}) {
+		out, err := shell(dir, actual).CombinedOutput()
+		if err != nil {
 			t.Fatalf("%s: got %v, want success\n%s", line, err, out)
 		}
 		outputs[line] = string(out)

@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -19,9 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tocsin/bot/config"
-	"tocsin/bot/outbound"
 	"tocsin/bot/sandbox/company"
-	"tocsin/bot/terminal"
 )
 
 func initCommand(g *globalFlags) *cobra.Command {
@@ -116,32 +113,38 @@ func (a *initAnswers) collect(cmd *cobra.Command, sandbox string) error {
 	return nil
 }
 
-// sandboxTimeout is how long the sandbox may take to answer.
-const sandboxTimeout = 10 * time.Second
+// sandboxWait is how long a sandbox may take to start.
+const sandboxWait = 5 * time.Second
+
+// besideSandbox are the flags that a sandbox does not answer.
+var besideSandbox = []string{"sandbox", "time-zone", "user", "local"}
 
 // askSandbox takes the answers from the page of a running sandbox.
 func (a *initAnswers) askSandbox(cmd *cobra.Command, page string) error {
-	for _, flag := range []string{"person", "source", "mail-host", "pagerduty", "slack-url"} {
-		if cmd.Flags().Changed(flag) {
-			return fmt.Errorf("--sandbox answers --%s. Leave one of the two out", flag)
+	var err error
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		switch {
+		case err != nil || !f.Changed || slices.Contains(besideSandbox, f.Name):
+		case f.Name == "listen":
+			err = fmt.Errorf("--sandbox answers --listen, because the sandbox sends alerts to one address. Leave --listen out, and start the sandbox with: tocsin sandbox --bot http://%s", a.Listen)
+		default:
+			err = fmt.Errorf("--sandbox answers --%s. Leave one of the two out", f.Name)
 		}
+	})
+	if err != nil {
+		return err
 	}
 	address, err := sandboxURL(page)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, address, nil)
-	if err != nil {
-		return fmt.Errorf("--sandbox: %w", err)
-	}
-	res, err := outbound.NewClient(sandboxTimeout, outbound.Limits{}).Do(req)
+	status, body, err := getLocal(cmd.Context(), address, sandboxWait, func(_ int, err error) bool { return !errors.Is(err, syscall.ECONNREFUSED) })
 	if err != nil {
 		return fmt.Errorf("no sandbox answers at %s. Run `tocsin sandbox` in another terminal, and write the address that it prints: %w", page, err)
 	}
-	defer func() { _ = res.Body.Close() }()
 	var setup company.Setup
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&setup); res.StatusCode != http.StatusOK || err != nil {
-		return fmt.Errorf("%s is not the page of a sandbox (status %d). Write the address that `tocsin sandbox` prints", page, res.StatusCode)
+	if err := json.Unmarshal(body, &setup); status != http.StatusOK || err != nil {
+		return fmt.Errorf("%s is not the page of a sandbox (status %d). Write the address that `tocsin sandbox` prints", page, status)
 	}
 	return a.useSandbox(setup)
 }
@@ -179,14 +182,14 @@ func (a *initAnswers) ask(p *prompt, flags *pflag.FlagSet) error {
 		a.PageTo = splitList(to)
 	}
 	chosen := strings.Join(a.Sources, ", ")
-	p.text(flags, "source", "Sources of alerts, of "+strings.Join(initSourceNames(), ", "), &chosen, func(s string) error {
+	p.text(flags, "source", "Sources of alerts, some of "+strings.Join(initSourceNames(), ", "), &chosen, func(s string) error {
 		return initAnswers{Listen: a.Listen, PagerDuty: true, Sources: splitList(s)}.check()
 	})
 	a.Sources = splitList(chosen)
 	a.askPeople(p, flags)
 	for _, s := range a.secretsOf() {
 		if a.secrets[s.name] == "" && !s.own {
-			a.secrets[s.name] = p.hidden(s.comment + " Empty to fill in later")
+			a.secrets[s.name] = p.hidden(s.comment+" Empty to fill in later", s.check)
 		}
 	}
 	return p.err
@@ -234,71 +237,4 @@ func checkTimeZone(zone string) error {
 
 func splitList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// initFileTexts describe the files.
-var initFileTexts = map[string]string{
-	configFile:   "the configuration",
-	secretsFile:  "its secrets",
-	keysetFile:   "opens the database. Store a copy on another machine, apart from the backups, before you store data",
-	unitFile:     "the systemd unit",
-	manifestFile: "the Slack app. Paste it at https://api.slack.com/apps, Create New App, From a manifest",
-}
-
-// installCommand returns the command that runs Tocsin as a service. It also installs the
-// program and gives the folder to the user of the unit, if that is necessary.
-func (a initAnswers) installCommand(program string) string {
-	var steps []string
-	if self, err := os.Executable(); err == nil && self != binaryPath() {
-		if !strings.Contains(program, "/") {
-			program = self
-		}
-		steps = append(steps, "sudo install "+program+" "+binaryPath())
-	}
-	if a.User != currentUser() {
-		if _, err := user.Lookup(a.User); err != nil {
-			steps = append(steps, "sudo useradd --system "+a.User)
-		}
-		steps = append(steps, "sudo chown -R "+a.User+": "+a.Dir)
-	}
-	return strings.Join(append(steps, "sudo systemctl enable --now "+filepath.Join(a.Dir, unitFile)), " && ")
-}
-
-// reportInit prints what happened to the files, and the next three commands.
-func (g *globalFlags) reportInit(out io.Writer, dir string, a initAnswers, files []initResult) error {
-	created := slices.ContainsFunc(files, func(f initResult) bool { return f.Created })
-	command := os.Args[0]
-	if strings.ContainsAny(command+dir, " '\"$\\") {
-		command, dir = strconv.Quote(command), strconv.Quote(dir)
-	}
-	next := []string{
-		command + " -c " + filepath.Join(dir, configFile) + " config check",
-		command + " -c " + filepath.Join(dir, configFile) + " serve",
-		a.installCommand(os.Args[0]),
-	}
-	if g.json {
-		if err := writeJSON(out, map[string]any{"dir": a.Dir, "files": files, "next": next}); err != nil || created {
-			return err
-		}
-		return exitCode(1)
-	}
-	lines := []string{terminal.Line(a.Dir)}
-	for _, f := range files {
-		state := "created"
-		if !f.Created {
-			state = "exists, not changed"
-		}
-		lines = append(lines, fmt.Sprintf("  %-19s  %-19s  %s", f.Name, state, initFileTexts[f.Name]))
-	}
-	if !created {
-		if err := writeText(out, strings.Join(lines, "\n")+"\n"); err != nil {
-			return err
-		}
-		return fmt.Errorf("%s is complete, and nothing was written. Delete a file to have it written again, or choose another folder", a.Dir)
-	}
-	for n := range next {
-		next[n] = "  " + terminal.Line(next[n])
-	}
-	lines = append(lines, "", "Next:", next[0]+"    # names each value that is missing", next[1]+"           # Ctrl-C stops it", next[2])
-	return writeText(out, strings.Join(lines, "\n")+"\n")
 }

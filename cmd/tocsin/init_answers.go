@@ -21,6 +21,7 @@ import (
 // initAnswers are the answers from which `tocsin init` writes a folder.
 type initAnswers struct {
 	Dir      string // absolute
+	Sandbox  bool   // the answers are those of a sandbox
 	Listen   string
 	TimeZone string
 	User     string // runs the service
@@ -55,7 +56,16 @@ type initPerson struct {
 type initSecret struct {
 	name    string
 	comment string
-	own     bool // Tocsin chooses the value
+	own     bool   // Tocsin chooses the value
+	prefix  string // with which each value begins, if not empty
+}
+
+// check returns an error for a value that cannot be this secret.
+func (s initSecret) check(value string) error {
+	if value == "" || strings.HasPrefix(value, s.prefix) {
+		return nil
+	}
+	return fmt.Errorf("the value does not begin with %s. Copy it again, or leave it empty", s.prefix)
 }
 
 // initSource is a source that `tocsin init` can configure.
@@ -67,12 +77,12 @@ type initSource struct {
 }
 
 var initSources = []initSource{
-	{"alertmanager", `tokens: ["${%s}"]`, initSecret{"ALERTMANAGER_TOKEN", "Bearer token that Alertmanager sends (http_config, authorization, credentials).", true}, ""},
-	{"cloudtrail", `api_keys: ["${%s}"]`, initSecret{"EVENTBRIDGE_KEY", "API key that the connection of EventBridge sends.", true},
+	{"alertmanager", `tokens: ["${%s}"]`, initSecret{name: "ALERTMANAGER_TOKEN", comment: "Bearer token that Alertmanager sends (http_config, authorization, credentials).", own: true}, ""},
+	{"cloudtrail", `api_keys: ["${%s}"]`, initSecret{name: "EVENTBRIDGE_KEY", comment: "API key that the connection of EventBridge sends.", own: true},
 		"  - when: source == \"cloudtrail\" && level in [\"high\", \"critical\"]\n    open: sev2\n    playbook: leaked-aws-credentials\n"},
-	{"pagerduty", `webhook_secrets: ["${%s}"]`, initSecret{"PAGERDUTY_WEBHOOK_SECRET", "Secret of the v3 webhook subscription. PagerDuty shows it once, when you create the subscription.", false},
+	{"pagerduty", `webhook_secrets: ["${%s}"]`, initSecret{name: "PAGERDUTY_WEBHOOK_SECRET", comment: "Secret of the v3 webhook subscription. PagerDuty shows it once, when you create the subscription."},
 		"  - when: source == \"pagerduty\"\n    open: sev3\n"},
-	{"sentry", `client_secrets: ["${%s}"]`, initSecret{"SENTRY_CLIENT_SECRET", "Client secret of the internal integration in Sentry.", false},
+	{"sentry", `client_secrets: ["${%s}"]`, initSecret{name: "SENTRY_CLIENT_SECRET", comment: "Client secret of the internal integration in Sentry."},
 		"  - when: source == \"sentry\" && tags[\"data_leak\"] == \"true\"\n    open: sev1\n    playbook: data-exposure\n"},
 }
 
@@ -91,9 +101,9 @@ func (a initAnswers) sourcesOf() []initSource {
 
 // secretsOf returns the variables that the configuration needs.
 func (a initAnswers) secretsOf() []initSecret {
-	out := []initSecret{{name: "SLACK_BOT_TOKEN", comment: "Bot token (xoxb-…) from OAuth & Permissions of the Slack app."}}
+	out := []initSecret{{name: "SLACK_BOT_TOKEN", comment: "Bot token (xoxb-…) from OAuth & Permissions of the Slack app.", prefix: "xox"}}
 	if a.SlackURL == "" {
-		out = append(out, initSecret{name: "SLACK_APP_TOKEN", comment: "App-level token (xapp-…) with the scope connections:write, from Basic Information of the Slack app."})
+		out = append(out, initSecret{name: "SLACK_APP_TOKEN", comment: "App-level token (xapp-…) with the scope connections:write, from Basic Information of the Slack app.", prefix: "xapp-"})
 	} else {
 		out = append(out, initSecret{name: "SLACK_SIGNING_SECRET", comment: "Signing secret from Basic Information of the Slack app."})
 	}
@@ -211,6 +221,12 @@ func (a initAnswers) check() error {
 	if len(a.PageTo) > 0 && a.MailHost == "" {
 		return errors.New("--page-to needs a mail relay. Set --mail-host")
 	}
+	if a.MailHost != "" && (a.MailPort < 1 || a.MailPort > 65535) {
+		return fmt.Errorf("--mail-port %d is not a port. Write a number from 1 to 65535, such as 587", a.MailPort)
+	}
+	if modes := []string{"mandatory", "implicit", "opportunistic", "none"}; a.MailHost != "" && !slices.Contains(modes, a.MailTLS) {
+		return fmt.Errorf("--mail-tls %q is not a mode of TLS. Use one of %s", a.MailTLS, strings.Join(modes, ", "))
+	}
 	seen := map[string]string{}
 	for _, p := range a.People {
 		for _, id := range []string{strings.ToLower(p.Email), p.Slack, p.PagerDuty} {
@@ -242,7 +258,9 @@ func (a *initAnswers) useSandbox(s company.Setup) error {
 	if len(a.People) == 0 {
 		return errors.New("the sandbox has no people. Start it with `tocsin sandbox`, without --aws")
 	}
-	a.Local = a.People[0].Email
+	if a.Sandbox = true; a.Local == "" {
+		a.Local = a.People[0].Email
+	}
 	a.secrets = map[string]string{"SLACK_BOT_TOKEN": s.Slack.BotToken, "SLACK_APP_TOKEN": s.Slack.AppToken, "SLACK_SIGNING_SECRET": s.Slack.SigningSecret,
 		"PAGERDUTY_ROUTING_KEY": s.PagerDuty.RoutingKey, "PAGERDUTY_WEBHOOK_SECRET": s.PagerDuty.WebhookSecret, "SMTP_PASSWORD": s.Mail.Password,
 		"SENTRY_CLIENT_SECRET": s.Sentry.ClientSecret, "EVENTBRIDGE_KEY": s.CloudTrail.APIKey}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	_ "embed"
@@ -54,8 +55,11 @@ func yamlText(s string) string {
 			return s
 		}
 	}
-	quoted, _ := json.Marshal(s) // strings always encode, and YAML reads them alike
-	return string(quoted)
+	var quoted bytes.Buffer
+	e := json.NewEncoder(&quoted)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // strings always encode, and YAML reads them alike
+	return strings.TrimSuffix(quoted.String(), "\n")
 }
 
 // yamlList returns a list of values on one line.
@@ -207,7 +211,7 @@ func (a initAnswers) write() ([]initResult, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(a.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create folder: %w", err)
+		return nil, fmt.Errorf("the folder cannot be created: %w. Choose another folder, or run the command as a user who may write there", err)
 	}
 	if exists(filepath.Join(a.Dir, databaseFile)) && !exists(filepath.Join(a.Dir, keysetFile)) {
 		return nil, fmt.Errorf("%s %w", a.Dir, errKeysetLost)

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"tocsin/bot/config"
 	"tocsin/bot/control"
-	"tocsin/bot/outbound"
 	"tocsin/bot/terminal"
 	"tocsin/store"
 )
@@ -117,43 +114,4 @@ func (g *globalFlags) print(w io.Writer, v any, text string) error {
 		return writeJSON(w, v)
 	}
 	return writeText(w, text+"\n")
-}
-
-// healthTimeout is how long the bot may take to answer.
-const healthTimeout = 5 * time.Second
-
-func healthCommand(g *globalFlags) *cobra.Command {
-	var url string
-	cmd := &cobra.Command{
-		Use: "health", Short: "Check whether the running bot is ready", Args: cobra.NoArgs,
-		Long: "Request /readyz of the running bot, for example as the health check of a container. The exit status is 0 if the bot is\n" +
-			"ready and 1 if it is not or does not answer within 5 seconds.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), healthTimeout)
-			defer cancel()
-			if url == "" {
-				c, err := config.Load(g.config)
-				if err != nil {
-					return err
-				}
-				url = "http://" + c.Listen + "/readyz"
-			}
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-			if err != nil {
-				return fmt.Errorf("--url: %w", err)
-			}
-			res, err := outbound.NewClient(healthTimeout, outbound.Limits{}).Do(req)
-			if err != nil {
-				return fmt.Errorf("bot not reachable: %w", err)
-			}
-			defer func() { _ = res.Body.Close() }()
-			body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-			if res.StatusCode != http.StatusOK {
-				return fmt.Errorf("bot not ready: %s", body)
-			}
-			return writeText(cmd.OutOrStdout(), string(body))
-		},
-	}
-	cmd.Flags().StringVar(&url, "url", "", "`URL` of /readyz (default the listen address in the configuration)")
-	return cmd
 }

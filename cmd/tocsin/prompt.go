@@ -120,8 +120,21 @@ func (p *prompt) yes(flags *pflag.FlagSet, flag, question string, value *bool) {
 	*value = strings.HasPrefix(strings.ToLower(text), "y")
 }
 
-// hidden asks for a secret. The terminal does not show the answer.
-func (p *prompt) hidden(question string) string {
+// hidden asks for a secret. The terminal does not show the answer. If check returns an
+// error, it prints the error and asks again.
+func (p *prompt) hidden(question string, check func(string) error) string {
+	for p.err == nil {
+		answer := p.readHidden(question)
+		if err := check(answer); err != nil && p.err == nil {
+			p.say("  " + err.Error() + "\n")
+			continue
+		}
+		return answer
+	}
+	return ""
+}
+
+func (p *prompt) readHidden(question string) string {
 	p.say(question + ": ")
 	if p.err != nil {
 		return ""

@@ -126,7 +126,7 @@ func (s *awsSandbox) keys() string {
 
 // serveCommand returns how to run a bot with the credentials of the account.
 func (s *awsSandbox) serveCommand() string {
-	return "    AWS_ACCESS_KEY_ID=" + s.setup.AccessKeyID + " AWS_SECRET_ACCESS_KEY=" + s.setup.SecretAccessKey + " tocsin serve"
+	return "    AWS_ACCESS_KEY_ID=" + s.setup.AccessKeyID + " AWS_SECRET_ACCESS_KEY=" + s.setup.SecretAccessKey + " " + terminal.Line(programName()) + " serve"
 }
 
 // count returns the number of files in words.

@@ -2,13 +2,16 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"tocsin/bot/config"
@@ -190,7 +193,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.With("component", "http").Handler(), slog.LevelWarn)}
 	var lc net.ListenConfig
 	if b.listener, err = lc.Listen(ctx, "tcp", b.start.Listen); err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return describeListen(b.start.Listen, err)
 	}
 	if path := b.start.ControlPath(); path != "" {
 		if b.controlListener, err = control.Listen(path, b.start.Control.Group); err != nil {
@@ -198,4 +201,16 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// describeListen returns an error that names the fix for an address at which Tocsin cannot
+// listen.
+func describeListen(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen: %s is in use by another process. Stop that process, or write another address", address)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("listen: this user may not open %s. Write a port above 1023, such as 127.0.0.1:8080, and put a reverse proxy in front", address)
+	}
+	return fmt.Errorf("listen: %w. Write an address of this machine, such as 127.0.0.1:8080", err)
 }

@@ -22,7 +22,7 @@ var (
 	ErrUnavailable = errors.New("database unavailable")
 
 	// ErrInUse means that another process owns the SQLite file or runs with the same replica id.
-	ErrInUse = errors.New("database in use by another process")
+	ErrInUse = errors.New("the database is in use by another process. Stop that process, or use another database")
 
 	// errStale means that the attempt no longer holds its job. The job was rescued or requeued and may run elsewhere.
 	errStale = errors.New("job no longer held by this attempt")

@@ -228,6 +228,10 @@ func (d *Desk) describeFailure(err error) (cause, fix string) {
 	if blocked := new(incident.Blocked); errors.As(err, &blocked) {
 		return blocked.Cause.String(), blocked.Fix.String()
 	}
+	var pause *incident.RetryAfter
+	if errors.As(err, &pause) && pause.Err != nil {
+		err = pause.Err // it names the pause, if the system requested one
+	}
 	return text.Truncate(text.Line(d.Redact.Text(err.Error())), maxCause), ""
 }
 

@@ -358,3 +358,12 @@ func TestPostpone_KeepsPartOfResult(t *testing.T) {
 		t.Errorf("got links %v, waiting %+v", o.store.incidents[id].Links, o.waits(t, WaitingQuery{}))
 	}
 }
+
+// TestExplainFailure_NamesAPauseOnce checks the cause of a call that a system limited.
+func TestExplainFailure_NamesAPauseOnce(t *testing.T) {
+	d := &Desk{Options: Options{Redact: redactNothing{}}}
+	cause, _ := d.explainFailure(incident.SystemSlack, &incident.RetryAfter{After: time.Second, Err: errors.New("post messages: retry after 1s")})
+	if want := "post messages: retry after 1s"; cause != want {
+		t.Errorf("got %q, want %q", cause, want)
+	}
+}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -55,11 +54,7 @@ func yamlText(s string) string {
 			return s
 		}
 	}
-	var quoted bytes.Buffer
-	e := json.NewEncoder(&quoted)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // strings always encode, and YAML reads them alike
-	return strings.TrimSuffix(quoted.String(), "\n")
+	return strconv.Quote(s) // YAML reads the escapes of Go
 }
 
 // yamlList returns a list of values on one line.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -90,6 +91,11 @@ func serveAWS(ctx context.Context, out io.Writer, o sandboxOptions, once bool) (
 
 // serveSandbox serves all systems and the page until ctx ends.
 func serveSandbox(ctx context.Context, out io.Writer, o sandboxOptions) (err error) {
+	defer func() {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("the sandbox needs five free ports from %s. Stop the other sandbox, or choose other ports, for example with --addr 127.0.0.1:9001: %w", o.addr, err)
+		}
+	}()
 	host, text, err := net.SplitHostPort(o.addr)
 	port, portErr := strconv.Atoi(text)
 	if err != nil || portErr != nil {

@@ -112,7 +112,7 @@ func (s *Store) inspectSchema(ctx context.Context, db *sql.DB, exists string, in
 		return in, fmt.Errorf("read the schema version: %w", err)
 	}
 	if in.Schema > SchemaVersion() {
-		return in, fmt.Errorf("the database has the schema %d of a newer Tocsin, and this one has %d", in.Schema, SchemaVersion())
+		return in, &NewerSchemaError{Table: ownVersions, Database: in.Schema, Program: SchemaVersion()}
 	}
 	var known string
 	var sealed []byte

@@ -216,6 +216,16 @@ func TestRun_Fails(t *testing.T) {
 		"damaged database": {func(i *installation) {
 			_ = os.WriteFile(i.database(), []byte("this is not a database at all"), 0o600)
 		}, "database", doctor.Failed, "Its structure is damaged"},
+		"database of a newer program": {func(i *installation) {
+			i.openStore()
+			db, err := sql.Open("sqlite", strings.TrimPrefix(i.config.Store.URL, "sqlite:"))
+			if err == nil {
+				_, err = db.Exec("INSERT INTO schema_migrations (version_id, is_applied) VALUES (9998, true)")
+			}
+			if err != nil || db.Close() != nil {
+				i.Fatalf("got %v, want a newer schema", err)
+			}
+		}, "database", doctor.Failed, "It has the schema version 9998, and this program knows versions up to"},
 		"full disk":  {func(i *installation) { i.options.FreeDisk = func() int64 { return 511 << 20 } }, "disk space", doctor.Failed, "has 511 MiB left"},
 		"no sources": {func(i *installation) { i.config.Sources = config.Sources{} }, "sources", doctor.Warning, "No source of alerts"},
 		"no folder":  {func(i *installation) { i.config.Store.URL = "sqlite:/nowhere/tocsin.db" }, "database", doctor.Failed, "/nowhere"},

@@ -169,7 +169,10 @@ func (d *Doctor) checkDatabase(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	in, err := store.Inspect(ctx, d.Config.Store, keys)
+	var newer *store.NewerSchemaError
 	switch {
+	case errors.As(err, &newer):
+		d.fail(check, fmt.Sprintf("It has the schema version %d, and this program knows versions up to %d", newer.Database, newer.Program), "Run the program that migrated it or a newer one, or restore a backup from before the upgrade")
 	case errors.Is(err, store.ErrKeyset):
 		d.fail(check, "The keyset does not open it", "Restore the keyset of this database, from after the last rotation")
 	case errors.Is(err, store.ErrDamaged):

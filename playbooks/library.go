@@ -33,7 +33,7 @@ func Load(dirs ...string) (*Library, error) {
 	for _, dir := range dirs {
 		err := l.read(os.DirFS(dir), dir, &all)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("the folder %s does not exist. Run `mkdir -p %s`, or remove it from the list: %w", dir, dir, err)
+			return nil, fmt.Errorf("the folder %s does not exist. Run `mkdir -p %s`, or remove it from the list", dir, dir)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read playbooks in %s: %w", dir, err)

@@ -54,6 +54,7 @@ type decoder struct {
 	secrets  secretsFile                 // variables that are not in the environment
 	marked   map[string]bool             // placeholders that are already a problem
 	places   map[string]place            // by key
+	unread   map[string]bool             // keys whose variables may be in a file of secrets with a problem
 	problems setting.Problems
 	left     int // values that may still be decoded, because aliases repeat values
 }
@@ -294,6 +295,7 @@ func (d *decoder) expand(text, key string) string {
 		}
 		if !ok {
 			d.problems.Add(key, "%s", d.secrets.describeMissing(name))
+			d.unread[key] = d.secrets.unread && key != secretsKey
 		}
 		return value
 	})

@@ -74,9 +74,17 @@ func load(path string, validate func(Config) setting.Problems) (Config, Errors, 
 		return Config{}, nil, fmt.Errorf("read configuration %s: %w. Choose another file with --config, or write a new folder with: tocsin init DIR", path, err)
 	}
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("read configuration %s: %w", path, err)
+		return Config{}, nil, fmt.Errorf("read configuration %s: %w%s", path, err, adviceOf(err))
 	}
 	return parse(path, src, os.Environ(), os.LookupEnv, validate)
+}
+
+// adviceOf returns how to read a file that exists, for the end of an error.
+func adviceOf(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return ". Run the command as the user of Tocsin, for example with: sudo -u tocsin tocsin …"
+	}
+	return ". Choose another file with --config"
 }
 
 // readFile reads a file up to the first byte that is too much.
@@ -109,7 +117,7 @@ func parse(name string, src []byte, environ []string, lookup func(string) (strin
 	}
 	root, unknown := override(root, environ)
 	secrets, problems := readSecrets(root)
-	d := decoder{lookup: lookup, secrets: secrets, problems: problems, places: map[string]place{}, left: maxValues}
+	d := decoder{lookup: lookup, secrets: secrets, problems: problems, places: map[string]place{}, unread: map[string]bool{}, left: maxValues}
 	c := Defaults()
 	d.decode(root, reflect.ValueOf(&c).Elem(), "", false)
 	if d.left < 0 {
@@ -117,6 +125,8 @@ func parse(name string, src []byte, environ []string, lookup func(string) (strin
 	} else {
 		d.problems = append(d.problems, withoutParents(validate(c), d.problems)...)
 	}
+	// The problem of the file is named alone. Its variables are not missing.
+	d.problems = slices.DeleteFunc(d.problems, func(p setting.Problem) bool { return d.unread[p.Key] })
 	if errs := append(unknown, d.located(name, d.problems)...); len(errs) > 0 {
 		return c, nil, errs
 	}

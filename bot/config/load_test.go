@@ -80,6 +80,25 @@ func TestParse_ErrorsHavePlaces(t *testing.T) {
 	}
 }
 
+// TestParse_ErrorsFollowTheFile checks that a person can correct the errors from the first
+// line to the last, whatever the names of the keys are.
+func TestParse_ErrorsFollowTheFile(t *testing.T) {
+	text := "time_zone: Paris\npeople:\n" + strings.Repeat("  - {slack: x, name: FILL_IN, email: FILL_IN}\n", 11) + "listen: x\nbad: y\nalso_bad: z\n"
+	_, err := Parse("f", []byte(text), nil, func(string) (string, bool) { return "", false })
+	var problems Errors
+	if !errors.As(err, &problems) || len(problems) < 5 {
+		t.Fatalf("got %v, want several errors", err)
+	}
+	last, column := 0, 0
+	for _, e := range problems {
+		var line, at int
+		if _, err := fmt.Sscanf(e.Place, "f:%d:%d", &line, &at); err != nil || line < last || line == last && at < column {
+			t.Errorf("got %s after line %d column %d, want the order of the file", e.Place, last, column)
+		}
+		last, column = line, at
+	}
+}
+
 // TestParse_VariablesAreNamed checks the errors of values that TOCSIN_… variables set.
 func TestParse_VariablesAreNamed(t *testing.T) {
 	for name, tt := range map[string]struct{ text, variable, want string }{

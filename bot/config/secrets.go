@@ -126,8 +126,6 @@ func (s secretsFile) lookup(name string) (string, bool) {
 // describeMissing returns why a variable has no value, and the fix.
 func (s secretsFile) describeMissing(name string) string {
 	switch line, listed := s.lines[name]; {
-	case s.unread:
-		return "the variable " + name + " is not known before secrets_file is read. Correct the error of secrets_file first"
 	case listed:
 		return "the variable " + name + " is empty. Write its value in " + s.path + ":" + strconv.Itoa(line) + ", or set it in the environment"
 	case s.path != "":

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,22 @@ func TestSecretsFile_NamesTheProblem(t *testing.T) {
 	}
 	if _, err = parseWithSecrets(t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("folder: got %v, want an error", err)
+	}
+}
+
+// TestSecretsFile_IsTheOnlyProblem checks that the variables of a file that cannot be read
+// are not reported as missing, because one repair sets all of them.
+func TestSecretsFile_IsTheOnlyProblem(t *testing.T) {
+	readable := writeSecrets(t, "A=b\n")
+	if err := os.Chmod(readable, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{readable, "/nowhere/secrets.env", writeSecrets(t, "A='\n"), t.TempDir()} {
+		_, err := parseWithSecrets(path, nil)
+		var problems Errors
+		if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Key != "secrets_file" {
+			t.Errorf("%s: got %v, want only the problem of the file", path, err)
+		}
 	}
 }
 

@@ -27,7 +27,11 @@ func Check(path string) (c Config, warnings Errors, err error) {
 // on another machine, so a missing one is a warning.
 func (c Config) checkKeyset() (p setting.Problems) {
 	if _, err := store.LoadKeyset(c.Store.KeysetFile); c.Store.KeysetFile != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.Add("keyset_file", "%v", err)
+		advice := ""
+		if errors.Is(err, fs.ErrPermission) {
+			advice = adviceOf(err)
+		}
+		p.Add("keyset_file", "%v%s", err, advice)
 	}
 	return p
 }

@@ -23,16 +23,43 @@ var translated = map[string]incident.Level{"fatal": incident.LevelCritical, "err
 func (s Sources) given() []response.Given {
 	var out []response.Given
 	for _, one := range s.All() {
-		g := response.Given{Source: cmp.Or(one.Alerts.Source, one.Name), Kinds: one.Alerts.Kinds, Levels: levels}
-		if len(one.Alerts.Levels) > 0 {
-			g.Levels = nil
-			for _, l := range one.Alerts.Levels {
-				g.Levels = append(g.Levels, string(l))
-			}
-		}
-		out = append(out, g)
+		out = append(out, one.given())
 	}
 	return out
+}
+
+// given returns what the alerts of the source can contain.
+func (s Source) given() response.Given {
+	g := response.Given{Source: cmp.Or(s.Alerts.Source, s.Name), Kinds: s.Alerts.Kinds, Levels: levels}
+	if len(s.Alerts.Levels) > 0 {
+		g.Levels = nil
+		for _, l := range s.Alerts.Levels {
+			g.Levels = append(g.Levels, string(l))
+		}
+	}
+	return g
+}
+
+// reportSource is the source of the reports that people send, from any system.
+const reportSource = "report"
+
+// warnReports warns if a report of a person opens no incident. A person waits for an
+// answer, and watched alerts wait for nobody.
+func (c Config) warnReports(p *setting.Problems) {
+	levels := map[int][]string{}
+	for _, one := range c.Sources.On() {
+		g := one.given()
+		if g.Source != reportSource {
+			continue
+		}
+		for n, unopened := range response.FindUnopened(c.Routing, g) {
+			levels[n] = append(levels[n], unopened...)
+		}
+	}
+	for n, unopened := range levels {
+		slices.Sort(unopened)
+		p.Add(setting.Index("routing", n), "opens no incident for the reports that people send with the level %s, so nobody sees them. Add a rule above it: when: source == \"report\", open: sev4", strings.Join(slices.Compact(unopened), ", "))
+	}
 }
 
 func (c Config) warnRouting(p *setting.Problems) {
@@ -44,6 +71,7 @@ func (c Config) warnRouting(p *setting.Problems) {
 	for n, r := range c.Routing {
 		c.warnSourcesOf(setting.Index("routing", n)+".when", r, p)
 	}
+	c.warnReports(p)
 	given := c.Sources.given()
 	for _, n := range response.FindNever(c.Routing, given) {
 		key := setting.Index("routing", n.Rule) + ".when"

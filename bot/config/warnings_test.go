@@ -79,6 +79,8 @@ func TestCheck_Warnings(t *testing.T) {
 		"order of levels":              {withRouting(`level >= "high"`), "routing[0].when: compares levels by the alphabet"},
 		"kind":                         {withRouting(`kind == "sentry.isue"`), `Did you mean "sentry.issue"?`},
 		"contradiction":                {withRouting(`source == "sentry" and source == "pagerduty"`), "routing[0].when: can never be true"},
+		"reports that open nothing":    {replace(`source == "report"             # sev4`, `source == "sns"  # sev4`), "routing[8]: opens no incident for the reports that people send with the level low, medium, so nobody sees them"},
+		"reports that may be attached": {replace("open: sev4\n  - when: sample", "attach: true\n  - when: sample"), "routing[4]: opens no incident for the reports"},
 		"level of another source":      {withRouting(`source == "pagerduty" and level == "critical"`), "routing[0].when: can never be true"},
 		"shadowed":                     {withRouting(`source == "sentry"`, `source == "sentry" and level == "high"`), "routing[1].when: never decides"},
 		"source of HackerOne":          {withRouting(`source == "hackerone"`), `its alerts have the source "report"`},

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tocsin/bot/expression"
+	"tocsin/bot/incident"
 )
 
 // Given is what the alerts of one source can contain. It serves to find routing rules
@@ -25,6 +26,23 @@ type Never struct {
 // Mismatch is a text that the condition of a rule compares with a field, although no
 // alert has it there.
 type Mismatch struct{ Field, Text string }
+
+// FindUnopened returns the levels at which an alert of a source opens no incident, if it
+// has no other properties, by the number of the rule that decides. A rule that drops
+// alerts is left out, because it gives a reason.
+func FindUnopened(rules []Rule, g Given) map[int][]string {
+	r := &Routing{rules: rules}
+	out := map[int][]string{}
+	for _, level := range g.Levels {
+		for _, kind := range g.Kinds {
+			v := r.route(incident.Alert{Source: g.Source, Kind: kind, Level: incident.Level(level)})
+			if n := v.position - 1; n >= 0 && v.rule.Open == "" && v.rule.Drop == "" && !slices.Contains(out[n], level) {
+				out[n] = append(out[n], level)
+			}
+		}
+	}
+	return out
+}
 
 // maxCases is the maximum number of combinations of values for which a rule is
 // evaluated. A rule with more is not checked.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -66,7 +67,8 @@ func healthCommand(g *globalFlags) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if url == "" {
 				c, err := config.Load(g.config)
-				if err != nil {
+				var invalid config.Errors // the bot may run with the configuration that was valid
+				if err != nil && (!errors.As(err, &invalid) || c.Listen == "") {
 					return err
 				}
 				url = "http://" + c.Listen + "/readyz"

@@ -154,7 +154,7 @@ var plainSecret = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 func (a initAnswers) secretsText() (string, error) {
 	var b strings.Builder
 	b.WriteString("# Secrets of Tocsin, one NAME=VALUE in each line. A value with other characters than letters, digits and ._/:@%+=,-\n" +
-		"# stands in single quotes. Only the user of Tocsin may read this file.\n")
+		"# needs single quotes. Only the user of Tocsin may read this file.\n")
 	for _, s := range a.secretsOf() {
 		value := a.secrets[s.name]
 		if value == "" && s.own {

@@ -84,7 +84,7 @@ func (a initAnswers) nextSteps(dir string) []nextStep {
 	steps := []nextStep{
 		{run + "config check", "names each value that is missing"},
 		{run + "serve", "runs Tocsin. Ctrl-C stops it"},
-		{run + "doctor", "in another terminal: asks every system whether it works"},
+		{run + "doctor", "in another terminal: checks each system"},
 		{run + "doctor --page", "sends test pages and waits until a person acknowledges them"},
 	}
 	if a.Sandbox {

@@ -16,11 +16,11 @@ func reloadCommand(g *globalFlags) *cobra.Command {
 	var status bool
 	cmd := &cobra.Command{
 		Use: "reload", Short: "Reload the configuration of the running bot", Args: cobra.NoArgs,
-		Long: "Make the running bot read its configuration again, with playbooks and detection rules. SIGHUP does the same. An\n" +
+		Long: "Make the running bot read its configuration again, with playbooks and detection rules. SIGHUP has this effect too. An\n" +
 			"invalid configuration is refused and the old one stays in force. So is one that changes a key which needs a restart.\n" +
 			"If people left the configuration, everything that they held ends and is printed. Only administrators can reload.\n\n" +
 			"With --status, nothing is reloaded. The command prints when the configuration was loaded, the error of the last\n" +
-			"reload and since when it persists, and everybody who left. The exit status is 1 if the last reload was refused.",
+			"reload and since when it persists, and the people who left. The exit status is 1 if the last reload was refused.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := g.client()
 			if err != nil {

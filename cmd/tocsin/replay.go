@@ -36,7 +36,7 @@ func replayCommand(g *globalFlags) *cobra.Command {
 		Use: "replay [FILE…]", Short: "Process stored or recorded deliveries again, here or on another instance",
 		Long: "Process deliveries again: stored ones with --since, or recorded ones from files.\n\n" +
 			"--since alone reprocesses the stored deliveries that led to no incident: watched, dropped, suppressed by maintenance,\n" +
-			"recurred, undecodable and ignored ones, and those of which a part could not be read. They are decoded and routed again with\n" +
+			"recurred, undecodable and ignored ones, and partly unreadable ones. They are decoded and routed again with\n" +
 			"the current configuration. Alerts are not counted twice, and other deliveries of an incident are not touched. With --as-new, all stored deliveries are ingested as new\n" +
 			"ones and counted again. With --out, they are only written to a file, one JSON object per line: the raw body, its SHA-256,\n" +
 			"sender, time and verification.\n\n" +

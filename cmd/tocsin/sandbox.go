@@ -33,7 +33,7 @@ func sandboxCommand(g *globalFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sandbox [FILE…]", Short: "Run a sandbox of Slack, PagerDuty, mail and AWS for your own Tocsin",
 		Long: "Run the systems around Tocsin on this machine: a Slack workspace, a PagerDuty account, a mail server and AWS with a queue\n" +
-			"and a bucket of CloudTrail log files. They speak the real protocols, and Tocsin runs beside them as a process of its own,\n" +
+			"and a bucket of CloudTrail log files. They speak the real protocols, and Tocsin runs beside them as a separate process,\n" +
 			"with a configuration, a keyset and a database. On the page of the sandbox you act as any person, send alerts, and see Slack,\n" +
 			"the pager and the mails. `tocsin init DIR --sandbox URL` writes a configuration for it. With --json, the command prints\n" +
 			"the addresses and credentials as JSON.\n\n" +

@@ -338,7 +338,7 @@ func TestRun_PostgreSQL(t *testing.T) {
 		"newer version": {func(i *installation, db *sql.DB) {
 			i.openStore()
 			i.exec(db, "UPDATE schema_migrations SET version_id = 9999 WHERE version_id = (SELECT MAX(version_id) FROM schema_migrations)")
-		}, doctor.Failed, "of a newer Tocsin"},
+		}, doctor.Failed, "this program knows versions up to"},
 		"another keyset": {func(i *installation, _ *sql.DB) {
 			i.openStore()
 			_ = os.Remove(i.keyset)

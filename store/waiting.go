@@ -86,17 +86,20 @@ func (t domainTx) stepAside(row *effectRow) (*job, error) {
 	return t.startNextInLane(left)
 }
 
-// DropEffect implements [response.Tx]. An attempt is in progress unless the job of the next attempt can be ended.
+// DropEffect implements [response.Tx]. An attempt is in progress unless the job of the next attempt can be ended. An effect
+// that waits behind another one in the lane of its kind has no job.
 func (t domainTx) DropEffect(id int64, result string) (bool, error) {
 	row, err := t.lockEffect(id)
 	if err != nil {
 		return false, err
 	}
-	if row.WaitingSince == nil || row.State != effectAvailable {
+	if row.WaitingSince == nil || row.finished() {
 		return false, nil
 	}
-	if ended, err := t.tx.endWaitingJob(row.WaitingJob); err != nil || !ended {
-		return false, err
+	if row.State == effectAvailable {
+		if ended, err := t.tx.endWaitingJob(row.WaitingJob); err != nil || !ended {
+			return false, err
+		}
 	}
 	now := t.s.now()
 	if row, err = t.endEffect(id, effectDiscarded, now); err != nil {
@@ -270,8 +273,9 @@ func (r reader) effectsBehind(q response.WaitingQuery) ([]incident.WaitingEffect
 	return out, nil
 }
 
-// releaseAll makes all waiting effects due at the start, except during a pause that their system requested, and all jobs of effects whose attempt failed before it could
-// record the failure. An administrator may have repaired the cause while the process was down.
+// releaseAll makes all waiting effects due at the start, except during a pause that their system requested, and all jobs of
+// effects whose attempt failed before it could record the failure. An administrator may have repaired the cause while the
+// process was down.
 func (s *Store) releaseAll(ctx context.Context) error {
 	var released int
 	err := s.Tx(ctx, func(t response.Tx) (err error) {

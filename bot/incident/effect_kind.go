@@ -102,7 +102,8 @@ var effectKinds = map[EffectKind]effectTraits{
 }
 
 // NeedsChannel reports whether the effect needs the incident's channel. Such an effect is
-// skipped if there is none because no chat provider is configured.
+// skipped if there is none, because no chat provider is configured or an administrator
+// dropped the opening.
 func (k EffectKind) NeedsChannel() bool { return effectKinds[k].needsChannel }
 
 // IsPublic reports whether the effect may reach anyone in the company. Of a restricted

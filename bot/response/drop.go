@@ -9,7 +9,8 @@ import (
 
 // DropEffect ends a waiting effect that can never succeed. The timeline of its incident
 // has the administrator and the reason, unless the effect is secret, and so has the audit
-// log. Later effects of its lane go on.
+// log. Later effects of its lane go on. The replacement of a channel cannot be dropped: the
+// incident would not go on, or continue where an excluded person reads it.
 func (d *Desk) DropEffect(ctx context.Context, who incident.Identity, effect int64, reason string) error {
 	if reason == "" {
 		return incident.Invalid("because", "the reason is missing. Add --because and the reason in quotes")
@@ -25,11 +26,10 @@ func (s *session) dropEffect(who incident.Identity, effect int64, reason string)
 	if len(waits) == 0 {
 		return incident.Unknown("effect", "effect %d does not wait. Use a number that `tocsin effects` lists", effect)
 	}
-	e, _, err := s.tx.Effect(Job{Effect: effect})
-	if err != nil {
-		return fmt.Errorf("read effect: %w", err)
+	if waits[0].Kind == incident.EffectReplaceChannel {
+		return incident.Conflict("effect %d cannot be dropped, because its incident cannot go on without it. Repair the cause that `tocsin effects` shows", effect)
 	}
-	a := &attempt{desk: s.d, effect: e, wait: waits[0]}
+	a := &attempt{desk: s.d, effect: incident.Effect{Incident: waits[0].Incident}, wait: waits[0]}
 	if err := a.lockIncident(s); err != nil {
 		return err
 	}
@@ -40,6 +40,11 @@ func (s *session) dropEffect(who incident.Identity, effect int64, reason string)
 	if !dropped {
 		return incident.Conflict("effect %d is being tried now. Run `tocsin effects` in a minute, and drop the effect if it still waits", effect)
 	}
+	e, _, err := s.tx.Effect(Job{Effect: effect})
+	if err != nil {
+		return fmt.Errorf("read effect: %w", err)
+	}
+	a.effect = e
 	person, _ := s.dir.Resolve(who)
 	entry := Access{At: s.now, Person: person.ID, Handle: who, Action: "effect dropped", Incident: e.Incident, Reason: string(e.Kind) + ": " + truncate(reason), Allowed: true}
 	if err := s.tx.Audit(entry); err != nil {

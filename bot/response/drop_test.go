@@ -97,3 +97,22 @@ func TestDropEffect_SecretStaysSecret(t *testing.T) {
 		t.Errorf("got audit entry %+v", entry)
 	}
 }
+
+// TestDropEffect_KeepsReplacement refuses to drop the replacement of a channel: an excluded
+// person would read what follows.
+func TestDropEffect_KeepsReplacement(t *testing.T) {
+	o := newOutage(t)
+	id := o.open(t, incident.Sev3)
+	o.runQueue(t)
+	o.Handlers[incident.EffectReplaceChannel] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+		return incident.Command{}, errBlocked
+	}
+	o.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect", Channel: incident.ChannelNew})
+	o.runQueue(t)
+	w := o.wait(t, incident.EffectReplaceChannel)
+	err := o.DropEffect(context.Background(), incident.Identity{Provider: incident.ProviderLocal, ID: "root"}, w.ID, "x")
+	if incident.CodeOf(err) != incident.CodeConflict || strings.Contains(err.Error(), "channel") {
+		t.Errorf("got %v, want a conflict that does not tell what the effect does", err)
+	}
+	o.wait(t, incident.EffectReplaceChannel)
+}

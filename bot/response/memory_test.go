@@ -642,10 +642,11 @@ func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
 func (m *memory) DropEffect(effect int64, result string) (bool, error) {
 	m.laneLocked = true
 	e := &m.effects[effect-1]
-	if e.done || e.wait.ID == 0 || !e.wait.NextAttempt.After(m.now()) {
+	if e.done || e.wait.ID == 0 || e.started && !e.wait.NextAttempt.After(m.now()) {
 		return false, nil
 	}
 	e.done, e.result, e.wait = true, "discarded: "+result, incident.WaitingEffect{}
+	m.startLanes()
 	return true, nil
 }
 

@@ -21,9 +21,10 @@ func effectsCommand(g *globalFlags) *cobra.Command {
 	var system string
 	cmd := commandGroup(&cobra.Command{Use: "effects", Short: "List what waits for Slack, PagerDuty or mail, and try it again",
 		Long: "List the effects that failed and that Tocsin tries again: posts, channels, pages and mails. Each has the cause, the time\n" +
-			"of the first failure and the time of the next attempt. Tocsin never gives up an effect. It is also tried when another effect\n" +
-			"of its system succeeds, when Tocsin starts and after a reload. Only administrators can list effects."})
-	cmd.Flags().StringVar(&system, "system", "", "list only effects of one `system`: slack, pagerduty or mail")
+			"of the first failure and the time of the next attempt. Tocsin gives up none of them. An effect is also tried when another one\n" +
+			"of its system succeeds, when Tocsin starts and after a reload. The system tocsin stands for a failure in Tocsin itself.\n" +
+			"Only administrators can list effects."})
+	cmd.Flags().StringVar(&system, "system", "", "list only effects of one `system`: slack, pagerduty, mail or tocsin")
 	unknown := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 && strings.HasPrefix(strings.ToUpper(args[0]), "INC-") {
@@ -82,7 +83,7 @@ func retryCommand(g *globalFlags) *cobra.Command {
 			return g.print(cmd.OutOrStdout(), done, text)
 		},
 	}
-	cmd.Flags().StringVar(&system, "system", "", "only effects of one `system`: slack, pagerduty or mail")
+	cmd.Flags().StringVar(&system, "system", "", "only effects of one `system`: slack, pagerduty, mail or tocsin")
 	return cmd
 }
 
@@ -93,7 +94,7 @@ func dropCommand(g *globalFlags) *cobra.Command {
 		Long: "Give up a waiting effect that can never succeed, such as an invitation of an account that no longer exists. It is not tried\n" +
 			"again, and what waits behind it goes on. The timeline of the incident and the audit log have your name and the reason. Do\n" +
 			"by hand what is missing: without open_channel, for example, the incident has no channel. A refused command changes nothing.\n" +
-			"The bot must run. Only administrators can drop effects.",
+			"The replacement of a channel cannot be dropped. The bot must run. Only administrators can drop effects.",
 		Example: `  tocsin effects drop 17 --because "the account was deleted in Slack"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 64)
@@ -120,10 +121,10 @@ func dropCommand(g *globalFlags) *cobra.Command {
 // system.
 func waitingQuery(args []string, system string) (q response.WaitingQuery, err error) {
 	switch system {
-	case "", incident.SystemSlack, incident.SystemPagerDuty, incident.SystemMail:
+	case "", incident.SystemSlack, incident.SystemPagerDuty, incident.SystemMail, incident.SystemTocsin:
 		q.System = system
 	default:
-		return q, fmt.Errorf("unknown system %q. Use slack, pagerduty or mail", system)
+		return q, fmt.Errorf("unknown system %q. Use slack, pagerduty, mail or tocsin", system)
 	}
 	if len(args) == 0 {
 		return q, nil

@@ -193,7 +193,8 @@ func testAhead(t *testing.T, s Subject) {
 }
 
 // testDrop drops a waiting effect. The next effect of its lane starts, and the dropped one
-// is not tried again. An effect cannot be dropped during an attempt.
+// is not tried again. An effect cannot be dropped during an attempt. One that stepped aside
+// can be dropped while it waits behind another one.
 func testDrop(t *testing.T, s Subject) {
 	OpenIncident(t, s, "x")
 	drop := func(tx response.Tx, id int64, want bool) error {
@@ -207,7 +208,12 @@ func testDrop(t *testing.T, s Subject) {
 		return tx.Enqueue(newEffect("a", "lane"), newEffect("b", "lane"), newEffect("c", "lane"))
 	})
 	failed := false
+	aside := errBlocked
+	aside.StepsAside = true
 	attempts := s.work(t, func(tx response.Tx, p performed) error {
+		if strings.HasPrefix(p.effect.Key, "aside") {
+			return tx.PostponeEffect(p.job, far(), aside)
+		}
 		if p.effect.Key == "a" && !failed {
 			failed = true
 			return tx.PostponeEffect(p.job, far(), errBlocked)
@@ -232,6 +238,13 @@ func testDrop(t *testing.T, s Subject) {
 		}
 		return drop(tx, a.effect.ID, false)
 	})
+	MustTx(t, s, func(tx response.Tx) error {
+		return tx.Enqueue(newEffect("aside 1", "lane"), newEffect("aside 2", "lane"))
+	})
+	first, behind := receive(t, attempts), receive(t, attempts)
+	for _, p := range []performed{behind, first} {
+		MustTx(t, s, func(tx response.Tx) error { return drop(tx, p.effect.ID, true) })
+	}
 	if list := waits(t, s, response.WaitingQuery{}); len(list) != 0 {
 		t.Errorf("still waiting: %+v", list)
 	}

@@ -194,6 +194,35 @@ func TestPerform_OwnFailureOnCard(t *testing.T) {
 	}
 }
 
+// TestPerform_OwnFailureAfterRefusal has Slack refuse a call, and Tocsin cannot record it. The
+// effect waits for Tocsin and not for Slack, whose refusal would pause it for an hour. The log
+// has both.
+func TestPerform_OwnFailureAfterRefusal(t *testing.T) {
+	for name, refusal := range map[string]error{"blocked": errBlocked, "paused": &incident.RetryAfter{After: time.Hour, Err: errUnavailable}, "wrong": &incident.Permanent{Err: errUnavailable}} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			fx := newFixture(t, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+			store := &damagedStore{memory: fx.store, damaged: map[string]bool{}}
+			fx.Desk.Store = store
+			fx.Desk.Handlers[incident.EffectAnnounce] = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error) {
+				store.damaged["Incident"] = true
+				return incident.Command{}, refusal
+			}
+			fx.open(t, incident.Sev2)
+			if err := fx.performFirst(t, incident.EffectAnnounce); err != nil {
+				t.Fatal(err)
+			}
+			waits, _ := fx.store.WaitingEffects(WaitingQuery{})
+			if len(waits) != 1 || waits[0].System != incident.SystemTocsin || waits[0].Blocked || waits[0].Paused || waits[0].Fix != "" {
+				t.Errorf("got waiting effects %+v, want a failure in Tocsin", waits)
+			}
+			if text := log.String(); !strings.Contains(text, errDamaged.Error()) || !strings.Contains(text, refusal.Error()) {
+				t.Errorf("got log %q, want both errors", text)
+			}
+		})
+	}
+}
+
 // TestExclude_OwnFailureStaysSecret damages the event of a removal. The log tells nobody
 // about the exclusion.
 func TestExclude_OwnFailureStaysSecret(t *testing.T) {

@@ -293,7 +293,7 @@ func (a *attempt) handleError(ctx context.Context, cmd incident.Command, cause e
 		return err
 	})
 	if err != nil {
-		return a.recordOwnFailure(ctx, fmt.Errorf("record the failure: %w", errors.Join(err, cause)))
+		return a.recordOwnFailure(ctx, fmt.Errorf("record the failure (%s): %w", cause.Error(), err))
 	}
 	return outcome, nil
 }

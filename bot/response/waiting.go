@@ -159,10 +159,10 @@ func (d *Desk) systemOf(e incident.Effect) string {
 func (a *attempt) observe(outcome AttemptOutcome, err error, took time.Duration) {
 	report := EffectAttempt{Effect: a.effect, System: a.desk.systemOf(a.effect), Outcome: outcome, Err: a.cause, Attempt: max(a.wait.Attempts+1, a.job.Attempt), Took: took}
 	switch {
-	case a.cause != nil:
-		err = a.cause
 	case a.own != nil:
 		err = a.own
+	case a.cause != nil:
+		err = a.cause
 	}
 	if err != nil {
 		report.Cause, report.Fix = a.desk.describeFailure(err)

@@ -101,16 +101,6 @@ func (t domainTx) Enqueue(effects ...incident.Effect) error {
 	return t.tx.enqueue(jobs...)
 }
 
-func (t domainTx) lockLane(lane string) error {
-	if lane == "" {
-		return nil
-	}
-	if err := t.tx.queue.lockLane(t.db, lane); err != nil {
-		return fmt.Errorf("lock lane: %w", err)
-	}
-	return nil
-}
-
 // upsertEffect inserts the effect or requests its refresh. It returns the job that is due now, if any.
 func (t domainTx) upsertEffect(e incident.Effect, ends map[string]int64) ([]job, error) {
 	args, err := json.Marshal(e.Args)
@@ -165,53 +155,6 @@ func (t domainTx) insertEffect(row effectRow) (id int64, err error) {
 		return 0, err
 	}
 	return result.LastInsertId()
-}
-
-// Positions in a lane. Effects with [incident.Effect.Ahead] share the first one, and the others follow from
-// aheadPos + 1 on.
-const (
-	aheadPos  = 0
-	emptyLane = -1 // instead of the position of the last effect
-)
-
-// putAhead sets the row's state and position to the begin of its lane, where it starts at once. The effects that have not
-// started come after it, because startNextInLane starts none while an earlier one is unfinished. The caller has locked
-// the lane.
-func (t domainTx) putAhead(row *effectRow, ends map[string]int64) error {
-	if _, err := t.laneEnd(row.Lane, ends); err != nil {
-		return err
-	}
-	row.State, row.LanePos = effectAvailable, aheadPos
-	return nil
-}
-
-// laneEnd returns the position of the last unfinished effect of a lane, or emptyLane. ends holds the ends of lanes that
-// are known already.
-func (t domainTx) laneEnd(lane string, ends map[string]int64) (int64, error) {
-	last, known := ends[lane]
-	if known {
-		return last, nil
-	}
-	err := t.db.Raw("SELECT coalesce(max(lane_pos), ?) FROM effects WHERE lane = ? AND state IN ('available', 'pending')", emptyLane, lane).Scan(&last).Error
-	ends[lane] = last
-	return last, err
-}
-
-// appendToLane sets the row's state and position to the end of its lane. The state is available if the lane is empty,
-// otherwise pending. The caller has locked the lane. ends holds the ends of lanes that are known already.
-func (t domainTx) appendToLane(row *effectRow, ends map[string]int64) error {
-	row.State, row.LanePos = effectAvailable, aheadPos+1
-	if row.Lane == "" {
-		return nil
-	}
-	last, err := t.laneEnd(row.Lane, ends)
-	if err != nil {
-		return err
-	}
-	if last > emptyLane {
-		row.State, row.LanePos = effectPending, last+1
-	}
-	return nil
 }
 
 // requestRefresh makes a refresh effect run again. If the effect is not finished, raising its request count is enough:
@@ -357,24 +300,6 @@ func (t domainTx) requeueRefresh(row effectRow) error {
 	return t.tx.enqueue(row.job(t.nextRun(row, time.Time{})))
 }
 
-// startNextInLane makes the first unfinished effect of a lane available, unless it already is, and returns its job.
-func (t domainTx) startNextInLane(lane string) (*job, error) {
-	if lane == "" {
-		return nil, nil
-	}
-	var rows []effectRow
-	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", lane).Scan(&rows).Error
-	if err != nil || len(rows) == 0 || rows[0].State == effectAvailable {
-		return nil, err
-	}
-	row := rows[0]
-	if err := t.db.Exec("UPDATE effects SET state = 'available' WHERE id = ?", row.ID).Error; err != nil {
-		return nil, fmt.Errorf("start effect %d: %w", row.ID, err)
-	}
-	next := row.job(t.nextRun(row, timeOrZero(row.After)))
-	return &next, nil
-}
-
 func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
 	token, err := tokenOf(job)
 	if err != nil {
@@ -407,24 +332,4 @@ func (t domainTx) endEffect(id int64, outcome string, now time.Time) (effectRow,
 		return row, fmt.Errorf("finish effect %d: %w", id, err)
 	}
 	return row, t.clearWait(&row)
-}
-
-// lockEffect locks the lane of an effect and then the effect, in the order of Enqueue.
-func (t domainTx) lockEffect(id int64) (effectRow, error) {
-	if err := t.lockLaneOf(id); err != nil {
-		return effectRow{}, err
-	}
-	return t.selectEffect("id = ?", id)
-}
-
-// lockLaneOf locks the lane of an effect.
-func (t domainTx) lockLaneOf(id int64) error {
-	if t.lockClause == "" {
-		return nil // SQLite has one writer
-	}
-	var lane string
-	if err := t.db.Raw("SELECT lane FROM effects WHERE id = ?", id).Scan(&lane).Error; err != nil {
-		return fmt.Errorf("read effect: %w", err)
-	}
-	return t.lockLane(lane)
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -63,27 +62,6 @@ func (t domainTx) PostponeEffect(attempt response.Job, until time.Time, f respon
 		return fmt.Errorf("postpone effect %d: %w", row.ID, err)
 	}
 	return nil
-}
-
-// stepAside moves an effect to the end of a lane that it shares only with waiting effects of its kind, and returns the job
-// of the next effect of the lane it leaves. Effects of one kind stay in order.
-func (t domainTx) stepAside(row *effectRow) (*job, error) {
-	left := row.Lane
-	aside := "/" + row.Kind
-	if left == "" || strings.HasSuffix(left, aside) {
-		return nil, nil
-	}
-	row.Lane += aside
-	if err := t.lockLane(row.Lane); err != nil {
-		return nil, err
-	}
-	if err := t.appendToLane(row, map[string]int64{}); err != nil {
-		return nil, fmt.Errorf("leave lane: %w", err)
-	}
-	if err := t.db.Exec("UPDATE effects SET lane = ?, lane_pos = ?, state = ? WHERE id = ?", row.Lane, row.LanePos, row.State, row.ID).Error; err != nil {
-		return nil, fmt.Errorf("leave lane: %w", err)
-	}
-	return t.startNextInLane(left)
 }
 
 // DropEffect implements [response.Tx]. An attempt is in progress unless the job of the next attempt can be ended. An effect

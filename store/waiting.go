@@ -11,8 +11,9 @@ import (
 
 // failureText is the encrypted part of a failed attempt.
 type failureText struct {
-	Cause string `json:"cause"`
-	Fix   string `json:"fix,omitempty"`
+	Cause   string   `json:"cause"`
+	Fix     string   `json:"fix,omitempty"`
+	Reached []string `json:"reached,omitempty"`
 }
 
 // PostponeEffect implements [response.Tx]. The job of the next attempt counts one attempt before its first, because the
@@ -33,7 +34,7 @@ func (t domainTx) PostponeEffect(attempt response.Job, until time.Time, f respon
 	if row.WaitingSince == nil {
 		row.WaitingSince = &now
 	}
-	if row.SealedFailure, err = t.s.seal("effects", rowKey(row.ID), "sealed_failure", failureText{f.Cause, f.Fix}); err != nil {
+	if row.SealedFailure, err = t.s.seal("effects", rowKey(row.ID), "sealed_failure", failureText{f.Cause, f.Fix, f.Reached}); err != nil {
 		return err
 	}
 	var next *job
@@ -224,7 +225,7 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 			return nil, err
 		}
 		out = append(out, incident.WaitingEffect{ID: row.ID, Kind: incident.EffectKind(row.Kind), Incident: incident.ID(row.IncidentID), Seq: int(row.Seq),
-			System: row.WaitingSystem, Blocked: row.Blocked, Paused: row.Paused, Cause: f.Cause, Fix: f.Fix, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),
+			System: row.WaitingSystem, Blocked: row.Blocked, Paused: row.Paused, Cause: f.Cause, Fix: f.Fix, Reached: f.Reached, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),
 			LastAttempt: timeOrZero(row.AttemptedAt), NextAttempt: timeOrZero(row.NextAt), Behind: found.Behind})
 	}
 	return out, nil

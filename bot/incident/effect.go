@@ -33,8 +33,9 @@ type Brief struct {
 	Waiting          []WaitingEffect    // for EffectCard: effects of the incident that people see waiting
 	AlertCounts      []AlertCount       // for EffectCard and EffectPage: all alerts of the incident, also those that the timeline does not list
 	Now              time.Time
-	Attempt          int    // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
-	Mark             string // opaque text that the handler stores in the outside system to find its work again
+	Reached          []string // recipients of an earlier attempt, see [Partial]
+	Attempt          int      // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
+	Mark             string   // opaque text that the handler stores in the outside system to find its work again
 }
 
 // Document is a rendered document, redacted for its recipient. Its files have the same

@@ -86,8 +86,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPageResolve: {public: true},
 
 	EffectMailPostmortem:    {hasDocument: true},
-	EffectMailInvitation:    {},
-	EffectMailCancellation:  {},
+	EffectMailInvitation:    {stepsAside: true},
+	EffectMailCancellation:  {stepsAside: true},
 	EffectAcknowledgeReport: {},
 
 	EffectNotice:       {},
@@ -115,7 +115,9 @@ func (k EffectKind) HasDocument() bool { return effectKinds[k].hasDocument }
 
 // StepsAside reports whether the effect leaves its lane while the outside system refuses
 // it. Posts do not wait for it: the right to invite people, to remove them or to upload
-// files may be missing while the right to post is not. An effect of any other kind stays,
+// files may be missing while the right to post is not. The mails about a meeting do not wait
+// for a refused recipient either: they carry sequence numbers, and calendars ignore an older
+// one that arrives later. An effect of any other kind stays,
 // because the later effects need its result or must keep their order.
 func (k EffectKind) StepsAside() bool { return effectKinds[k].stepsAside }
 

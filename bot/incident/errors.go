@@ -135,6 +135,16 @@ type Blocked struct {
 func (e *Blocked) Error() string { return fmt.Sprintf("%s: %v; %s", e.Cause, e.Err, e.Fix) }
 func (e *Blocked) Unwrap() error { return e.Err }
 
+// Partial is an adapter's error for a call that reached some of its recipients. Err is
+// about the others. The next attempt gets Reached in [Brief.Reached] and leaves them out.
+type Partial struct {
+	Reached []string // all recipients so far, as the adapter names them
+	Err     error
+}
+
+func (e *Partial) Error() string { return e.Err.Error() }
+func (e *Partial) Unwrap() error { return e.Err }
+
 // ChannelGone is an adapter's error for a call in a channel of the chat that no longer
 // exists, that is archived, or that Tocsin was removed from. Err is the error for a
 // channel that cannot be replaced.

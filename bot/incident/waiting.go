@@ -18,6 +18,7 @@ type WaitingEffect struct {
 	Blocked     bool      `json:"blocked"`
 	Paused      bool      `json:"paused,omitempty"` // the system requested the pause
 	Cause       string    `json:"cause"`            // redacted
+	Reached     []string  `json:"-"`                // see [Partial]
 	Fix         string    `json:"fix,omitempty"`
 	Since       time.Time `json:"since"` // first failed attempt
 	Attempts    int       `json:"attempts"`

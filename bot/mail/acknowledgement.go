@@ -43,7 +43,7 @@ func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e inci
 // Notice mails a problem of Tocsin itself to the representatives of the security
 // department.
 func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	l := outgoing{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), date: e.After.UTC()}
+	l := outgoing{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
 	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, b.Directory.Representatives(incident.Security, b.Now)...))
 }
 
@@ -61,6 +61,6 @@ func (m *Mailer) Handover(ctx context.Context, b incident.Brief, e incident.Effe
 	for _, id := range strings.Split(e.Args["successors"], ",") {
 		people = append(people, incident.PersonID(id))
 	}
-	l := outgoing{Message: templates.HandoverMail(e.Args, b.Directory), id: m.messageID(b.Mark), date: e.After.UTC()}
+	l := outgoing{Message: templates.HandoverMail(e.Args, b.Directory), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
 	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, people...))
 }

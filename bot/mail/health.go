@@ -49,6 +49,9 @@ func Explain(err error) *health.Problem {
 	case 421:
 		return &health.Problem{Cause: system + " is not available (code 421)", Fix: "Read the log of the relay", Err: err}
 	default:
+		if to := new(rejected); errors.As(err, to) {
+			return &health.Problem{Cause: fmt.Sprintf("%s does not accept mail to %s now (code %d)", system, to.to, code), Fix: "Read the log of the relay", Err: err}
+		}
 		return &health.Problem{Cause: fmt.Sprintf("%s does not accept mail now (code %d)", system, code), Fix: "Read the log of the relay", Err: err}
 	}
 }

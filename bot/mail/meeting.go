@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/mail"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // Invitation mails an invitation to the review meeting with a calendar object. All
 // mails about the meeting of an incident share one UID, and the sequence number rises
 // with each of them. Calendars therefore move or remove the meeting instead of adding a
-// second one. The returned command records who was invited.
+// second one. The returned command records who was invited, also if the relay refuses some.
 //
 // If the meeting was moved or cancelled since, nothing is mailed. But an earlier attempt
 // may have mailed the invitation, so its recipients are recorded even then.
@@ -43,19 +44,29 @@ func (m *Mailer) Invitation(ctx context.Context, b incident.Brief, e incident.Ef
 	if !current && b.Attempt <= 1 {
 		return incident.Command{}, nil
 	}
-	if current {
-		b.Incident.Review.At = start
-		to := m.addressesOf(b.Directory, people...)
-		l := m.newOutgoing(b, templates.InvitationMail(b))
-		l.calendar, l.calendarMethod = m.meeting(b, ics.MethodRequest, to), string(ics.MethodRequest)
-		if err := m.send(ctx, l, to); err != nil {
-			return incident.Command{}, err
-		}
-	}
-	return incident.Command{
+	cmd := incident.Command{
 		Key: e.Key, For: b.Incident.ID, Verb: incident.VerbReviewInvited, By: incident.System, Via: incident.ViaSystem,
 		People: people, When: start, Effect: e.Key,
-	}, nil
+	}
+	if !current {
+		return cmd, nil
+	}
+	b.Incident.Review.At = start
+	to := m.addressesOf(b.Directory, people...)
+	l := m.newOutgoing(b, templates.InvitationMail(b))
+	l.calendar, l.calendarMethod = m.meeting(b, ics.MethodRequest, to), string(ics.MethodRequest)
+	err = m.send(ctx, l, to)
+	if partial := new(incident.Partial); errors.As(err, &partial) {
+		cmd.Key += fmt.Sprintf("/%d", len(partial.Reached)) // the key of e is for the rest
+		cmd.People = slices.DeleteFunc(people, func(id incident.PersonID) bool {
+			return !slices.ContainsFunc(m.addressesOf(b.Directory, id), func(a *mail.Address) bool { return slices.Contains(partial.Reached, recipient(a)) })
+		})
+		return cmd, err
+	}
+	if err != nil {
+		return incident.Command{}, err
+	}
+	return cmd, nil
 }
 
 // Cancellation takes the review meeting out of the calendars of the people who were

@@ -29,7 +29,8 @@ func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 var errNoAddress = errors.New("no address")
 
 // PageTo returns the handler of an escalation step that pages the addresses in list
-// by mail. The page waits for an administrator if list contains no valid address.
+// by mail. The page waits for an administrator if list contains no valid address. It
+// succeeds if it reaches one of them, and waits besides for the others.
 func (m *Mailer) PageTo(list []string) Handler {
 	to, invalid := addresses(list)
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
@@ -40,13 +41,17 @@ func (m *Mailer) PageTo(list []string) Handler {
 		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "escalation_step")
 		l := m.newOutgoing(b, templates.PageMail(b, route))
 		l.urgent = true
-		if err := m.send(ctx, l, to); err != nil {
-			return incident.Command{}, fmt.Errorf("page by mail: %w", err)
+		err := m.send(ctx, l, to)
+		if err != nil {
+			err = fmt.Errorf("page by mail: %w", err)
+		}
+		if err != nil && !errors.As(err, new(*incident.Partial)) {
+			return incident.Command{}, err
 		}
 		return incident.Command{
 			Key: e.Key, For: inc.ID, Verb: incident.VerbPaged, By: incident.System, Via: incident.ViaSystem,
 			Round: round, EscalationStep: route, Effect: e.Key,
-		}, nil
+		}, err
 	}
 }
 
@@ -87,7 +92,7 @@ func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Ef
 }
 
 func (m *Mailer) newOutgoing(b incident.Brief, msg templates.Message) outgoing {
-	return outgoing{Message: msg, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, date: m.messageTime(b)}
+	return outgoing{Message: msg, id: m.messageID(b.Mark), reached: b.Reached, incident: b.Incident.ID, head: b.Incident.Head, date: m.messageTime(b)}
 }
 
 // messageTime returns the date for a message: the time of its event, or the time of

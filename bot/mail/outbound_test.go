@@ -211,25 +211,6 @@ func TestPageTo_ErrorTypes(t *testing.T) {
 	}
 }
 
-func TestPageTo_OneRecipientRejected(t *testing.T) {
-	to := []string{"gone@example.com", "e@example.com", "night@example.com"}
-	for _, fault := range []mailbox.Fault{mailbox.FaultPermanent, mailbox.FaultTemporary} {
-		server, m := relay(t, mailbox.Config{}, nil)
-		server.SetFaults(mailbox.Rule{Fault: fault, Stage: mailbox.StageRcpt, To: "gone@example.com"})
-		if _, err := m.PageTo(to)(t.Context(), brief(), page); err != nil {
-			t.Fatalf("%s: got error %v", fault, err)
-		}
-		if len(server.For("e@example.com")) != 1 || len(server.For("night@example.com")) != 1 || len(server.Messages()) != 2 {
-			t.Errorf("%s: got messages %+v", fault, server.Messages())
-		}
-	}
-	server, m := relay(t, mailbox.Config{}, nil)
-	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultPermanent, Stage: mailbox.StageRcpt})
-	if _, err := m.PageTo(to)(t.Context(), brief(), page); !errors.As(err, new(*incident.Blocked)) {
-		t.Errorf("all recipients rejected: got error %v, want one for an administrator", err)
-	}
-}
-
 func TestPostmortem(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := brief()

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -11,27 +12,64 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // signInCodes are the reply codes of a relay that requires another sign-in.
 var signInCodes = []int{530, 534, 535, 538}
 
-// classify wraps an error of a transaction. A refusal of the relay is an
-// [incident.Blocked]: a reply with a 5xx code, and a certificate that is not trusted.
-// Any other error may be over at the next attempt.
-func (m *Mailer) classify(l outgoing, err error) error {
+// rejected is the error of a transaction with its recipients.
+type rejected struct {
+	error
+	to string // their names and addresses
+}
+
+func (e rejected) Unwrap() error { return e.error }
+
+// maxNamed is the maximum number of recipients that an error names.
+const maxNamed = 3
+
+// classify wraps an error of a transaction with the recipients in failed. A refusal of the
+// relay is an [incident.Blocked]: a reply with a 5xx code, and a certificate that is not
+// trusted. Any other error may be over at the next attempt.
+//
+// The error names the recipients, who are in the configuration, but not a reporter, who is
+// not.
+func (m *Mailer) classify(l outgoing, failed []*mail.Address, err error) error {
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("mail %s: %w", l.id, err)
+	if !l.automatic && stageOf(err) == gomail.ErrSMTPRcptTo {
+		err = rejected{err, describe(failed)}
+	}
 	if blocked := refusal(err); blocked != nil {
 		return blocked
 	}
 	return err
 }
 
+// describe names recipients.
+func describe(to []*mail.Address) string {
+	var names []string
+	for _, a := range to[:min(len(to), maxNamed)] {
+		name := a.Address
+		if a.Name != "" {
+			name = text.Line(a.Name) + " <" + a.Address + ">"
+		}
+		names = append(names, name)
+	}
+	if more := len(to) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
 // refusal returns the refusal of the relay that err is about, or nil.
 func refusal(err error) *incident.Blocked {
+	if known := new(incident.Blocked); errors.As(err, &known) {
+		return known
+	}
 	block := func(cause, fix incident.Sentence) *incident.Blocked {
 		return &incident.Blocked{System: incident.SystemMail, Cause: cause, Fix: fix, Err: err}
 	}
@@ -53,7 +91,11 @@ func refusal(err error) *incident.Blocked {
 	case gomail.ErrSMTPMailFrom:
 		return block(incident.Say("the mail relay does not accept the sender (code %d)", code), incident.Say("Correct mail.from and restart Tocsin, or allow the sender at the mail relay"))
 	case gomail.ErrSMTPRcptTo:
-		return block(incident.Say("the mail relay does not accept the recipients (code %d)", code), incident.Say("Correct the addresses in the configuration and reload Tocsin, or let the relay accept mail to them"))
+		cause := incident.Say("the mail relay does not accept the recipients (code %d)", code)
+		if to := new(rejected); errors.As(err, to) {
+			cause = incident.Say("the mail relay does not accept mail to %s (code %d)", incident.Literal(to.to), code)
+		}
+		return block(cause, incident.Say("Correct the addresses in the configuration and reload Tocsin, or let the relay accept mail to them"))
 	case gomail.ErrSMTPData, gomail.ErrSMTPDataClose:
 		return block(incident.Say("the mail relay rejects the content of the mail (code %d)", code), incident.Say("Ask the administrator of the mail relay to accept the mail of Tocsin"))
 	}

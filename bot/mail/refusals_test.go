@@ -28,7 +28,7 @@ func TestPageTo_RefusedAtEveryStage(t *testing.T) {
 		{"smtp.hello", 554, "refuses the connection (code 554)"}, {"smtp.hello", 421, ""},
 		{"smtp.auth", 535, "refuses the sign-in (code 535)"}, {"smtp.auth", 534, "refuses the sign-in (code 534)"}, {"smtp.auth", 454, ""},
 		{"smtp.mail", 530, "refuses the sign-in (code 530)"}, {"smtp.mail", 553, "does not accept the sender (code 553)"}, {"smtp.mail", 550, "does not accept the sender (code 550)"}, {"smtp.mail", 451, ""},
-		{"smtp.rcpt", 550, "does not accept the recipients (code 550)"}, {"smtp.rcpt", 554, "does not accept the recipients (code 554)"}, {"smtp.rcpt", 450, ""},
+		{"smtp.rcpt", 550, "does not accept mail to e@example.com (code 550)"}, {"smtp.rcpt", 554, "does not accept mail to e@example.com (code 554)"}, {"smtp.rcpt", 450, ""},
 		{"smtp.data", 552, "rejects the content of the mail (code 552)"}, {"smtp.data", 554, "rejects the content of the mail (code 554)"}, {"smtp.data", 452, ""},
 	} {
 		t.Run(fmt.Sprintf("%s %d", c.stage, c.code), func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,8 @@ type outgoing struct {
 	id       string // Message-ID without its brackets
 	incident incident.ID
 	head     incident.Head
-	urgent   bool // a page, which succeeds if it reaches one recipient
+	reached  []string // recipients of an earlier attempt, see [incident.Partial]
+	urgent   bool     // a page
 	date     time.Time
 	files    []incident.File
 
@@ -37,46 +39,67 @@ type outgoing struct {
 // smtpTimeout is the maximum duration of one step of a transaction.
 const smtpTimeout = 10 * time.Second
 
-// send delivers l to all recipients in one transaction. If the relay permanently
-// rejects a recipient, send tries each recipient separately, because the others must
-// still get the mail. A page is also split after a temporary rejection. Any other
-// mail waits for the next attempt as a whole, and no recipient gets it twice.
+// send delivers l in one transaction to all recipients that no earlier attempt reached.
+// If the relay rejects a recipient, send tries each recipient separately, because the
+// others must still get the mail. The error is [incident.Partial] if some recipients have
+// the mail.
 //
-// After a split, send succeeds if at least one recipient was accepted. If none was,
-// it prefers to return an error that a retry can fix.
-//
-// If the relay rejects the content, send tries the text alone once.
+// A process that is killed before it stores that error repeats the mail to all
+// recipients, with the same Message-ID: a mail that arrives twice is better than none.
 func (m *Mailer) send(ctx context.Context, l outgoing, to []*mail.Address) error {
 	if len(to) == 0 {
 		return &incident.Blocked{System: incident.SystemMail, Cause: incident.Say("no recipient has a mail address"),
 			Fix: incident.Say("Add the mail addresses under people and reload Tocsin"), Err: fmt.Errorf("mail %s has no recipient", l.id)}
 	}
-	err := m.sendOnce(ctx, l, to)
-	stage := stageOf(err)
-	if replyCode(err) >= 500 && (stage == gomail.ErrSMTPData || stage == gomail.ErrSMTPDataClose) {
-		if reduced, ok := l.reduce(); ok {
-			m.log.Error("mail reduced to its text because the relay rejected it", "message_id", l.id, "code", replyCode(err))
-			return m.classify(l, m.sendOnce(ctx, reduced, to))
-		}
+	left := slices.DeleteFunc(slices.Clone(to), func(a *mail.Address) bool { return slices.Contains(l.reached, recipient(a)) })
+	if len(left) == 0 {
+		return nil
 	}
-	if stage != gomail.ErrSMTPRcptTo || len(to) == 1 || !l.urgent && replyCode(err) < 500 {
-		return m.classify(l, err)
+	reached, failed := l.reached, left
+	err := m.deliver(ctx, l, left)
+	if stageOf(err) == gomail.ErrSMTPRcptTo && len(left) > 1 {
+		var now []string
+		now, failed, err = m.sendToEach(ctx, l, left)
+		reached = slices.Concat(reached, now)
 	}
-	var last error
-	reached := 0
+	if err = m.classify(l, failed, err); err != nil && len(reached) > 0 {
+		return &incident.Partial{Reached: reached, Err: err}
+	}
+	return err
+}
+
+// sendToEach delivers l to each recipient separately. err is about the failed ones, if
+// possible one that a retry can fix.
+func (m *Mailer) sendToEach(ctx context.Context, l outgoing, to []*mail.Address) (reached []string, failed []*mail.Address, err error) {
 	for _, one := range to {
-		switch err := m.classify(l, m.sendOnce(ctx, l, []*mail.Address{one})); {
-		case err == nil:
-			reached++
-		case last == nil || !errors.As(err, new(*incident.Blocked)):
-			last = err // prefer an error that a retry can fix
+		switch cause := m.deliver(ctx, l, []*mail.Address{one}); {
+		case cause == nil:
+			reached = append(reached, recipient(one))
+			continue
+		case err == nil || refusal(cause) == nil:
+			err = cause
 		}
+		failed = append(failed, one)
 	}
-	if reached == 0 {
-		return last
+	return reached, failed, err
+}
+
+// recipient returns the address as [incident.Partial] names it.
+func recipient(a *mail.Address) string { return strings.ToLower(a.Address) }
+
+// deliver runs one SMTP transaction. If the relay rejects the content, deliver tries the
+// text alone once.
+func (m *Mailer) deliver(ctx context.Context, l outgoing, to []*mail.Address) error {
+	err := m.sendOnce(ctx, l, to)
+	if stage := stageOf(err); replyCode(err) < 500 || stage != gomail.ErrSMTPData && stage != gomail.ErrSMTPDataClose {
+		return err
 	}
-	m.log.Warn("mail rejected for some recipients", "message_id", l.id, "reached", reached, "of", len(to), "err", last)
-	return nil
+	reduced, ok := l.reduce()
+	if !ok {
+		return err
+	}
+	m.log.Error("mail reduced to its text because the relay rejected it", "message_id", l.id, "code", replyCode(err))
+	return m.sendOnce(ctx, reduced, to)
 }
 
 // sendOnce runs one SMTP transaction. It ignores errors after the relay has accepted

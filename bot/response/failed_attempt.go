@@ -30,12 +30,13 @@ func (a *attempt) handleError(ctx context.Context, cmd incident.Command, cause e
 
 // recordFailure commits the part of the effect that succeeded, and postpones or discards
 // the effect. A failed page is recorded at once, which pages the next escalation step.
-// The page itself waits besides, while the incident needs it.
+// The page itself waits besides, while the incident needs it. A page that reached somebody
+// did not fail: the rest of its recipients wait.
 func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (AttemptOutcome, error) {
 	if err := a.lockIncident(s); err != nil {
 		return AttemptFailed, err
 	}
-	if a.effect.Kind == incident.EffectPage {
+	if a.effect.Kind == incident.EffectPage && len(a.reached(cause)) == 0 {
 		if needed, err := a.pageFailed(s, cause); err != nil {
 			return AttemptFailed, err
 		} else if !needed {

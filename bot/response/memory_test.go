@@ -630,7 +630,7 @@ func (m *memory) PostponeEffect(job Job, until time.Time, f Failure) error {
 	if w.ID == 0 {
 		*w = incident.WaitingEffect{ID: e.ID, Kind: e.Kind, Incident: e.Incident, Seq: e.Seq, Since: now}
 	}
-	w.System, w.Blocked, w.Paused, w.Cause, w.Fix, w.LastAttempt, w.NextAttempt = f.System, f.Blocked, f.Paused, f.Cause, f.Fix, now, until
+	w.System, w.Blocked, w.Paused, w.Cause, w.Fix, w.LastAttempt, w.NextAttempt, w.Reached = f.System, f.Blocked, f.Paused, f.Cause, f.Fix, now, until, f.Reached
 	w.Attempts++
 	if aside := "/" + string(e.Kind); f.StepsAside && e.Lane != "" && !strings.HasSuffix(e.Lane, aside) {
 		e.Lane, e.Ahead, e.started = e.Lane+aside, false, false

@@ -146,6 +146,7 @@ func (a *attempt) prepare(s *session) error {
 	if a.loaded, err = s.brief(e, a.job.Attempt); err != nil {
 		return err
 	}
+	a.loaded.brief.Reached = a.wait.Reached
 	return a.gatherMissed(s)
 }
 

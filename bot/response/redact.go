@@ -28,7 +28,7 @@ var unredactedFields = map[string]bool{
 	"SignedDocument.Head": true, "SignedDocument.Evidence": true,
 	"Signature.Kind": true, "Signature.Schema": true, "Signature.Digest": true, "Signature.Auth": true,
 	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
-	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "File.Name": true, "File.MediaType": true, "Brief.Mark": true,
+	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "File.Name": true, "File.MediaType": true, "Brief.Mark": true, "Brief.Reached": true,
 	"WaitingEffect.System": true,
 }
 

@@ -217,12 +217,13 @@ type Jobs interface {
 
 // Failure is a failed attempt at an effect.
 type Failure struct {
-	System     string // outside system of the effect, or ""
-	Blocked    bool   // the system refuses until an administrator repairs the cause
-	Paused     bool   // the system requested the pause
-	Cause      string // redacted, stored encrypted
-	Fix        string // how to repair the cause, or ""
-	StepsAside bool   // the effect leaves its lane, and later effects go on
+	System     string   // outside system of the effect, or ""
+	Blocked    bool     // the system refuses until an administrator repairs the cause
+	Paused     bool     // the system requested the pause
+	Cause      string   // redacted, stored encrypted
+	Fix        string   // how to repair the cause, or ""
+	Reached    []string // see [incident.Partial], stored encrypted
+	StepsAside bool     // the effect leaves its lane, and later effects go on
 }
 
 // WaitingQuery selects waiting effects: those that match every field that is set, in

@@ -44,7 +44,7 @@ const (
 
 // postpone makes the effect wait for its next attempt.
 func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
-	f := Failure{System: a.desk.systemOf(a.effect)}
+	f := Failure{System: a.desk.systemOf(a.effect), Reached: a.reached(cause)}
 	f.Cause, f.Fix = a.desk.explainFailure(f.System, cause)
 	if a.own != nil {
 		f.System = incident.SystemTocsin
@@ -83,6 +83,14 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 		now.Since = s.now
 	}
 	return outcome, a.showWait(s, now.Visible(s.now) && (!a.wait.Visible(a.wait.LastAttempt) || now.Cause != a.wait.Cause))
+}
+
+// reached returns the recipients whom this attempt or an earlier one reached.
+func (a *attempt) reached(cause error) []string {
+	if partial := new(incident.Partial); errors.As(cause, &partial) {
+		return partial.Reached
+	}
+	return a.wait.Reached
 }
 
 // endWait releases some waiting effects of a system after a success, see probes.

@@ -45,9 +45,10 @@ func (a *attempt) loadTarget(s *session) error {
 }
 
 // withdrawLatePage ends the page of the effect, which may have reached the pager although
-// the incident no longer needs it. Nothing happens if no attempt was made.
+// the incident no longer needs it. Nothing happens if no attempt was made, or if one reached
+// somebody: that page is recorded, so the incident has ended it.
 func (a *attempt) withdrawLatePage(s *session, attempted bool) error {
-	if !attempted {
+	if !attempted || len(a.wait.Reached) > 0 {
 		return nil
 	}
 	dr, err := s.draft(a.effect.Incident)

@@ -12,7 +12,7 @@ import (
 	"tocsin/bot/response"
 )
 
-var errBlocked = response.Failure{System: incident.SystemSlack, Blocked: true, Cause: "the app lacks a scope", Fix: "Add the scope"}
+var errBlocked = response.Failure{System: incident.SystemSlack, Blocked: true, Cause: "the app lacks a scope", Fix: "Add the scope", Reached: []string{"ana@example.com", "ben@example.com"}}
 
 // far is a time after every test.
 func far() time.Time { return time.Now().Add(24 * time.Hour) }
@@ -51,7 +51,7 @@ func testWaiting(t *testing.T, s Subject) {
 	}
 	w := got[0]
 	if w.ID != p.effect.ID || w.Kind != incident.EffectPost || w.Incident != 1 || w.Seq != 1 || w.System != incident.SystemSlack || !w.Blocked ||
-		w.Cause != errBlocked.Cause || w.Fix != errBlocked.Fix || w.Attempts != 1 || w.Since.IsZero() || !w.LastAttempt.Equal(w.Since) || !w.NextAttempt.After(w.Since) {
+		w.Cause != errBlocked.Cause || w.Fix != errBlocked.Fix || !slices.Equal(w.Reached, errBlocked.Reached) || w.Attempts != 1 || w.Since.IsZero() || !w.LastAttempt.Equal(w.Since) || !w.NextAttempt.After(w.Since) {
 		t.Errorf("got %+v", w)
 	}
 	for name, q := range map[string]response.WaitingQuery{

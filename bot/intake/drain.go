@@ -107,12 +107,19 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 		header.Set(k, v)
 	}
 	row.Body = jsonText(row.Body)
+	short, isShort := parseShortening(row.Header[headerShortened])
+	if err := malformedReason(row); err != nil {
+		reason := err.Error()
+		if isShort {
+			reason = short.describe() + ", and it cannot be read: " + reason
+		}
+		return malformed(out, row, reason)
+	}
 	if bounds.TooManyTokens(row.Body) {
 		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", bounds.MaxJSONTokens))
 	}
 	signals, err := decodeSignals(source.Source, header, row)
 	reasons := reasonsOf(err)
-	short, isShort := parseShortening(row.Header[headerShortened])
 	if isShort && len(reasons) > 0 && len(signals) == 0 {
 		reasons[0] = short.describe() + ", and it cannot be read: " + reasons[0]
 	}

@@ -218,8 +218,9 @@ func (e *Edge) receive(ep *endpoint, w http.ResponseWriter, r *http.Request, v D
 	return v, nil
 }
 
-// readVerified reads, verifies and checks the body of v. A body above the limit is
-// shortened if its sender is verified.
+// readVerified reads and verifies the body of v. A body above the limit is shortened if
+// its sender is verified. A verified body that is not one JSON document is marked, and the
+// drain reports it.
 func (e *Edge) readVerified(ep *endpoint, w http.ResponseWriter, r *http.Request, v Delivery) (Delivery, *reply) {
 	if r.ContentLength > ep.limits.MaxBody {
 		allowed, byHeader, bad := e.canBeLarge(ep, r)
@@ -244,8 +245,8 @@ func (e *Edge) readVerified(ep *endpoint, w http.ResponseWriter, r *http.Request
 		return v, bad
 	}
 	e.admission.Verified(r)
-	if err := validateJSON(jsonText(v.Body)); err != nil {
-		return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
+	if err := CheckJSON(v.Body); err != nil {
+		v.markMalformed(ep, r.Header, err, v.Body)
 	}
 	return v, nil
 }

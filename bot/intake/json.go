@@ -31,6 +31,11 @@ func jsonText(body []byte) []byte {
 	return body
 }
 
+// CheckJSON returns why a body is not one JSON document that every parser reads identically,
+// or nil. A source calls it in Verify if its signature
+// does not cover the whole body.
+func CheckJSON(body []byte) error { return validateJSON(jsonText(body)) }
+
 // validateJSON checks that body is one JSON document that every parser reads
 // identically. It must be valid UTF-8, without repeated keys and without numbers
 // that overflow a float64. The error is a message to the sender, with the

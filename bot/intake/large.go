@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -107,29 +108,41 @@ func (e *Edge) shortenLarge(ep *endpoint, w http.ResponseWriter, r *http.Request
 			return v, cut, bad
 		}
 	}
-	document := jsonText(full)
-	if cut {
-		if document, err = completeJSON(document); err != nil {
-			return v, cut, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: "the body is not a JSON object or list. Send one JSON document"}
-		}
-	}
-	if err := validateJSON(document); err != nil {
-		return v, cut, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
-	}
-	short, leftOut, err := shorten(document, int(ep.limits.MaxBody), 0)
-	if err != nil {
-		return v, cut, ep.tooLarge()
-	}
+	short, leftOut, malformed := shortenBody(full, cut, int(ep.limits.MaxBody))
 	v.Body = short
 	if byHeader {
 		if bad := e.verify(ep, r, &v, b); bad != nil {
 			return v, cut, bad
 		}
 	}
+	if malformed != nil {
+		v.markMalformed(ep, r.Header, malformed, full)
+	}
 	v.Header[headerShortened] = shortening{size: int64(len(full)), leftOut: leftOut, cut: cut}.String()
 	v.Verified += fmt.Sprintf(", shortened from %d bytes with the SHA-256 %s", len(full), text.SHA256(full))
 	e.log.Warn("delivery shortened", "source", ep.Name(), "sender", v.Sender, "bytes", len(full), "left_out", leftOut)
 	return v, cut, nil
+}
+
+// shortenBody returns a document with the first items of a body, and the number of items
+// that it left out. If the body cannot be shortened, shortenBody returns its first bytes and
+// the reason. cut reports whether the end of the body is missing.
+func shortenBody(full []byte, cut bool, limit int) (short []byte, leftOut int, err error) {
+	document := jsonText(full)
+	beginning := full[:min(limit, len(full))]
+	if cut {
+		if document, err = completeJSON(document); err != nil {
+			return bytes.Clone(beginning), 0, errors.New("the body is not a JSON object or list. Send one JSON document")
+		}
+	}
+	if err := validateJSON(document); err != nil {
+		return bytes.Clone(beginning), 0, err
+	}
+	short, leftOut, err = shorten(document, limit, 0)
+	if err != nil {
+		return bytes.Clone(beginning), 0, errors.New("the body is too large and has no list or text that can be shortened. Send less in one delivery")
+	}
+	return short, leftOut, nil
 }
 
 // tooLarge returns the reply to a body above the limit.

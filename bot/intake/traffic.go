@@ -218,7 +218,7 @@ var refusalTexts = map[Outcome]string{
 	Refused:       "a missing or wrong credential or signature (401)",
 	NetworkDenied: "the network of the sender is not allowed (403)",
 	RateLimited:   "the rate limit of the source (429)",
-	Malformed:     "a body that is not one JSON document (400)",
+	Malformed:     "a body that is incomplete, compressed or not of the protocol (400, 415)",
 	TooLarge:      "a body above the limit of the source (413)",
 	WrongMethod:   "a method other than POST (405)",
 	Disabled:      "the source is off (404)",
@@ -245,7 +245,7 @@ func (r Refusal) Fix(key, secret string) string {
 	case WrongMethod:
 		return "Set the method of the sender to POST"
 	case Malformed:
-		return "Let the sender send one JSON document"
+		return "Let the sender send the whole body, uncompressed and without a change on the way"
 	case QueueFull, Failed:
 		return "Read the log, and check the database"
 	}

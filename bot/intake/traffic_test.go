@@ -125,7 +125,7 @@ func TestEdge_RecordsTraffic(t *testing.T) {
 	post(http.MethodPut, "{}")
 	post(http.MethodPost, strings.Repeat(" ", 60)) // of a sender that is not verified
 	post(http.MethodPost, "{}", "X-Signature", "0")
-	post(http.MethodPost, "{", "X-Signature", sign([]byte("{")))
+	post(http.MethodPost, "{", "X-Signature", sign([]byte("{")), "X-Delivery", "bad")
 	got := map[intake.Outcome]int64{}
 	for _, refusal := range traffic.Of("signed").Refusals {
 		got[refusal.Cause] = refusal.Count

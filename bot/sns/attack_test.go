@@ -62,6 +62,11 @@ func TestVerify_RejectsForgedMessages(t *testing.T) {
 		{name: "repeated key", raw: func(b []byte) []byte { return append(b[:len(b)-1], []byte(`,"Message":"{}"}`)...) }, code: incident.CodeInvalid},
 		{name: "repeated key, escaped", raw: func(b []byte) []byte { return append(b[:len(b)-1], []byte(`,"\u004dessage":"x"}`)...) }, code: incident.CodeInvalid},
 		{name: "trailing data", raw: func(b []byte) []byte { return append(b, []byte(`{}`)...) }, code: incident.CodeInvalid},
+		{name: "trailing bracket", raw: func(b []byte) []byte { return append(b, '}') }, code: incident.CodeInvalid},
+		{name: "unsigned member with a repeated key", raw: func(b []byte) []byte { return append(b[:len(b)-1], []byte(`,"x":{"a":1,"a":2}}`)...) }, code: incident.CodeInvalid},
+		{name: "unsigned member nested too deep", raw: func(b []byte) []byte {
+			return append(b[:len(b)-1], []byte(`,"x":`+strings.Repeat("[", 300)+strings.Repeat("]", 300)+`}`)...)
+		}, code: incident.CodeInvalid},
 		{name: "not an object", raw: func([]byte) []byte { return []byte(`["Notification"]`) }, code: incident.CodeInvalid},
 		{name: "invalid UTF-8", raw: func(b []byte) []byte { return bytes.Replace(b, []byte("m-1"), []byte("m\xff1"), 1) }, code: incident.CodeInvalid},
 		{name: "truncated", raw: func(b []byte) []byte { return b[:len(b)-2] }, code: incident.CodeInvalid},

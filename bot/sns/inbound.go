@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/text"
 )
 
@@ -144,6 +145,10 @@ func (s *Source) VerifyFrom(ctx context.Context, from netip.Addr, h http.Header,
 	defer cancel()
 	if err := s.verifySignature(ctx, env, now); err != nil {
 		return "", err
+	}
+	// The signature covers fields and not the body. Anyone could add to a genuine message.
+	if err := intake.CheckJSON(body); err != nil {
+		return "", incident.Invalid("body", "the body is not a message of SNS: %v", err)
 	}
 	if env["Type"] == typeSubscription {
 		if err := s.confirmSubscription(ctx, env); err != nil {

@@ -136,30 +136,31 @@ func request(ctx context.Context, t *testing.T, method, url, body string, header
 var internalsPattern = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime|panic|%!|<nil>|tocsin/bot|/root|/work`)
 
 // TestEndpoints_HostileBodies posts malformed bodies with valid credentials to every
-// endpoint of the bot. The response must name the problem without internal details,
-// and the bot must accept valid bodies afterwards.
+// endpoint of the bot. A source accepts them, and the drain reports them. Other responses
+// must name the problem without internal details. The bot must accept valid bodies
+// afterwards.
 func TestEndpoints_HostileBodies(t *testing.T) {
 	base, endpoints := startWithEndpoints(t), credentials()
-	for name, c := range map[string]struct{ body, want string }{
-		"deep nesting":     {`{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}", "nested deeper than 200 levels at /a"},
-		"a huge number":    {`{"a":{"b":1e999999}}`, "a number is too large at /a/b"},
-		"a huge int":       {`{"a":` + strings.Repeat("9", 400) + "}", "a number is too large at /a"},
-		"bad UTF-8":        {"{\"a\":\"\xff\"}", "not valid UTF-8"},
-		"a repeated key":   {`{"a":1,"a":2}`, "a key is repeated at /a"},
-		"not JSON":         {"<xml/>", "is not JSON"},
-		"an empty body":    {"", "the body is empty"},
-		"many parameters":  {strings.Repeat("a&", 50_000), "is not JSON"},
-		"many members":     {"{" + strings.TrimSuffix(strings.Repeat(`"x":0,`, 20_000), ",") + "}", "a key is repeated"},
-		"a form of a form": {url.Values{"payload": {strings.Repeat("[", 10_000)}}.Encode(), "is not JSON"},
+	for name, body := range map[string]string{
+		"deep nesting":     `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}",
+		"a huge number":    `{"a":{"b":1e999999}}`,
+		"a huge int":       `{"a":` + strings.Repeat("9", 400) + "}",
+		"bad UTF-8":        "{\"a\":\"\xff\"}",
+		"a repeated key":   `{"a":1,"a":2}`,
+		"not JSON":         "<xml/>",
+		"an empty body":    "",
+		"many parameters":  strings.Repeat("a&", 50_000),
+		"many members":     "{" + strings.TrimSuffix(strings.Repeat(`"x":0,`, 20_000), ",") + "}",
+		"a form of a form": url.Values{"payload": {strings.Repeat("[", 10_000)}}.Encode(),
 	} {
 		for path, credential := range endpoints {
-			status, text := post(t, base+path, c.body, credential(c.body)...)
+			status, text := post(t, base+path, body, credential(body)...)
 			hook := strings.HasPrefix(path, "/hooks/") && path != "/hooks/sns" // SNS messages carry their signature inside
 			switch {
 			case internalsPattern.MatchString(text):
 				t.Errorf("%s to %s: got internal details: %.300s", name, path, text)
-			case hook && (status != http.StatusBadRequest || !strings.Contains(text, c.want)):
-				t.Errorf("%s to %s: got %d %.300s, want 400 and %q", name, path, status, text, c.want)
+			case hook && status != http.StatusAccepted:
+				t.Errorf("%s to %s: got %d %.300s, want 202", name, path, status, text)
 			case status/100 == 5 || !hook && status == http.StatusAccepted:
 				t.Errorf("%s to %s: got %d %.300s", name, path, status, text)
 			}

@@ -39,7 +39,7 @@ func TestUnwrap(t *testing.T) {
 		{"EventBridge, deleted", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"DeleteObject"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "ObjectRemoved:DeleteObject"}}, trail.MessageDone},
 		{"EventBridge, expired", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"Lifecycle Expiration"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "Object Deleted"}}, trail.MessageDone},
 		{"CloudTrail", `{"s3Bucket":"b","s3ObjectKey":["k+1","k2"]}`, []trail.Object{{Bucket: "b", Key: "k+1"}, {Bucket: "b", Key: "k2"}}, trail.MessageDone},
-		{"one malformed record", strings.Replace(s3, `"Records":[`, `"Records":[{"s3":7},`, 1), []trail.Object{object}, trail.MessageDone},
+		{"one malformed record", strings.Replace(s3, `"Records":[`, `"Records":[{"s3":7},`, 1), []trail.Object{object}, trail.MessageUnknown},
 		{"unencoded key", `{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"100%"}}}]}`, []trail.Object{{Bucket: "b", Key: "100%"}}, trail.MessageDone},
 		{"test event", `{"Service":"Amazon S3","Event":"s3:TestEvent"}`, nil, trail.MessageTest},
 		{"test event in SNS", `{"Type":"Notification","Message":` + quote(`{"Event":"s3:TestEvent"}`) + `}`, nil, trail.MessageTest},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,6 +21,7 @@ const (
 	noticeRemoved    = "object_removed"
 	noticeUnreadable = "object_unreadable"
 	noticeRecords    = "records_unreadable"
+	noticeMessage    = "message_unreadable"
 )
 
 // noticeBody is the body of a delivery of the source "trail". It is stored as JSON.
@@ -50,6 +52,16 @@ func (s *Source) newDelivery(n notice, b noticeBody) Delivery {
 	}
 	return Delivery{Source: sourceName, ID: text.Digest(id), Body: body, Received: s.Clock(), Sender: n.uri()}
 }
+
+// unreadMessage returns the delivery of a message of the queue that is not a notification
+// about objects. Identical messages get one ID.
+func (s *Source) unreadMessage(body, id string) Delivery {
+	stored, _ := json.Marshal(noticeBody{Notice: noticeMessage, Detail: body}) // cannot fail for strings
+	return Delivery{Source: sourceName, ID: text.Digest(stored), Body: stored, Received: s.Clock(), Sender: "message " + id + " of the queue"}
+}
+
+// errUnreadMessage is the error of Decode for a message of the queue. The inbox reports it.
+var errUnreadMessage = errors.New("decode trail notice: a message of the queue, or a part of it, is not a notification of S3. Send only those to the queue")
 
 // Name returns "trail", the source of this package's notices.
 func (*Source) Name() string { return sourceName }
@@ -96,6 +108,8 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 		a.Kind, a.Level, a.Title = "trail.records", incident.LevelLow, fmt.Sprintf("%d of %d records of a log file could not be read", b.Bad, b.Bad+b.Good)
 		a.Detail = "The other records were read.\n" + object + "\nFirst error: " + b.Detail
 		a.Fingerprint = strings.Join([]string{a.Kind, b.Bucket}, "|")
+	case noticeMessage:
+		return nil, errUnreadMessage
 	default:
 		return nil, fmt.Errorf("decode trail notice: unknown kind %q", b.Notice)
 	}

@@ -10,8 +10,8 @@ const (
 	MessageDone     MessageOutcome = "done"     // all records committed, message deleted
 	MessageTest     MessageOutcome = "test"     // s3:TestEvent, deleted
 	MessageEmpty    MessageOutcome = "empty"    // names no object, deleted
-	MessageUnknown  MessageOutcome = "unknown"  // JSON of another kind, deleted
-	MessageNotJSON  MessageOutcome = "not_json" // deleted
+	MessageUnknown  MessageOutcome = "unknown"  // JSON of another kind, or in part, reported and deleted
+	MessageNotJSON  MessageOutcome = "not_json" // reported and deleted
 	MessageLeft     MessageOutcome = "left"     // a file failed, SQS delivers the message again
 	MessageReturned MessageOutcome = "returned" // released at shutdown
 )

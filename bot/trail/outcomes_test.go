@@ -116,21 +116,32 @@ func TestRun_ShortOutageCausesNoAlert(t *testing.T) {
 	})
 }
 
+// A message that is not a notification of S3 is reported, and no other message waits for it.
 func TestRun_DeletesMessagesWithoutObjects(t *testing.T) {
 	runFixture(t, func(w *fixture) {
-		for _, body := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`, `{}`, `{"Records":[]}`, `{"x":1}`, `[1]`, `hello`, `{"Records":[{"x":1}]}`} {
+		for _, body := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`, `{}`, `{"Records":[]}`, `{"x":1}`, `[1]`, `hello`, `{"Records":[{"x":1}]}`, `hello`} {
 			w.aws.Send("trail", body)
 		}
 		stop := w.run()
 		w.waitFor("all deleted", w.empty)
 		stop()
-		for name, want := range map[string]int{"message test": 1, "message empty": 2, "message unknown": 3, "message not_json": 1} {
+		for name, want := range map[string]int{"message test": 1, "message empty": 2, "message unknown": 3, "message not_json": 2} {
 			if w.count.get(name) != want {
 				t.Errorf("%s: got %d, want %d", name, w.count.get(name), want)
 			}
 		}
-		if n := w.aws.Count("s3:GetObject", 200) + w.inbox.calls; n != 0 {
-			t.Errorf("got %d downloads and commits, want none", n)
+		if n := w.aws.Count("s3:GetObject", 200); n != 0 {
+			t.Errorf("got %d downloads, want none", n)
+		}
+		ids := map[string]bool{}
+		for _, d := range w.inbox.of("trail") {
+			ids[d.ID] = true
+			if _, err := w.source().Decode(nil, d.Body); err == nil || !strings.Contains(err.Error(), "is not a notification of S3") {
+				t.Errorf("decode %s: got error %v, want one that names the message", d.Body, err)
+			}
+		}
+		if len(ids) != 4 {
+			t.Errorf("got %d reports, want one for each of 4 messages and none for a repeated one", len(ids))
 		}
 	})
 }

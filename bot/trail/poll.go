@@ -256,7 +256,10 @@ func (s *Source) finishMessage(ctx context.Context, m types.Message, outcome Mes
 func (s *Source) processMessage(ctx context.Context, m types.Message) MessageOutcome {
 	notices, outcome := unwrap([]byte(deref(m.Body)))
 	if outcome == MessageUnknown || outcome == MessageNotJSON {
-		s.Logger.Warn("message without S3 object deleted", "message", deref(m.MessageId), "outcome", string(outcome))
+		s.Logger.Warn("message without S3 object found", "message", deref(m.MessageId), "outcome", string(outcome))
+		if err := s.accept(ctx, []Delivery{s.unreadMessage(deref(m.Body), deref(m.MessageId))}); err != nil {
+			outcome = MessageLeft
+		}
 	}
 	for _, n := range notices {
 		n.attempt = receiveCount(m)

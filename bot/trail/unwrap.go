@@ -45,8 +45,8 @@ type messageBody struct {
 	S3ObjectKey []string `json:"s3ObjectKey"`
 }
 
-// unwrap returns the events in a message. If it has none, the outcome is the reason,
-// and the message can be deleted.
+// unwrap returns the events in a message. If it has none, the outcome is the reason. The
+// outcome is MessageUnknown, too, if only some of its events can be read.
 func unwrap(raw []byte) ([]notice, MessageOutcome) { return unwrapDepth(raw, maxDepth) }
 
 func unwrapDepth(raw []byte, depth int) ([]notice, MessageOutcome) {
@@ -80,8 +80,8 @@ func unwrapDepth(raw []byte, depth int) ([]notice, MessageOutcome) {
 				out = append(out, n)
 			}
 		}
-		if len(out) == 0 && len(b.Records) > 0 {
-			return nil, MessageUnknown
+		if len(out) < len(b.Records) {
+			return out, MessageUnknown
 		}
 	case bytes.Equal(raw, []byte("{}")):
 	default:

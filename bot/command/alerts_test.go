@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +40,15 @@ func TestParseCommandLine_MaintenanceWindow(t *testing.T) {
 		`maintenance add 3 days source == "sentry" because x`:                         {From: noon, To: noon.Add(72 * time.Hour), When: `source == "sentry"`, Reason: "x"},
 		`maintenance add until 18:00 title contains “because” because of noise`:       {From: noon, To: noon.Add(6 * time.Hour), When: `title contains "because"`, Reason: "of noise"},
 		`maintenance add 22:00 to 01:30 when level == "low" || sample because nights`: {From: noon.Add(10 * time.Hour), To: noon.Add(13*time.Hour + 30*time.Minute), When: `level == "low" || sample`, Reason: "nights"},
+		`maintenance add 2h30 project == "web" because x`:                             {From: noon, To: noon.Add(150 * time.Minute), When: `project == "web"`, Reason: "x"},
+		`maintenance add 2h30m project == "web" because x`:                            {From: noon, To: noon.Add(150 * time.Minute), When: `project == "web"`, Reason: "x"},
+		`maintenance add 2h30 min project == "web" because x`:                         {From: noon, To: noon.Add(150 * time.Minute), When: `project == "web"`, Reason: "x"},
+		`maintenance add for 1 day 2h05 project == "web" because x`:                   {From: noon, To: noon.Add(26*time.Hour + 5*time.Minute), When: `project == "web"`, Reason: "x"},
+		`maintenance add 90min sample because x`:                                      {From: noon, To: noon.Add(90 * time.Minute), When: "sample", Reason: "x"},
+		`maintenance add 90 min sample because x`:                                     {From: noon, To: noon.Add(90 * time.Minute), When: "sample", Reason: "x"},
+		`maintenance add 22h30 to 23h sample because x`:                               {From: noon.Add(10*time.Hour + 30*time.Minute), To: noon.Add(11 * time.Hour), When: "sample", Reason: "x"},
+		`maintenance add 22h to 23h30 sample because x`:                               {From: noon.Add(10 * time.Hour), To: noon.Add(11*time.Hour + 30*time.Minute), When: "sample", Reason: "x"},
+		`maintenance add from 22h30 until 1h sample because x`:                        {From: noon.Add(10*time.Hour + 30*time.Minute), To: noon.Add(13 * time.Hour), When: "sample", Reason: "x"},
 	} {
 		want.Owner = "eng1"
 		w, err := parseAlertCommand(t, text)
@@ -50,6 +60,17 @@ func TestParseCommandLine_MaintenanceWindow(t *testing.T) {
 		w, err := parseAlertCommand(t, "maintenance add "+text+" sample because x")
 		if err != nil || w.AlertRequest.Add.To.Location().String() != zone {
 			t.Errorf("%s: got %+v, %v, want a time in %s", text, w.AlertRequest, err, zone)
+		}
+	}
+	for text, want := range map[string]string{
+		"2h 30 sample":   `"30" has no unit. Type a length of time such as 2h30m`,
+		"2:30 sample":    `the end after "2:30" is missing. Type 2:30 to 23:30, or a length of time such as 2h30m`,
+		"2h75 sample":    `"2h75" is not a date or time`,
+		"2:30 to sample": `"sample" is not a date or time`,
+		"90 sample":      `"90 sample" is not a date or time`,
+	} {
+		if _, err := parseAlertCommand(t, "maintenance add "+text+" because x"); CodeOf(err) != CodeInvalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
 	}
 	for _, text := range []string{"maintenance add 2h sample", "maintenance add whenever sample because x", "maintenance end soon", "maintenance stop", "maintenance frobnicate", "maintenance confirm", "maintenance confirm it", "maintenance confirm M0", "maintenance end 0"} {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,27 +49,8 @@ func readWindow(p *parser, w *Parsed) (bool, error) {
 // 18:00" or "22:00 to 23:30".
 func (p *parser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
 	m := &incident.MaintenanceWindow{From: p.Now, Owner: p.Who}
-	at := p.pos
-	p.take("for")
-	var err error
-	if span, ok := p.span(); ok {
-		m.To = span.after(p.Now)
-	} else if p.pos = at; p.take("until", "till") {
-		if m.To, err = p.windowTime(); err != nil {
-			return nil, err
-		}
-	} else {
-		p.take("from")
-		if m.From, err = p.windowTime(); err != nil {
-			return nil, err
-		}
-		p.take("to", "until", "till", "-", "—")
-		if m.To, err = p.windowTime(); err != nil {
-			return nil, err
-		}
-		for m.To.Before(m.From) && m.From.Sub(m.To) < 24*time.Hour {
-			m.To = m.To.AddDate(0, 0, 1) // past midnight
-		}
+	if err := p.windowTimes(m); err != nil {
+		return nil, err
 	}
 	p.take("when", ":", "-")
 	condition, ok := p.cut("because")
@@ -81,6 +63,47 @@ func (p *parser) maintenanceWindow() (*incident.MaintenanceWindow, error) {
 	m.When, m.Reason = straightenQuotes(p.inner(condition).freeText()), p.freeText()
 	return m, nil
 }
+
+// windowTimes consumes WHEN of a maintenance window. "2h30" is a length of time, and
+// "2h30 to 4h" are two times.
+func (p *parser) windowTimes(m *incident.MaintenanceWindow) (err error) {
+	at := p.pos
+	p.take("for")
+	if span, ok := p.span(); ok {
+		m.To = span.after(p.Now)
+		next, _ := p.peek()
+		switch {
+		case wholeNumber.MatchString(next.text) && !next.quoted:
+			return incident.Invalid("when", "%q has no unit. Type a length of time such as 2h30m", truncate(next.text))
+		case next.quoted || !slices.Contains(untilWords, strings.ToLower(next.text)):
+			return nil
+		}
+	}
+	if p.pos = at; p.take("until", "till") {
+		m.To, err = p.windowTime()
+		return err
+	}
+	p.take("from")
+	start := p.pos
+	if m.From, err = p.windowTime(); err != nil {
+		return err
+	}
+	begin := strings.TrimFunc(p.text[start:p.pos], isSpace)
+	given, end := p.take(untilWords...), p.pos
+	if m.To, err = p.windowTime(); err != nil {
+		if p.pos = end; !given {
+			return incident.Invalid("when", "the end after %q is missing. Type %s to 23:30, or a length of time such as 2h30m", truncate(begin), truncate(begin))
+		}
+		return err
+	}
+	for m.To.Before(m.From) && m.From.Sub(m.To) < 24*time.Hour {
+		m.To = m.To.AddDate(0, 0, 1) // past midnight
+	}
+	return nil
+}
+
+// untilWords stand before the end of a maintenance window.
+var untilWords = []string{"to", "until", "till", "-", "—"}
 
 // windowTime consumes a time of a maintenance window.
 func (p *parser) windowTime() (time.Time, error) {

@@ -18,8 +18,10 @@ func (s span) before(t time.Time) time.Time { return t.AddDate(0, -s.months, -s.
 
 var (
 	spanWord = regexp.MustCompile(`^(?:\d+(?:[.,]\d)?[a-z]+)+$`)
-	spanPart = regexp.MustCompile(`(\d+)(?:[.,](\d))?([a-z]+)`)
-	counts   = map[string]string{"a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+	// hoursWord matches "2h30", whose minutes have no unit.
+	hoursWord = regexp.MustCompile(`^((?:\d+(?:[.,]\d)?[a-z]+)*\d+(?:h|hr|hrs|hours?))([0-5]?\d)$`)
+	spanPart  = regexp.MustCompile(`(\d+)(?:[.,](\d))?([a-z]+)`)
+	counts    = map[string]string{"a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
 		"nine": "9", "ten": "10", "eleven": "11", "twelve": "12", "half": "0.5"}
 	units = map[string]span{"s": {clock: time.Second}, "sec": {clock: time.Second}, "second": {clock: time.Second}, "m": {clock: time.Minute}, "min": {clock: time.Minute},
 		"minute": {clock: time.Minute}, "h": {clock: time.Hour}, "hr": {clock: time.Hour}, "hour": {clock: time.Hour},
@@ -29,7 +31,7 @@ var (
 // maxSpan is the maximum of each part of a length of time.
 const maxSpan = 10 * 365 * 24 * time.Hour
 
-// span consumes a length of time: "2h", "1h30m", "14 days", "an hour", "half an hour".
+// span consumes a length of time: "2h", "1h30m", "2h30", "14 days", "an hour", "half an hour".
 func (p *parser) span() (total span, ok bool) {
 	for {
 		at := p.pos
@@ -50,6 +52,10 @@ func (p *parser) spanPart() (span, bool) {
 	text := strings.Trim(strings.ToLower(w.text), ",;")
 	if !more || w.quoted {
 		return span{}, false
+	}
+	if hoursWord.MatchString(text) {
+		text = hoursWord.ReplaceAllString(text, "${1}${2}m")
+		p.take("m", "min", "mins", "minutes")
 	}
 	if spanWord.MatchString(text) {
 		return parseSpan(text)

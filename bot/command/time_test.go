@@ -52,7 +52,7 @@ func TestParse_PastTimes(t *testing.T) {
 		"yesterday 22:00": "2026-11-19T21:00:00Z", "22:00 yesterday": "2026-11-19T21:00:00Z", "yesterday at 10 pm": "2026-11-19T21:00:00Z", "today 08:00": "2026-11-20T07:00:00Z",
 		"yesterday noon": "2026-11-19T11:00:00Z", "noon yesterday": "2026-11-19T11:00:00Z", "yesterday 24:00": "2026-11-19T23:00:00Z",
 		"last friday 9:00": "2026-11-13T08:00:00Z", "monday 9:00": "2026-11-16T08:00:00Z", "Mon 9:00": "2026-11-16T08:00:00Z", "9:00 on monday": "2026-11-16T08:00:00Z", "thurs 9am": "2026-11-19T08:00:00Z",
-		"20 min ago": "2026-11-20T07:40:00Z", "2h ago": "2026-11-20T06:00:00Z", "1h30m ago": "2026-11-20T06:30:00Z", "1 hour and 30 minutes ago": "2026-11-20T06:30:00Z", "an hour ago": "2026-11-20T07:00:00Z",
+		"20 min ago": "2026-11-20T07:40:00Z", "2h ago": "2026-11-20T06:00:00Z", "1h30m ago": "2026-11-20T06:30:00Z", "2h30 ago": "2026-11-20T05:30:00Z", "2h30": "2026-11-20T01:30:00Z", "90min ago": "2026-11-20T06:30:00Z", "1 hour and 30 minutes ago": "2026-11-20T06:30:00Z", "an hour ago": "2026-11-20T07:00:00Z",
 		"half an hour ago": "2026-11-20T07:30:00Z", "two hours ago": "2026-11-20T06:00:00Z", "1.5h ago": "2026-11-20T06:30:00Z", "3 days ago": "2026-11-17T08:00:00Z", "2 days ago at 10:00": "2026-11-18T09:00:00Z",
 		"2026-11-18 10:00": "2026-11-18T09:00:00Z", "2026-11-18T10:00": "2026-11-18T09:00:00Z", "2026-11-18_10:00": "2026-11-18T09:00:00Z", "2026-11-18T10:00:00.123Z": "2026-11-18T10:00:00Z",
 		"2026-11-18T10:00:00.123+01:00": "2026-11-18T09:00:00Z", "2026-11-18T10:00:00+0530": "2026-11-18T04:30:00Z", "2026-11-18t10:00:00z": "2026-11-18T10:00:00Z", "20261118T100000Z": "2026-11-18T10:00:00Z",
@@ -129,7 +129,7 @@ func TestParse_WordsAfterTime(t *testing.T) {
 
 func TestParse_FutureTimes(t *testing.T) {
 	for text, want := range map[string]string{
-		"review 2027-01-05 10:00 America/New_York": "2027-01-05T15:00:00Z America/New_York", "review tomorrow 10 am": "2026-11-21T09:00:00Z ", "review in 2 hours": "2026-11-20T10:00:00Z ",
+		"review 2027-01-05 10:00 America/New_York": "2027-01-05T15:00:00Z America/New_York", "review tomorrow 10 am": "2026-11-21T09:00:00Z ", "review in 2 hours": "2026-11-20T10:00:00Z ", "review in 2h30": "2026-11-20T10:30:00Z ", "delegate legal @ada for 2h30": "2026-11-20T10:30:00Z ",
 		"review monday 9:00 CET": "2026-11-23T08:00:00Z CET+01:00", "review 28 Nov 10:00": "2026-11-28T09:00:00Z ", "review 2 Jan 10:00": "2027-01-02T09:00:00Z ", "review tue 14h UTC+2": "2026-11-24T12:00:00Z UTC+02:00",
 		"review in 3 days at 10:00": "2026-11-23T09:00:00Z ", "review noon": "2026-11-20T11:00:00Z ", "review midnight": "2026-11-20T23:00:00Z ", "review 8:30 pm": "2026-11-20T19:30:00Z ", "review “tomorrow 10:00”": "2026-11-21T09:00:00Z ",
 		"delegate legal @ada until 2026-12-01 17:00 EST": "2026-12-01T22:00:00Z EST-05:00", "delegate legal @ada until 1 Dec": "2026-12-01T23:00:00Z ", "delegate legal @ada until friday 17:00": "", "delegate legal @ada until saturday": "2026-11-21T23:00:00Z ",

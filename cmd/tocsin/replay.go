@@ -191,6 +191,9 @@ func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 	if span, err := setting.ParseDuration(s); err == nil && span >= 0 {
 		return now.Add(-span), nil
 	}
+	if at, err := command.ParsePast(s+" ago", command.Context{Now: now}); err == nil { // 2h30, 90 min
+		return at, nil
+	}
 	at, err := command.ParsePast(s, command.Context{Now: now})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("invalid time %q. Write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d: %w", s, err)

@@ -36,7 +36,7 @@ func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (
 	if err := a.lockIncident(s); err != nil {
 		return AttemptFailed, err
 	}
-	if a.effect.Kind == incident.EffectPage && len(a.reached(cause)) == 0 {
+	if a.effect.Kind == incident.EffectPage && len(a.reached()) == 0 {
 		if needed, err := a.pageFailed(s, cause); err != nil {
 			return AttemptFailed, err
 		} else if !needed {

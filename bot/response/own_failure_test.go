@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -220,6 +221,31 @@ func TestPerform_OwnFailureAfterRefusal(t *testing.T) {
 				t.Errorf("got log %q, want both errors", text)
 			}
 		})
+	}
+}
+
+// TestPerform_OwnFailureKeepsReached has a mail reach one of two recipients, and Tocsin cannot
+// record it as usual. The next attempt leaves that recipient out.
+func TestPerform_OwnFailureKeepsReached(t *testing.T) {
+	fx := newFixture(t, nil)
+	store := &damagedStore{memory: fx.store, damaged: map[string]bool{}}
+	fx.Desk.Store = store
+	var got [][]string
+	fx.Desk.Handlers[incident.EffectAnnounce] = func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+		got = append(got, b.Reached)
+		store.damaged["Incident"] = true
+		return incident.Command{}, &incident.Partial{Reached: []string{"ana@example.com"}, Err: errBlocked}
+	}
+	fx.open(t, incident.Sev2)
+	for range 2 {
+		if err := fx.performFirst(t, incident.EffectAnnounce); err != nil {
+			t.Fatal(err)
+		}
+		clear(store.damaged)
+		fx.now = fx.now.Add(time.Hour)
+	}
+	if len(got) != 2 || len(got[0]) != 0 || !slices.Equal(got[1], []string{"ana@example.com"}) {
+		t.Errorf("got recipients %v, want none and then ana", got)
 	}
 }
 

@@ -44,7 +44,7 @@ const (
 
 // postpone makes the effect wait for its next attempt.
 func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
-	f := Failure{System: a.desk.systemOf(a.effect), Reached: a.reached(cause)}
+	f := Failure{System: a.desk.systemOf(a.effect), Reached: a.reached()}
 	f.Cause, f.Fix = a.desk.explainFailure(f.System, cause)
 	if a.own != nil {
 		f.System = incident.SystemTocsin
@@ -86,8 +86,8 @@ func (a *attempt) postpone(s *session, cause error) (AttemptOutcome, error) {
 }
 
 // reached returns the recipients whom this attempt or an earlier one reached.
-func (a *attempt) reached(cause error) []string {
-	if partial := new(incident.Partial); errors.As(cause, &partial) {
+func (a *attempt) reached() []string {
+	if partial := new(incident.Partial); errors.As(a.cause, &partial) {
 		return partial.Reached
 	}
 	return a.wait.Reached

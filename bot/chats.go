@@ -74,3 +74,16 @@ func (b *Bot) resumeChat(ctx context.Context) {
 	b.chat.Reconnect()
 	b.retryEffects(b.chat.Name())(ctx)
 }
+
+// chatParts returns the parts of the chat.
+func (b *Bot) chatParts() []telemetry.Part {
+	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.resumeChat, Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Use the command line. Alerts are stored and other pages are sent"}}
+	socket, requests := b.start.Slack.Connections()
+	if socket {
+		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, IsCovered: isSlackAway, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})
+	}
+	if requests {
+		parts = append(parts, telemetry.Part{Name: partSlackRequests, Check: b.chat.CheckRequests, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin over HTTP. Use the command line"})
+	}
+	return parts
+}

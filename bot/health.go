@@ -105,25 +105,6 @@ func (b *Bot) fixedParts() []telemetry.Part {
 	return parts
 }
 
-// sourceEffects is what users lose while a part of a source does not work.
-var sourceEffects = map[string]string{
-	"trail queue": "Detection rules do not evaluate the log files in the queue. No data is lost while the queue retains its messages",
-	"pgp key":     "Reporters cannot encrypt their mail",
-}
-
-// chatParts returns the parts of the chat.
-func (b *Bot) chatParts() []telemetry.Part {
-	parts := []telemetry.Part{{Name: partSlack, Probe: b.chat.Probe, Repaired: b.resumeChat, Way: telemetry.WayChat, IsCritical: true, Effect: "New incidents get no channel, and channels get no messages. Use the command line. Alerts are stored and other pages are sent"}}
-	socket, requests := b.start.Slack.Connections()
-	if socket {
-		parts = append(parts, telemetry.Part{Name: partSocket, IsCritical: true, IsCovered: isSlackAway, Effect: "Commands and buttons in Slack do not reach Tocsin. Use the command line"})
-	}
-	if requests {
-		parts = append(parts, telemetry.Part{Name: partSlackRequests, Check: b.chat.CheckRequests, IsCritical: true, Effect: "Commands and buttons in Slack do not reach Tocsin over HTTP. Use the command line"})
-	}
-	return parts
-}
-
 // generationParts returns the optional parts that a reload can change.
 func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
 	parts := b.sourceParts(g)
@@ -185,7 +166,30 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 	if blocked == 0 {
 		return nil
 	}
-	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d, the first one because %s", blocked, first.Cause), Fix: first.Fix}
+	return describeWaiting(blocked, first)
+}
+
+// describeWaiting returns the problem of a number of waiting effects.
+func describeWaiting(number int, first incident.WaitingEffect) *health.Problem {
+	cause := first.Cause
+	if strings.Contains(cause, "@") {
+		cause = unnamedRecipient
+	}
+	return &health.Problem{Since: first.Since, Cause: fmt.Sprintf("Effects that wait for an administrator: %d, the first one because %s", number, cause), Fix: first.Fix}
+}
+
+// unnamedRecipient replaces a cause that has a mail address, because the address is personal
+// and the health of the parts is for everybody who watches Tocsin.
+const unnamedRecipient = "the mail relay does not accept mail to a recipient that `tocsin effects` names"
+
+// withoutAddress returns a problem of a part without a mail address.
+func withoutAddress(p *health.Problem) *health.Problem {
+	if !strings.Contains(p.Cause, "@") {
+		return p
+	}
+	unnamed := *p
+	unnamed.Cause = "T" + unnamedRecipient[1:]
+	return &unnamed
 }
 
 // areWaitsCovered reports whether parts that do not work show why all waiting effects
@@ -310,7 +314,7 @@ func (o effectObserver) report(part string, a response.EffectAttempt) {
 	case errors.As(a.Err, &blocked) && !strings.HasPrefix(part, stepPrefix): // partWaiting shows it, and the probe if it concerns all effects
 		o.parts.ProbeSoon(part)
 	default:
-		o.parts.Report(part, a.System, operation, explain(a.System, a.Err))
+		o.parts.Report(part, a.System, operation, withoutAddress(health.Explain(a.System, explain(a.System, a.Err))))
 	}
 }
 

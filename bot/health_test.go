@@ -43,6 +43,26 @@ func TestAreWaitsCovered(t *testing.T) {
 	}
 }
 
+// TestHealth_NoAddress has the mail relay refuse a person. /readyz and the notices do not have the
+// name and the address.
+func TestHealth_NoAddress(t *testing.T) {
+	blocked := &incident.Blocked{Cause: incident.Say("the mail relay does not accept mail to %s (code %d)", incident.Literal("Ada <ada@example.com>"), 550), Fix: incident.Say("Correct the addresses")}
+	for _, p := range []*health.Problem{
+		describeWaiting(2, incident.WaitingEffect{Cause: blocked.Cause.String(), Fix: "Correct the addresses"}),
+		withoutAddress(health.Explain("mail", blocked)),
+	} {
+		if text := p.Cause + p.Fix; strings.Contains(text, "Ada") || strings.Contains(text, "@") || !strings.Contains(text, "tocsin effects") || !strings.Contains(text, "Correct") {
+			t.Errorf("got %q, %q, want the way to the address and the fix", p.Cause, p.Fix)
+		}
+	}
+	if p := describeWaiting(1, incident.WaitingEffect{Cause: "the app lacks a scope"}); !strings.Contains(p.Cause, "lacks a scope") {
+		t.Errorf("got %q, want the cause", p.Cause)
+	}
+	if p := withoutAddress(health.Explain("mail", blocked)); !p.IsRefusal {
+		t.Error("got no refusal")
+	}
+}
+
 // TestIsSlackAway requires one notice about Slack and Socket Mode if both fail for one
 // reason, and two for two reasons.
 func TestIsSlackAway(t *testing.T) {

@@ -120,6 +120,12 @@ func (b *Bot) sourceParts(g *generation) (parts []telemetry.Part) {
 	return parts
 }
 
+// sourceEffects is what users lose while a part of a source does not work.
+var sourceEffects = map[string]string{
+	"trail queue": "Detection rules do not evaluate the log files in the queue. No data is lost while the queue retains its messages",
+	"pgp key":     "Reporters cannot encrypt their mail",
+}
+
 // checkSource returns the problem of a source that refuses everything or is silent. It
 // also logs the refusals that are due.
 func (b *Bot) checkSource(g *generation, one config.Source, now time.Time) error {

@@ -295,7 +295,7 @@ func (f *trailTest) checkOutcome() {
 	found, unread := map[string]int{}, 0
 	for n := range f.queryInt("SELECT count(*) FROM incidents") {
 		v := f.view(incident.ID(n + 1))
-		if v.Alerts[0].Source == "trail" { // about the files that cannot be read
+		if v.Alerts[0].Source == "trail" { // about the files, or the messages, that cannot be read
 			unread++
 			continue
 		}
@@ -317,8 +317,8 @@ func (f *trailTest) checkOutcome() {
 	if len(found) != len(f.expected) {
 		t.Errorf("got %d incidents, want %d", len(found), len(f.expected))
 	}
-	if pages := len(f.company.Pager.Snapshot().Incidents); pages != len(f.expected)+1 || unread != 1 {
-		t.Errorf("got %d pages and %d incidents about unread files, want %d and 1", pages, unread, len(f.expected)+1)
+	if pages := len(f.company.Pager.Snapshot().Incidents); pages != len(f.expected)+2 || unread != 2 {
+		t.Errorf("got %d pages and %d incidents about unread files and messages, want %d and 2", pages, unread, len(f.expected)+2)
 	}
 	for _, row := range f.queryRows(`SELECT outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source = 'cloudtrail' GROUP BY outcome`) {
 		if row[0] != "opened" && row[0] != "attached" && row[0] != "counted" || row[2] != "0" {

@@ -53,6 +53,12 @@ func hookSource(t testing.TB, name string) intake.Source {
 			t.Fatal(err)
 		}
 		return s
+	case "monitor":
+		s, err := generic.New(generic.Config{Name: "monitor", Tokens: keys, Mapping: map[string]string{"title": "body.title", "resolved": "body.over", "at": "body.at"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
 	t.Fatalf("unknown source %s", name)
 	return nil

@@ -151,6 +151,7 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 	keyParts := make([]string, 0, 2*len(items))
 	titles := make([]string, 0, maxResolvedNotes+1)
 	var at time.Time
+	unread := ""
 	for n, a := range items {
 		keyParts = append(keyParts, a.firingID(), string(a.EndsAt))
 		if n < maxResolvedNotes {
@@ -159,6 +160,7 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 		if end := text.Timestamp(a.EndsAt); end.After(at) {
 			at = end
 		}
+		unread = cmp.Or(unread, text.WithUnreadTime("", a.EndsAt))
 	}
 	if n := len(items) - maxResolvedNotes; n > 0 {
 		titles = append(titles, fmt.Sprintf("and %d more", n))
@@ -168,7 +170,7 @@ func (m *message) resolved(items ...alertItem) incident.Signal {
 			Key:  sourceName + ":" + digest(append([]string{"resolved"}, keyParts...)...),
 			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName},
 			Auth: "alertmanager webhook", Via: incident.ViaSource, HappenedAt: at,
-			Text: "Alertmanager: " + strings.Join(titles, ", ") + ": resolved",
+			Text: "Alertmanager: " + strings.Join(titles, ", ") + ": resolved" + unread,
 		},
 		Subject: incident.IncidentRef{Correlation: cmp.Or(m.correlation(), sourceName+":"+items[0].firingID())},
 	}

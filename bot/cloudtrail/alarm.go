@@ -51,17 +51,14 @@ func (a *alarm) signal(env envelope) incident.Signal {
 	region, account := regionAndAccount(arn)
 	region, account = firstNonEmpty(text.Flex(region), env.Region), firstNonEmpty(text.Flex(account), a.Account, env.Account)
 	state, changed := firstNonEmpty(a.NewState, a.State.Value), firstNonEmpty(a.Changed, a.State.Timestamp)
-	at, err := time.Parse("2006-01-02T15:04:05.999-0700", changed)
-	if err != nil {
-		at = text.Timestamp(text.Flex(firstNonEmpty(text.Flex(changed), env.Time)))
-	}
+	at := text.Timestamp(text.Flex(changed), env.Time)
 	correlation := "cloudwatch:" + account + ":" + region + ":" + string(a.Name)
 	event := text.Join("|", "cloudwatch", text.Flex(account), text.Flex(region), a.Name, text.Flex(state), text.Flex(at.UTC().Format(time.RFC3339Nano)))
 	if at.IsZero() {
 		event = "" // without a time, two state changes could not be distinguished
 	}
 	if state == "OK" {
-		return sourceNote(event, correlation, "CloudWatch: the alarm "+string(a.Name)+" returned to OK")
+		return sourceNote(event, correlation, text.WithUnreadTime("CloudWatch: the alarm "+string(a.Name)+" returned to OK", text.Flex(changed), env.Time))
 	}
 	level, title := incident.LevelMedium, "CloudWatch alarm: "
 	if state != "ALARM" {
@@ -69,7 +66,7 @@ func (a *alarm) signal(env envelope) incident.Signal {
 	}
 	return incident.Signal{Event: event, Alert: &incident.Alert{
 		Source: sourceName, Kind: "cloudwatch.alarm", Level: level, Title: title + string(a.Name),
-		Detail:      text.Join("\n", text.Flex(firstNonEmpty(a.Description, a.Configuration.Description)), text.Flex(firstNonEmpty(a.Why, a.State.Reason)), text.Field("Time", text.UnreadTime(at, text.Flex(changed)))),
+		Detail:      text.Join("\n", text.Flex(firstNonEmpty(a.Description, a.Configuration.Description)), text.Flex(firstNonEmpty(a.Why, a.State.Reason)), text.Field("Time", text.UnreadTime(at, text.Flex(changed), env.Time))),
 		Fingerprint: "cloudwatch|" + account + "|" + region + "|" + string(a.Name) + "|" + state, Correlation: correlation,
 		EventID: text.Join("/", text.Flex(arn), text.Flex(changed)), At: at.UTC(), Account: account, Region: region,
 		URL:  consoleURL(region, "cloudwatch/home", "alarmsV2:alarm/"+string(a.Name)),

@@ -344,6 +344,6 @@ func compact(raw json.RawMessage) string {
 }
 
 // unreadTime returns the line of the detail about a time that cannot be read.
-func unreadTime(s text.Flex) text.Flex {
-	return text.Field("Time", text.UnreadTime(text.Timestamp(s), s))
+func unreadTime(candidates ...text.Flex) text.Flex {
+	return text.Field("Time", text.UnreadTime(text.Timestamp(candidates...), candidates...))
 }

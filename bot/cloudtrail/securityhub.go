@@ -181,9 +181,9 @@ func (f *asff) alert() incident.Alert {
 		Title: firstNonEmpty(f.Title, text.Flex("Security Hub finding "+kind)),
 		Detail: text.Join("\n", f.Description, text.Field("Type", text.Flex(kind)), text.Field("Severity", f.Severity.Label), text.Field("Product", product),
 			text.Field("Resources", text.Flex(text.Join(", ", resources...))), text.Field("Remediation", text.Flex(text.Join(" ", fix.Text, fix.URL))),
-			unreadTime(text.Flex(firstNonEmpty(f.UpdatedAt, f.Observed, f.CreatedAt)))),
+			unreadTime(f.UpdatedAt, f.Observed, f.CreatedAt)),
 		Fingerprint: "securityhub|" + string(f.Account) + "|" + string(f.ID), Correlation: "cloudtrail:" + string(f.Account) + ":" + key,
-		EventID: string(f.ID), At: text.Timestamp(text.Flex(firstNonEmpty(f.UpdatedAt, f.Observed, f.CreatedAt))), Account: string(f.Account), Region: string(f.Region),
+		EventID: string(f.ID), At: text.Timestamp(f.UpdatedAt, f.Observed, f.CreatedAt), Account: string(f.Account), Region: string(f.Region),
 		Principal: subject, Sample: f.Sample || strings.HasPrefix(string(f.Title), "[SAMPLE]"), URL: consoleURL(string(f.Region), "securityhub/home", "/findings"),
 		Tags: map[string]string{"finding_type": kind, "severity": firstNonEmpty(f.Severity.Label, f.Severity.Normalized)},
 	}

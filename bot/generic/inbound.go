@@ -260,7 +260,7 @@ func (s *Source) signal(r *evaluation) (incident.Signal, bool) {
 	a.URL = text.WebURL(a.URL)
 	s.fillDefaults(a)
 	if r.run("resolved", s.programs["resolved"]) == true {
-		return s.resolvedNote(a), true
+		return s.resolvedNote(a, r.failed), true
 	}
 	if len(r.failed) > 0 {
 		a.Detail = strings.TrimSpace(a.Detail + "\n" + strings.Join(r.failed, "\n"))
@@ -284,11 +284,12 @@ func (s *Source) fillDefaults(a *incident.Alert) {
 
 // resolvedNote returns a note for the incident with a's correlation key. It does not
 // change the incident's status.
-func (s *Source) resolvedNote(a *incident.Alert) incident.Signal {
+func (s *Source) resolvedNote(a *incident.Alert, failed []string) incident.Signal {
+	note := append([]string{s.cfg.Name + ": " + a.Title + ": resolved"}, failed...)
 	return incident.Signal{
 		Command: &incident.Command{
 			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: s.cfg.Name},
-			Auth: s.cfg.Name + " webhook", Via: incident.ViaSource, HappenedAt: a.At, Text: s.cfg.Name + ": " + a.Title + ": resolved",
+			Auth: s.cfg.Name + " webhook", Via: incident.ViaSource, HappenedAt: a.At, Text: strings.Join(note, "\n"),
 		},
 		Subject: incident.IncidentRef{Correlation: a.Correlation},
 	}

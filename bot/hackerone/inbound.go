@@ -159,7 +159,7 @@ func (p *payload) note(event string) incident.Signal {
 	}
 	c := &incident.Command{
 		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "hackerone webhook",
-		Via: incident.ViaSource, HappenedAt: text.Timestamp(a.Attributes.CreatedAt), Text: "HackerOne: " + note,
+		Via: incident.ViaSource, HappenedAt: text.Timestamp(a.Attributes.CreatedAt), Text: text.WithUnreadTime("HackerOne: "+note, a.Attributes.CreatedAt),
 	}
 	if a.ID != "" {
 		c.Key = sourceName + ":activity:" + string(a.ID)

@@ -204,7 +204,15 @@ func (ev *event) acknowledged() ([]incident.Signal, error) {
 	if !ok {
 		return nil, errors.New("decode pagerduty webhook: the event has no incident")
 	}
-	return []incident.Signal{{Command: ev.command(incident.VerbAcknowledge, by, ""), Subject: subject}}, nil
+	signals := []incident.Signal{{Command: ev.command(incident.VerbAcknowledge, by, ""), Subject: subject}}
+	if text.UnreadTime(text.Timestamp(ev.OccurredAt), ev.OccurredAt) != "" { // an acknowledgement has no text
+		note := ev.command(incident.VerbSourceNote, by, "PagerDuty: acknowledged by "+string(by.name()))
+		if note.Key != "" {
+			note.Key += ":time"
+		}
+		signals = append(signals, incident.Signal{Command: note, Subject: subject})
+	}
+	return signals, nil
 }
 
 // note returns a note with the given text. It returns nothing if an integration
@@ -246,7 +254,9 @@ func (ev *event) command(verb incident.Verb, by ref, note string) *incident.Comm
 	if ev.ID != "" {
 		c.Key = sourceName + ":" + string(ev.ID)
 	}
-	if verb == incident.VerbAcknowledge {
+	if verb == incident.VerbSourceNote {
+		c.Text = text.WithUnreadTime(note, ev.OccurredAt)
+	} else {
 		c.By, c.Via = incident.Identity{Provider: incident.ProviderPagerDuty, ID: string(by.ID)}, incident.ViaPager
 	}
 	return c

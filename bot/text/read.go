@@ -21,18 +21,31 @@ func Timestamp[S ~string](candidates ...S) time.Time {
 	return time.Time{}
 }
 
-// UnreadTime returns a sentence for the detail of an alert if none of the candidates is a
-// time, and one of them should be. at is the time that was read, if any.
+// UnreadTime returns a sentence for a detail or a note if the first candidate that is not
+// empty is not a time. The candidates are in the order of [Timestamp]. at is the time that
+// was read, if any.
 func UnreadTime[S ~string](at time.Time, candidates ...S) S {
-	if !at.IsZero() {
-		return ""
-	}
 	for _, c := range candidates {
-		if s := strings.TrimSpace(string(c)); s != "" && !strings.HasPrefix(s, "0001-01-01") { // the zero time of Go
+		s := strings.TrimSpace(string(c))
+		switch {
+		case s == "" || strings.HasPrefix(s, "0001-01-01"): // the zero time of Go
+		case !parseTime(s).IsZero():
+			return ""
+		case at.IsZero():
 			return S(fmt.Sprintf("%q is not a time, and the time of receipt is used", Truncate(s, 60)))
+		default:
+			return S(fmt.Sprintf("%q is not a time, and %s is used", Truncate(s, 60), at.UTC().Format(time.RFC3339)))
 		}
 	}
 	return ""
+}
+
+// WithUnreadTime returns a note, with the sentence of [UnreadTime] if there is one.
+func WithUnreadTime[S ~string](note string, candidates ...S) string {
+	if unread := UnreadTime(Timestamp(candidates...), candidates...); unread != "" {
+		return note + " (" + string(unread) + ")"
+	}
+	return note
 }
 
 // timeLayouts are the forms of a time. None has the abbreviation of a zone, because

@@ -46,7 +46,7 @@ func TestSources_ReportUnreadTimes(t *testing.T) {
 	}
 }
 
-// A note has no detail, so a time that no source reads stands in its text. If the envelope
+// A note has no detail, so its text reports a time that no source reads. If the envelope
 // has a time, that one is used.
 func TestSources_ReportUnreadTimesOfNotes(t *testing.T) {
 	const alarm = `{"version":"0","id":"1","detail-type":"CloudWatch Alarm State Change","source":"aws.cloudwatch","time":%%s,"resources":["arn:aws:cloudwatch:eu-west-1:111122223333:alarm:a"],"detail":{"alarmName":"a","state":{"value":%q,"timestamp":%%s}}}`

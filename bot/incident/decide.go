@@ -181,30 +181,50 @@ func (d *decider) checkArguments() error {
 	return nil
 }
 
+// maxSuggestions is how many commands the error of a refused command suggests.
+const maxSuggestions = 3
+
 // notAllowed returns the error for a verb that is not possible in the current
-// status. It lists the commands that are.
+// status. It suggests the commands that lead on from there.
 func (d *decider) notAllowed() error {
 	if d.inc.Status == Merged {
 		return Conflict("%s was merged into %s. Continue in %[2]s", d.inc.ID, d.inc.MergedInto)
 	}
-	var words []string
-	for _, v := range AllowedVerbs(d.inc.Status) {
-		if !d.holds(v.who()) {
-			continue
-		}
-		if word := v.CommandName(); !slices.Contains(words, word) {
-			words = append(words, word)
-		}
-	}
-	id, status, name, possible := d.inc.ID, strings.ReplaceAll(string(d.inc.Status), "_", " "), d.cmd.Verb.CommandName(), strings.Join(words, ", ")
+	id, status, name := d.inc.ID, strings.ReplaceAll(string(d.inc.Status), "_", " "), d.cmd.Verb.CommandName()
 	edits := d.cmd.Verb == VerbSetFact || d.cmd.Verb == VerbEvidence || d.cmd.Verb == VerbEditRecord
 	switch {
 	case edits && (d.inc.Status == Approved || d.inc.Status == Closed):
-		return Conflict("%s is %s and its record is signed, so %s is not possible. Revise the record first (possible now: %s)", id, status, name, possible)
+		return Conflict("%s is %s and its record is signed, so %s is not possible. Revise the record first", id, status, name)
 	case d.cmd.Verb == VerbEditRecord && d.inc.Status == InReview:
-		return Conflict("%s is %s and its record is frozen, so %s is not possible. Amend the record first (possible now: %s)", id, status, name, possible)
+		return Conflict("%s is %s and its record is frozen, so %s is not possible. Amend the record first", id, status, name)
 	}
-	return Conflict("%s is %s, so %s is not possible. Use one of: %s", id, status, name, possible)
+	return Conflict("%s is %s, so %s is not possible. Use %s (help lists all commands)", id, status, name, d.suggestions())
+}
+
+// suggestions returns the first commands of the lifecycle that the author may give in
+// the current status. They change the status, if the author may give such a command.
+func (d *decider) suggestions() string {
+	var moves, others []string
+	for _, t := range Transitions {
+		if !slices.Contains(t.From, d.inc.Status) || t.Who == TheBot || !d.holds(t.Who) {
+			continue
+		}
+		if word := t.Verb.CommandName(); len(t.To) > 0 {
+			moves = append(moves, word)
+		} else if !slices.Contains(others, word) {
+			others = append(others, word)
+		}
+	}
+	words := moves
+	if len(words) == 0 {
+		words = others // never empty: readers may note
+	}
+	words = words[:min(len(words), maxSuggestions)]
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // requireText returns an Invalid error with the given message if value is blank.

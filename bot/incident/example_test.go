@@ -75,5 +75,5 @@ func ExampleDecide_conflict() {
 	fmt.Println(err)
 	// Output:
 	// conflict
-	// INC-42 is dismissed, so contain is not possible. Use one of: reopen, note, action, grant, revoke, review, retry
+	// INC-42 is dismissed, so contain is not possible. Use reopen (help lists all commands)
 }

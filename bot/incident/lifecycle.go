@@ -341,8 +341,7 @@ func (v Verb) who() (w Authority) {
 	return w
 }
 
-// AllowedVerbs returns the verbs that people may use in status s. Error
-// messages list them.
+// AllowedVerbs returns the verbs that people may use in status s.
 func AllowedVerbs(s Status) []Verb {
 	var out []Verb
 	for _, t := range Transitions {

@@ -258,12 +258,13 @@ func TestDecide_ErrorsSuggestNextStep(t *testing.T) {
 		{Closed, Command{Verb: VerbEditRecord}, "Revise the record first"},
 		{InReview, Command{Verb: VerbEditRecord}, "Amend the record first"},
 		{Merged, Command{Verb: VerbContain}, "merged into INC-8"},
-		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. Use one of: ack, contain, dismiss, merge, fact"},
-		{Active, Command{Verb: VerbSign}, "so sign is not possible. Use one of: "},
-		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. Use one of: "},
-		{Dismissed, Command{Verb: VerbEditRecord}, "so record is not possible. Use one of: reopen,"},
-		{Approved, Command{Verb: VerbContain}, "so contain is not possible. Use one of: "},
-		{InReview, Command{Verb: VerbContain}, "so contain is not possible. Use one of: "},
+		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. Use ack, contain or dismiss (help lists all commands)"},
+		{Active, Command{Verb: VerbSign}, "so sign is not possible. Use contain, resolve or dismiss ("},
+		{Contained, Command{Verb: VerbContain}, "so contain is not possible. Use resolve, reopen or dismiss ("},
+		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. Use submit or reopen ("},
+		{Dismissed, Command{Verb: VerbEditRecord}, "so record is not possible. Use reopen ("},
+		{Approved, Command{Verb: VerbContain}, "so contain is not possible. Use review conclude, review waive or revise ("},
+		{InReview, Command{Verb: VerbContain}, "so contain is not possible. Use sign, withdraw or amend ("},
 		{InReview, Command{Verb: VerbContain}, "INC-7 is in review"},
 		{Active, Command{Verb: VerbAssignRole, Role: "comandr", Person: "eng1"}, `Did you mean "commander"?`},
 		{Active, Command{Verb: VerbStepDone, Step: "rotat"}, `Did you mean "rotate"?`},
@@ -277,6 +278,11 @@ func TestDecide_ErrorsSuggestNextStep(t *testing.T) {
 		}
 	}
 	for _, s := range Statuses() {
+		for v := range verbs { // a tired person reads no list of all commands
+			if _, err := fixtureIn(t, s).decideAs("eng1", Command{Verb: v}); err != nil && strings.Contains(err.Error(), "is not possible") && len(err.Error()) > 150 {
+				t.Errorf("%s in %s: got %v, want at most %d commands", v, s, err, maxSuggestions)
+			}
+		}
 		verbs := AllowedVerbs(s)
 		if once := slices.Compact(slices.Sorted(slices.Values(verbs))); len(once) != len(verbs) || slices.Contains(verbs, VerbPaged) {
 			t.Errorf("%s: got verbs %v, want no duplicates and no bot verbs", s, verbs)

@@ -242,7 +242,7 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 		{"fact", "fact", nil, map[string]any{"fact": "personal_data", "value": "suspcted", "text": "x"}, "value", "suspected"},
 		{"unknown person", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
 		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
-		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible. Use one of"},
+		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible. Use "},
 		{"empty record", "record submit form", func(i *incident.Incident) { completeRecord(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
 		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
 			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "owner"},

@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -49,6 +50,17 @@ func decided(cmd Command, was, is Incident, env Env) bool {
 	}
 	events, err := Decide(cmd, was, env)
 	return err == nil && len(events) > 0
+}
+
+// EarlierPromotion is [Earlier] for the promotion of an alert that an incident already has.
+func EarlierPromotion(alert int64, timeline []Event, env Env) (Event, bool) {
+	id := strconv.FormatInt(alert, 10)
+	for _, e := range slices.Backward(timeline) {
+		if e.Kind == EventAlertAttached && e.Field("alert") == id {
+			return e, e.By != "" && e.By != env.Actor
+		}
+	}
+	return Event{}, false
 }
 
 // EarlierText describes the event of [Earlier] as a sentence without a full stop, with its

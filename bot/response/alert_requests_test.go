@@ -2,6 +2,7 @@ package response
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"tocsin/bot/incident"
@@ -43,8 +44,17 @@ func TestPromote_WatchedAlert(t *testing.T) {
 		t.Errorf("got %d watched alerts with the correlation key, want 0", n)
 	}
 	again := fx.do(t, "p1", incident.Command{Verb: incident.VerbPromote, Alerts: []int64{id}})
-	if !again.Unchanged || again.Incident.ID != inc.ID {
+	if !again.Unchanged || again.Incident.ID != inc.ID || again.Earlier != "" {
 		t.Errorf("second promote: got %+v, want unchanged", again)
+	}
+	late := incident.Command{Verb: incident.VerbPromote, Alerts: []int64{id}}
+	const winner = "Person p1 was first: Alert StopLogging from "
+	if lost := fx.do(t, "p2", late); !lost.Unchanged || lost.Incident.ID != inc.ID || !strings.HasPrefix(lost.Earlier, winner) {
+		t.Errorf("promote after p1: got %q, want %q", lost.Earlier, winner)
+	}
+	late.For, late.By = fx.open(t, incident.Sev3), slackIdentity("p2")
+	if _, err := fx.Do(t.Context(), late); incident.CodeOf(err) != incident.CodeConflict || !strings.Contains(err.Error(), winner) || !strings.Contains(err.Error(), "Split it from there first") {
+		t.Errorf("promote into another incident after p1: got %v, want %q", err, winner)
 	}
 	fx.ingest(t, delivery(4, alertWithLevel("medium", "f1", "AKIA1")))
 	if got := fx.outcomes(4); got[0] != "counted" {

@@ -71,7 +71,7 @@ func (s *session) promoteToNew(cmd incident.Command, row AlertRow) (incident.Res
 }
 
 // promotedResult returns the result for an alert that is already attached to an
-// incident.
+// incident. It names the person who promoted it first.
 func (s *session) promotedResult(cmd incident.Command, row AlertRow, reader incident.PersonID) (incident.Result, error) {
 	dr, err := s.draft(row.Incident)
 	switch {
@@ -79,10 +79,19 @@ func (s *session) promotedResult(cmd incident.Command, row AlertRow, reader inci
 		return incident.Result{}, err
 	case !dr.inc.MayRead(s.dir, reader, s.now):
 		return incident.Result{}, incident.NoAlert(row.ID)
-	case cmd.For != 0 && cmd.For != row.Incident:
-		return incident.Result{}, incident.Conflict("A%d is attached to %s. Split it from there first", row.ID, row.Incident)
 	}
-	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
+	timeline, err := s.tx.Timeline(row.Incident)
+	if err != nil {
+		return incident.Result{}, fmt.Errorf("read timeline of %s: %w", row.Incident, err)
+	}
+	earlier, env := "", s.env(cmd)
+	if e, ok := incident.EarlierPromotion(row.ID, timeline, env); ok {
+		earlier = incident.EarlierText(e, env)
+	}
+	if cmd.For != 0 && cmd.For != row.Incident {
+		return incident.Result{}, withEarlier(incident.Conflict("A%d is attached to %s. Split it from there first", row.ID, row.Incident), earlier)
+	}
+	return incident.Result{Incident: dr.inc, Unchanged: true, Earlier: earlier}, nil
 }
 
 // moveAlertsIn moves a suppressed alert into an incident, with the watched alerts

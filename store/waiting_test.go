@@ -210,6 +210,48 @@ func TestReleaseEffects_UsesIndex(t *testing.T) {
 	})
 }
 
+// TestWaitingEffects_ListsThoseThatWaitedLongest lets more effects wait than an administrator
+// reads at once.
+func TestWaitingEffects_ListsThoseThatWaitedLongest(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.openIncident(t, "x")
+		const more = 3
+		var effects []incident.Effect
+		for n := range MaxListedEffects + more {
+			effects = append(effects, newTestEffect(fmt.Sprint("effect ", n), ""))
+		}
+		s.mustTx(t, func(tx response.Tx) error { return tx.Enqueue(effects...) })
+		s.runEffects(t, s.postpone)
+		s.waitForCount(t, MaxListedEffects+more, "SELECT count(*) FROM effects WHERE waiting_since IS NOT NULL")
+		err := s.tx(t.Context(), func(t *tx) error {
+			var rows []effectRow
+			if err := t.db.Order("id").Find(&rows).Error; err != nil {
+				return err
+			}
+			for n, row := range rows { // the last effect waits longest
+				since := noon.Truncate(time.Second).Add(-time.Duration(n) * time.Minute)
+				if err := t.db.Exec("UPDATE effects SET waiting_since = ? WHERE id = ?", since, row.ID).Error; err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.WaitingEffects(t.Context(), response.WaitingQuery{})
+		if err != nil || len(list) != MaxListedEffects {
+			t.Fatalf("got %d effects, %v, want %d", len(list), err, MaxListedEffects)
+		}
+		for n, w := range list {
+			if want := noon.Truncate(time.Second).Add(-time.Duration(MaxListedEffects+more-1-n) * time.Minute); !w.Since.Equal(want) {
+				t.Fatalf("effect %d of the list waits since %s, want %s", n, w.Since, want)
+			}
+		}
+	})
+}
+
 // TestCountWaiting_SecretEvents lets effects of every kind of event wait. Everybody reads the
 // cause of the first one, so it must not be about a secret event.
 func TestCountWaiting_SecretEvents(t *testing.T) {

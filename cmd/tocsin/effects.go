@@ -167,7 +167,7 @@ func effectsText(list []incident.WaitingEffect, now time.Time) string {
 	}
 	_ = t.flush() // a strings.Builder does not fail
 	if len(list) >= store.MaxListedEffects {
-		_ = writeLine(&text, "listed are only the %d effects that have waited longest. The metric tocsin_effects_waiting counts all", len(list))
+		_ = writeLine(&text, "the list ends after %d effects, and those have waited longest. The metric tocsin_effects_waiting counts all", len(list))
 	}
 	for _, fix := range fixes {
 		_ = writeLine(&text, "%s", fix)

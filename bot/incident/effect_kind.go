@@ -1,5 +1,7 @@
 package incident
 
+import "cmp"
+
 // EffectKind is a kind of work that follows from an event.
 type EffectKind string
 
@@ -54,6 +56,7 @@ const (
 
 // effectTraits describe a kind of effect for the write path.
 type effectTraits struct {
+	task         string // what the effect does, such as "page people"
 	needsChannel bool
 	public       bool
 	hasDocument  bool
@@ -63,42 +66,47 @@ type effectTraits struct {
 
 // effectKinds has the traits of each kind of effect.
 var effectKinds = map[EffectKind]effectTraits{
-	EffectOpenChannel:    {required: true},
-	EffectInvite:         {needsChannel: true, stepsAside: true},
-	EffectRemove:         {needsChannel: true, stepsAside: true},
-	EffectReplaceChannel: {needsChannel: true, required: true},
-	EffectPost:           {needsChannel: true},
-	EffectAskSign:        {needsChannel: true},
-	EffectAskConsult:     {needsChannel: true},
-	EffectRetract:        {needsChannel: true, stepsAside: true},
-	EffectUpload:         {needsChannel: true, hasDocument: true, stepsAside: true},
-	EffectArchive:        {needsChannel: true},
-	EffectCard:           {needsChannel: true},
-	EffectTopic:          {needsChannel: true},
+	EffectOpenChannel:    {task: "open the channel in Slack", required: true},
+	EffectInvite:         {task: "invite people to the channel", needsChannel: true, stepsAside: true},
+	EffectRemove:         {task: "remove a person from the channel", needsChannel: true, stepsAside: true},
+	EffectReplaceChannel: {task: "continue in a new channel", needsChannel: true, required: true},
+	EffectPost:           {task: "post a message in the channel", needsChannel: true},
+	EffectAskSign:        {task: "ask a department in the channel to sign", needsChannel: true},
+	EffectAskConsult:     {task: "ask a team in the channel", needsChannel: true},
+	EffectRetract:        {task: "edit a message in the channel", needsChannel: true, stepsAside: true},
+	EffectUpload:         {task: "upload the postmortem to the channel", needsChannel: true, hasDocument: true, stepsAside: true},
+	EffectArchive:        {task: "post the last message in the channel", needsChannel: true},
+	EffectCard:           {task: "update the card in the channel", needsChannel: true},
+	EffectTopic:          {task: "set the topic of the channel", needsChannel: true},
 
-	EffectAnnounce:            {public: true},
-	EffectAnnouncePostmortem:  {hasDocument: true},
-	EffectAgenda:              {},
-	EffectAnnounceMaintenance: {},
+	EffectAnnounce:            {task: "announce the incident in Slack", public: true},
+	EffectAnnouncePostmortem:  {task: "announce the postmortem in Slack", hasDocument: true},
+	EffectAgenda:              {task: "post the agenda of the review meeting in Slack"},
+	EffectAnnounceMaintenance: {task: "announce a maintenance window in Slack"},
 
-	EffectPage:        {public: true},
-	EffectPageAck:     {public: true},
-	EffectPageResolve: {public: true},
+	EffectPage:        {task: "page people", public: true},
+	EffectPageAck:     {task: "acknowledge the page at the pager", public: true},
+	EffectPageResolve: {task: "end the page at the pager", public: true},
 
-	EffectMailPostmortem:    {hasDocument: true},
-	EffectMailInvitation:    {stepsAside: true},
-	EffectMailCancellation:  {stepsAside: true},
-	EffectAcknowledgeReport: {},
+	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true},
+	EffectMailInvitation:    {task: "send the invitation to the review meeting", stepsAside: true},
+	EffectMailCancellation:  {task: "cancel the review meeting by mail", stepsAside: true},
+	EffectAcknowledgeReport: {task: "send a receipt to the reporter"},
 
-	EffectNotice:       {},
-	EffectMailNotice:   {},
-	EffectPageNotice:   {},
-	EffectHandover:     {},
-	EffectMailHandover: {},
+	EffectNotice:       {task: "post a notice about Tocsin in Slack"},
+	EffectMailNotice:   {task: "send a notice about Tocsin by mail"},
+	EffectPageNotice:   {task: "page people about Tocsin"},
+	EffectHandover:     {task: "send a list of open work in Slack"},
+	EffectMailHandover: {task: "send a list of open work by mail"},
 
-	EffectWritePostmortem: {},
-	EffectDeadline:        {},
-	EffectBotStep:         {},
+	EffectWritePostmortem: {task: "write the postmortem"},
+	EffectDeadline:        {task: "check a deadline"},
+	EffectBotStep:         {task: "perform a step of a playbook"},
+}
+
+// Task returns what the effect does, as a clause after "to".
+func (k EffectKind) Task() string {
+	return cmp.Or(effectKinds[k].task, "finish confidential work")
 }
 
 // NeedsChannel reports whether the effect needs the incident's channel. Such an effect is

@@ -27,7 +27,7 @@ func TestEffectKinds_EachIsDescribed(t *testing.T) {
 				t.Fatal(err)
 			}
 			declared[EffectKind(value)] = true
-			if _, ok := effectKinds[EffectKind(value)]; !ok {
+			if traits, ok := effectKinds[EffectKind(value)]; !ok || traits.task == "" {
 				t.Errorf("%s is not described", spec.Names[0].Name)
 			}
 		}

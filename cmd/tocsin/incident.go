@@ -187,7 +187,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		t.row(role, dir.Name(i.Roles[role]))
 	}
 	for _, w := range v.Waiting {
-		t.row("waiting", fmt.Sprintf("for %s to %s since %s UTC: %s", cmp.Or(w.System, "an outside system"), strings.ReplaceAll(string(w.Kind), "_", " "), w.Since.UTC().Format("2006-01-02 15:04"), w.Cause))
+		t.row("waiting", fmt.Sprintf("since %s UTC to %s: %s", w.Since.UTC().Format("2006-01-02 15:04"), w.Kind.Task(), w.Cause))
 	}
 	for _, a := range v.Alerts[:min(len(v.Alerts), maxShownAlerts)] {
 		t.row("alert", fmt.Sprintf("A%d %s (%s, %d×)", a.Alert, a.Title, a.Source, a.Count))
@@ -239,6 +239,9 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 func showResult(w io.Writer, r incident.Result, times []string, names map[incident.PersonID]string) error {
 	if r.Reported {
 		return writeLine(w, "%s.", incident.ReportReceived)
+	}
+	if r.Earlier != "" {
+		return writeLine(w, "No change: %s. %s is %s", r.Earlier, r.Incident.ID, r.Incident.Status)
 	}
 	if len(r.Events) == 0 {
 		return writeLine(w, "No change: %s is %s", r.Incident.ID, r.Incident.Status)

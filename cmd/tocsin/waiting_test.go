@@ -81,7 +81,7 @@ func TestWaiting_RefusedOpening(t *testing.T) {
 		if text := s.mustRun("effects"); !strings.Contains(text, id.String()) || !strings.Contains(text, w.Cause) || !strings.Contains(text, "to do for slack: "+w.Fix+"\n") {
 			t.Errorf("%s: got effects\n%s", c.name, text)
 		}
-		if text := s.mustRun("incident", "status", id.String()); !strings.Contains(text, "for slack to open channel since") {
+		if text := s.mustRun("incident", "status", id.String()); !strings.Contains(text, " UTC to open the channel in Slack: "+w.Cause) {
 			t.Errorf("%s: got status\n%s\nwant it to name what waits", c.name, text)
 		}
 		repair()

@@ -108,7 +108,7 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 	b.store, err = store.Open(ctx, b.start.Store, store.Deps{Keyset: keys, Logger: b.log, Clock: b.clock,
 		OnFailure: func(f store.Failure) { b.telemetry.ReportError(f.Kind, f.Err) }})
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return err
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ type runner interface {
 // jobs after [Store.Run]. Errors include [ErrUnavailable], [ErrInUse] and [ErrKeyset].
 func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if d.Keyset == nil {
-		return nil, errors.New("open store: a keyset is required")
+		return nil, errors.New("open database: a keyset is required")
 	}
 	s := &Store{keys: d.Keyset, log: d.Logger, clock: d.Clock, replica: c.ReplicaID, onFailure: d.OnFailure,
 		incidents: newDecoded[incident.Incident](), directory: newDecoded[incident.Directory](), writer: newWriterCache()}
@@ -161,25 +161,25 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	case "postgres", "postgresql":
 		s.backend, err = openPostgres(ctx, c.URL, s.log)
 	default:
-		return nil, fmt.Errorf("open store: unknown database scheme %q. Use sqlite:PATH or postgres://…", scheme)
+		return nil, fmt.Errorf("unknown database scheme %q. Use sqlite:PATH or postgres://…", scheme)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", wrapUnavailable(err))
+		return nil, wrapUnavailable(err)
 	}
 	if err := s.checkKeysetBeforeMigration(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.backend.close())
+		return nil, errors.Join(err, s.backend.close())
 	}
 	if err := s.backend.migrate(ctx, s.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate store: %w", wrapUnavailable(err)), s.backend.close())
+		return nil, errors.Join(fmt.Errorf("migrate database: %w", wrapUnavailable(err)), s.backend.close())
 	}
 	if err := s.checkKeyset(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.backend.close())
+		return nil, errors.Join(err, s.backend.close())
 	}
 	if err := s.moveStorms(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", wrapUnavailable(err)), s.backend.close())
+		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
 	}
 	if err := s.recomputeStates(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", wrapUnavailable(err)), s.backend.close())
+		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
 	}
 	return s, nil
 }

@@ -37,6 +37,11 @@ const (
 	migrationLockKey = 727001
 	replicaLockKey   = 727002
 	laneLockKey      = 727003
+
+	// Error codes of PostgreSQL.
+	pgDatabaseMissing = "3D000"
+	pgUserRefused     = "28000"
+	pgPasswordRefused = "28P01"
 )
 
 func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgresBackend, err error) {
@@ -62,7 +67,7 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgre
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	if err := b.pool.Ping(ctx); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, connectError(config.ConnConfig, err)
 	}
 	b.sqlDB = stdlib.OpenDBFromPool(b.pool)
 	b.sqlDB.SetMaxIdleConns(0) // idle connections return to the pool, where River can use them
@@ -73,6 +78,21 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgre
 	// The cooldown is short because NOTIFY is cheap, and only NOTIFY wakes a worker immediately.
 	b.jobs, err = river.NewClient(b.driver, riverConfig(log, time.Millisecond))
 	return b, err
+}
+
+// connectError names the fix if PostgreSQL refuses a connection because of the URL.
+func connectError(c *pgx.ConnConfig, err error) error {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return fmt.Errorf("connect: %w", err)
+	}
+	switch refused.Code {
+	case pgDatabaseMissing:
+		return fmt.Errorf("PostgreSQL has no database %q. Create it as its administrator with CREATE DATABASE %s OWNER %s, or correct the key database", c.Database, pgx.Identifier{c.Database}.Sanitize(), pgx.Identifier{c.User}.Sanitize())
+	case pgUserRefused, pgPasswordRefused:
+		return fmt.Errorf("PostgreSQL refuses the user %q or the password. Correct the key database, or the access rules of the server (pg_hba.conf)", c.User)
+	}
+	return fmt.Errorf("connect: %w", err)
 }
 
 // tx uses one connection for the transaction, which River shares through [sharedTx].

@@ -19,7 +19,7 @@ type checkResult struct {
 func checkCommand(g *globalFlags) *cobra.Command {
 	strict := false
 	cmd := &cobra.Command{
-		Use: "check", Short: "Check the configuration and report every error", Args: cobra.NoArgs,
+		Use: "check", Short: "Check the configuration and report every error", Args: noArguments,
 		Long: "Check the configuration, the playbooks, the rules and the keyset without any connection. Errors prevent the start of\n" +
 			"`tocsin serve`. Warnings are about valid values that do not work as you expect: a routing rule that never matches, a name instead of\n" +
 			"a Slack id, a department that cannot sign. Warnings do not change the exit status, except with --strict. `tocsin doctor`\n" +

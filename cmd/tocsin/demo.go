@@ -172,7 +172,7 @@ func demoCommand() *cobra.Command {
 		http bool
 	)
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Try Tocsin on this machine with a sandbox of Slack, PagerDuty and mail", Args: cobra.NoArgs,
+		Use: "demo", Short: "Try Tocsin on this machine with a sandbox of Slack, PagerDuty and mail", Args: noArguments,
 		Long: "Start the bot with a sandbox that implements the protocols of Slack, PagerDuty and mail, and print the address of a\n" +
 			"web page. On the page you can act as any person of a sandbox company. With --auto, the sandbox plays a complete\n" +
 			"incident and writes the transcript and the postmortem to a folder. Nothing else is stored.",

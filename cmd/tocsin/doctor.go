@@ -28,7 +28,7 @@ func doctorCommand(g *globalFlags) *cobra.Command {
 		send bool
 	)
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check the credentials, the systems behind them, the database and the keyset", Args: cobra.NoArgs,
+		Use: "doctor", Short: "Check the credentials, the systems behind them, the database and the keyset", Args: noArguments,
 		Long: "Ask Slack, PagerDuty, the mail servers and AWS whether the credentials, scopes, channels, groups and people in the\n" +
 			"configuration work, and check the database, the disk, the keyset, its copy, the clock and the public URL. Each line is ok,\n" +
 			"warning, failed or skipped, with what to do. It works beside a running bot and without one, and does not disturb Socket\n" +

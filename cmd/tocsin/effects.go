@@ -56,7 +56,7 @@ func effectsCommand(g *globalFlags) *cobra.Command {
 func retryCommand(g *globalFlags) *cobra.Command {
 	var system string
 	cmd := &cobra.Command{
-		Use: "retry [EFFECT | INCIDENT]", Short: "Try waiting effects at once", Args: cobra.MaximumNArgs(1),
+		Use: "retry [EFFECT | INCIDENT]", Short: "Try waiting effects at once", Args: optionalArgument,
 		Long: "Try waiting effects at once: all, one, those of an incident, or those of a system. Use it after you repaired the cause.\n" +
 			"If no bot is running, they are tried when it starts.",
 		Example: "  tocsin effects retry\n  tocsin effects retry 17\n  tocsin effects retry INC-42\n  tocsin effects retry --system slack",
@@ -90,7 +90,7 @@ func retryCommand(g *globalFlags) *cobra.Command {
 func dropCommand(g *globalFlags) *cobra.Command {
 	var because string
 	cmd := &cobra.Command{
-		Use: "drop EFFECT", Short: "Give up a waiting effect that can never succeed", Args: cobra.ExactArgs(1),
+		Use: "drop EFFECT", Short: "Give up a waiting effect that can never succeed", Args: oneArgument,
 		Long: "Give up a waiting effect that can never succeed, such as an invitation of an account that no longer exists. It is not tried\n" +
 			"again, and what waits behind it goes on. The timeline of the incident and the audit log have your name and the reason. Do\n" +
 			"by hand what is missing: without open_channel, for example, the incident has no channel. A refused command changes nothing.\n" +

@@ -61,7 +61,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 		wait time.Duration
 	)
 	cmd := &cobra.Command{
-		Use: "health", Short: "Check whether the running bot is ready", Args: cobra.NoArgs,
+		Use: "health", Short: "Check whether the running bot is ready", Args: noArguments,
 		Long: "Request /readyz of the running bot, for example as the health check of a container. The exit status is 0 if the bot is\n" +
 			"ready and 1 if it is not or does not answer within 5 seconds. With --wait it repeats the request until the bot is ready.",
 		Example: "  tocsin health\n  tocsin health --wait 30s\n  tocsin health --url http://127.0.0.1:8080/readyz",

@@ -26,7 +26,7 @@ func initCommand(g *globalFlags) *cobra.Command {
 	var sandbox string
 	var people []string
 	cmd := &cobra.Command{
-		Use: "init DIR", Short: "Write a new folder with a configuration, a keyset, a systemd unit and a Slack manifest", Args: cobra.ExactArgs(1),
+		Use: "init DIR", Short: "Write a new folder with a configuration, a keyset, a systemd unit and a Slack manifest", Args: oneArgument,
 		Long: "Write everything that a new installation needs into a folder: a short configuration, the file of its secrets, a keyset, a\n" +
 			"systemd unit and the manifest of the Slack app. On a terminal, the command asks for each answer that no flag gives. Elsewhere\n" +
 			"it writes placeholders, and `tocsin config check` names each of them.\n\n" +

@@ -19,7 +19,7 @@ func keysCommand(g *globalFlags) *cobra.Command {
 	cmd := commandGroup(&cobra.Command{Use: "keys", Short: "Create or rotate the encryption keys of the database"})
 	var prune bool
 	rotate := &cobra.Command{
-		Use: "rotate", Short: "Add a new key and re-encrypt all values with it", Args: cobra.NoArgs,
+		Use: "rotate", Short: "Add a new key and re-encrypt all values with it", Args: noArguments,
 		Long: "Add a new key to the keyset and re-encrypt all stored values with it. With --prune, the old keys are removed\n" +
 			"afterwards. Data encrypted with them, such as a backup, can then be read only with a copy of the old keyset.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,7 +40,7 @@ func keysCommand(g *globalFlags) *cobra.Command {
 	}
 	rotate.Flags().BoolVar(&prune, "prune", false, "remove the old keys after the rotation")
 	cmd.AddCommand(rotate, &cobra.Command{
-		Use: "create FILE", Short: "Create a keyset file", Args: cobra.ExactArgs(1),
+		Use: "create FILE", Short: "Create a keyset file", Args: oneArgument,
 		Long: "Create a keyset in a new file. Keep a copy of the file apart from the backups of the database. Without the keyset\n" +
 			"the stored data cannot be read. With both the keyset and a backup, anyone can read it.",
 		Example: "  tocsin keys create keyset.json",
@@ -56,7 +56,7 @@ func keysCommand(g *globalFlags) *cobra.Command {
 
 func verifyCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check that the stored data was not changed", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check that the stored data was not changed", Args: noArguments,
 		Long: "Check every timeline, its head and every ciphertext. No event of a timeline may have been changed, removed, inserted or\n" +
 			"reordered, and no timeline truncated. Every head must carry a MAC made with a key of the keyset. Every ciphertext must\n" +
 			"decrypt. The exit status is 1 if a check fails.",
@@ -102,7 +102,7 @@ func (g *globalFlags) callOrOpen(ctx context.Context, name string, request contr
 	}
 	s, err := store.Open(ctx, c.Store, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return fmt.Errorf("database: %w", err)
+		return err
 	}
 	defer func() { _ = s.Close() }()
 	return offline(ctx, s)

@@ -15,7 +15,7 @@ import (
 func reloadCommand(g *globalFlags) *cobra.Command {
 	var status bool
 	cmd := &cobra.Command{
-		Use: "reload", Short: "Reload the configuration of the running bot", Args: cobra.NoArgs,
+		Use: "reload", Short: "Reload the configuration of the running bot", Args: noArguments,
 		Long: "Make the running bot read its configuration again, with playbooks and detection rules. SIGHUP has this effect too. An\n" +
 			"invalid configuration is refused and the old one stays in force. So is one that changes a key which needs a restart.\n" +
 			"If people left the configuration, everything that they held ends and is printed. Only administrators can reload.\n\n" +

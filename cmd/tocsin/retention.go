@@ -16,7 +16,7 @@ const maxTombstones = 100
 
 func retentionCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "retention", Short: "List scheduled deletions with their tombstones", Args: cobra.NoArgs,
+		Use: "retention", Short: "List scheduled deletions with their tombstones", Args: noArguments,
 		Long: "List the latest 100 scheduled deletions, newest first. Each tombstone names the time, table, policy, number of rows and\n" +
 			"range of ids, with a keyed hash of the deleted rows. Data of an open incident, of one under a legal hold, or within its\n" +
 			"retention period is never deleted.",

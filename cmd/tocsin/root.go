@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/command"
 	"tocsin/bot/config"
 	"tocsin/bot/control"
+	"tocsin/bot/incident"
 )
 
 // globalFlags are the flags of every subcommand.
@@ -44,7 +47,7 @@ func (g *globalFlags) client() (*control.Client, error) {
 
 func rootCommand() *cobra.Command {
 	g := &globalFlags{}
-	cmd := &cobra.Command{
+	cmd := commandGroup(&cobra.Command{
 		Use:   "tocsin",
 		Short: "Respond to security incidents, from the first alert to a signed postmortem",
 		Long: "Tocsin receives alerts from Sentry, AWS CloudTrail and other sources. It opens an incident with a Slack channel, pages\n" +
@@ -54,7 +57,8 @@ func rootCommand() *cobra.Command {
 			"failures. `verify`, `detect lint` and `detect test` exit with 1 if they find a problem, and `detect` if it cannot read\n" +
 			"a file. Rules that match do not change the exit status of `detect`.",
 		SilenceUsage: true, SilenceErrors: true, Version: readVersion().Version,
-	}
+	})
+	cmd.SetFlagErrorFunc(flagError)
 	cmd.PersistentFlags().StringVarP(&g.config, "config", "c", "tocsin.yaml", "configuration `file`")
 	cmd.PersistentFlags().StringVar(&g.socket, "socket", "", "control `socket` of the running bot, to use it without the configuration file")
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
@@ -73,7 +77,10 @@ func commandGroup(cmd *cobra.Command) *cobra.Command {
 		}
 		hint := ""
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = " (did you mean " + near[0] + "?)"
+			hint = " (did you mean " + cmp.Or(incident.Nearest(args[0], near), near[0]) + "?)"
+		}
+		if _, isIncident := command.Find(args[0]); isIncident && !cmd.HasParent() {
+			hint = " (did you mean `tocsin incident " + args[0] + "`?)"
 		}
 		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
 	}
@@ -84,7 +91,7 @@ func commandGroup(cmd *cobra.Command) *cobra.Command {
 
 func serveCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
+		Use: "serve", Short: "Run the bot", Args: noArguments,
 		Long: "Run the bot until it receives SIGINT or SIGTERM. It does not start with an invalid configuration and reports all\n" +
 			"errors in the file at once. SIGHUP reloads the configuration, as `tocsin reload` does. A second signal to stop ends it\n" +
 			"at once. SIGQUIT prints the stacks of all goroutines to the standard error.",
@@ -102,7 +109,7 @@ func serveCommand(g *globalFlags) *cobra.Command {
 			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log, Load: func() (config.Config, error) { return config.Load(g.config) }, Hangup: hangup,
 				OnStarted: func() { notifySystemd(daemon.SdNotifyReady) }})
 			if err != nil {
-				return fmt.Errorf("start: %w", err)
+				return err
 			}
 			defer b.Close()
 			defer context.AfterFunc(cmd.Context(), func() { notifySystemd(daemon.SdNotifyStopping) })()
@@ -122,7 +129,7 @@ func notifySystemd(state string) {
 func configCommand(g *globalFlags) *cobra.Command {
 	cmd := commandGroup(&cobra.Command{Use: "config", Short: "Print an example configuration or check yours"})
 	cmd.AddCommand(checkCommand(g), &cobra.Command{
-		Use: "example", Short: "Print a commented configuration with every key", Args: cobra.NoArgs,
+		Use: "example", Short: "Print a commented configuration with every key", Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return writeText(cmd.OutOrStdout(), config.Example)
 		},

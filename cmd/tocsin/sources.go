@@ -75,7 +75,7 @@ func describeSources(list []control.SourceState) string {
 func sourcesShowCommand(g *globalFlags) *cobra.Command {
 	reason := ""
 	cmd := &cobra.Command{
-		Use: "show DELIVERY", Short: "Print a stored delivery as it was received", Args: cobra.ExactArgs(1),
+		Use: "show DELIVERY", Short: "Print a stored delivery as it was received", Args: oneArgument,
 		Long: "Print a stored delivery (D2041) as it was received: time, sender, verification, headers and body, without redaction.\n" +
 			"Only administrators can see it, and it is in the audit log. With --json, the body is in base64.",
 		Example: "  tocsin sources show D2041",

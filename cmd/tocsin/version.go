@@ -47,7 +47,7 @@ func readVersion() buildVersion {
 
 func versionCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program and of its database schema", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version of this program and of its database schema", Args: noArguments,
 		Long: "Print the version, the commit, the version of Go and the version of the database schema. A program with a greater schema\n" +
 			"version migrates the database at its start. One with a smaller version refuses the database.",
 		RunE: func(cmd *cobra.Command, _ []string) error {

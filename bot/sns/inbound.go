@@ -42,6 +42,8 @@ type envelope map[string]string
 // Anyone can send an unsigned message, so it must be cheap to parse.
 const maxMembers = 64
 
+var errNotJSON = errors.New("the body is not JSON")
+
 // parseEnvelope parses a message. It ignores members that are not strings, such as
 // message attributes, because they are not signed.
 func parseEnvelope(body []byte) (envelope, error) {
@@ -57,7 +59,7 @@ func parseEnvelope(body []byte) (envelope, error) {
 	for dec.More() {
 		t, err := dec.Token()
 		if err != nil {
-			return nil, fmt.Errorf("the body is not JSON: %w", err)
+			return nil, errNotJSON
 		}
 		k, _ := t.(string)
 		if len(seen) == maxMembers {
@@ -69,7 +71,7 @@ func parseEnvelope(body []byte) (envelope, error) {
 		seen[k] = true
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return nil, fmt.Errorf("the body is not JSON: %w", err)
+			return nil, errNotJSON
 		}
 		var v string
 		if len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &v) == nil {
@@ -77,7 +79,7 @@ func parseEnvelope(body []byte) (envelope, error) {
 		}
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("the body is not JSON: %w", err)
+		return nil, errNotJSON
 	}
 	if dec.More() {
 		return nil, errors.New("data follows the JSON object")

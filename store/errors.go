@@ -19,7 +19,7 @@ var (
 	// ErrUnavailable means that the database cannot be read or written now, for example because the disk is full, the
 	// connection is lost or the server is overloaded. Nothing was committed, unless an error in the chain has a method
 	// OutcomeUnknown() bool that returns true. HTTP handlers answer 503, and the sender retries.
-	ErrUnavailable = errors.New("database unavailable")
+	ErrUnavailable error = unavailable{}
 
 	// ErrInUse means that another process owns the SQLite file or runs with the same replica id.
 	ErrInUse = errors.New("the database is in use by another process. Stop that process, or use another database")
@@ -27,6 +27,12 @@ var (
 	// errStale means that the attempt no longer holds its job. The job was rescued or requeued and may run elsewhere.
 	errStale = errors.New("job no longer held by this attempt")
 )
+
+// unavailable is the type of [ErrUnavailable]. See [incident.IsUnavailable].
+type unavailable struct{}
+
+func (unavailable) Error() string     { return "database unavailable" }
+func (unavailable) Unavailable() bool { return true }
 
 // wrapUnavailable wraps err with [ErrUnavailable] if the database caused it and not the caller.
 func wrapUnavailable(err error) error {

@@ -12,8 +12,13 @@ const (
 	NoReply  = "Tocsin did not answer in time. Run the command again. A repeat is recorded only once."
 	NotSaved = "Not saved: Tocsin could not complete the request. Try again in a minute."
 	NotRead  = "Tocsin could not read the answer from its database. Try again in a minute."
-	// SlackFailed has the call that failed, such as "open the form", and its cause.
-	SlackFailed = "Slack did not %s. %s. Nothing was saved. Tocsin works: try again, or type the command."
+	// Unavailable is NotSaved for a known cause.
+	Unavailable = "Not saved: the database of Tocsin does not answer. Nothing was recorded. Try again in a minute."
+	// SendAgain introduces the text of the command. Slack has cleared the text at that time.
+	SendAgain = "Your command, to copy and send again:"
+	// SlackFailed has the call that failed, such as "open the form", its cause and the
+	// command to type instead.
+	SlackFailed = "Slack did not %s. %s. Nothing was saved. Tocsin works: try again, or type %s"
 )
 
 // Result returns the reply to a command: its result, events that the person may

@@ -200,6 +200,20 @@ func SpecOf(verb incident.Verb) *Spec {
 	return &specs[n]
 }
 
+// UsageOf returns a verb as people type it, with its arguments, such as
+// "contain INC-42 HOW". Outside of an incident, id is 0.
+func UsageOf(verb incident.Verb, id incident.ID) string {
+	spec := SpecOf(verb)
+	words := []string{spec.Name}
+	if spec.NeedsIncident && id != 0 {
+		words = append(words, id.String())
+	}
+	if y, ok := syntaxOf(verb); ok {
+		words = append(words, y.usage())
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
+}
+
 // input returns the field of a form for an argument. Its value is read by the
 // function that reads the typed argument.
 func (a Arg) input(kind FieldKind, label string) Field {

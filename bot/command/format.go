@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -15,17 +16,27 @@ import (
 type writer func(*Parsed) string
 
 // Format returns the canonical text of a parsed line: [Parse] of the text yields the
-// same line. It returns false for a command that only a form can give, because a line
-// has no place for all of its fields.
-func Format(w Parsed) (string, bool) {
+// same line, also later and in another channel. People are named by their mail address,
+// or by their account in Slack. It returns false for a command that only a form can give,
+// because a line has no place for all of its fields.
+func Format(w Parsed, d incident.Directory) (string, bool) {
 	for n := range specs {
 		for m := range specs[n].Syntaxes {
 			if y := &specs[n].Syntaxes[m]; y.gives(&w) {
-				return specs[n].format(y, &w), true
+				return nameAccounts(specs[n].format(y, &w), d), true
 			}
 		}
 	}
 	return "", false
+}
+
+// nameAccounts replaces the mention of each person by an account that people can type.
+func nameAccounts(text string, d incident.Directory) string {
+	return mention.ReplaceAllStringFunc(text, func(m string) string {
+		id, _, _ := mentioned("person", m)
+		person, _ := d.Person(incident.PersonID(id))
+		return cmp.Or(person.IDAt(incident.ProviderMail), person.IDAt(incident.ProviderSlack), m)
+	})
 }
 
 // gives reports whether the syntax gives a parsed line.

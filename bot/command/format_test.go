@@ -35,7 +35,7 @@ func corpus() []string {
 func requireSame(t *testing.T, text string, w Parsed) {
 	t.Helper()
 	c := testContext(t)
-	canonical, ok := Format(w)
+	canonical, ok := Format(w, c.Directory)
 	if !ok {
 		t.Fatalf("%q: cannot be formatted: %+v", text, w)
 	}
@@ -178,7 +178,7 @@ func TestFormat_OfForms(t *testing.T) {
 			t.Errorf("%s: %v", verb, err)
 			continue
 		}
-		if _, ok := Format(Parsed{Command: cmd}); !ok {
+		if _, ok := Format(Parsed{Command: cmd}, testContext(t).Directory); !ok {
 			if !onlyForms[verb] {
 				t.Errorf("%s: cannot be typed", verb)
 			}

@@ -161,15 +161,20 @@ func (s *Spec) Usage() string {
 	}
 	ways := make([]string, len(s.Syntaxes))
 	for n, y := range s.Syntaxes {
-		words := y.Words[:min(1, len(y.Words))]
-		for _, a := range y.Args {
-			if a.Usage != "" {
-				words = append(words[:len(words):len(words)], a.Usage)
-			}
-		}
-		ways[n] = strings.Join(words, " ")
+		ways[n] = y.usage()
 	}
 	return strings.Join(ways, " | ")
+}
+
+// usage returns the words and arguments of the syntax.
+func (y *Syntax) usage() string {
+	words := y.Words[:min(1, len(y.Words))]
+	for _, a := range y.Args {
+		if a.Usage != "" {
+			words = append(words[:len(words):len(words)], a.Usage)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // Next returns the words that may follow the name, for completion.

@@ -10,18 +10,24 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 
 	"tocsin/bot/incident"
 )
 
 // Client sends requests to the control socket of a running bot. It is safe for
 // concurrent use.
-type Client struct{ http *http.Client }
+type Client struct {
+	http *http.Client
+	// OnSlow is called, if not nil, when the bot takes longer than 3 seconds to answer.
+	OnSlow    func()
+	slowAfter time.Duration
+}
 
 // NewClient returns a client for the socket at path. It connects on the first
 // request.
 func NewClient(path string) *Client {
-	return &Client{&http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &Client{slowAfter: 3 * time.Second, http: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}}}}
@@ -50,6 +56,9 @@ func (c *Client) post(ctx context.Context, endpoint string, ask Request) (*http.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://tocsin/"+endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if c.OnSlow != nil {
+		defer time.AfterFunc(c.slowAfter, c.OnSlow).Stop()
 	}
 	res, err := c.http.Do(req)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {

@@ -169,6 +169,8 @@ func writeControlError(w http.ResponseWriter, err error, key string) {
 	case errors.As(err, &unknown) && unknown.OutcomeUnknown() && key != "":
 		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
 			Sentence: incident.Say("Tocsin does not know whether the command was saved. Run it again with --key %s (a repeat is recorded only once)", key)})
+	case incident.IsUnavailable(err) && key != "":
+		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("the database of Tocsin does not answer, and nothing was recorded. Run the command again in a minute")})
 	default:
 		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s. Run the command again", err)})
 	}

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,13 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return ""
+}
+
+// IsUnavailable reports whether a command failed because the database did not answer. Such
+// an error of a store has the method Unavailable() bool.
+func IsUnavailable(err error) bool {
+	var down interface{ Unavailable() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &down) && down.Unavailable()
 }
 
 // RetryAfter is an adapter's error for an outside system that requested a

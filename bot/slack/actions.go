@@ -64,7 +64,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: verb, prefill: cmd}, s.notifier(in))
 	}
 	cmd = s.commandBy(in.account(), idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
-	result, err := s.attempt(ctx, idempotency("pressed", in.User.ID, a.ActionID, raw), cmd, func(ctx context.Context, cmd incident.Command, o outcome) {
+	result, err := s.attempt(ctx, []string{idempotency("pressed", in.User.ID, a.ActionID, raw)}, cmd, func(ctx context.Context, cmd incident.Command, o outcome) {
 		s.replyToAction(ctx, in, cmd, o)
 	})
 	if err != nil {

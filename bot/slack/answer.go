@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -44,11 +45,30 @@ func (s *Slack) errorReply(ctx context.Context, err error) *ephemeral {
 	return newEphemeral(message{text: string(escape(text, maxFallbackText)), blocks: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}})
 }
 
+// failedReply returns the reply for an error of a typed command. If the command was not
+// refused, it has the command to send again.
+func (s *Slack) failedReply(ctx context.Context, typed typedCommand, err error) *ephemeral {
+	reply := s.errorReply(ctx, err)
+	var failed *apiError
+	if incident.CodeOf(err) != "" || errors.As(err, &failed) {
+		return reply
+	}
+	lines := []string{chat.SendAgain}
+	for part := range slices.Chunk([]rune(clean(s.cfg.CommandName+" "+typed.again())), maxBlockText/2) { // a rune has at most two units
+		lines = append(lines, string(part))
+	}
+	for _, line := range lines {
+		reply.Blocks = append(reply.Blocks, slack.NewSectionBlock(plainText(line), nil, nil))
+	}
+	return reply
+}
+
 // apiError is the error of a call to Slack that a person needs. It does not concern
 // the records of Tocsin.
 type apiError struct {
-	what string // that Slack did not do, such as "open the form"
-	err  error
+	what    string // that Slack did not do, such as "open the form"
+	instead string // the command to type instead
+	err     error
 }
 
 func (e *apiError) Error() string { return e.what + ": " + e.err.Error() }
@@ -69,7 +89,7 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 	case errors.As(err, &failed):
 		p := Explain(failed.err)
 		s.log.WarnContext(ctx, "call Slack failed", "call", failed.what, "cause", p.Cause, "fix", p.Fix, "err", failed.err)
-		return fmt.Sprintf(chat.SlackFailed, failed.what, p.Cause)
+		return fmt.Sprintf(chat.SlackFailed, failed.what, p.Cause, s.cfg.CommandName+" "+failed.instead)
 	}
 	s.log.ErrorContext(ctx, "answer command failed", "err", err)
 	switch {
@@ -77,6 +97,8 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 		return chat.NoReply
 	case errors.Is(err, errNotRead):
 		return chat.NotRead
+	case incident.IsUnavailable(err):
+		return chat.Unavailable
 	}
 	return chat.NotSaved
 }

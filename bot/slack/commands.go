@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,36 +14,51 @@ import (
 	"tocsin/bot/incident"
 )
 
+// typedCommand is a slash command and how people type it.
+type typedCommand struct {
+	command.Parsed
+	text      string // as typed, in the form that package command reads
+	canonical string // means the same later and elsewhere, or "" if there is none
+}
+
+// again returns the text of the command to send again.
+func (t typedCommand) again() string { return cmp.Or(t.canonical, command.Readable(t.text)) }
+
+// names returns the names of the command for [Slack.attempt].
+func (t typedCommand) names(c slashCommand) []string {
+	return []string{idempotency("typed", c.User, c.Channel, t.text), idempotency("typed", c.User, c.Channel, t.again())}
+}
+
 // handleCommand executes a slash command and returns the reply, which only
 // the caller sees. Events are posted in the channel of the incident.
 func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	parsed, err := s.parseCommand(ctx, c)
+	typed, err := s.parseCommand(ctx, c)
 	if err != nil {
-		return s.errorReply(ctx, err)
+		return s.failedReply(ctx, typed, err)
 	}
-	cmd, who := parsed.Command, s.identityOf(c.account())
+	cmd, who := typed.Command, s.identityOf(c.account())
 	switch {
-	case chat.IsQuestion(parsed):
-		if parsed.AlertRequest != nil {
-			parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
+	case chat.IsQuestion(typed.Parsed):
+		if typed.AlertRequest != nil {
+			typed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
 		}
-		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.reader(who).Answer(ctx, parsed) })
+		m, err := withDeadline(ctx, s, func() (chat.Message, error) { return s.reader(who).Answer(ctx, typed.Parsed) })
 		if err != nil && incident.CodeOf(err) == "" {
-			err = fmt.Errorf("%w: %w", errNotRead, err)
+			return s.failedReply(ctx, typed, fmt.Errorf("%w: %w", errNotRead, err))
 		}
 		return s.replyOrError(ctx, m, err)
-	case parsed.Form != "":
-		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
-			return s.errorReply(ctx, err)
+	case typed.Form != "":
+		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: typed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
+			return s.failedReply(ctx, typed, err)
 		}
 		return nil
 	}
 	cmd = s.commandBy(c.account(), idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
-	result, err := s.attempt(ctx, idempotency("typed", c.User, c.Channel, c.Text), cmd, s.lateResultNotifier(c.ResponseURL))
+	result, err := s.attempt(ctx, typed.names(c), cmd, s.lateResultNotifier(c.ResponseURL, typed))
 	if err != nil {
-		return s.errorReply(ctx, err)
+		return s.failedReply(ctx, typed, err)
 	}
 	return s.reply(chat.Result(cmd, result))
 }
@@ -73,12 +89,16 @@ func withDeadline[T any](ctx context.Context, s *Slack, read func() (T, error)) 
 }
 
 // parseCommand parses the text of a slash command.
-func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (command.Parsed, error) {
+func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (typedCommand, error) {
 	pc, err := s.parseContext(ctx, s.identityOf(c.account()), c.Channel)
-	if err != nil {
-		return command.Parsed{}, err
+	if err != nil { // people are unknown, and the grammar knows their accounts
+		return typedCommand{text: neutralText(userLabel.ReplaceAllString(c.Text, "$1>"), pc.Directory)}, err
 	}
-	return command.Parse(neutralText(c.Text, pc.Directory), pc)
+	typed := typedCommand{text: neutralText(c.Text, pc.Directory)}
+	if typed.Parsed, err = command.Parse(typed.text, pc); err == nil && typed.Form == "" {
+		typed.canonical, _ = command.Format(typed.Parsed, pc.Directory)
+	}
+	return typed, err
 }
 
 // parseContext returns the context for parsing the input of a user in a
@@ -126,13 +146,13 @@ type outcome struct {
 // Desk does not answer in time. In that case it calls late, if not nil, when
 // the Desk answers.
 //
-// attempt remembers the key of a command with an unknown outcome under the
-// name what, which is equal for repeats of a command. If the person repeats
+// attempt remembers the key of a command with an unknown outcome under its
+// names, which are equal for repeats of a command. If the person repeats
 // the command, attempt uses the remembered key, and the Desk records the
 // command only once.
-func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, late func(context.Context, incident.Command, outcome)) (incident.Result, error) {
+func (s *Slack) attempt(ctx context.Context, names []string, cmd incident.Command, late func(context.Context, incident.Command, outcome)) (incident.Result, error) {
 	now := s.cfg.Clock()
-	cmd.Key = s.recent.key(what, cmd.Key, now)
+	cmd.Key = s.recent.key(names, cmd.Key, now)
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	answered := make(chan outcome, 1)
 	s.background.start(func() {
@@ -145,13 +165,13 @@ func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, 
 	defer limit.Stop()
 	select {
 	case o := <-answered:
-		return s.classifyResult(what, cmd, o, now)
+		return s.classifyResult(names, cmd, o, now)
 	case <-limit.C:
-		s.recent.remember(what, cmd.Key, now)
+		s.recent.remember(names, cmd.Key, now)
 		s.runInBackground(func(ctx context.Context) {
 			select {
 			case o := <-answered:
-				if _, err := s.classifyResult(what, cmd, o, now); late != nil && !errors.Is(err, errNoReply) {
+				if _, err := s.classifyResult(names, cmd, o, now); late != nil && !errors.Is(err, errNoReply) {
 					late(ctx, cmd, outcome{o.result, err})
 				}
 			case <-ctx.Done():
@@ -164,30 +184,30 @@ func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, 
 // classifyResult returns the result, an [incident.Error], an error for a
 // command that was not recorded, or errNoReply for an unknown outcome. It
 // remembers or forgets the key of the command accordingly.
-func (s *Slack) classifyResult(what string, cmd incident.Command, o outcome, now time.Time) (incident.Result, error) {
+func (s *Slack) classifyResult(names []string, cmd incident.Command, o outcome, now time.Time) (incident.Result, error) {
 	var open interface{ OutcomeUnknown() bool }
 	switch {
 	case o.err == nil || incident.CodeOf(o.err) != "":
-		s.recent.forget(what)
+		s.recent.forget(cmd.Key)
 		return o.result, o.err
 	case errors.As(o.err, &open) && open.OutcomeUnknown():
-		s.recent.remember(what, cmd.Key, now)
+		s.recent.remember(names, cmd.Key, now)
 		return incident.Result{}, fmt.Errorf("%w: %w", errNoReply, o.err)
 	}
-	s.recent.remember(what, cmd.Key, now)
+	s.recent.remember(names, cmd.Key, now)
 	return incident.Result{}, fmt.Errorf("record %s: %w", cmd.Verb, o.err)
 }
 
 // lateResultNotifier returns a function that sends a late result to a
 // response URL, or nil without a URL.
-func (s *Slack) lateResultNotifier(responseURL string) func(context.Context, incident.Command, outcome) {
+func (s *Slack) lateResultNotifier(responseURL string, typed typedCommand) func(context.Context, incident.Command, outcome) {
 	if responseURL == "" {
 		return nil
 	}
 	return func(ctx context.Context, cmd incident.Command, o outcome) {
 		reply := *s.reply(chat.Result(cmd, o.result))
 		if o.err != nil {
-			reply = *s.errorReply(ctx, o.err)
+			reply = *s.failedReply(ctx, typed, o.err)
 		}
 		s.respond(ctx, responseURL, reply)
 	}
@@ -212,16 +232,18 @@ type recentKey struct {
 const recentKeyTTL = 10 * time.Minute
 
 // key returns the remembered key of a command, or fresh.
-func (m *recentKeys) key(what, fresh string, now time.Time) string {
+func (m *recentKeys) key(names []string, fresh string, now time.Time) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if before, ok := m.open[what]; ok && now.Sub(before.at) < recentKeyTTL {
-		return before.key
+	for _, name := range names {
+		if before, ok := m.open[name]; ok && now.Sub(before.at) < recentKeyTTL {
+			return before.key
+		}
 	}
 	return fresh
 }
 
-func (m *recentKeys) remember(what, key string, now time.Time) {
+func (m *recentKeys) remember(names []string, key string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.open == nil {
@@ -232,13 +254,15 @@ func (m *recentKeys) remember(what, key string, now time.Time) {
 			delete(m.open, k)
 		}
 	}
-	m.open[what] = recentKey{key, now}
+	for _, name := range names {
+		m.open[name] = recentKey{key, now}
+	}
 }
 
-func (m *recentKeys) forget(what string) {
+func (m *recentKeys) forget(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.open, what)
+	maps.DeleteFunc(m.open, func(_ string, open recentKey) bool { return open.key == key })
 }
 
 // seen reports whether an event ID was seen before, and remembers the ID.

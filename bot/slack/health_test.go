@@ -35,6 +35,7 @@ func TestForm_FailureOfSlackIsNamed(t *testing.T) {
 		"revoked token":  {body: `{"ok":false,"error":"token_revoked"}`, want: "Slack does not accept the bot token"},
 		"missing scope":  {body: `{"ok":false,"error":"missing_scope","needed":"x:y"}`, want: "The app lacks the scope x:y"},
 	} {
+		instead := map[string]string{"open the form": "try again, or type /incident open [", "show the status": "try again, or type /incident status INC-42"}
 		for what, act := range map[string]func(*inboundTest) string{
 			"open the form": func(e *inboundTest) string { return e.typeCommand("U0ADA", "open") },
 			"show the status": func(e *inboundTest) string {
@@ -53,7 +54,7 @@ func TestForm_FailureOfSlackIsNamed(t *testing.T) {
 				}
 				reply := act(e)
 				e.slack.Wait()
-				if !strings.Contains(reply, "Slack did not "+what+". "+c.want) || !strings.Contains(reply, "Tocsin works") {
+				if !strings.Contains(reply, "Slack did not "+what+". "+c.want) || !strings.Contains(reply, "Tocsin works") || !strings.Contains(reply, instead[what]) {
 					t.Errorf("got reply %q", reply)
 				}
 				if text := log.String(); !strings.Contains(text, `level=WARN msg="call Slack failed" component=slack call="`+what+`" cause="`+c.want) || strings.Contains(text, "answer command failed") {
@@ -71,6 +72,14 @@ func TestReply_FailureOfTheDesk(t *testing.T) {
 	e.desk.beforeDo = func(context.Context) error { return errors.New("database unavailable") }
 	if got := e.typeCommand("U0ADA", "note it broke"); !strings.HasPrefix(got, "Not saved: Tocsin ") {
 		t.Errorf("got reply %q to a command", got)
+	}
+	for text, want := range map[string]string{ // Slack has cleared it
+		"note it broke":            `/incident note INC-42 \"it broke\"`,
+		"role scribe <@U0ADA|ada>": "/incident role INC-42 scribe ",
+	} {
+		if got := e.typeCommand("U0ADA", text); !strings.Contains(got, "Your command, to copy and send again:") || !strings.Contains(got, want) {
+			t.Errorf("%s: got reply %q, want the command %q to send again", text, got, want)
+		}
 	}
 	e.desk.listErr = errors.New("database unavailable")
 	if got := e.typeCommand("U0ADA", "list"); !strings.HasPrefix(got, "Tocsin could not read") {

@@ -226,16 +226,17 @@ func TestCommand_FailureIsReportedAndRepeatRecordsOnce(t *testing.T) {
 		name   string
 		before func(ctx context.Context) error
 		want   string
+		again  string // the repeat: as typed, or as the reply gives it
 	}{
-		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not saved"},
-		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not saved"},
-		{"unknown outcome", func(context.Context) error { return deskError{true} }, "did not answer in time"},
+		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not saved", "note x"},
+		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not saved: the database of Tocsin does not answer. Nothing was recorded.", "note INC-42 x"},
+		{"unknown outcome", func(context.Context) error { return deskError{true} }, "did not answer in time", "note INC-42 x"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			e := newInboundTest(t, chat.ModeHTTP)
 			e.slack.timeout = 50 * time.Millisecond
-			var keys []string
+			keys := map[string]bool{}
 			e.desk.beforeDo = test.before
 			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, test.want) || strings.Contains(got, "no disk") {
 				t.Errorf("got %s, want %q without details", got, test.want)
@@ -244,14 +245,14 @@ func TestCommand_FailureIsReportedAndRepeatRecordsOnce(t *testing.T) {
 				t.Error("got a recorded command, want none")
 			}
 			for _, k := range e.slack.recent.open {
-				keys = append(keys, k.key)
+				keys[k.key] = true
 			}
 			e.desk.beforeDo = nil
 			e.slack.timeout = deskTimeout
-			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, "Recorded in") {
+			if got := e.typeCommand("U0ADA", test.again); !strings.Contains(got, "Recorded in") {
 				t.Errorf("repeat: got %s, want a recorded note", got)
 			}
-			if len(keys) != 1 || e.desk.last().Key != keys[0] {
+			if len(keys) != 1 || !keys[e.desk.last().Key] {
 				t.Errorf("got key %s in the repeat, want the key of the first attempt, %v", e.desk.last().Key, keys)
 			}
 			if len(e.slack.recent.open) != 0 {

@@ -14,6 +14,9 @@ import (
 // Slack escapes the brackets that people type.
 var reference = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
 
+// userLabel matches the reference to a user with a label.
+var userLabel = regexp.MustCompile(`(<@[^<>|\n]+)\|[^<>\n]*>`)
+
 // neutralText translates a text of Slack into the text that package command reads.
 func neutralText(text string, d incident.Directory) string {
 	return unescape(reference.ReplaceAllStringFunc(text, func(m string) string {

@@ -1,9 +1,11 @@
 package slack
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"tocsin/bot/command"
@@ -61,6 +63,61 @@ func TestNeutralText_Arguments(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
 	}
+}
+
+// The text that a failed command gives back means the same when it is sent again, an hour
+// later and in another channel. Slack escapes it.
+func TestTypedCommand_AgainMeansTheSame(t *testing.T) {
+	d := mentionDirectory()
+	d.People = append(d.People, incident.Person{ID: "p-ben", Name: "Ben Okri", Identities: []incident.Identity{{Provider: incident.ProviderSlack, ID: "U02"}}})
+	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace
+	texts := []string{"role scribe <@U01|ada>", "role scribe <@U02>", "consult <!subteam^S07|payroll> blocking", "grant <@U01|ada> because <@U02|ben> asked: 1 &lt; 2 &amp;&amp; 3",
+		"note at 10m ago “logins” were back", "review conclude with <@U01|ada>, <@U02>: rotate: keys", "delegate legal to <@U02> until tomorrow 10:00", "evidence \"mail of <@U01>\" in <https://x.example/1|x>", "ack sev2"}
+	for _, s := range command.Specs() {
+		texts = append(texts, s.Examples...)
+	}
+	for _, text := range texts {
+		c := command.Context{Incident: 42, Who: "p-ada", Directory: d, Now: noon}
+		first, err := command.Parse(neutralText(text, d), c)
+		if err != nil || first.Form != "" {
+			continue
+		}
+		again, ok := command.Format(first, d)
+		if !ok || strings.Contains(again, "@{") {
+			t.Errorf("%s: got %q, want a text that people can type", text, again)
+		}
+		c.Incident, c.Now = 7, noon.Add(time.Hour)
+		second, err := command.Parse(neutralText(escape(again), d), c)
+		second.Command.Zone = first.Command.Zone
+		if first.Query != "" { // in most cases about no incident
+			second.Command.For = first.Command.For
+		}
+		if err != nil || !sameInstants(t, first, second) {
+			t.Errorf("%s: got %q, which means %+v, %v, want %+v", text, again, second, err, first)
+		}
+	}
+}
+
+// sameInstants compares parsed lines. Their times may be in different zones.
+func sameInstants(t *testing.T, a, b command.Parsed) bool {
+	t.Helper()
+	var out [2]string
+	for n, w := range []command.Parsed{a, b} {
+		for _, at := range []*time.Time{&w.Command.HappenedAt, &w.Command.When, &w.Command.Until} {
+			*at = at.UTC()
+		}
+		if w.AlertRequest != nil && w.AlertRequest.Add != nil {
+			request, add := *w.AlertRequest, *w.AlertRequest.Add
+			add.From, add.To = add.From.UTC(), add.To.UTC()
+			request.Add, w.AlertRequest = &add, &request
+		}
+		data, err := json.Marshal(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[n] = string(data)
+	}
+	return out[0] == out[1]
 }
 
 // FuzzNeutralText checks that no reference to a known person or team is left, that

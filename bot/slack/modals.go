@@ -37,17 +37,18 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 		return incident.Invalid("verb", "%s has no form: type the command", request.verb)
 	}
 	request.prefill.Verb = request.verb
+	instead := command.UsageOf(request.verb, request.prefill.For)
 	if !f.NeedsState && request.prepare == nil {
 		v, err := formView(f, request, incident.Incident{}, s.cfg.Zone)
 		if err != nil {
 			return err
 		}
 		_, err = s.client.OpenViewContext(ctx, trigger, v)
-		return triggerError("open the form", err)
+		return triggerError("open the form", instead, err)
 	}
 	opened, err := s.client.OpenViewContext(ctx, trigger, textView(f.Title, "Loading…"))
 	if err != nil {
-		return triggerError("open the form", err)
+		return triggerError("open the form", instead, err)
 	}
 	s.runInBackground(func(ctx context.Context) {
 		v, err := s.buildForm(ctx, who, f, request)
@@ -115,12 +116,12 @@ func textView(title, text string) slack.ModalViewRequest {
 
 // triggerError returns errTriggerExpired if err reports an expired trigger, and otherwise
 // an [apiError]. Slack has several error codes for an expired trigger.
-func triggerError(what string, err error) error {
+func triggerError(what, instead string, err error) error {
 	var refused slack.SlackErrorResponse
 	switch errorCode(err) {
 	case "":
 		if err != nil {
-			return &apiError{what, err}
+			return &apiError{what, instead, err}
 		}
 		return nil
 	case "expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id":
@@ -130,7 +131,7 @@ func triggerError(what string, err error) error {
 			return errTriggerExpired
 		}
 	}
-	return &apiError{what, err}
+	return &apiError{what, instead, err}
 }
 
 var errTriggerExpired = incident.Conflict("Nothing was saved: the form did not open within the three seconds that Slack allows. Try again.")
@@ -140,7 +141,7 @@ var errTriggerExpired = incident.Conflict("Nothing was saved: the form did not o
 func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) error {
 	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, textView(id.String(), "Loading…"))
 	if err != nil {
-		return triggerError("show the status", err)
+		return triggerError("show the status", "status "+id.String(), err)
 	}
 	s.runInBackground(func(ctx context.Context) {
 		m, err := s.reader(s.identityOf(in.account())).Status(ctx, id)

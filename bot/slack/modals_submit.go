@@ -33,7 +33,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 		return s.fieldErrors(ctx, in.View, err)
 	}
 	key := idempotency("view", in.View.ID, in.View.Hash, string(state))
-	result, err := s.attempt(ctx, key, s.commandBy(in.account(), key, cmd), nil)
+	result, err := s.attempt(ctx, []string{key}, s.commandBy(in.account(), key, cmd), nil)
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
 	}

@@ -52,6 +52,9 @@ func verbCommand(g *globalFlags, spec *command.Spec) *cobra.Command {
 				args = insert(args)
 			}
 			request := control.Request{Command: strings.TrimSpace(spec.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			client.OnSlow = func() {
+				_ = writeLine(cmd.ErrOrStderr(), "tocsin: the bot has not answered yet. It waits for its database") // only a hint
+			}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {
 				return fmt.Errorf("%w (the command may have been recorded: run it again with --key %s, which records it only once)", err, request.Key)

@@ -134,8 +134,8 @@ func PostmortemMail(b incident.Brief) Message {
 	l.Title = oneLine(b.Incident.Title) // the recipients are the signed audience
 	l.Heading = "Postmortem of " + l.ID
 	l.Lines = []string{fmt.Sprintf("Engineering, security, legal and communications signed revision %d of this record. The full document is attached.", revision)}
-	if revision > 1 {
-		l.Lines = append(l.Lines, fmt.Sprintf("This revision replaces revision %d. Tocsin retains the old revision and marks it as superseded.", revision-1))
+	if old := b.Incident.ReplacedPostmortem(revision); old > 0 {
+		l.Lines = append(l.Lines, fmt.Sprintf("This revision replaces revision %d. Tocsin retains the old revision and marks it as superseded.", old))
 	}
 	l.Facts = []labelValue{{Label: "Title", Value: l.Title}, {Label: "Severity", Value: l.Severity}, {Label: "Audience", Value: audience(record.Audience)}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}, {Label: "Digest", Value: digest}}
 	for _, s := range b.Incident.Signatures {
@@ -199,6 +199,18 @@ func InvitationMail(b incident.Brief) Message {
 		l.Small = "The incident is restricted. Read the postmortem in its channel, and do not forward this invitation."
 	}
 	return l.message("Review of " + l.ID + ", " + formatLocal(b, b.Incident.Review.At))
+}
+
+// PostmortemWithdrawnMail returns the mail to the recipients of a postmortem that no longer
+// applies.
+func PostmortemWithdrawnMail(b incident.Brief) Message {
+	l := newMailLayout(b)
+	revision := b.Event.Field("revision")
+	l.Heading = "No longer applies: postmortem of " + l.ID + ", revision " + revision
+	line, _ := phrase(b.Event, b.Directory)
+	l.Lines = []string{line + ".", "Do not rely on the document that you received. When every department has signed the new record, you receive a new revision that replaces it."}
+	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Digest", Value: b.Event.Field("digest")}}
+	return l.message(l.subject("postmortem, revision " + revision + ", no longer applies"))
 }
 
 // CancellationMail returns the mail that takes the review meeting back. The caller

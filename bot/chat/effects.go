@@ -50,6 +50,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectArchive:             c.Archive,
 		incident.EffectAnnounce:            c.Announce,
 		incident.EffectAnnouncePostmortem:  c.AnnouncePostmortem,
+		incident.EffectAnnounceWithdrawal:  c.AnnounceWithdrawal,
 		incident.EffectAgenda:              c.Agenda,
 		incident.EffectNotice:              c.Notice,
 		incident.EffectHandover:            c.Handover,

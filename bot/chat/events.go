@@ -108,6 +108,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventClosed:             {"checkered_flag", (*builder).closed},
 	incident.EventPostmortemWritten:  silent, // the message with the file follows
 	incident.EventPostmortemShared:   silent,
+
+	incident.EventPostmortemWithdrawn: {"warning", nil},
 }
 
 // EventMessage returns the message about the brief's event, and false for events

@@ -229,6 +229,13 @@ func TestPlatform_WholeIncident(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", question, got, want)
 		}
 	}
+	d.do("p1", incident.Command{For: id, Verb: incident.VerbReopen, Text: "the key leaked again"})
+	announced := d.see("#announcements", "The postmortem of INC-1 (sev2) is signed by every department.")
+	reply := d.see("#announcements", "INC-1 (sev2): The postmortem, revision 1, no longer applies because the incident was reopened.", "a new revision replaces it")
+	if reply.Thread != announced.id {
+		t.Errorf("got thread %q, want the announcement %q", reply.Thread, announced.id)
+	}
+	d.see(channel, "The postmortem, revision 1, no longer applies because the incident was reopened.")
 	d.requireOnce()
 }
 

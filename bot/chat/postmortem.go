@@ -3,7 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 
 	"tocsin/bot/incident"
@@ -55,30 +55,61 @@ func sharedPostmortem(b incident.Brief, doc incident.Document) Message {
 	return m.message()
 }
 
-// AnnouncePostmortem announces the postmortem to the audience in the signed
-// record.
-func (c *Effects) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+// AnnouncePostmortem announces the postmortem to the audience in the signed record, unless
+// it was superseded since.
+func (c *Effects) AnnouncePostmortem(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	record := b.Incident.Record
 	if sub := b.Incident.Submission; sub != nil {
 		record = sub.Document.Record
 	}
+	revision, _ := strconv.Atoi(e.Args["revision"])
+	if b.Incident.PostmortemOf(revision).Superseded {
+		return noCommand, nil
+	}
+	b.Mark = incident.PostmortemKey(b.Incident.ID, revision)
 	m := PostmortemAnnouncement(b, record)
 	switch record.Audience {
 	case incident.AudienceAll:
 		return noCommand, c.announce(ctx, b, m)
 	case incident.AudienceLegalSecurity:
-		var readers []incident.PersonID
-		for _, name := range []incident.Department{incident.Legal, incident.Security} {
-			for _, id := range b.Incident.Representatives(b.Directory, name, b.Now) {
-				if !slices.Contains(readers, id) {
-					readers = append(readers, id)
-				}
-			}
-		}
-		_, err := c.sendToEach(ctx, b, readers, m)
+		_, err := c.sendToEach(ctx, b, b.Incident.PostmortemReaders(record.Audience, b.Directory, b.Now), m)
 		return noCommand, err
 	}
 	return noCommand, c.postToChannel(ctx, b, m)
+}
+
+// AnnounceWithdrawal announces to the audience of a postmortem that it no longer applies.
+// In the announce channel it replies to the announcement. The channel of the incident has
+// the event.
+func (c *Effects) AnnounceWithdrawal(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	m := PostmortemWithdrawal(b)
+	switch incident.Audience(b.Event.Field("audience")) {
+	case incident.AudienceAll:
+		revision, _ := strconv.Atoi(e.Args["revision"])
+		_, err := c.inAnnounceChannel(ctx, func(channel string) error {
+			announced, _, err := c.platform.Find(ctx, channel, "", incident.PostmortemKey(b.Incident.ID, revision), b.Incident.PostmortemOf(revision).At)
+			if err != nil {
+				return err
+			}
+			m.Thread = announced.ID
+			_, err = c.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+			return err
+		})
+		return noCommand, err
+	case incident.AudienceLegalSecurity:
+		_, err := c.sendToEach(ctx, b, b.Event.PostmortemReaders(), m)
+		return noCommand, err
+	}
+	return noCommand, nil
+}
+
+// PostmortemWithdrawal returns the message that a postmortem no longer applies.
+func PostmortemWithdrawal(b incident.Brief) Message {
+	m := newEventBuilder(b)
+	sentence, _ := m.event.Sentence()
+	m.iconLine("warning", "%s (%s): %s.", Strong{textf("%s", m.inc.ID)}, string(m.inc.Severity), sentence)
+	m.note("When every department has signed the new record, a new revision replaces it")
+	return m.message()
 }
 
 // PostmortemAnnouncement returns the announcement of the postmortem of a record.
@@ -93,7 +124,15 @@ func PostmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) Mes
 		}
 	}
 	if sub := m.inc.Submission; sub != nil {
-		m.small(textf("revision %d", sub.Document.Revision), textf("%s", Plain(sub.Digest)))
+		m.small(textf("revision %d", sub.Document.Revision), textf("%s", Plain(sub.Digest)), replaces(m.inc, sub.Document.Revision))
 	}
 	return m.message()
+}
+
+// replaces names the postmortem that a revision replaces, if there is one.
+func replaces(inc incident.Incident, revision int) Text {
+	if old := inc.ReplacedPostmortem(revision); old > 0 {
+		return textf("replaces revision %d", old)
+	}
+	return Text{}
 }

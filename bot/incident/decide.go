@@ -48,6 +48,7 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 		return nil, err
 	}
 	d.cancelVoidedMeeting(inc)
+	d.withdrawVoidedPostmortem(inc)
 	if len(d.events) > 0 && !line.allows(inc.Status, d.inc.Status) {
 		return nil, fmt.Errorf("%s: no transition from %s to %s", cmd.Verb, inc.Status, d.inc.Status)
 	}

@@ -9,7 +9,7 @@ import (
 // ReviewDuration is the length of the review meeting.
 const ReviewDuration = time.Hour
 
-// The causes of [EventReviewCancelled].
+// The causes of [EventReviewCancelled] and [EventPostmortemWithdrawn].
 const (
 	cancelReopened  = "reopened"
 	cancelRevised   = "revised"
@@ -47,8 +47,14 @@ func (i Incident) ReviewInvitees(d Directory, now time.Time) []PersonID {
 			}
 		}
 	}
+	return i.notified(out)
+}
+
+// notified returns the people whom Tocsin may send something about the incident, once
+// each.
+func (i Incident) notified(people []PersonID) []PersonID {
 	seen := map[PersonID]bool{"": true}
-	return slices.DeleteFunc(out, func(p PersonID) bool {
+	return slices.DeleteFunc(people, func(p PersonID) bool {
 		known := seen[p]
 		seen[p] = true
 		return known || i.Excludes(p)

@@ -21,7 +21,10 @@ const (
 	// Slack, in other channels.
 	EffectAnnounce           EffectKind = "announce"            // id and severity in the announce channel
 	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // announce the postmortem to its audience
-	EffectAgenda             EffectKind = "agenda"              // post the review agenda, without an incident
+	// EffectAnnounceWithdrawal tells the people whom EffectAnnouncePostmortem reached that
+	// the postmortem of Args "revision" no longer applies.
+	EffectAnnounceWithdrawal EffectKind = "announce_withdrawal"
+	EffectAgenda             EffectKind = "agenda" // post the review agenda, without an incident
 	// EffectAnnounceMaintenance announces the maintenance window of Args "window",
 	// without an incident. Args "event" is MaintenanceStarted, MaintenanceConfirmed or
 	// MaintenanceEnded.
@@ -35,6 +38,7 @@ const (
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
 	// Mail.
 	EffectMailPostmortem EffectKind = "mail_postmortem"
+	EffectMailWithdrawal EffectKind = "mail_withdrawal" // of the postmortem of Args "revision"
 	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
 	// EffectMailCancellation takes the review meeting on Args "when" out of the
 	// calendars of Args "people" (comma-separated PersonIDs).
@@ -80,7 +84,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectTopic:          {task: "set the topic of the channel", needsChannel: true},
 
 	EffectAnnounce:            {task: "announce the incident in Slack", public: true},
-	EffectAnnouncePostmortem:  {task: "announce the postmortem in Slack", hasDocument: true},
+	EffectAnnouncePostmortem:  {task: "announce the postmortem in Slack", hasDocument: true, stepsAside: true},
+	EffectAnnounceWithdrawal:  {task: "announce in Slack that a postmortem no longer applies", stepsAside: true},
 	EffectAgenda:              {task: "post the agenda of the review meeting in Slack"},
 	EffectAnnounceMaintenance: {task: "announce a maintenance window in Slack"},
 
@@ -88,7 +93,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPageAck:     {task: "acknowledge the page at the pager", public: true},
 	EffectPageResolve: {task: "end the page at the pager", public: true},
 
-	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true},
+	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true, stepsAside: true},
+	EffectMailWithdrawal:    {task: "say by mail that a postmortem no longer applies", stepsAside: true},
 	EffectMailInvitation:    {task: "send the invitation to the review meeting", stepsAside: true},
 	EffectMailCancellation:  {task: "cancel the review meeting by mail", stepsAside: true},
 	EffectAcknowledgeReport: {task: "send a receipt to the reporter"},
@@ -125,7 +131,8 @@ func (k EffectKind) HasDocument() bool { return effectKinds[k].hasDocument }
 // it. Posts do not wait for it: the right to invite people, to remove them or to upload
 // files may be missing while the right to post is not. The mails about a meeting do not wait
 // for a refused recipient either: they carry sequence numbers, and calendars ignore an older
-// one that arrives later. An effect of any other kind stays,
+// one that arrives later. Neither does the withdrawal of a postmortem, because a withdrawn one
+// is not sent. An effect of any other kind stays,
 // because the later effects need its result or must keep their order.
 func (k EffectKind) StepsAside() bool { return effectKinds[k].stepsAside }
 

@@ -4,13 +4,16 @@ package incident
 const (
 	EventPostmortemWritten EventKind = "postmortem_written"
 	EventPostmortemShared  EventKind = "postmortem_shared"
-	EventReviewScheduled   EventKind = "review_scheduled"
-	EventReviewConcluded   EventKind = "review_concluded"
-	EventActionAdded       EventKind = "action_added"
-	EventActionDone        EventKind = "action_done"
-	EventWaiverProposed    EventKind = "waiver_proposed"
-	EventWaiverEndorsed    EventKind = "waiver_endorsed"
-	EventClosed            EventKind = "closed"
+	// EventPostmortemWithdrawn follows a command after which the signed postmortem no longer
+	// applies.
+	EventPostmortemWithdrawn EventKind = "postmortem_withdrawn"
+	EventReviewScheduled     EventKind = "review_scheduled"
+	EventReviewConcluded     EventKind = "review_concluded"
+	EventActionAdded         EventKind = "action_added"
+	EventActionDone          EventKind = "action_done"
+	EventWaiverProposed      EventKind = "waiver_proposed"
+	EventWaiverEndorsed      EventKind = "waiver_endorsed"
+	EventClosed              EventKind = "closed"
 )
 
 var reviewEvents = eventTable{
@@ -34,6 +37,18 @@ var reviewEvents = eventTable{
 		},
 		lane:  laneCommunication,
 		minor: true,
+	},
+	EventPostmortemWithdrawn: {
+		fields:  "audience cause digest people revision",
+		apply:   (*Incident).applyPostmortemWithdrawn,
+		effects: effects{announceWithdrawal, mailWithdrawal, postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			if e.Field("cause") == cancelReopened {
+				return Say("The postmortem, revision %s, no longer applies because the incident was reopened", e.literal("revision"))
+			}
+			return Say("The postmortem, revision %s, no longer applies because the closing record is being revised", e.literal("revision"))
+		},
+		lane: laneCommunication,
 	},
 	EventReviewScheduled: {
 		fields:     "cancel people when",
@@ -134,10 +149,26 @@ func uploadPostmortem(c effectBuilder) []Effect {
 	return []Effect{c.inChannel(EffectUpload, c.revision())}
 }
 
+// aboutPostmortem returns an effect in the lane of its mails or of its
+// announcements, because a withdrawal must not come before the postmortem.
+func (c effectBuilder) aboutPostmortem(kind EffectKind, way string) []Effect {
+	e := c.effect(kind, c.revision())
+	e.Lane = c.inc.ID.String() + "/postmortem_" + way
+	return []Effect{e}
+}
+
 func announcePostmortem(c effectBuilder) []Effect {
-	return []Effect{c.effect(EffectAnnouncePostmortem, c.revision())}
+	return c.aboutPostmortem(EffectAnnouncePostmortem, "announcement")
+}
+
+func announceWithdrawal(c effectBuilder) []Effect {
+	return c.aboutPostmortem(EffectAnnounceWithdrawal, "announcement")
 }
 
 func mailPostmortem(c effectBuilder) []Effect {
-	return []Effect{c.effect(EffectMailPostmortem, c.revision())}
+	return c.aboutPostmortem(EffectMailPostmortem, "mail")
+}
+
+func mailWithdrawal(c effectBuilder) []Effect {
+	return c.aboutPostmortem(EffectMailWithdrawal, "mail")
 }

@@ -18,6 +18,7 @@ import (
 func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 	return map[incident.EffectKind]Handler{
 		incident.EffectMailPostmortem:    m.Postmortem,
+		incident.EffectMailWithdrawal:    m.WithdrawPostmortem,
 		incident.EffectMailInvitation:    m.Invitation,
 		incident.EffectMailCancellation:  m.Cancellation,
 		incident.EffectAcknowledgeReport: m.AcknowledgeReport,
@@ -76,19 +77,37 @@ func (m *Mailer) WithdrawPage(list []string) Handler {
 
 // Postmortem mails the postmortem to the signed audience, with the files of the document
 // attached. It sends nothing if the audience is the whole company and
-// Config.PostmortemTo is empty.
+// Config.Postmortems is empty, or if the postmortem was superseded since.
 func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	doc := b.Document
 	if doc == nil {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("mail postmortem: the document is missing")}
 	}
-	to := m.postmortemRecipients(b)
-	if len(to) == 0 && audience(b.Incident) == incident.AudienceAll {
-		return incident.Command{}, nil // no list is configured, and the channel announces the postmortem
+	a := audience(b.Incident)
+	to := m.postmortemRecipients(b, a, b.Incident.PostmortemReaders(a, b.Directory, b.Now))
+	if len(to) == 0 && a == incident.AudienceAll || b.Incident.PostmortemOf(doc.Revision).Superseded {
+		return incident.Command{}, nil // without a list the channel announces the postmortem
 	}
 	l := m.newOutgoing(b, templates.PostmortemMail(b))
-	l.files = doc.Files
+	l.id, l.files = m.postmortemID(b, doc.Revision), doc.Files
 	return incident.Command{}, m.send(ctx, l, to)
+}
+
+// WithdrawPostmortem mails the recipients of a postmortem that it no longer applies, as a
+// reply to it.
+func (m *Mailer) WithdrawPostmortem(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	to := m.postmortemRecipients(b, incident.Audience(b.Event.Field("audience")), b.Event.PostmortemReaders())
+	if len(to) == 0 {
+		return incident.Command{}, nil
+	}
+	l := m.newOutgoing(b, templates.PostmortemWithdrawnMail(b))
+	l.inReplyTo = m.postmortemID(b, intArg(e, "revision"))
+	return incident.Command{}, m.send(ctx, l, to)
+}
+
+// postmortemID returns the Message-ID of the mail with a revision of the postmortem.
+func (m *Mailer) postmortemID(b incident.Brief, revision int) string {
+	return m.messageID(incident.PostmortemKey(b.Incident.ID, revision))
 }
 
 func (m *Mailer) newOutgoing(b incident.Brief, msg templates.Message) outgoing {
@@ -116,15 +135,12 @@ func audience(i incident.Incident) incident.Audience {
 }
 
 // postmortemRecipients returns the configured list if the audience is the whole
-// company, otherwise the addresses of the people in the audience.
-func (m *Mailer) postmortemRecipients(b incident.Brief) []*mail.Address {
-	switch audience(b.Incident) {
-	case incident.AudienceAll:
+// company, otherwise the addresses of the readers.
+func (m *Mailer) postmortemRecipients(b incident.Brief, a incident.Audience, readers []incident.PersonID) []*mail.Address {
+	if a == incident.AudienceAll {
 		return m.postmortemList
-	case incident.AudienceLegalSecurity:
-		return m.addressesOf(b.Directory, append(b.Directory.Representatives(incident.Legal, b.Now), b.Directory.Representatives(incident.Security, b.Now)...)...)
 	}
-	return m.addressesOf(b.Directory, b.Incident.Leads(b.Directory)...)
+	return m.addressesOf(b.Directory, readers...)
 }
 
 // addressesOf returns the mail addresses of people. It skips people without an

@@ -40,7 +40,11 @@ func toSeveral(m *mail.Mailer) map[string]func(*testing.T, incident.Brief) (inci
 		mails[string(kind)] = func(t *testing.T, b incident.Brief) (incident.Command, error) {
 			b.Document = &incident.Document{Revision: 1, Files: []incident.File{{Name: "x.md", MediaType: "text/markdown", Content: "x"}}}
 			b.Incident.Record.Audience = incident.AudienceResponders
-			b.Incident.Review.At, b.Event.Fields = meeting, map[string]string{"when": meeting.Format("2006-01-02T15:04:05Z07:00")}
+			b.Incident.Review.At = meeting
+			b.Event.Fields = map[string]string{"when": meeting.Format("2006-01-02T15:04:05Z07:00"), "audience": string(incident.AudienceResponders)}
+			if kind == incident.EffectMailWithdrawal {
+				b.Event.Kind, b.Event.Fields["people"] = incident.EventPostmortemWithdrawn, "p1,p2,p4"
+			}
 			b.Directory.Teams[1].Members = []incident.Membership{{Person: "p1"}, {Person: "p2"}, {Person: "p4"}} // security
 			return send(t.Context(), b, incident.Effect{Key: "INC-42/9/" + string(kind), Kind: kind, Incident: 42, Args: args[kind]})
 		}

@@ -141,6 +141,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventActionDone:          {map[string]string{"action": "A1"}, text, false},
 		incident.EventReviewScheduled:     {map[string]string{"when": "2026-11-24T10:00:00Z"}, text, false},
 		incident.EventReviewCancelled:     {fields: map[string]string{"when": "2026-11-24T10:00:00Z", "cause": "reopened", "cancel": "p1,p4"}},
+		incident.EventPostmortemWithdrawn: {fields: map[string]string{"revision": "1", "digest": digest, "cause": "reopened", "audience": "all"}},
 		incident.EventReviewConcluded:     {map[string]string{"people": "p1,p4"}, map[string]string{"decisions": "no root keys any more"}, false},
 		incident.EventWaiverProposed:      {texts: reason},
 		incident.EventWaiverEndorsed:      {texts: reason},

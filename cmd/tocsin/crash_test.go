@@ -440,6 +440,9 @@ func (s *botProcess) openDB() *sql.DB {
 		s.t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
+	if driver == "pgx" {
+		db.SetMaxIdleConns(0) // an outage of the database cuts idle connections
+	}
 	s.t.Cleanup(func() { _ = db.Close() })
 	s.db = db
 	return db

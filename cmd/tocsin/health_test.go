@@ -455,7 +455,8 @@ func TestHealth_RoutingKeyAcceptedAgain(t *testing.T) {
 	retry(response.WaitingQuery{Incident: refused})
 	h.waitFor("the end of the page that nobody needs", func() bool {
 		waiting, err := h.bot.Store().WaitingEffects(t.Context(), response.WaitingQuery{Incident: refused})
-		return err == nil && len(waiting) == 0
+		// The end of a later round may wait too, because the timers of this test run at once.
+		return err == nil && !slices.ContainsFunc(waiting, func(w incident.WaitingEffect) bool { return w.Kind == incident.EffectPage })
 	})
 	h.company.Answers.Put(answer.Answer{Method: "pagerduty.events", Left: answer.Times(0)})
 	if h.degraded()[step] == "" {

@@ -73,7 +73,9 @@ func (p *exclusions) observe(t *rapid.T) {
 	}
 	p.Handlers[incident.EffectRemove] = func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
 		err := p.away[string(e.Kind)]
-		p.ended[e.Key] = err == nil || errors.As(err, new(*incident.Blocked))
+		if err == nil || errors.As(err, new(*incident.Blocked)) { // a refused one stepped aside for good
+			p.ended[e.Key] = true
+		}
 		return incident.Command{}, err
 	}
 	p.Handlers[incident.EffectReplaceChannel] = func(_ context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {

@@ -210,7 +210,8 @@ func newTCPProxy(t *testing.T, upstream string) *tcpProxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		g.setMode(proxyRefused)
+		g.setMode(proxyCut)
+		_ = g.listener.Close()
 		_ = syscall.Close(g.reserved)
 	})
 	return g

@@ -440,6 +440,7 @@ func TestHealth_RefusedPage(t *testing.T) {
 func TestHealth_RoutingKeyAcceptedAgain(t *testing.T) {
 	t.Parallel()
 	h := startHealthTest(t, false)
+	h.pass(3 * 24 * time.Hour) // to the present, so that pauses and rounds last as long as elsewhere
 	const step = "escalation step 1 (PagerDuty)"
 	paged := h.open(incident.Sev1)
 	h.waitFor("the first page", func() bool { return len(h.company.Pager.Snapshot().Pages) > 0 })
@@ -455,7 +456,6 @@ func TestHealth_RoutingKeyAcceptedAgain(t *testing.T) {
 	retry(response.WaitingQuery{Incident: refused})
 	h.waitFor("the end of the page that nobody needs", func() bool {
 		waiting, err := h.bot.Store().WaitingEffects(t.Context(), response.WaitingQuery{Incident: refused})
-		// The end of a later round may wait too, because the timers of this test run at once.
 		return err == nil && !slices.ContainsFunc(waiting, func(w incident.WaitingEffect) bool { return w.Kind == incident.EffectPage })
 	})
 	h.company.Answers.Put(answer.Answer{Method: "pagerduty.events", Left: answer.Times(0)})

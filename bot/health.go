@@ -20,6 +20,7 @@ import (
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
+	"tocsin/bot/text"
 	"tocsin/store"
 	"tocsin/templates"
 )
@@ -188,7 +189,7 @@ func withoutAddress(p *health.Problem) *health.Problem {
 		return p
 	}
 	unnamed := *p
-	unnamed.Cause = "T" + unnamedRecipient[1:]
+	unnamed.Cause = text.Capital(unnamedRecipient)
 	return &unnamed
 }
 
@@ -230,7 +231,7 @@ func (b *Bot) checkSecurityTxt(now time.Time) error {
 		return nil
 	}
 	cause, fix, _ := strings.Cut(warning, ": ")
-	return &health.Problem{Cause: cause, Fix: strings.ToUpper(fix[:1]) + fix[1:]}
+	return &health.Problem{Cause: cause, Fix: text.Capital(fix)}
 }
 
 // hasLiveIncident reports whether an incident is live.

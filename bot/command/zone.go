@@ -8,6 +8,7 @@ import (
 	_ "time/tzdata" // for time zones on hosts without a database of them, about 450 KB
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // abbreviation is the short name of a time zone that people type after a time.
@@ -141,7 +142,7 @@ func loadZone(name string) (*time.Location, error) {
 		words := strings.Split(part, "_")
 		for k, word := range words {
 			if word != "" && word != "of" && word != "es" && word != "au" {
-				words[k] = strings.ToUpper(word[:1]) + word[1:]
+				words[k] = text.Capital(word)
 			}
 		}
 		parts[n] = strings.Join(words, "_")

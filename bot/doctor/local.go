@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -215,7 +214,7 @@ func (d *Doctor) checkBot(ctx context.Context) {
 		d.skip(check, "No bot runs with this configuration, so its own health is unknown", "Start `tocsin serve` and run this command again")
 		return
 	}
-	res, err := d.get(ctx, "http://"+localAddress(d.Config.Listen)+"/readyz", &http.Transport{DisableKeepAlives: true}) // without the proxy of the environment
+	res, err := d.get(ctx, "http://"+d.Config.Listen+"/readyz", outbound.Limits{IsLocal: true})
 	if err != nil {
 		d.fail(check, "It does not answer on "+d.Config.Listen, "Read its log")
 		return
@@ -251,22 +250,12 @@ func (d *Doctor) IsRunning(ctx context.Context) bool {
 	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
-// localAddress returns the address at which a process of this machine reaches the bot.
-func localAddress(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if ip, parseErr := netip.ParseAddr(host); err == nil && (host == "" || parseErr == nil && ip.IsUnspecified()) {
-		return net.JoinHostPort("localhost", port)
-	}
-	return listen
-}
-
-// get requests a page of the bot.
-func (d *Doctor) get(ctx context.Context, url string, base http.RoundTripper) (*http.Response, error) {
+func (d *Doctor) get(ctx context.Context, url string, limits outbound.Limits) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	return outbound.NewClient(probeTimeout, outbound.Limits{Base: base}).Do(req)
+	return outbound.NewClient(probeTimeout, limits).Do(req)
 }
 
 func (d *Doctor) checkClock() {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"tocsin/bot/health"
+	"tocsin/bot/outbound"
 	"tocsin/store"
 )
 
@@ -43,7 +44,7 @@ func (d *Doctor) checkPublicURL(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	res, err := d.get(ctx, strings.TrimSuffix(d.PublicURL, "/")+Path+keys.Token(d.Clock()), nil)
+	res, err := d.get(ctx, strings.TrimSuffix(d.PublicURL, "/")+Path+keys.Token(d.Clock()), outbound.Limits{})
 	if err != nil {
 		p := health.Explain(u.Host, err)
 		d.fail(check, p.Cause, p.Fix)

@@ -32,8 +32,7 @@ func jsonText(body []byte) []byte {
 }
 
 // CheckJSON returns why a body is not one JSON document that every parser reads identically,
-// or nil. A source calls it in Verify if its signature
-// does not cover the whole body.
+// or nil. A source calls it in Verify if its signature does not cover the whole body.
 func CheckJSON(body []byte) error { return validateJSON(jsonText(body)) }
 
 // validateJSON checks that body is one JSON document that every parser reads

@@ -30,6 +30,7 @@ var ErrTooLarge = errors.New("response too large")
 type Limits struct {
 	MaxResponse int64             // in bytes, default DefaultMaxResponse
 	Base        http.RoundTripper // default a clone of http.DefaultTransport
+	IsLocal     bool              // without Base: for a request to this machine, which no proxy gets
 	Clock       func() time.Time  // default time.Now
 	Observe     func(Exchange)    // called after each request, may be nil
 }
@@ -63,6 +64,9 @@ func NewTransport(l Limits) *Transport {
 	if l.Base == nil {
 		base := http.DefaultTransport.(*http.Transport).Clone()
 		base.MaxIdleConnsPerHost = idleConns
+		if l.IsLocal {
+			base.Proxy, base.DisableKeepAlives = nil, true
+		}
 		l.Base = base
 	}
 	if l.Clock == nil {

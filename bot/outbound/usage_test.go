@@ -19,8 +19,6 @@ var unboundedClients = []string{"Client", "DefaultClient", "Get", "Head", "Post"
 var allowedClients = map[string]string{
 	"bot/outbound/outbound.go":   "adds the bounds",
 	"bot/sns/certificate.go":     "passes a transport without connection reuse to this package",
-	"bot/doctor/local.go":        "passes a transport without the proxy of the environment to this package",
-	"cmd/tocsin/health.go":       "passes a transport without the proxy of the environment to this package",
 	"bot/control/client.go":      "connects the command line to the bot on this machine",
 	"bot/slack/config.go":        "type of an option",
 	"bot/pagerduty/config.go":    "type of an option",

@@ -79,6 +79,15 @@ func extends(r rune) bool {
 	return unicode.In(r, unicode.M) || r == zeroWidthJoiner || r >= 0x1f3fb && r <= 0x1f3ff
 }
 
+// Capital returns s with a capital first letter.
+func Capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if first == utf8.RuneError {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
+}
+
 // Lines joins the parts that are not empty, one on each line.
 func Lines[S ~string](parts ...S) string { return Join("\n", parts...) }
 

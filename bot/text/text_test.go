@@ -227,3 +227,11 @@ func TestFlex(t *testing.T) {
 		t.Errorf("got %v, want that it is not JSON", err)
 	}
 }
+
+func TestCapital(t *testing.T) {
+	for in, want := range map[string]string{"": "", "the mail": "The mail", "états": "États", "10 mails": "10 mails", "\xffx": "\xffx"} {
+		if got := Capital(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

@@ -24,12 +24,11 @@ const (
 
 // getLocal requests a URL of a process on this machine that may still be starting. It
 // repeats the request until done returns true, ctx ends or wait has passed, and returns
-// the last answer. The environment can have a proxy for the addresses of this machine, which
-// a nil transport uses.
-func getLocal(ctx context.Context, url string, base http.RoundTripper, wait time.Duration, done func(status int, err error) bool) (status int, body []byte, err error) {
+// the last answer.
+func getLocal(ctx context.Context, url string, limits outbound.Limits, wait time.Duration, done func(status int, err error) bool) (status int, body []byte, err error) {
 	end := time.Now().Add(wait)
 	for {
-		status, body, err = getOnce(ctx, url, base)
+		status, body, err = getOnce(ctx, url, limits)
 		if done(status, err) || !time.Now().Before(end) {
 			return status, body, err
 		}
@@ -41,12 +40,12 @@ func getLocal(ctx context.Context, url string, base http.RoundTripper, wait time
 	}
 }
 
-func getOnce(ctx context.Context, url string, base http.RoundTripper) (status int, body []byte, err error) {
+func getOnce(ctx context.Context, url string, limits outbound.Limits) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
-	res, err := outbound.NewClient(localTimeout, outbound.Limits{Base: base}).Do(req)
+	res, err := outbound.NewClient(localTimeout, limits).Do(req)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -66,9 +65,9 @@ func healthCommand(g *globalFlags) *cobra.Command {
 			"ready and 1 if it is not or does not answer within 5 seconds. With --wait it repeats the request until the bot is ready.",
 		Example: "  tocsin health\n  tocsin health --wait 30s\n  tocsin health --url http://127.0.0.1:8080/readyz",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var base http.RoundTripper
+			var limits outbound.Limits
 			if url == "" {
-				base = &http.Transport{DisableKeepAlives: true} // without the proxy of the environment
+				limits.IsLocal = true
 				c, err := config.Load(g.config)
 				var invalid config.Errors // the bot may run with the configuration that was valid
 				if err != nil && (!errors.As(err, &invalid) || c.Listen == "") {
@@ -76,7 +75,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 				}
 				url = "http://" + c.Listen + "/readyz"
 			}
-			status, body, err := getLocal(cmd.Context(), url, base, wait, func(status int, err error) bool { return err == nil && status == http.StatusOK })
+			status, body, err := getLocal(cmd.Context(), url, limits, wait, func(status int, err error) bool { return err == nil && status == http.StatusOK })
 			switch {
 			case err != nil:
 				return fmt.Errorf("no bot answers at %s. Start it with `tocsin serve`, or read its log for the reason: %w", url, err)

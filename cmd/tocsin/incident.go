@@ -53,7 +53,7 @@ func verbCommand(g *globalFlags, spec *command.Spec) *cobra.Command {
 			}
 			request := control.Request{Command: strings.TrimSpace(spec.Name + " " + command.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			client.OnSlow = func() {
-				_ = writeLine(cmd.ErrOrStderr(), "tocsin: the bot has not answered yet. It waits for its database") // only a hint
+				_ = writeLine(cmd.ErrOrStderr(), "tocsin: the bot has not answered yet. It may be waiting for its database") // only a hint
 			}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {

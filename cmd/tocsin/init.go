@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tocsin/bot/config"
+	"tocsin/bot/outbound"
 	"tocsin/bot/sandbox/company"
 )
 
@@ -138,7 +139,7 @@ func (a *initAnswers) askSandbox(cmd *cobra.Command, page string) error {
 	if err != nil {
 		return err
 	}
-	status, body, err := getLocal(cmd.Context(), address, nil, sandboxWait, func(_ int, err error) bool { return !errors.Is(err, syscall.ECONNREFUSED) })
+	status, body, err := getLocal(cmd.Context(), address, outbound.Limits{}, sandboxWait, func(_ int, err error) bool { return !errors.Is(err, syscall.ECONNREFUSED) })
 	if err != nil {
 		return fmt.Errorf("no sandbox answers at %s. Run `tocsin sandbox` in another terminal, and write the address that it prints: %w", page, err)
 	}

@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,9 @@ func TestLostChannel_IsReplaced(t *testing.T) {
 // incident missed come as one, and the answered calls for help are not among them.
 func TestMissed_OneMessage(t *testing.T) {
 	if !fullSize {
+		if os.Getenv("CI") != "" {
+			t.Fatal("TOCSIN_TEST_HEAVY is not set, which CI requires")
+		}
 		t.Skip("takes two minutes. Set TOCSIN_TEST_HEAVY=1")
 	}
 	t.Parallel()

@@ -100,11 +100,11 @@ func (p *player) awaitMail(subject string, match func(mailbox.Message) bool) (fo
 }
 
 // holdReview schedules the review meeting, checks the invitation and concludes
-// the review with one action item for detection and one for prevention.
+// the review with one action item for detection and one for prevention. The people meet
+// within minutes, because a review concluded long before its meeting cancels the meeting.
 func (p *player) holdReview() {
 	chair := p.cast.chair
-	day := p.Now().In(p.Zone).AddDate(0, 0, 5+p.rng.IntN(9))
-	at := time.Date(day.Year(), day.Month(), day.Day(), 10, 0, 0, 0, p.Zone)
+	at := p.Now().In(p.Zone).Truncate(time.Minute).Add(time.Duration(5+p.rng.IntN(10)) * time.Minute)
 	if p.rng.IntN(2) == 0 {
 		p.press(chair, p.awaitButton("review_schedule"), nil)
 		p.mustSubmit(chair, p.awaitForm(chair, "schedule_review"), formValues{"when": at.Unix()})
@@ -117,8 +117,8 @@ func (p *player) holdReview() {
 
 	conclusion := formValues{
 		"text": p.scenario.texts.decisions, "attendance": p.attendance(),
-		"detection": p.scenario.texts.detection, "detection_owner": p.cast.roles[2].person.ID, "detection_due": day.AddDate(0, 1, 0).Format(time.DateOnly),
-		"prevention": p.scenario.texts.prevention, "prevention_owner": p.cast.roles[1].person.ID, "prevention_due": day.AddDate(0, 2, 0).Format(time.DateOnly),
+		"detection": p.scenario.texts.detection, "detection_owner": p.cast.roles[2].person.ID, "detection_due": at.AddDate(0, 1, 0).Format(time.DateOnly),
+		"prevention": p.scenario.texts.prevention, "prevention_owner": p.cast.roles[1].person.ID, "prevention_due": at.AddDate(0, 2, 0).Format(time.DateOnly),
 	}
 	if answer := p.typeCommand(chair, "review conclude"); answer != "" {
 		p.fail("type /incident review conclude as %s: got reply %q, want a form", chair.Name, answer)

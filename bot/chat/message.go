@@ -7,6 +7,7 @@ type Message struct {
 	Incident  incident.ID        // 0 outside of an incident
 	Directory incident.Directory // the people and teams whom the texts mention
 	Thread    string             // ID of the message that this one replies to, or ""
+	Broadcast bool               // the channel shows the reply too
 	Blocks    []Block            // from top to bottom
 	Files     []incident.File    // shared by the message, which then has only paragraphs
 	Cut       bool               // the message leaves out a part of a text

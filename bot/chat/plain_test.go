@@ -124,7 +124,7 @@ func (p *plainChat) Find(_ context.Context, channel, thread, key string, _ time.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range slices.Backward(p.channels[channel].messages) {
-		if m.mark.Key == key && m.Thread == thread {
+		if m.mark.Key == key && (m.Thread == thread || thread == "" && m.Broadcast) {
 			return chat.Posted{ID: m.id, Seq: m.mark.Seq}, true, nil
 		}
 	}

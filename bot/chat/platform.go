@@ -28,7 +28,8 @@ type Platform interface {
 	AnnounceChannel(ctx context.Context) (channel string, err error)
 	// DirectChannel returns the channel for direct messages to a person.
 	DirectChannel(ctx context.Context, p incident.Person) (channel string, err error)
-	// Post sends a message with its mark.
+	// Post sends a message with its mark: to the channel, or as a reply in its thread. An
+	// edit with [Platform.Update] never moves a message.
 	Post(ctx context.Context, channel string, m Message, mark Mark) (Posted, error)
 	// Find returns the newest message of Tocsin in a channel with the key of a
 	// mark that was posted after since. If thread is the ID of a message, Find

@@ -78,6 +78,44 @@ func TestPost_RepliesInThread(t *testing.T) {
 	}
 }
 
+// TestPost_BroadcastsReply posts a reply that the channel shows too. It is found in both
+// places, and an edit changes it in both.
+func TestPost_BroadcastsReply(t *testing.T) {
+	f := newOutboundTest(t)
+	channel := f.openChannel().Incident.Links[incident.LinkChannel]
+	say := func(format string) []neutral.Block {
+		return []neutral.Block{neutral.Paragraph{Text: incident.Sentence{Format: format}}}
+	}
+	post := func(m neutral.Message, key string) neutral.Posted {
+		t.Helper()
+		posted, err := f.slack.Post(f.ctx, channel, m, neutral.Mark{Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return posted
+	}
+	root := post(neutral.Message{Blocks: say("root")}, "root")
+	reply := neutral.Message{Thread: root.ID, Broadcast: true, Blocks: say("reply")}
+	posted := post(reply, "reply")
+	shared := post(neutral.Message{Thread: root.ID, Broadcast: true, Blocks: say("with a file"), Files: []incident.File{{Name: "a.md", Title: "a", Content: "text"}}}, "file")
+	for key, want := range map[string]string{"reply": posted.ID, "file": shared.ID} {
+		for _, thread := range []string{root.ID, ""} {
+			if found, ok, err := f.slack.Find(f.ctx, channel, thread, key, noon); err != nil || !ok || found.ID != want {
+				t.Errorf("find %s in thread %q: got %+v, %v, %v, want the message %s", key, thread, found, ok, err, want)
+			}
+		}
+	}
+	reply.Blocks = say("edited")
+	if err := f.slack.Update(f.ctx, channel, posted.ID, reply, neutral.Mark{Key: "reply"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range f.ws.Thread(channel, root.ID)[1:] {
+		if !m.Broadcast || m.TS == posted.ID && m.Text != "edited" {
+			t.Errorf("got reply %+v, want it in the thread and in the channel, with the edit", m)
+		}
+	}
+}
+
 func TestCard_PostsPinsAndBookmarksOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "pins.add", "bookmarks.add", "conversations.history", "bookmarks.list"} {
 		eachFault(t, method, func(f *outboundTest) {

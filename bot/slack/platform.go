@@ -42,6 +42,7 @@ func (s *Slack) post(ctx context.Context, channel string, options []slack.MsgOpt
 // Update replaces a message. A message that another app posted, such as an earlier
 // installation of this one, does not exist for this app.
 func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, mark chat.Mark) error {
+	m.Broadcast = false // Slack refuses to edit a reply and to broadcast it in one call
 	err := s.asMember(ctx, channel, func() error {
 		_, _, _, err := s.client.UpdateMessageContext(ctx, channel, id, s.options(m, mark)...)
 		return err
@@ -69,9 +70,7 @@ func (s *Slack) reduce(ctx context.Context, m chat.Message, mark chat.Mark, err 
 	case "invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text", "invalid_arguments", "too_many_attachments", "invalid_attachments", "block_mismatch":
 		options = messageOptions(m, mark)
 	case "invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large":
-		if m.Thread != "" {
-			options = append(options, slack.MsgOptionTS(m.Thread))
-		}
+		options = threadOptions(m)
 	case "cannot_reply_to_message", "thread_not_found":
 		m.Thread = ""
 		options = messageOptions(m, mark)
@@ -91,11 +90,18 @@ func (s *Slack) options(m chat.Message, mark chat.Mark) []slack.MsgOption {
 
 // messageOptions returns the options of a message besides its content.
 func messageOptions(m chat.Message, mark chat.Mark) []slack.MsgOption {
-	options := []slack.MsgOption{slack.MsgOptionMetadata(metadata(mark))}
-	if m.Thread != "" {
-		options = append(options, slack.MsgOptionTS(m.Thread))
+	return append(threadOptions(m), slack.MsgOptionMetadata(metadata(mark)))
+}
+
+// threadOptions returns the options of a reply in a thread.
+func threadOptions(m chat.Message) []slack.MsgOption {
+	switch {
+	case m.Thread == "":
+		return nil
+	case m.Broadcast:
+		return []slack.MsgOption{slack.MsgOptionTS(m.Thread), slack.MsgOptionBroadcast()}
 	}
-	return options
+	return []slack.MsgOption{slack.MsgOptionTS(m.Thread)}
 }
 
 func metadata(mark chat.Mark) slack.SlackMetadata {

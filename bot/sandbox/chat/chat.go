@@ -112,6 +112,9 @@ func chatUpdate(c *call) (obj, error) {
 	if p.empty() && len(files) == 0 {
 		return nil, apiError("no_text")
 	}
+	if c.flag("reply_broadcast") {
+		return nil, apiError("no_dual_broadcast_content_update")
+	}
 	c.w.edit(m, p, files)
 	c.applied = true
 	return obj{"channel": m.ch.id, "ts": m.ts, "text": m.text, "message": m.wire(c.w, true)}, nil

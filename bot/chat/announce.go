@@ -11,9 +11,33 @@ import (
 )
 
 // Announce posts an event in the announce channel. For a restricted incident,
-// the announcement contains only the number and the severity.
-func (c *Effects) Announce(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	return noCommand, c.announce(ctx, b, Announcement(b))
+// the announcement contains only the number and the severity. The first announcement
+// of an incident starts a thread, which the returned command links. The next ones are
+// replies.
+func (c *Effects) Announce(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	return c.announceInThread(ctx, b, e, Announcement(b), b.Event.Kind.Broadcast())
+}
+
+// announceInThread posts a message once in the thread of the incident in the announce
+// channel. After the announce channel was replaced, the message starts another thread.
+func (c *Effects) announceInThread(ctx context.Context, b incident.Brief, e incident.Effect, m Message, broadcast bool) (incident.Command, error) {
+	link := b.Incident.Links[incident.LinkAnnouncement]
+	found, err := c.inAnnounceChannel(ctx, func(channel string) error {
+		in, root, _ := strings.Cut(b.Incident.Links[incident.LinkAnnouncement], "/")
+		m.Thread, m.Broadcast = "", false
+		if in == channel {
+			m.Thread, m.Broadcast = root, broadcast
+		}
+		posted, err := c.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+		if err == nil && m.Thread == "" {
+			link = channel + "/" + posted.ID
+		}
+		return err
+	})
+	if err != nil || !found || link == b.Incident.Links[incident.LinkAnnouncement] {
+		return noCommand, err
+	}
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkAnnouncement: link}}), nil
 }
 
 // Announcement returns the announcement of an event.
@@ -25,9 +49,6 @@ func Announcement(b incident.Brief) Message {
 		return m.message()
 	}
 	m.quote(m.inc.Title)
-	if b.Event.Kind == incident.EventUpdated {
-		m.quoteText("text")
-	}
 	var commander, channel Text
 	if m.inc.Commander != "" {
 		commander = textf("commander: %s", m.inc.Commander)

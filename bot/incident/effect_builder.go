@@ -73,21 +73,13 @@ var (
 	refreshTopic = refreshEffect(EffectTopic)
 )
 
-// announceIncident builds a post in the announce channel. The posts of one incident
-// have their own lane: they stay in order and do not wait for its channel.
+// announceIncident builds a post in the announce channel: only id and severity of a
+// restricted incident. The posts of one incident have their own lane: they stay in order,
+// in one thread, and do not wait for its channel.
 func announceIncident(c effectBuilder) []Effect {
 	e := c.effect(EffectAnnounce, nil)
 	e.Lane = c.inc.ID.String() + "/announce"
 	return []Effect{e}
-}
-
-// announceUnlessRestricted announces an incident that is not restricted. Of a
-// restricted one only id and severity are announced, by announceIncident.
-func announceUnlessRestricted(c effectBuilder) []Effect {
-	if c.inc.Restricted {
-		return nil
-	}
-	return announceIncident(c)
 }
 
 // invite builds the invitation of people to the channel.

@@ -40,6 +40,9 @@ type eventSpec struct {
 	// announcement is the format of the sentence for the company. Its arguments are the
 	// number and the severity of the incident.
 	announcement string
+	// broadcast is set if the announce channel shows the announcement, too, and not only
+	// its thread.
+	broadcast bool
 	// lane is the row of the event in the picture of the timeline.
 	lane Lane
 	// milestone is the label of the event in the key of the picture, or "".
@@ -86,6 +89,10 @@ func (k EventKind) Hint() string { return eventSpecs[k].hint }
 func (k EventKind) Announcement() string {
 	return cmp.Or(eventSpecs[k].announcement, "There is an update about %s (%s).")
 }
+
+// Broadcast reports whether the announce channel shows the announcement of the kind, and
+// not only the thread of the incident there.
+func (k EventKind) Broadcast() bool { return eventSpecs[k].broadcast }
 
 // Milestone returns the label of the kind in the key of a timeline's picture, or ""
 // if the picture does not number it.

@@ -107,6 +107,8 @@ func sayLinked(e Event) Sentence {
 		return Say("The card was pinned in the channel")
 	case LinkBookmark:
 		return Say("The alert was bookmarked in the channel")
+	case LinkAnnouncement:
+		return Say("The incident has a thread in the announce channel")
 	}
 	return Say("The location of %s was recorded", e.literal("name"))
 }
@@ -147,12 +149,13 @@ func replaceLostChannel(c effectBuilder) []Effect {
 }
 
 // announceReplacement announces where the incident continues after it lost its channel.
-// A channel that it left because of an exclusion is not announced.
+// The channel of a restricted incident is not announced, and neither is a channel that it
+// left because of an exclusion.
 func announceReplacement(c effectBuilder) []Effect {
-	if c.event.Field("how") == "" {
+	if c.event.Field("how") == "" || c.inc.Restricted {
 		return nil
 	}
-	return announceUnlessRestricted(c)
+	return announceIncident(c)
 }
 
 // HasLeft reports whether the incident left a channel and must not return to it.

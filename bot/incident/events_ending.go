@@ -36,7 +36,7 @@ var endingEvents = eventTable{
 				i.Dismissal.By, i.Dismissal.Second = first, e.By
 			}
 		},
-		effects: effects{announceUnlessRestricted, resolvePages, channelEffect(EffectArchive), refreshCard, refreshTopic},
+		effects: effects{announceIncident, resolvePages, channelEffect(EffectArchive), refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			if e.Field("person") != "" {
 				return Say("%s and %s dismissed the incident as a false alarm", e.person("person"), e.By)
@@ -49,17 +49,19 @@ var endingEvents = eventTable{
 		text:         "reason",
 		hint:         "The incident is dismissed as a false alarm.",
 		announcement: "%s (%s) was dismissed as a false alarm.",
+		broadcast:    true,
 		lane:         laneResponse,
 	},
 	EventMergedInto: {
 		fields:  "target",
 		apply:   func(i *Incident, e Event) { i.MergedInto, _ = ParseID(e.Field("target")) },
-		effects: effects{announceUnlessRestricted, resolvePages, channelEffect(EffectArchive), refreshCard, refreshTopic},
+		effects: effects{announceIncident, resolvePages, channelEffect(EffectArchive), refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			return Say("%s merged this incident into %s", e.By, e.literal("target"))
 		},
 		text:         "reason",
 		announcement: "%s (%s) was merged into another incident.",
+		broadcast:    true,
 		lane:         laneResponse,
 	},
 	EventMergedFrom: {

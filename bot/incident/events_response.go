@@ -57,24 +57,23 @@ var responseEvents = eventTable{
 	},
 	EventUpdated: {
 		repeatable: true,
-		effects:    effects{announceUnlessRestricted, postEvent, refreshCard},
+		effects:    effects{postEvent, refreshCard},
 		sentence:   say("%s posted a status update"),
 		text:       "text",
 		lane:       laneCommunication,
 	},
 	EventContained: {
-		apply:        func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
-		effects:      effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
-		sentence:     say("%s marked the incident as contained"),
-		text:         "text",
-		announcement: "%s (%s) is contained.",
-		lane:         laneResponse,
-		milestone:    "Contained",
+		apply:     func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
+		effects:   effects{postEvent, refreshCard, refreshTopic},
+		sentence:  say("%s marked the incident as contained"),
+		text:      "text",
+		lane:      laneResponse,
+		milestone: "Contained",
 	},
 	EventResolved: {
 		fields:  "open_steps",
 		apply:   (*Incident).applyResolved,
-		effects: effects{announceUnlessRestricted, resolvePages, postEvent, refreshCard, refreshTopic},
+		effects: effects{announceIncident, resolvePages, postEvent, refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			if e.Field("open_steps") != "" {
 				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, strings.ReplaceAll(e.Field("open_steps"), ",", ", "))
@@ -83,6 +82,7 @@ var responseEvents = eventTable{
 		},
 		text:         "text",
 		announcement: "%s (%s) is resolved.",
+		broadcast:    true,
 		lane:         laneResponse,
 		milestone:    "Resolved",
 	},
@@ -92,7 +92,7 @@ var responseEvents = eventTable{
 			i.Dismissal, i.Unfinished = nil, nil
 			i.Review = Review{}
 		},
-		effects:      effects{announceUnlessRestricted, postEvent, refreshCard, refreshTopic},
+		effects:      effects{announceIncident, postEvent, refreshCard, refreshTopic},
 		sentence:     say("%s reopened the incident"),
 		text:         "reason",
 		announcement: "%s (%s) was reopened.",

@@ -116,10 +116,11 @@ var reviewEvents = eventTable{
 		lane:     laneSignOff,
 	},
 	EventClosed: {
-		effects:      effects{announceUnlessRestricted, resolvePages, postEvent, refreshCard, refreshTopic},
+		effects:      effects{announceIncident, resolvePages, postEvent, refreshCard, refreshTopic},
 		sentence:     func(Event) Sentence { return Say("The incident was closed") },
 		hint:         "The incident is closed.",
 		announcement: "%s (%s) was closed.",
+		broadcast:    true,
 		lane:         laneSignOff,
 	},
 }

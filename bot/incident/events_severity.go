@@ -17,7 +17,7 @@ var severityEvents = eventTable{
 	EventSeveritySet: {
 		fields:  "from proposed severity",
 		apply:   (*Incident).applySeveritySet,
-		effects: effects{announceIncident, timeAcknowledgementAgain, postEvent, refreshCard, refreshTopic},
+		effects: effects{announceRaised, timeAcknowledgementAgain, postEvent, refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity"))
 		},
@@ -48,6 +48,14 @@ var severityEvents = eventTable{
 		text: "reason",
 		lane: laneResponse,
 	},
+}
+
+// announceRaised announces that the severity was raised.
+func announceRaised(c effectBuilder) []Effect {
+	if !c.event.severity("severity").MoreSevereThan(c.event.severity("from")) {
+		return nil
+	}
+	return announceIncident(c)
 }
 
 func (i *Incident) applySeveritySet(e Event) {

@@ -119,6 +119,9 @@ const (
 	LinkChannel  = "slack.channel"  // channel id
 	LinkCard     = "slack.card"     // ts of the pinned card
 	LinkBookmark = "slack.bookmark" // bookmark id
+	// LinkAnnouncement is the first message in the announce channel, as "channel/ts". The
+	// next announcements are replies in its thread.
+	LinkAnnouncement = "slack.announcement"
 )
 
 // Role is a responsibility in the response.

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -57,6 +58,50 @@ func TestAnnounce_PostsOnceAfterFault(t *testing.T) {
 			f.Fatalf("got %d announcements, want 1", n)
 		}
 	})
+}
+
+// TestAnnounce_OneThreadForEachIncident announces an incident from its opening to its end,
+// with a fault at each announcement. Every later announcement is one reply in the thread
+// of the first one, and the channel shows those about the end, too.
+func TestAnnounce_OneThreadForEachIncident(t *testing.T) {
+	for _, fault := range append(slices.Clone(lostReplyFaults), rejectedFaults...) {
+		t.Run(string(fault), func(t *testing.T) {
+			f := newOutboundTest(t)
+			b := brief(openedIncident())
+			for _, kind := range []incident.EventKind{incident.EventOpened, incident.EventSeveritySet, incident.EventResolved, incident.EventClosed} {
+				b.Event.Kind, b.Mark = kind, "mark-"+string(kind)
+				f.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: fault, Count: 1})
+				cmd := f.failThenRetry(f.effects.Announce, b)
+				switch {
+				case kind == incident.EventOpened:
+					b.Incident.Links = cmd.Links
+				case cmd.Verb != "":
+					t.Fatalf("got command %+v after a reply, want none", cmd)
+				}
+			}
+			inChannel := f.botMessages(announceChannelID)
+			var got []bool
+			for _, m := range f.ws.Thread(announceChannelID, inChannel[0].TS) {
+				got = append(got, m.Broadcast)
+			}
+			if want := []bool{false, false, true, true}; !slices.Equal(got, want) || len(inChannel) != 3 {
+				t.Fatalf("got a thread with broadcast %v and %d messages in the channel, want %v and 3", got, len(inChannel), want)
+			}
+		})
+	}
+}
+
+// TestAnnounce_StartsThreadInReplacedChannel announces in another channel than before.
+func TestAnnounce_StartsThreadInReplacedChannel(t *testing.T) {
+	f := newOutboundTest(t)
+	b := brief(openedIncident())
+	b.Incident.Links[incident.LinkAnnouncement] = "C0GONE/1.000001"
+	b.Event.Kind = incident.EventResolved
+	cmd := f.must(f.effects.Announce, b)
+	posted := f.botMessages(announceChannelID)
+	if want := announceChannelID + "/" + posted[0].TS; len(posted) != 1 || posted[0].Broadcast || cmd.Links[incident.LinkAnnouncement] != want {
+		t.Fatalf("got messages %+v and links %v, want one message and the link %s", posted, cmd.Links, want)
+	}
 }
 
 func TestAnnounce_JoinsPublicChannel(t *testing.T) {

@@ -91,7 +91,12 @@ func (p *player) posts() []entry {
 	}
 	for _, ch := range p.chat.Channels("") {
 		var joined []string
-		list := p.chat.Messages(ch.ID)
+		var list []chat.Message
+		for _, m := range p.chat.Messages(ch.ID) {
+			if !m.Broadcast { // which follows in its thread
+				list = append(list, p.chat.Thread(ch.ID, m.TS)...)
+			}
+		}
 		for n, m := range list {
 			if m.Subtype == "channel_join" {
 				if joined = append(joined, p.read.name(m.User)); n+1 < len(list) && list[n+1].Subtype == "channel_join" {
@@ -108,7 +113,11 @@ func (p *player) posts() []entry {
 			for _, f := range m.Files {
 				body += "\n📎 " + f.Name
 			}
-			e := entry{at: slackTime(m.TS), head: fmt.Sprintf("%s · **%s**", p.conversationName(ch.ID), p.read.name(m.User)), where: messagePlace(ch.ID, m.TS), body: body}
+			place := p.conversationName(ch.ID)
+			if m.ThreadTS != "" && m.ThreadTS != m.TS {
+				place += " (thread)"
+			}
+			e := entry{at: slackTime(m.TS), head: fmt.Sprintf("%s · **%s**", place, p.read.name(m.User)), where: messagePlace(ch.ID, m.TS), body: body}
 			if m.Subtype == "channel_topic" {
 				e.head, e.where, e.body = fmt.Sprintf("%s · topic changed to", p.conversationName(ch.ID)), "", body[strings.Index(body, ":")+1:]
 			}

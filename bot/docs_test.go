@@ -122,12 +122,23 @@ func cell(s string) string {
 }
 
 // TestDocs_Manifest compares the manifest with the one that `tocsin init` writes, and
-// its events with those that the sandbox sends.
+// its events and shortcuts with those of the sandbox. Slack cuts the names of shortcuts
+// at 24 characters.
 func TestDocs_Manifest(t *testing.T) {
 	p := openPage(t, "docs/slack.md")
 	p.generated("manifest", "```yaml manifest\n"+slack.Manifest("", "")+"```\n")
 	if !slices.Equal(company.Events(), slack.Events()) {
 		t.Errorf("got events %v from the sandbox, want %v", company.Events(), slack.Events())
+	}
+	var declared []slack.Shortcut
+	for _, s := range company.Shortcuts() {
+		declared = append(declared, slack.Shortcut{Type: s.Type, CallbackID: s.CallbackID, Name: s.Name, Description: s.Description})
+		if len(s.Name) > 24 {
+			t.Errorf("got shortcut name %q, want at most 24 characters", s.Name)
+		}
+	}
+	if !slices.Equal(declared, slack.Shortcuts()) {
+		t.Errorf("got shortcuts %v from the sandbox, want %v", declared, slack.Shortcuts())
 	}
 }
 

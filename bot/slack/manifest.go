@@ -6,6 +6,18 @@ import (
 	"strings"
 )
 
+// Shortcut is an entry of the app in Slack's menu (Type global), or in the menu of
+// every message (Type message).
+type Shortcut struct{ Type, CallbackID, Name, Description string }
+
+// Shortcuts returns the shortcuts that the manifest declares.
+func Shortcuts() []Shortcut {
+	return []Shortcut{
+		{"message", ShortcutAddNote, "Add as note", "Add this message to the timeline"},
+		{"message", ShortcutAddEvidence, "Add as evidence", "Add this message as evidence"},
+	}
+}
+
 // Manifest returns the manifest of the app, ready to be pasted at
 // https://api.slack.com/apps. Without publicURL the app uses Socket Mode. With one,
 // Slack sends requests to it.
@@ -18,6 +30,10 @@ func Manifest(command, publicURL string) string {
 		interactivity = fmt.Sprintf(", request_url: %q", url("interactions"))
 		events = fmt.Sprintf("    request_url: %q\n", url("events"))
 	}
+	shortcuts := ""
+	for _, s := range Shortcuts() {
+		shortcuts += fmt.Sprintf("    - {name: %s, type: %s, callback_id: %s, description: %s}\n", s.Name, s.Type, s.CallbackID, s.Description)
+	}
 	return fmt.Sprintf(`display_information: {name: Tocsin}
 features:
   app_home: {home_tab_enabled: true, messages_tab_enabled: true, messages_tab_read_only_enabled: false}
@@ -25,9 +41,7 @@ features:
   slash_commands:
     - {command: %s, description: Security incidents, usage_hint: "help", should_escape: true%s}
   shortcuts:
-    - {name: Add as note, type: message, callback_id: %s, description: Add this message to the timeline}
-    - {name: Add as evidence, type: message, callback_id: %s, description: Add this message as evidence}
-oauth_config:
+%soauth_config:
   scopes:
     bot: [%s]
 settings:
@@ -35,5 +49,5 @@ settings:
   event_subscriptions:
 %s    bot_events: [%s]
   socket_mode_enabled: %t
-`, command, commandURL, ShortcutAddNote, ShortcutAddEvidence, strings.Join(Scopes(), ", "), interactivity, events, strings.Join(Events(), ", "), publicURL == "")
+`, command, commandURL, shortcuts, strings.Join(Scopes(), ", "), interactivity, events, strings.Join(Events(), ", "), publicURL == "")
 }

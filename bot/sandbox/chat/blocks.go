@@ -24,6 +24,7 @@ type blockCheck struct {
 	markdown int
 	inputs   []string // JSON pointers of the input blocks
 	tables   int
+	focused  int // elements with focus_on_load
 }
 
 func (k *blockCheck) fail(ptr, format string, args ...any) {
@@ -252,9 +253,17 @@ func checkInput(k *blockCheck, p string, b obj) {
 	k.inputs = append(k.inputs, p)
 	k.textField(p, b, "label", true, true, 2000)
 	k.textField(p, b, "hint", false, true, 2000)
+	for _, field := range []string{"optional", "dispatch_action"} {
+		if v, present := b[field]; present && v != true && v != false {
+			k.fail(p+"/"+field, "must be a boolean")
+		}
+	}
 	if b["element"] == nil {
 		k.missing(p, "element")
 		return
+	}
+	if e, _ := b["element"].(obj); e["type"] == "file_input" && b["dispatch_action"] == true {
+		k.fail(p+"/dispatch_action", "is not allowed with file_input")
 	}
 	k.element(p+"/element", b["element"], inInput, map[string]bool{})
 }

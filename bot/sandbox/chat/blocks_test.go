@@ -62,6 +62,17 @@ func TestOpenView_InvalidViews(t *testing.T) {
 	head := `"type":"modal","title":{"type":"plain_text","text":"Title"}`
 	submit := `,"submit":{"type":"plain_text","text":"Send"}`
 	in := `{"type":"input","block_id":"b","label":{"type":"plain_text","text":"L"},"element":{"type":"plain_text_input","action_id":"a"}}`
+	form := func(blocks string) string { return `{` + head + submit + `,"blocks":[` + blocks + `]}` }
+	field := func(kind, more string) string {
+		return `{"type":"input","label":{"type":"plain_text","text":"L"},"element":{"type":"` + kind + `"` + more + `}}`
+	}
+	text := func(more string) string { return field("plain_text_input", more) }
+	option := func(v string) string {
+		return `{"text":{"type":"plain_text","text":"` + v + `"},"value":"v` + v[:1] + `"}`
+	}
+	radio := func(more, options string) string {
+		return form(field("radio_buttons", more+`,"options":[`+options+`]`))
+	}
 	cases := []struct{ name, view, want string }{
 		{"input without submit", `{` + head + `,"blocks":[` + in + `]}`, "must define `submit` to use an `input` block [json-pointer:/view/blocks/0/input]"},
 		{"title too long", `{"type":"modal","title":{"type":"plain_text","text":"` + x("a", 25) + `"},"blocks":[{"type":"divider"}]}`, "[json-pointer:/view/title/text]"},
@@ -71,6 +82,24 @@ func TestOpenView_InvalidViews(t *testing.T) {
 		{"markdown in a modal", `{` + head + submit + `,"blocks":[{"type":"markdown","text":"a"}]}`, "/view/blocks/0/type"},
 		{"min over max", `{` + head + submit + `,"blocks":[{"type":"input","label":{"type":"plain_text","text":"L"},"element":{"type":"plain_text_input","min_length":9,"max_length":2}}]}`, "/view/blocks/0/element/min_length"},
 		{"too large", `{` + head + `,"blocks":[` + x(`{"type":"section","text":{"type":"mrkdwn","text":"`+x("a", 2990)+`"}},`, 90) + `{"type":"divider"}]}`, "view_too_large"},
+		{"eleven radio buttons", radio("", x(option("1")+",", 10)+option("2")), "/view/blocks/0/element/options]"},
+		{"link in a radio button", radio("", strings.Replace(option("1"), "}", `},"url":"https://example.com"`, 1)), "is only allowed in an overflow menu"},
+		{"radio label too long", radio("", option(x("a", 76))), "/view/blocks/0/element/options/0/text/text"},
+		{"two with the focus", form(text(`,"focus_on_load":true`) + "," + text(`,"focus_on_load":true`)), "/view/blocks/1/element/focus_on_load"},
+		{"trigger unknown", form(text(`,"dispatch_action_config":{"trigger_actions_on":["on_blur"]}`)), "/view/blocks/0/element/dispatch_action_config/trigger_actions_on/0"},
+		{"trigger of a menu", form(field("users_select", `,"dispatch_action_config":{"trigger_actions_on":["on_enter_pressed"]}`)), "/view/blocks/0/element/dispatch_action_config"},
+		{"too many people", form(field("multi_users_select", `,"max_selected_items":1,"initial_users":["U1","U2"]`)), "/view/blocks/0/element/initial_users"},
+		{"people as text", form(field("multi_users_select", `,"initial_users":"U1"`)), "/view/blocks/0/element/initial_users"},
+		{"limit of a single menu", form(field("users_select", `,"max_selected_items":1`)), "/view/blocks/0/element/max_selected_items"},
+		{"filter of people", form(field("users_select", `,"filter":{"include":["im"]}`)), "/view/blocks/0/element/filter"},
+		{"filter unknown", form(field("conversations_select", `,"filter":{"include":["secret"]}`)), "/view/blocks/0/element/filter/include/0"},
+		{"placeholder too long", form(field("users_select", `,"placeholder":{"type":"plain_text","text":"`+x("a", 151)+`"}`)), "/view/blocks/0/element/placeholder/text"},
+		{"date", form(field("datepicker", `,"initial_date":"30.11.2026"`)), "/view/blocks/0/element/initial_date"},
+		{"time", form(field("timepicker", `,"initial_time":"25:00"`)), "/view/blocks/0/element/initial_time"},
+		{"time zone", form(field("timepicker", `,"timezone":"Mars/Olympus"`)), "/view/blocks/0/element/timezone"},
+		{"date and time", form(field("datetimepicker", `,"initial_date_time":"tomorrow"`)), "/view/blocks/0/element/initial_date_time"},
+		{"optional as text", form(`{"type":"input","optional":"yes","label":{"type":"plain_text","text":"L"},"element":{"type":"plain_text_input"}}`), "/view/blocks/0/optional"},
+		{"confirm without title", form(`{"type":"actions","elements":[{"type":"button","text":{"type":"plain_text","text":"Go"},"confirm":{"text":{"type":"plain_text","text":"a"},"confirm":{"type":"plain_text","text":"a"},"deny":{"type":"plain_text","text":"a"}}}]}`), "missing required field: title"},
 		{"home instead of a modal", `{"type":"home","blocks":[]}`, "/view/type"},
 	}
 	for _, c := range cases {

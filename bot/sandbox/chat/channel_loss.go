@@ -29,6 +29,10 @@ func (a Actor) Delete(channelID string) error {
 	if a.w.byName[ch.name] == ch {
 		delete(a.w.byName, ch.name)
 	}
+	for _, f := range a.w.files {
+		delete(f.shares, ch.id)
+		f.order = without(f.order, []string{ch.id})
+	}
 	a.w.touch()
 	return nil
 }

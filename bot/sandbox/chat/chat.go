@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -134,6 +135,9 @@ func (c *call) attachedFiles() ([]*file, error) {
 		if f == nil || !f.complete {
 			return nil, apiError("file_not_found")
 		}
+		if f.deleted {
+			return nil, apiError("file_deleted")
+		}
 		out = append(out, f)
 	}
 	return out, nil
@@ -157,14 +161,19 @@ func (w *Workspace) edit(m *message, p content, files []*file) {
 	}
 	for _, f := range files {
 		m.files = append(m.files, f)
-		f.share(m.ch.id, m.ts)
+		w.share(f, m)
 	}
-	ts, _ := w.stamp()
-	m.edited, m.editedBy = ts, m.user
+	m.edited, _ = w.stamp()
+	m.editedBy = m.user
 	w.touch()
-	if m.ephemeral {
-		return
+	if !m.ephemeral {
+		w.emitChange(m, before)
 	}
+}
+
+// emitChange queues the event of a message that changed. before is the message before the change. The caller holds mu.
+func (w *Workspace) emitChange(m *message, before obj) {
+	ts, _ := w.stamp()
 	e := obj{"subtype": "message_changed", "hidden": true, "channel": m.ch.id, "ts": ts, "event_ts": ts, "message": m.wire(w, false), "previous_message": before}
 	e["channel_type"] = w.messageEvent(m)["channel_type"]
 	w.emitIn(m.ch, "message", "history", e)
@@ -180,24 +189,44 @@ func chatDelete(c *call) (obj, error) {
 	return obj{"channel": m.ch.id, "ts": m.ts}, nil
 }
 
+// remove deletes a message. A message with replies becomes a tombstone, which goes with its last reply. The caller holds
+// mu.
 func (w *Workspace) remove(m *message) {
+	if len(m.replies) > 0 {
+		w.bury(m)
+		return
+	}
 	ch := m.ch
 	delete(ch.byTS, m.ts)
 	ch.roots = withoutMessage(ch.roots, m)
 	if m.parent != nil {
 		m.parent.replies = withoutMessage(m.parent.replies, m)
 	}
-	for i, p := range ch.pins {
-		if p.m == m {
-			ch.pins = append(ch.pins[:i:i], ch.pins[i+1:]...)
-			break
-		}
-	}
+	w.unpin(m)
 	ts, _ := w.stamp()
 	e := obj{"subtype": "message_deleted", "hidden": true, "channel": ch.id, "ts": ts, "event_ts": ts, "deleted_ts": m.ts, "previous_message": m.wire(w, false)}
 	e["channel_type"] = w.messageEvent(m)["channel_type"]
 	w.emitIn(ch, "message", "history", e)
 	w.touch()
+	if p := m.parent; p != nil && p.subtype == "tombstone" && len(p.replies) == 0 {
+		w.remove(p)
+	}
+}
+
+// bury replaces the content of a message by Slack's note that it was deleted. The caller holds mu.
+func (w *Workspace) bury(m *message) {
+	before := m.wire(w, false)
+	w.unpin(m)
+	m.subtype, m.user, m.botID, m.text = "tombstone", "USLACKBOT", "", "This message was deleted."
+	m.blocks, m.attachments, m.metadata, m.reactions, m.files = nil, nil, nil, nil, nil
+	w.emitChange(m, before)
+	w.touch()
+}
+
+// unpin removes the pin of a message that is deleted. The caller holds mu.
+func (w *Workspace) unpin(m *message) {
+	m.ch.pins = slices.DeleteFunc(m.ch.pins, func(p pin) bool { return p.m == m })
+	m.isPinned = false
 }
 
 func withoutMessage(list []*message, m *message) []*message {

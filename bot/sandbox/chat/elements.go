@@ -3,7 +3,9 @@ package chat
 import (
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 )
 
 // parentKind is a set of the kinds of blocks that may contain an element.
@@ -36,7 +38,7 @@ func init() {
 		"checkboxes": {everywhere, checkChoices}, "radio_buttons": {everywhere, checkChoices},
 		"datepicker": {everywhere, checkDate}, "timepicker": {everywhere, checkTime}, "datetimepicker": {inActions | inInput, checkDateTime},
 		"plain_text_input": {inInput, checkTextInput}, "number_input": {inInput, checkNumberInput}, "email_text_input": {inInput, checkPlaceholder},
-		"url_text_input": {inInput, checkPlaceholder}, "rich_text_input": {inInput, checkPlaceholder}, "file_input": {inInput, checkFileInput},
+		"url_text_input": {inInput, checkPlaceholder}, "rich_text_input": {inInput, checkRichTextInput}, "file_input": {inInput, checkFileInput},
 		"image": {inSection, func(k *blockCheck, p string, e obj) { k.imageFields(p, e) }},
 	}
 }
@@ -60,13 +62,65 @@ func (k *blockCheck) element(p string, v any, parent parentKind, ids map[string]
 		}
 		ids[id] = true
 	}
-	if c, ok := e["confirm"].(obj); ok {
-		k.textField(p+"/confirm", c, "title", true, true, 100)
-		k.textField(p+"/confirm", c, "text", true, false, 300)
-		k.textField(p+"/confirm", c, "confirm", true, true, 30)
-		k.textField(p+"/confirm", c, "deny", true, true, 30)
+	k.confirm(p, e)
+	k.dispatch(p, e, parent)
+	if e["focus_on_load"] == true {
+		if k.focused++; k.focused > 1 {
+			k.fail(p+"/focus_on_load", "only one element may have the focus")
+		}
 	}
 	def.check(k, p, e)
+}
+
+func (k *blockCheck) confirm(p string, e obj) {
+	v, present := e["confirm"]
+	c, ok := v.(obj)
+	switch {
+	case !present || v == nil:
+		return
+	case !ok:
+		k.fail(p+"/confirm", "must be an object")
+		return
+	}
+	k.textField(p+"/confirm", c, "title", true, true, 100)
+	k.textField(p+"/confirm", c, "text", true, false, 300)
+	k.textField(p+"/confirm", c, "confirm", true, true, 30)
+	k.textField(p+"/confirm", c, "deny", true, true, 30)
+	k.oneOf(p+"/confirm", c, "style", "primary", "danger")
+}
+
+// Triggers of a text input with dispatch_action.
+const (
+	onCharacter = "on_character_entered"
+	onEnter     = "on_enter_pressed"
+)
+
+// dispatch validates the dispatch_action_config of a text input.
+func (k *blockCheck) dispatch(p string, e obj, parent parentKind) {
+	v, present := e["dispatch_action_config"]
+	if !present || v == nil {
+		return
+	}
+	p += "/dispatch_action_config"
+	c, ok := v.(obj)
+	if kind, _ := e["type"].(string); !ok || parent != inInput || !strings.HasSuffix(kind, "_input") || kind == "file_input" {
+		k.fail(p, "is only allowed as an object in a text input")
+		return
+	}
+	seen := map[any]bool{}
+	for i, on := range k.listField(p, c, "trigger_actions_on", 2) {
+		if on != onCharacter && on != onEnter || seen[on] {
+			k.fail(p+"/trigger_actions_on/"+itoa(i), "must be one of: %s, %s, each once", onEnter, onCharacter)
+		}
+		seen[on] = true
+	}
+}
+
+// oneOf reports a problem if an optional field is not one of the values.
+func (k *blockCheck) oneOf(p string, o obj, field string, values ...string) {
+	if s := k.optional(p, o, field, 255); s != "" && !slices.Contains(values, s) {
+		k.fail(p+"/"+field, "must be one of: %s", strings.Join(values, ", "))
+	}
 }
 
 func checkButton(k *blockCheck, p string, e obj) {
@@ -76,9 +130,7 @@ func checkButton(k *blockCheck, p string, e obj) {
 	if u := k.optional(p, e, "url", 3000); u != "" && !strings.Contains(u, ":") {
 		k.fail(p+"/url", "must be a valid URL")
 	}
-	if s := k.optional(p, e, "style", 20); s != "" && s != "primary" && s != "danger" {
-		k.fail(p+"/style", "must be one of: primary, danger")
-	}
+	k.oneOf(p, e, "style", "primary", "danger")
 }
 
 func checkWorkflowButton(k *blockCheck, p string, e obj) {
@@ -88,23 +140,27 @@ func checkWorkflowButton(k *blockCheck, p string, e obj) {
 	}
 }
 
-// option validates an option object and returns its value.
-func (k *blockCheck) option(p string, v any, plain bool) string {
+// option validates an option object and returns its value. Only options of an overflow menu may have a URL.
+func (k *blockCheck) option(p string, v any, kind string) string {
 	o, ok := v.(obj)
 	if !ok {
 		k.fail(p, "must be an option object")
 		return ""
 	}
+	plain := kind != "checkboxes" && kind != "radio_buttons"
 	k.textField(p, o, "text", true, plain, 75)
 	k.textField(p, o, "description", false, plain, 75)
-	k.optional(p, o, "url", 3000)
+	if k.optional(p, o, "url", 3000) != "" && kind != "overflow" {
+		k.fail(p+"/url", "is only allowed in an overflow menu")
+	}
 	return k.required(p, o, "value", 150)
 }
 
-func (k *blockCheck) options(p string, e obj, limit int, plain bool) {
+// options validates the options of an element, or of a group of its options.
+func (k *blockCheck) options(p string, e obj, limit int, kind string) {
 	seen := map[string]bool{}
 	for i, o := range k.listField(p, e, "options", limit) {
-		value := k.option(p+"/options/"+itoa(i), o, plain)
+		value := k.option(p+"/options/"+itoa(i), o, kind)
 		if value != "" && seen[value] {
 			k.fail(p+"/options/"+itoa(i)+"/value", "option value must be unique: %s", value)
 		}
@@ -112,7 +168,7 @@ func (k *blockCheck) options(p string, e obj, limit int, plain bool) {
 	}
 }
 
-func checkOverflow(k *blockCheck, p string, e obj) { k.options(p, e, 5, true) }
+func checkOverflow(k *blockCheck, p string, e obj) { k.options(p, e, 5, "overflow") }
 
 func checkStaticSelect(k *blockCheck, p string, e obj) {
 	checkSelect(k, p, e, strings.HasPrefix(e["type"].(string), "multi_"))
@@ -126,10 +182,10 @@ func checkStaticSelect(k *blockCheck, p string, e obj) {
 			at := p + "/option_groups/" + itoa(i)
 			group, _ := g.(obj)
 			k.textField(at, group, "label", true, true, 75)
-			k.options(at, group, 100, true)
+			k.options(at, group, 100, e["type"].(string))
 		}
 	default:
-		k.options(p, e, 100, true)
+		k.options(p, e, 100, e["type"].(string))
 	}
 	k.initial(p, e)
 }
@@ -170,11 +226,56 @@ func allOptions(e obj) []any {
 // checkSelect validates the fields that all menus share. Only multi-select menus may have max_selected_items.
 func checkSelect(k *blockCheck, p string, e obj, multi bool) {
 	checkPlaceholder(k, p, e)
-	if n, ok := e["max_selected_items"].(float64); ok && (!multi || n < 1) {
-		k.fail(p+"/max_selected_items", "must be at least 1, in a multi-select")
+	if n, ok := e["max_selected_items"].(float64); ok {
+		if !multi || n < 1 {
+			k.fail(p+"/max_selected_items", "must be at least 1, in a multi-select")
+		}
+		for _, field := range []string{"initial_options", "initial_users", "initial_conversations", "initial_channels"} {
+			if list, _ := e[field].([]any); float64(len(list)) > n {
+				k.fail(p+"/"+field, "no more than %.0f items allowed", n)
+			}
+		}
+	}
+	k.initialIDs(p, e)
+	if f, present := e["filter"]; present {
+		k.filter(p+"/filter", f, strings.HasSuffix(e["type"].(string), "conversations_select"))
 	}
 	if e["response_url_enabled"] == true && k.on != onModal {
 		k.fail(p+"/response_url_enabled", "is only allowed in a modal's input block")
+	}
+}
+
+// initialIDs validates the initial values of menus of people, conversations and channels, which are ids.
+func (k *blockCheck) initialIDs(p string, e obj) {
+	for _, what := range []string{"user", "conversation", "channel"} {
+		k.optional(p, e, "initial_"+what, 255)
+		v, present := e["initial_"+what+"s"]
+		list, ok := v.([]any)
+		if present && !ok {
+			k.fail(p+"/initial_"+what+"s", "must be an array")
+		}
+		for i, id := range list {
+			if _, ok := id.(string); !ok {
+				k.fail(p+"/initial_"+what+"s/"+itoa(i), "must be a string")
+			}
+		}
+	}
+}
+
+// filter validates the filter of a conversations menu.
+func (k *blockCheck) filter(p string, v any, allowed bool) {
+	f, ok := v.(obj)
+	if !ok || !allowed || len(f) == 0 {
+		k.fail(p, "must be an object with at least one field, in a menu of conversations")
+		return
+	}
+	if _, present := f["include"]; !present {
+		return
+	}
+	for i, kind := range k.listField(p, f, "include", 4) {
+		if s, _ := kind.(string); !slices.Contains([]string{"im", "mpim", "private", "public"}, s) {
+			k.fail(p+"/include/"+itoa(i), "must be one of: im, mpim, private, public")
+		}
 	}
 }
 
@@ -183,7 +284,7 @@ func checkPlaceholder(k *blockCheck, p string, e obj) {
 }
 
 func checkChoices(k *blockCheck, p string, e obj) {
-	k.options(p, e, 10, false)
+	k.options(p, e, 10, e["type"].(string))
 	k.initial(p, e)
 }
 
@@ -203,6 +304,11 @@ func checkTime(k *blockCheck, p string, e obj) {
 	checkPlaceholder(k, p, e)
 	if s := k.optional(p, e, "initial_time", 20); s != "" && !timeForm.MatchString(s) {
 		k.fail(p+"/initial_time", "must have the format HH:mm")
+	}
+	if zone := k.optional(p, e, "timezone", 100); zone != "" {
+		if _, err := time.LoadLocation(zone); err != nil {
+			k.fail(p+"/timezone", "must be a time zone such as Europe/Paris")
+		}
 	}
 }
 
@@ -233,6 +339,20 @@ func checkTextInput(k *blockCheck, p string, e obj) {
 	k.optional(p, e, "initial_value", int(maxLength))
 }
 
+func checkRichTextInput(k *blockCheck, p string, e obj) {
+	checkPlaceholder(k, p, e)
+	if v, ok := e["initial_value"].(obj); ok && v["type"] == "rich_text" {
+		checkRichText(k, p+"/initial_value", v)
+	} else if e["initial_value"] != nil {
+		k.fail(p+"/initial_value", "must be a rich_text block")
+	}
+	for _, field := range []string{"min_lines", "max_lines"} {
+		if n, ok := e[field].(float64); ok && (n < 1 || n > 100) {
+			k.fail(p+"/"+field, "must be between 1 and 100")
+		}
+	}
+}
+
 func checkNumberInput(k *blockCheck, p string, e obj) {
 	checkPlaceholder(k, p, e)
 	if k.on == onMessage {
@@ -252,5 +372,12 @@ func checkFileInput(k *blockCheck, p string, e obj) {
 	}
 	if n, ok := e["max_files"].(float64); ok && (n < 1 || n > 10) {
 		k.fail(p+"/max_files", "must be between 1 and 10")
+	}
+	if _, present := e["filetypes"]; present {
+		for i, v := range k.listField(p, e, "filetypes", 100) {
+			if s, _ := v.(string); s == "" {
+				k.fail(p+"/filetypes/"+itoa(i), "must be a string")
+			}
+		}
 	}
 }

@@ -26,8 +26,8 @@ const (
 	FaultAnswer        FaultKind = "answer"         // logged for requests that received one of Config.Answers
 )
 
-// Fault injects a failure into calls of a method. Method is a name, a prefix followed by "*", or "*" for all. The upload
-// and response URLs are called "upload_url" and "response_url". Count is the number of calls that fail. If it is 0, the
+// Fault injects a failure into calls of a method. Method is a name, a prefix followed by "*", or "*" for all. The upload,
+// download and response URLs are called "upload_url", "url_private" and "response_url". Count is the number of calls that fail. If it is 0, the
 // fault stays until it is cleared.
 type Fault struct {
 	Method     string        `json:"method"`
@@ -168,7 +168,7 @@ func (w *Workspace) sendAnswer(rw http.ResponseWriter, c *call) bool {
 
 // Methods returns the names of the methods that a fault or an answer can name, sorted.
 func (w *Workspace) Methods() []string {
-	names := []string{"response_url", "upload_url"}
+	names := []string{"response_url", "upload_url", "url_private"}
 	for name := range w.handlers {
 		names = append(names, name)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,7 @@ type file struct {
 	created               int64
 	content               []byte
 	uploaded, complete    bool
+	deleted               bool
 	shares                map[string][]string // message timestamps by channel id
 	order                 []string            // channel ids in the order of sharing
 }
@@ -32,6 +34,9 @@ func (f *file) mimetype() string {
 }
 
 func (f *file) wire(w *Workspace) obj {
+	if f.deleted {
+		return obj{"id": f.id, "mode": "tombstone"}
+	}
 	in := map[string][]string{KindPublic: {}, KindPrivate: {}, KindDM: {}, KindGroupDM: {}}
 	public, private := obj{}, obj{}
 	for _, id := range f.order {
@@ -130,27 +135,54 @@ func uploadBody(r *http.Request) ([]byte, error) {
 	}
 }
 
-// serveDownload sends a file to a client with the bot token.
+// serveDownload sends a file to a client with the bot token and the scope files:read, if the bot can see the file. As in
+// Slack, a client without them is redirected to a page that asks to sign in, which has status 200.
 func (w *Workspace) serveDownload(rw http.ResponseWriter, r *http.Request) {
-	if w.Offline() {
-		panic(http.ErrAbortHandler)
+	c := &call{w: w, method: "url_private", now: w.clock(), args: map[string]any{"file": r.PathValue("id")}}
+	var media string
+	var content []byte
+	w.withFaults(rw, r, c, func() (int, obj) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		f := w.files[r.PathValue("id")]
+		switch {
+		case r.Header.Get("Authorization") != "Bearer "+w.cfg.BotToken || !w.scopes["files:read"]:
+			return http.StatusFound, obj{"ok": false, "error": "not_authed"}
+		case f == nil || !f.complete || f.deleted || !w.appSees(f):
+			return http.StatusNotFound, obj{"ok": false, "error": "file_not_found"}
+		}
+		media, content = f.mimetype(), f.content
+		return http.StatusOK, obj{"ok": true}
+	}, func(status int, _ obj) {
+		switch status {
+		case http.StatusFound:
+			http.Redirect(rw, r, "/?redir="+url.QueryEscape(r.URL.Path), status)
+		case http.StatusOK:
+			rw.Header().Set("Content-Type", media)
+			_, _ = rw.Write(content)
+		default:
+			http.NotFound(rw, r)
+		}
+	})
+}
+
+// serveSignIn serves the page to which Slack redirects a download without a valid token.
+func serveSignIn(rw http.ResponseWriter, _ *http.Request) {
+	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = io.WriteString(rw, "<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in to your workspace</h1></body></html>")
+}
+
+// appSees reports whether the bot owns a file or is a member of a conversation with it. The caller holds mu.
+func (w *Workspace) appSees(f *file) bool {
+	return f.user == w.cfg.Bot.UserID || slices.ContainsFunc(f.order, func(id string) bool { return w.channels[id].members[w.cfg.Bot.UserID] })
+}
+
+// emitFile queues an event of a file that the bot can see. The caller holds mu.
+func (w *Workspace) emitFile(f *file, typ string, e obj) {
+	if w.appSees(f) {
+		e["file_id"] = f.id
+		w.emit(typ, "files:read", e)
 	}
-	w.mu.Lock()
-	f := w.files[r.PathValue("id")]
-	if f != nil && !f.complete {
-		f = nil
-	}
-	w.mu.Unlock()
-	if r.Header.Get("Authorization") != "Bearer "+w.cfg.BotToken {
-		http.Error(rw, "not authorised", http.StatusForbidden)
-		return
-	}
-	if f == nil {
-		http.NotFound(rw, r)
-		return
-	}
-	rw.Header().Set("Content-Type", f.mimetype())
-	_, _ = rw.Write(f.content)
 }
 
 func filesCompleteUpload(c *call) (obj, error) {
@@ -262,8 +294,11 @@ func (c *call) shareTarget() (*channel, error) {
 
 func filesInfo(c *call) (obj, error) {
 	f := c.w.files[c.str("file")]
-	if f == nil || !f.complete {
+	switch {
+	case f == nil || !f.complete || !c.w.appSees(f):
 		return nil, apiError("file_not_found")
+	case f.deleted:
+		return nil, apiError("file_deleted")
 	}
 	return obj{"file": f.wire(c.w), "comments": []obj{}, "response_metadata": obj{"next_cursor": ""}}, nil
 }

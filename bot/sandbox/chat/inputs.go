@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -94,6 +95,8 @@ func (w *Workspace) inputState(e obj, given any) (obj, error) {
 					return nil, fmt.Errorf("file %q does not exist", id)
 				}
 				item = f.wire(w)
+			} else if err = w.checkValue(kind, g); err != nil {
+				return nil, err
 			}
 			list = append(list, item)
 		}
@@ -108,9 +111,33 @@ func (w *Workspace) inputState(e obj, given any) (obj, error) {
 			state[def.field], err = int64(f), nil
 		}
 	default:
-		state[def.field] = given
+		state[def.field], err = given, w.checkValue(kind, given)
 	}
 	return state, err
+}
+
+// checkValue returns an error for a value that Slack's client does not offer: a person who left, an unknown conversation,
+// or an invalid date or time.
+func (w *Workspace) checkValue(kind string, given any) error {
+	s, _ := given.(string)
+	ok := true
+	switch kind {
+	case "users_select", "multi_users_select":
+		ok = s == w.cfg.Bot.UserID || w.people[s] != nil && !w.people[s].Deactivated
+	case "conversations_select", "multi_conversations_select":
+		ok = w.channels[s] != nil
+	case "channels_select", "multi_channels_select":
+		ok = w.channels[s] != nil && w.channels[s].kind == KindPublic
+	case "datepicker":
+		_, err := time.Parse(time.DateOnly, s)
+		ok = err == nil
+	case "timepicker":
+		ok = timeForm.MatchString(s)
+	}
+	if !ok {
+		return fmt.Errorf("%s does not offer %v", kind, given)
+	}
+	return nil
 }
 
 func asList(v any) []any {

@@ -3,6 +3,7 @@ package chat
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Action is a click on, or a change of, one interactive element. Block may be empty if the action id and value are
@@ -13,6 +14,9 @@ type Action struct {
 	// Value is the chosen value: the value of an option or an id for a menu, a list of them for a multi-select, the text
 	// for an input. For a button it may be the value of the button, to select one of several with the same action id.
 	Value any `json:"value,omitempty"`
+	// Typing reports that the person typed a character and did not press Enter. It matters for text inputs with
+	// dispatch_action, which tell the app about one of the two or about both.
+	Typing bool `json:"typing,omitempty"`
 	// Values are the displayed values of the other elements on the surface, by block id and action id.
 	Values map[string]map[string]any `json:"values,omitempty"`
 }
@@ -195,6 +199,20 @@ func (a Actor) lockView(id string) (*view, error) {
 	return v, nil
 }
 
+// dispatches reports whether a change of an element is sent to the app at once.
+func (act Action) dispatches(block obj) bool {
+	if block["type"] != "input" {
+		return true
+	}
+	e, _ := block["element"].(obj)
+	if block["dispatch_action"] != true || !act.Typing {
+		return block["dispatch_action"] == true
+	}
+	config, _ := e["dispatch_action_config"].(obj)
+	on, _ := config["trigger_actions_on"].([]any)
+	return slices.Contains(on, any(onCharacter))
+}
+
 // ClickView clicks or changes an element of a modal or of the App Home. The value of an input without dispatch_action is
 // only stored. The app receives it with the submission.
 func (a Actor) ClickView(viewID string, act Action) error {
@@ -204,7 +222,7 @@ func (a Actor) ClickView(viewID string, act Action) error {
 	}
 	w := a.w
 	action, block, err := w.applyAction(v.blocks, act, v.values)
-	if err != nil || block["type"] == "input" && block["dispatch_action"] != true {
+	if err != nil || !act.dispatches(block) {
 		w.touch()
 		w.mu.Unlock()
 		return err
@@ -222,11 +240,20 @@ func (a Actor) Shortcut(callbackID string) error {
 	if _, err := a.lockChannel(""); err != nil {
 		return err
 	}
+	if !a.w.declares(ShortcutGlobal, callbackID) {
+		a.w.mu.Unlock()
+		return fmt.Errorf("the app has no global shortcut %q", callbackID)
+	}
 	ts, _ := a.w.stamp()
 	d := a.interaction("shortcut", a.w.newTrigger(a.user, ""), obj{"callback_id": callbackID, "action_ts": ts})
 	a.w.mu.Unlock()
 	_, err := a.w.deliverForPerson(d, "the shortcut")
 	return err
+}
+
+// declares reports whether the app has a shortcut. Without a list it has all.
+func (w *Workspace) declares(typ, callbackID string) bool {
+	return w.cfg.Shortcuts == nil || slices.ContainsFunc(w.cfg.Shortcuts, func(s Shortcut) bool { return s.Type == typ && s.CallbackID == callbackID })
 }
 
 // MessageShortcut runs a shortcut on a message.
@@ -237,9 +264,17 @@ func (a Actor) MessageShortcut(callbackID, channelID, ts string) error {
 	}
 	w := a.w
 	m := w.visibleMessage(ch, a.user, ts)
-	if m == nil {
+	switch {
+	case m == nil:
+		err = fmt.Errorf("message %s in %s is not visible to %s", ts, channelID, a.user)
+	case m.ephemeral || isSystem(m.subtype):
+		err = fmt.Errorf("message %s has no shortcuts, because only one person sees it or Slack posted it", ts)
+	case !w.declares(ShortcutMessage, callbackID):
+		err = fmt.Errorf("the app has no message shortcut %q", callbackID)
+	}
+	if err != nil {
 		w.mu.Unlock()
-		return fmt.Errorf("message %s in %s is not visible to %s", ts, channelID, a.user)
+		return err
 	}
 	actionTS, _ := w.stamp()
 	d := a.interaction("message_action", w.newTrigger(a.user, ""), obj{"callback_id": callbackID, "channel": obj{"id": ch.id, "name": channelLabel(ch)},

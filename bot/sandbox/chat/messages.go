@@ -3,6 +3,7 @@ package chat
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,8 @@ type message struct {
 	inviter              string
 	topic                *string // new text, for the subtypes channel_topic and channel_purpose
 	broadcast, isPinned  bool
+	notified             []string        // people whom the message notified
+	follows              map[string]bool // people who chose to follow or not to follow the thread
 	ephemeral            bool
 }
 
@@ -52,11 +55,12 @@ func (w *Workspace) append(ch *channel, m *message) {
 		ch.roots = append(ch.roots, m)
 	}
 	m.files = append(m.files, w.linkedFiles(m)...)
+	m.notified = w.notified(m)
 	for _, f := range m.files {
-		f.share(ch.id, m.ts)
+		w.share(f, m)
 	}
 	w.emitIn(ch, "message", "history", w.messageEvent(m))
-	if m.botID == "" && ch.kind != KindDM && strings.Contains(m.text, "<@"+w.cfg.Bot.UserID) && m.subtype == "" {
+	if m.botID == "" && ch.kind != KindDM && strings.Contains(m.text, "<@"+w.cfg.Bot.UserID) && !isSystem(m.subtype) {
 		e := w.messageEvent(m)
 		delete(e, "channel_type")
 		w.emitIn(ch, "app_mention", "app_mentions:read", e)
@@ -66,6 +70,12 @@ func (w *Workspace) append(ch *channel, m *message) {
 
 var filePermalink = regexp.MustCompile(`/files/(?:[UW][0-9A-Z]+/)?(F[0-9A-Z]+)`)
 
+// share shares a file in a message and queues the event file_shared. The caller holds mu.
+func (w *Workspace) share(f *file, m *message) {
+	f.share(m.ch.id, m.ts)
+	w.emitFile(f, "file_shared", obj{"user_id": f.user, "channel_id": m.ch.id, "file": obj{"id": f.id}})
+}
+
 // linkedFiles returns the completed files whose permalinks are in the text of a message. Posting a permalink shares the
 // file.
 func (w *Workspace) linkedFiles(m *message) []*file {
@@ -74,7 +84,7 @@ func (w *Workspace) linkedFiles(m *message) []*file {
 	}
 	var out []*file
 	for _, found := range filePermalink.FindAllStringSubmatch(m.text, -1) {
-		if f := w.files[found[1]]; f != nil && f.complete {
+		if f := w.files[found[1]]; f != nil && f.complete && !f.deleted {
 			out = append(out, f)
 		}
 	}
@@ -139,7 +149,8 @@ func (m *message) threadWire(o obj) {
 		o["thread_ts"] = m.parent.ts
 		o["parent_user_id"] = m.parent.user
 		if m.broadcast {
-			o["subtype"] = "thread_broadcast"
+			root := obj{"type": "message", "ts": m.parent.ts, "user": m.parent.user, "text": m.parent.text, "thread_ts": m.parent.ts}
+			o["subtype"], o["root"] = "thread_broadcast", root
 		}
 	} else if m.threadTS != "" {
 		o["thread_ts"] = m.threadTS
@@ -147,16 +158,21 @@ func (m *message) threadWire(o obj) {
 	if len(m.replies) == 0 {
 		return
 	}
+	users := m.replyUsers()
+	o["thread_ts"], o["reply_count"], o["latest_reply"] = m.ts, len(m.replies), m.replies[len(m.replies)-1].ts
+	o["reply_users"], o["reply_users_count"] = users, len(users)
+	o["subscribed"], o["is_locked"] = false, false
+}
+
+// replyUsers returns the authors of the replies to a message, in order of their first one.
+func (m *message) replyUsers() []string {
 	var users []string
-	seen := map[string]bool{}
 	for _, r := range m.replies {
-		if !seen[r.user] {
-			seen[r.user] = true
+		if !slices.Contains(users, r.user) {
 			users = append(users, r.user)
 		}
 	}
-	o["thread_ts"], o["reply_count"], o["latest_reply"] = m.ts, len(m.replies), m.replies[len(m.replies)-1].ts
-	o["reply_users"], o["reply_users_count"] = users, len(users)
+	return users
 }
 
 // content is the content of a message, as passed to a posting method.

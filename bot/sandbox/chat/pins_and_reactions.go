@@ -240,10 +240,13 @@ func (w *Workspace) react(m *message, user, name string) string {
 		next[at] = Reaction{Name: name, Users: append(append([]string(nil), r.Users...), user), Count: r.Count + 1}
 	}
 	m.reactions = next
-	w.emitIn(m.ch, "reaction_added", "reactions:read", obj{"user": user, "reaction": name, "item_user": m.user,
-		"item": obj{"type": "message", "channel": m.ch.id, "ts": m.ts}})
+	w.emitIn(m.ch, "reaction_added", "reactions:read", reactionEvent(m, user, name))
 	w.touch()
 	return ""
+}
+
+func reactionEvent(m *message, user, name string) obj {
+	return obj{"user": user, "reaction": name, "item_user": m.user, "item": obj{"type": "message", "channel": m.ch.id, "ts": m.ts}}
 }
 
 func reactionsGet(c *call) (obj, error) {

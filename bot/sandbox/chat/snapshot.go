@@ -36,6 +36,9 @@ type Message struct {
 	Pinned      bool            `json:"pinned,omitempty"`
 	Ephemeral   bool            `json:"ephemeral,omitempty"`
 	Broadcast   bool            `json:"broadcast,omitempty"`
+	Notified    []string        `json:"notified,omitempty"`    // people whom the message notified when it was posted
+	ReplyUsers  []string        `json:"reply_users,omitempty"` // authors of the replies, in order of their first one
+	LatestReply string          `json:"latest_reply,omitempty"`
 }
 
 // File is a snapshot of an uploaded file. [Workspace.FileContent] returns its bytes.
@@ -47,7 +50,8 @@ type File struct {
 	Size      int                 `json:"size"`
 	User      string              `json:"user"`
 	Permalink string              `json:"permalink"`
-	Complete  bool                `json:"complete"`         // whether files.completeUploadExternal was called
+	Complete  bool                `json:"complete"` // whether files.completeUploadExternal was called
+	Deleted   bool                `json:"deleted,omitempty"`
 	Shares    map[string][]string `json:"shares,omitempty"` // message timestamps by channel
 }
 
@@ -89,7 +93,10 @@ func (ch *channel) snapshot() Channel {
 func (m *message) snapshot(w *Workspace) Message {
 	out := Message{Channel: m.ch.id, TS: m.ts, User: m.user, BotID: m.botID, Subtype: m.subtype, Text: m.text, Blocks: m.blocks, Attachments: m.attachments,
 		Metadata: m.metadata, Edited: m.edited, Reactions: m.reactions, Replies: len(m.replies), Pinned: m.isPinned, Ephemeral: m.ephemeral,
-		Broadcast: m.broadcast, ThreadTS: m.threadTS}
+		Broadcast: m.broadcast, ThreadTS: m.threadTS, Notified: m.notified, ReplyUsers: m.replyUsers()}
+	if n := len(m.replies); n > 0 {
+		out.LatestReply = m.replies[n-1].ts
+	}
 	for _, f := range m.files {
 		out.Files = append(out.Files, f.snapshot(w))
 	}
@@ -98,7 +105,7 @@ func (m *message) snapshot(w *Workspace) Message {
 
 func (f *file) snapshot(w *Workspace) File {
 	out := File{ID: f.id, Name: f.name, Title: f.title, Mimetype: f.mimetype(), Size: f.size, User: f.user, Permalink: w.filePermalink(f),
-		Complete: f.complete, Shares: map[string][]string{}}
+		Complete: f.complete, Deleted: f.deleted, Shares: map[string][]string{}}
 	for ch, ts := range f.shares {
 		out.Shares[ch] = append([]string(nil), ts...)
 	}

@@ -160,6 +160,14 @@ func (w *Workspace) closeView(v *view) {
 	w.touch()
 }
 
+// closedViewWire returns a view without the values that were filled in, which Slack does not send when a view is closed.
+// The caller holds mu.
+func (w *Workspace) closedViewWire(v *view) obj {
+	o := w.viewWire(v)
+	o["state"] = obj{"values": obj{}}
+	return o
+}
+
 // CloseView closes a modal like its cancel button. If all is set, it closes the whole stack like the close button. The
 // app is notified of views with notify_on_close.
 func (a Actor) CloseView(viewID string, all bool) error {
@@ -176,7 +184,7 @@ func (a Actor) CloseView(viewID string, all bool) error {
 	var deliveries []delivery
 	for i := len(closing) - 1; i >= 0; i-- {
 		if x := closing[i]; x.raw["notify_on_close"] == true {
-			deliveries = append(deliveries, a.interaction("view_closed", "", obj{"view": w.viewWire(x), "is_cleared": all}))
+			deliveries = append(deliveries, a.interaction("view_closed", "", obj{"view": w.closedViewWire(x), "is_cleared": all}))
 		}
 		w.closeView(closing[i])
 	}

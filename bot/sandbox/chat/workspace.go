@@ -85,6 +85,20 @@ type Group struct {
 	Disabled bool     `json:"disabled,omitempty"`
 }
 
+// Types of a [Shortcut].
+const (
+	ShortcutGlobal  = "global"
+	ShortcutMessage = "message"
+)
+
+// Shortcut is an entry of the app in Slack's menu, or in the menu of every message.
+type Shortcut struct {
+	Type        string `json:"type"`
+	CallbackID  string `json:"callback_id"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+}
+
 // SeedChannel is a channel that exists from the start. Members are user ids and may include the bot.
 type SeedChannel struct {
 	ID      string
@@ -115,9 +129,10 @@ type Config struct {
 	BotToken      string
 	AppToken      string
 	SigningSecret string
-	Scopes        []string // scopes of the bot token (default DefaultScopes)
-	Commands      []string // declared slash commands (default all)
-	Events        []string // subscribed event types (default all); message.im selects all messages
+	Scopes        []string   // scopes of the bot token (default DefaultScopes)
+	Commands      []string   // declared slash commands (default all)
+	Events        []string   // subscribed event types (default all); message.im selects all messages
+	Shortcuts     []Shortcut // declared shortcuts (default all callback ids)
 
 	Mode            Mode // transport of deliveries (default ModeHTTP)
 	CommandsURL     string
@@ -178,7 +193,8 @@ type Workspace struct {
 	triggers          map[string]*trigger
 	expiredTriggers   int // number of expired triggers rejected so far
 	responses         map[string]*responseURL
-	ephemerals        map[string][]*message // ephemeral messages by user
+	ephemerals        map[string][]*message        // ephemeral messages by user
+	read              map[string]map[string]string // timestamps up to which users have read, by readKey
 
 	limits   limiter
 	faults   faultSet
@@ -199,7 +215,7 @@ func New(cfg Config) *Workspace {
 		people: map[string]*Person{}, byEmail: map[string]string{}, channels: map[string]*channel{}, byName: map[string]*channel{},
 		direct: map[string]*channel{}, files: map[string]*file{}, uploads: map[string]string{}, views: map[string]*view{},
 		viewsByExternalID: map[string]*view{}, stacks: map[string][]*view{}, homes: map[string]*view{}, triggers: map[string]*trigger{},
-		responses: map[string]*responseURL{}, ephemerals: map[string][]*message{},
+		responses: map[string]*responseURL{}, ephemerals: map[string][]*message{}, read: map[string]map[string]string{},
 	}
 	w.client = &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second},
@@ -345,6 +361,7 @@ func (w *Workspace) Handler() http.Handler {
 	mux.HandleFunc("/api/{method}", w.serveAPI)
 	mux.HandleFunc("POST /upload/{ticket}", w.serveUpload)
 	mux.HandleFunc("GET /files/{id}/{name}", w.serveDownload)
+	mux.HandleFunc("GET /{$}", serveSignIn)
 	mux.HandleFunc("POST /respond/{ticket}", w.serveResponse)
 	mux.HandleFunc("GET /socket", w.serveSocket)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

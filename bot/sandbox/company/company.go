@@ -109,7 +109,7 @@ func Open(o Options) (_ *Company, err error) {
 	c.Chat = chat.New(chat.Config{
 		Team: chat.Team{ID: "T0PAYROLL", Name: "Payroll & Partners", Domain: "payroll"},
 		Bot:  chat.Bot{UserID: "U0TOCSIN", BotID: "B0TOCSIN", AppID: "A0TOCSIN", Name: "tocsin"}, BotToken: BotToken, AppToken: AppToken, SigningSecret: SigningSecret,
-		Scopes: append(slices.Clone(chat.DefaultScopes), "chat:write.public"), Commands: []string{"/incident"}, Events: Events(),
+		Scopes: append(slices.Clone(chat.DefaultScopes), "chat:write.public"), Commands: []string{"/incident"}, Events: Events(), Shortcuts: Shortcuts(),
 		People: c.chatPeople(), Groups: []chat.Group{{ID: EmergencyGroup, Handle: "emergency", Name: "Emergency", Members: c.slackIDs("engineering", "security")}},
 		Channels: []chat.SeedChannel{{ID: "C0INCIDENTS", Name: AnnounceChannel, Purpose: "Every incident is announced here", Members: append(c.slackIDs(), "U0TOCSIN")},
 			{ID: "C0GENERAL", Name: "general", Purpose: "All staff", Members: c.slackIDs()}},
@@ -257,6 +257,15 @@ func (c *Company) pagerUsers() []pager.User {
 // onCall returns the heads of engineering and security.
 func (c *Company) onCall() []string {
 	return []string{c.In("engineering")[0].Pager, c.In("security")[0].Pager}
+}
+
+// Shortcuts returns the shortcuts that the app of the workspace declares, as its manifest
+// does.
+func Shortcuts() []chat.Shortcut {
+	return []chat.Shortcut{
+		{Type: chat.ShortcutMessage, CallbackID: "add_note", Name: "Add as note", Description: "Add this message to the timeline"},
+		{Type: chat.ShortcutMessage, CallbackID: "add_evidence", Name: "Add as evidence", Description: "Add this message as evidence"},
+	}
 }
 
 // Events returns the types of events that the app of the workspace subscribes to, as

@@ -147,10 +147,11 @@ func TestFiles_EditAndDelete(t *testing.T) {
 		}
 		return m
 	}
-	alone, described := upload(""), upload("the list of affected people")
+	alone := upload("")
 	if e := next(t, events, "file_shared", "").in.(*slackevents.FileSharedEvent); e.FileID != alone.Files[0].ID || e.ChannelID != general || e.UserID != ada {
 		t.Errorf("got event %+v", e)
 	}
+	described := upload("the list of affected people")
 	id := described.Files[0].ID
 	info, _, _, err := w.api.GetFileInfo(id, 0, 0)
 	if err != nil {

@@ -23,6 +23,9 @@ type chatSystem interface {
 	// Inbound serves the requests to /NAME/ and returns the maximum size of their
 	// bodies. It returns nil if there are none.
 	Inbound() (handler http.Handler, maxBody int64)
+	// URL returns the address of a channel, or without one of the announce channel or
+	// the chat. It makes no request.
+	URL(channel string) string
 	// Groups returns the accounts of the members of groups. It leaves out groups
 	// that cannot be read and names them in the error.
 	Groups(ctx context.Context, groups []string) (map[string][]string, error)

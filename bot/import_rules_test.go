@@ -45,6 +45,8 @@ var allowedImports = map[string][]string{
 	"bot/mail":         {"bot/incident", "bot/health", "templates", "bot/secret", "bot/setting", "bot/text"},
 	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
+	"bot/web": {"bot/incident"},
+
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "bot/response", "store", "bot/setting", "bot/text"},
@@ -54,7 +56,7 @@ var allowedImports = map[string][]string{
 
 	"bot/doctor": {"bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/vulnreport", "store"},
 
-	"bot":        {"bot/incident", "bot/doctor", "bot/health", "bot/outbound", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config", "bot/text"},
+	"bot":        {"bot/incident", "bot/doctor", "bot/health", "bot/outbound", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config", "bot/text", "bot/web"},
 	"cmd/tocsin": {"bot", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/text"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
+	"tocsin/bot/web"
 	"tocsin/store"
 	"tocsin/templates"
 )
@@ -129,7 +131,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
-		Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
+		PageLinks: b.pageLinks(g), Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
 	return err
 }
 
@@ -137,6 +139,34 @@ func (b *Bot) openDesk(g *generation) (err error) {
 func renderPostmortem(p response.Postmortem) (incident.Document, error) {
 	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written, Alerts: p.Alerts,
 		Copy: p.Copy, Withheld: p.Withheld})
+}
+
+// pageLinks returns the function that makes the addresses in a page. They exist before any
+// outside system is called.
+func (b *Bot) pageLinks(g *generation) func(incident.Incident) incident.PageLinks {
+	return func(inc incident.Incident) incident.PageLinks {
+		l := incident.PageLinks{Chat: b.chat.URL(inc.Links[incident.LinkChannel])}
+		l.Status = l.Chat
+		if site := g.config.PublicURL; site != "" {
+			l.Status = strings.TrimSuffix(site, "/") + web.StatusPath + b.store.StatusPageToken(inc.ID)
+		}
+		for _, run := range inc.Runs {
+			if book, ok := g.library.Get(run.Playbook); ok && l.Runbook == "" {
+				l.Runbook = book.Runbook
+			}
+		}
+		return l
+	}
+}
+
+// statusPage returns the status page with a token, or an error with the code
+// [incident.CodeUnknown].
+func (b *Bot) statusPage(ctx context.Context, token string) (incident.StatusPage, error) {
+	id, ok := b.store.StatusPageID(token)
+	if !ok {
+		return incident.StatusPage{}, incident.Unknown("", "unknown status page. Check the address")
+	}
+	return b.Desk().StatusPage(ctx, id)
 }
 
 // handlers returns the handler of each effect kind, except pages.
@@ -185,6 +215,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		mux.Handle("/"+b.chat.Name()+"/", b.admission.Limit(maxBody, inbound))
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("GET "+web.StatusPath+"{token}", b.admission.Limit(0, web.NewStatusPage(b.statusPage, b.log)))
 	mux.Handle("GET /readyz", b.readiness)
 	mux.Handle("GET /metrics", b.metrics.Handler())
 	mux.HandleFunc("GET "+doctor.Path+"{token}", b.serveDoctor)

@@ -27,6 +27,7 @@ type Playbook struct {
 	Name        string
 	Title       string
 	Description string
+	Runbook     string // URL of the runbook, or ""
 	Match       string // expression over the alert and the incident. If empty, the playbook is only started by name
 	Roles       map[incident.Role]string
 	Consult     []incident.ConsultRequest

@@ -3,6 +3,7 @@ package playbooks
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -108,7 +109,7 @@ func nestingDepth(src []byte) int {
 
 // playbook reads the top-level mapping.
 func (r *reader) playbook(p *Playbook, body ast.Node) {
-	known := []string{"version", "name", "title", "description", "match", "roles", "consult", "steps"}
+	known := []string{"version", "name", "title", "description", "runbook", "match", "roles", "consult", "steps"}
 	found := map[string]entry{}
 	for _, e := range r.mapping(body, "a playbook", known...) {
 		found[e.key] = e
@@ -132,6 +133,9 @@ func (r *reader) playbook(p *Playbook, body ast.Node) {
 	}
 	if e, ok := found["description"]; ok {
 		p.Description = r.text(e.value, "description", MaxDetail)
+	}
+	if e, ok := found["runbook"]; ok {
+		p.Runbook = r.runbook(e.value)
 	}
 	if e, ok := found["match"]; ok {
 		p.Match, p.match = r.condition(e.value, "match", matchEnv{})
@@ -160,6 +164,15 @@ func (r *reader) name(n ast.Node) string {
 		r.errorAt(startOf(n), "name %q does not match the file name %q, change one of them", name, file)
 	}
 	return name
+}
+
+// runbook reads the URL of a runbook. A page contains it, so it must not run code.
+func (r *reader) runbook(n ast.Node) string {
+	s := r.line(n, "runbook", 500)
+	if u, err := url.Parse(s); s != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
+		r.errorAt(startOf(n), "runbook is not a URL, write one such as https://wiki.example.com/runbook")
+	}
+	return s
 }
 
 // condition reads an expression and compiles it over env.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"tocsin/bot/incident"
 )
 
 // Inspection is the state of a database that was not opened for work.
@@ -141,6 +143,26 @@ const tokenTTL = 5 * time.Minute
 func (k *Keyset) Token(now time.Time) string {
 	stamp := strconv.FormatInt(now.Unix(), 10)
 	return stamp + "-" + k.Fingerprint([]byte("tocsin doctor "+stamp))
+}
+
+// statusPageDigits is the length of the keyed hash in the address of a status page: 128
+// bits in hexadecimal.
+const statusPageDigits = 32
+
+// StatusPageToken returns the last part of the address of the status page of an incident.
+// Nobody without the keyset can guess it.
+func (s *Store) StatusPageToken(id incident.ID) string {
+	number := strconv.FormatInt(int64(id), 10)
+	return number + "-" + s.keys.Fingerprint([]byte("tocsin status page " + number))[:statusPageDigits]
+}
+
+// StatusPageID returns the incident of a token of [Store.StatusPageToken]. It takes equal
+// time for every wrong token with a number.
+func (s *Store) StatusPageID(token string) (incident.ID, bool) {
+	number, _, _ := strings.Cut(token, "-")
+	id, err := strconv.ParseInt(number, 10, 64)
+	isGenuine := hmac.Equal([]byte(token), []byte(s.StatusPageToken(incident.ID(id))))
+	return incident.ID(id), err == nil && isGenuine
 }
 
 // CheckToken reports whether a text is a token of the keyset of this database, at a time.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // Message is a mail as plain text and as HTML.
@@ -73,10 +74,16 @@ func PageMail(b incident.Brief, step int) Message {
 	l.Heading = l.ID + " needs a responder"
 	l.Lines = []string{
 		"Tocsin pages you because you are part of the escalation policy and the incident is not acknowledged.",
-		"To acknowledge, type /incident ack " + l.ID + " in Slack or run: tocsin incident ack " + l.ID,
+		text.Capital(incident.AcknowledgeHint) + ". Type /incident ack " + l.ID + " in Slack or run: tocsin incident ack " + l.ID,
 		"The first person to acknowledge becomes incident commander and stops the paging. If you cannot respond, do nothing. Tocsin then pages the next escalation step.",
 	}
 	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}, {Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.Paging.Round, 1), step+1)}}
+	if b.Page.Subject != "" {
+		l.Facts = append(l.Facts, labelValue{Label: "Kind", Value: b.Page.Subject})
+	}
+	for _, link := range b.Page.Links.List() {
+		l.Facts = append(l.Facts, labelValue{Label: link.Label, Value: link.URL})
+	}
 	if l.Title != "" {
 		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
 		shown := min(len(b.Incident.Alerts), 5)
@@ -89,7 +96,7 @@ func PageMail(b incident.Brief, step int) Message {
 	} else {
 		l.Small = "The incident is restricted. Only participants can see its details. Do not forward this mail."
 	}
-	return l.message(l.subject("needs a responder"))
+	return l.message(b.PageHeadline())
 }
 
 // PageWithdrawnMail returns the mail that tells paged people that nobody is needed any

@@ -62,11 +62,18 @@ func firstError(errs ...error) error {
 	return errNoRecipient
 }
 
-// GroupPage returns the page to a group. It holds only the number and the
-// severity, because the whole company reads the announce channel.
+// GroupPage returns the page to a group. It holds only the title of a page and its links,
+// because the whole company reads the announce channel.
 func GroupPage(b incident.Brief, group string) Message {
 	m := newBuilder(b)
-	m.iconLine("rotating_light", "%s: %s (%s) needs a responder. Press %s.", Group(group), Strong{m.inc.ID}, Strong{string(m.inc.Severity)}, Strong{"Acknowledge"})
+	m.iconLine("rotating_light", "%s: %s needs a responder. Press %s: you command.", Group(group), Strong{Plain(b.PageHeadline())}, Strong{"Acknowledge"})
+	var links List
+	for _, l := range b.Page.Links.List() {
+		links = append(links, Link{l.URL, l.Label})
+	}
+	if len(links) > 0 {
+		m.line("%s", links)
+	}
 	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
 	ack.Style = StylePrimary
 	m.buttons(ack)

@@ -173,7 +173,7 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	id := d.do("p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked to <@everyone>", Severity: incident.Sev2}).ID
 	const channel = "#inc-1"
 	d.see("#announcements", "INC-1 was opened at sev2.", "restricted")
-	d.see("#announcements", "on-call: INC-1 (sev2) needs a responder. Press Acknowledge.")
+	d.see("#announcements", "on-call: INC-1 sev2: security incident (reported by a person) needs a responder. Press Acknowledge: you command.")
 	d.see("@p3", "needs a responder", "[Acknowledge]")
 	d.see(channel, "This is the channel of INC-1 (sev2). Every tocsin  command", "> a key leaked to <@everyone>")
 	card := d.see(channel, "== INC-1 · sev2 · triage ==", "unassigned", "[Acknowledge]", "[Severity sev1]")

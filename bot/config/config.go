@@ -29,6 +29,8 @@ import (
 // key.
 type Config struct {
 	Listen string `yaml:"listen"`
+	// PublicURL is the address at which people and senders reach Listen, or "".
+	PublicURL string `yaml:"public_url"`
 	// SecretsFile names a file with lines NAME=VALUE. They set the variables ${NAME} that
 	// the environment does not set.
 	SecretsFile string         `yaml:"secrets_file"`

@@ -51,6 +51,9 @@ func (c Config) validateGeneral(p *setting.Problems) {
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
 		p.Add("listen", "is not an address with a port. Write one such as 127.0.0.1:8080")
 	}
+	if c.PublicURL != "" && !setting.IsSite(c.PublicURL) {
+		p.Add("public_url", "is not the address of a site. Write one such as https://tocsin.example.com, or omit the key")
+	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
 		p.Add("time_zone", "is not an IANA time zone. Write one such as Europe/Paris")
 	}

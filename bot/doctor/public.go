@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,11 +29,12 @@ type Arrival struct {
 // checkPublicURL requests a page of the bot through its public address.
 func (d *Doctor) checkPublicURL(ctx context.Context) {
 	const check = "public URL"
-	if d.PublicURL == "" {
-		d.skip(check, "It is not known here", "Run `tocsin doctor --public-url https://…` if webhooks, Slack over HTTP or the report form must reach Tocsin")
+	site := cmp.Or(d.PublicURL, d.Config.PublicURL)
+	if site == "" {
+		d.skip(check, "It is not known here", "Set public_url, or run `tocsin doctor --public-url https://…`, if webhooks, Slack over HTTP or the report form must reach Tocsin")
 		return
 	}
-	u, err := url.Parse(d.PublicURL)
+	u, err := url.Parse(site)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		d.fail(check, "--public-url is not a URL", "Write one such as https://tocsin.example.com")
 		return
@@ -44,7 +46,7 @@ func (d *Doctor) checkPublicURL(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	res, err := d.get(ctx, strings.TrimSuffix(d.PublicURL, "/")+Path+keys.Token(d.Clock()), outbound.Limits{})
+	res, err := d.get(ctx, strings.TrimSuffix(site, "/")+Path+keys.Token(d.Clock()), outbound.Limits{})
 	if err != nil {
 		p := health.Explain(u.Host, err)
 		d.fail(check, p.Cause, p.Fix)

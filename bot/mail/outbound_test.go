@@ -98,7 +98,7 @@ func TestPageTo(t *testing.T) {
 		t.Errorf("got command %+v", cmd)
 	}
 	msg := onlyMessage(t, server)
-	if msg.Subject != "[SEV2] INC-42 needs a responder: Schlüssel öffentlich" || msg.Header["X-Tocsin-Timeline"][0] != "9 abc" || msg.HTML == "" || msg.From != "Tocsin Wächter <tocsin@example.com>" || len(msg.Recipients) != 2 ||
+	if msg.Subject != "INC-42 sev2: security incident" || msg.Header["X-Tocsin-Timeline"][0] != "9 abc" || msg.HTML == "" || msg.From != "Tocsin Wächter <tocsin@example.com>" || len(msg.Recipients) != 2 ||
 		msg.MessageID != "INC-42.page.1.1@example.com" || msg.Header["Date"][0] != "Tue, 03 Nov 2026 02:32:00 +0000" {
 		t.Errorf("got message %+v", msg)
 	}
@@ -117,7 +117,7 @@ func TestPageTo_RestrictedIncident(t *testing.T) {
 		t.Fatal(err)
 	}
 	msg := onlyMessage(t, server)
-	if msg.Subject != "[SEV2] INC-42 needs a responder" {
+	if msg.Subject != "INC-42 sev2: security incident" {
 		t.Errorf("got subject %q", msg.Subject)
 	}
 	for _, word := range []string{"ffentlich", "AKIA", "https://"} {

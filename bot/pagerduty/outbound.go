@@ -26,10 +26,10 @@ import (
 // maxSummary is PagerDuty's limit for a summary, in characters.
 const maxSummary = 1024
 
-// Page notifies the people on call for the integration's service. The page contains
-// the ID and severity of the incident. It contains the title only if the incident is
-// not restricted, because a page appears on lock screens and passes through a third
-// party.
+// Page notifies the people on call for the integration's service. The title of the page
+// holds the ID, the severity and words of a closed list, because a page appears on lock
+// screens and passes through a third party. The details hold the title of the incident
+// unless it is restricted.
 //
 // The Events API does not report whether an earlier attempt succeeded. The dedup key
 // makes a repeated page a log entry.
@@ -44,10 +44,10 @@ func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) 
 		DedupKey: incident.PageKey(inc.ID, round),
 		Client:   "Tocsin",
 		Payload: &pagerduty.V2Payload{
-			Summary: summary(inc, round), Source: "tocsin", Severity: severity(inc.Severity),
-			Component: inc.ID.String(), Class: string(inc.Severity), Details: details(inc, round),
+			Summary: summary(b, round), Source: "tocsin", Severity: severity(inc.Severity),
+			Component: inc.ID.String(), Class: string(inc.Severity), Details: details(b, round),
 		},
-		Links: links(inc),
+		Links: links(b),
 	}
 	if !inc.OpenedAt.IsZero() {
 		event.Payload.Timestamp = inc.OpenedAt.UTC().Format(time.RFC3339)
@@ -140,22 +140,15 @@ func intArg(e incident.Effect, name string) int {
 	return n
 }
 
-// summary returns the summary of a page. It begins with the mark of the origin and the
+// summary returns the title of a page. It begins with the mark of the origin and the
 // incident ID, because webhooks about notes contain nothing else to identify the
 // incident (see event.subject).
-func summary(inc incident.Incident, round int) string {
-	words := []string{inc.ID.String(), string(inc.Severity)}
+func summary(b incident.Brief, round int) string {
+	s := b.PageTitle()
 	if round > 1 {
-		words = append(words, fmt.Sprintf("(page %d)", round))
+		s += fmt.Sprintf(", page %d", round)
 	}
-	if !inc.Restricted && inc.Title != "" {
-		words = append(words, inc.Title)
-	}
-	s := []rune(text.Line(inc.Origin.Marked(strings.Join(words, " "))))
-	if len(s) > maxSummary {
-		s = append(s[:maxSummary-1], '…')
-	}
-	return string(s)
+	return text.Truncate(text.Line(s), maxSummary)
 }
 
 // isWebURL reports whether a page may link to a URL of an alert. A link with another
@@ -180,9 +173,14 @@ func severity(s incident.Severity) string {
 // details returns the custom details of a page. They contain the head of the timeline:
 // a copy outside Tocsin lets a recipient check later that the timeline up to this
 // point was not rewritten.
-func details(inc incident.Incident, round int) map[string]string {
+func details(b incident.Brief, round int) map[string]string {
+	inc := b.Incident
 	d := map[string]string{
+		"next":     incident.AcknowledgeHint,
 		"incident": inc.ID.String(), "severity": string(inc.Severity), "status": string(inc.Status), "round": strconv.Itoa(round),
+	}
+	if !inc.Restricted && inc.Title != "" {
+		d["title"] = text.Truncate(text.Line(inc.Title), maxSummary)
 	}
 	if inc.Head.Hash != "" {
 		d["timeline_head"] = fmt.Sprintf("%d %s", inc.Head.Seq, inc.Head.Hash)
@@ -190,16 +188,17 @@ func details(inc incident.Incident, round int) map[string]string {
 	return d
 }
 
-// links returns a link to the channel, whose URL reveals nothing, and up to five
-// links to alerts at their sources unless the incident is restricted.
-func links(inc incident.Incident) []any {
+// links returns the links of the page, which reveal nothing, and up to five links to
+// alerts at their sources unless the incident is restricted.
+func links(b incident.Brief) []any {
 	type link struct {
 		Href string `json:"href"`
 		Text string `json:"text"`
 	}
+	inc := b.Incident
 	var out []any
-	if channel := inc.Links[incident.LinkChannel]; channel != "" {
-		out = append(out, link{"https://slack.com/app_redirect?channel=" + channel, "Channel of " + inc.ID.String()})
+	for _, l := range b.Page.Links.List() {
+		out = append(out, link{l.URL, l.Label})
 	}
 	if !inc.Restricted {
 		for _, a := range inc.Alerts[:min(len(inc.Alerts), 5)] {
@@ -236,7 +235,7 @@ func reduce(e *pagerduty.V2Event) *pagerduty.V2Event {
 		return nil
 	}
 	return &pagerduty.V2Event{RoutingKey: e.RoutingKey, Action: e.Action, DedupKey: e.DedupKey,
-		Payload: &pagerduty.V2Payload{Summary: e.DedupKey + " (" + e.Payload.Class + ") needs a responder", Source: e.Payload.Source, Severity: e.Payload.Severity}}
+		Payload: &pagerduty.V2Payload{Summary: e.DedupKey + " (" + e.Payload.Class + ") needs a responder: " + incident.AcknowledgeHint, Source: e.Payload.Source, Severity: e.Payload.Severity}}
 }
 
 // post makes one call. status is the status of PagerDuty's response, or 0.

@@ -55,7 +55,7 @@ func brief() incident.Brief {
 		Links:  map[string]string{incident.LinkChannel: "C123"},
 		Alerts: []incident.AlertRef{{Source: "sentry", Kind: "sentry.issue", URL: "https://sentry.io/issues/1/"}},
 		Head:   incident.Head{Seq: 3, Hash: "abc"},
-	}, Attempt: 1, Mark: "INC-42/page/1/0"}
+	}, Attempt: 1, Mark: "INC-42/page/1/0", Page: incident.PageInfo{Subject: "application error (Sentry)", Links: incident.PageLinks{Status: "https://tocsin.example.com/i/1", Chat: "https://tocsin.example.com/c"}}}
 }
 
 func effect(round, route string) incident.Effect {
@@ -72,8 +72,8 @@ func TestPage(t *testing.T) {
 		t.Errorf("got command %+v", cmd)
 	}
 	ev := a.Requests()[0].Event
-	if ev.DedupKey != "INC-42/1" || ev.Payload.Summary != "INC-42 sev2 Leaked key in a repository" || ev.Payload.Severity != "error" ||
-		ev.Payload.Timestamp != "2026-11-03T02:31:00Z" || len(ev.Links) != 2 || !strings.Contains(string(ev.Payload.Details), `"timeline_head":"3 abc"`) {
+	if ev.DedupKey != "INC-42/1" || ev.Payload.Summary != "INC-42 sev2: application error (Sentry)" || ev.Payload.Severity != "error" ||
+		ev.Payload.Timestamp != "2026-11-03T02:31:00Z" || len(ev.Links) != 3 || !strings.Contains(string(ev.Payload.Details), `"timeline_head":"3 abc","title":"Leaked key in a repository"`) || !strings.Contains(string(ev.Payload.Details), `"next":"acknowledge: you command"`) {
 		t.Errorf("got event %+v, payload %+v", ev, ev.Payload)
 	}
 	if p := a.Snapshot().Pages; len(p) != 1 || p[0].User != "PANA" {
@@ -109,10 +109,10 @@ func TestPage_RestrictedIncident(t *testing.T) {
 		t.Fatal(err)
 	}
 	req := a.Requests()[0]
-	if s := req.Event.Payload.Summary; s != "INC-42 sev2 (page 2)" {
+	if s := req.Event.Payload.Summary; s != "INC-42 sev2: application error (Sentry), page 2" {
 		t.Errorf("got summary %q", s)
 	}
-	for _, word := range []string{"Leaked", "sentry"} {
+	for _, word := range []string{"Leaked", "sentry.io"} {
 		if strings.Contains(string(req.Body), word) {
 			t.Errorf("page of a restricted incident contains %q: %s", word, req.Body)
 		}
@@ -122,7 +122,7 @@ func TestPage_RestrictedIncident(t *testing.T) {
 func TestPage_LongSummary(t *testing.T) {
 	a, c := account(t)
 	b := brief()
-	b.Incident.Title = strings.Repeat("é", 5000)
+	b.Page.Subject = strings.Repeat("é", 5000)
 	if _, err := c.Page(t.Context(), b, effect("1", "0")); err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +332,7 @@ func TestPage_HostileTexts(t *testing.T) {
 	a, c := account(t)
 	b := brief()
 	b.Incident.Title = "x\x1b[31m\u202egnp.exe\r\n\x00y\u2066"
+	b.Page.Subject = b.Incident.Title
 	b.Incident.Alerts = nil
 	for _, u := range []string{"javascript:alert(1)", "JaVaScRiPt://x/%0aalert(1)", "data:text/html,<script>alert(1)</script>", "vbscript:x", "file:///etc/passwd", "//evil.example", "https://", "https://x.example/\"><script>", "https://x.example/\nx", "https://ok.example/1"} {
 		b.Incident.Alerts = append(b.Incident.Alerts[:min(len(b.Incident.Alerts), 4)], incident.AlertRef{Source: "s\u202e", Kind: "k\x1b", URL: u})
@@ -345,13 +346,13 @@ func TestPage_HostileTexts(t *testing.T) {
 			t.Errorf("got summary %q", r.Event.Payload.Summary)
 		}
 		for _, l := range r.Event.Links {
-			if links++; !strings.HasPrefix(l.Href, "https://slack.com/") && l.Href != "https://ok.example/1" || strings.ContainsAny(l.Text, "\x1b\u202e") {
+			if links++; !strings.HasPrefix(l.Href, "https://tocsin.example.com/") && l.Href != "https://ok.example/1" || strings.ContainsAny(l.Text, "\x1b\u202e") {
 				t.Errorf("got link %+v", l)
 			}
 		}
 	}
-	if links != 11 {
-		t.Errorf("got %d links, want the channel ten times and one alert", links)
+	if links != 21 {
+		t.Errorf("got %d links, want the status page and the channel ten times and one alert", links)
 	}
 }
 

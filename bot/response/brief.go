@@ -73,7 +73,7 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 	if err != nil {
 		return l, err
 	}
-	b.Incident = dr.inc
+	b.Incident, b.Page = dr.inc, s.d.pageInfo(dr.inc)
 	if e.Kind == incident.EffectCard {
 		waits, err := waitsOf(s.tx, e.Incident)
 		if err != nil {

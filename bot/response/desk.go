@@ -151,6 +151,9 @@ type Options struct {
 	// [incident.EffectPageAck] or [incident.EffectPageResolve].
 	Withdraw func(target []byte) Handler
 
+	// PageLinks returns the addresses in a page about an incident. It may be nil.
+	PageLinks func(incident.Incident) incident.PageLinks
+
 	MissedAfter   time.Duration // age at which a post counts as missed and joins a summary, 1 min if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero

@@ -30,6 +30,7 @@ var unredactedFields = map[string]bool{
 	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
 	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "File.Name": true, "File.MediaType": true, "Brief.Mark": true, "Brief.Reached": true,
 	"WaitingEffect.System": true,
+	"PageLinks.Status":     true, "PageLinks.Chat": true, "PageLinks.Runbook": true, "PageLinks.Call": true,
 }
 
 // unredactedKeys are the maps whose keys are constants.

@@ -98,6 +98,13 @@ func IsURL(s string) bool {
 	return err == nil && u.Host != ""
 }
 
+// IsSite reports whether s is the address of a site: a URL of HTTP without a query and a
+// fragment, to which paths are added.
+func IsSite(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && !strings.ContainsAny(s, "?# ")
+}
+
 // IsPlainHTTP reports whether s is the URL of another machine without encryption.
 func IsPlainHTTP(s string) bool {
 	u, err := url.Parse(s)

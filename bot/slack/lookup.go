@@ -149,6 +149,20 @@ func (c *cachedID) forget(id string) {
 
 var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{8,}$`)
 
+// knownAnnounceChannel returns the ID of the announce channel if it is known, without a
+// request and without waiting for one.
+func (s *Slack) knownAnnounceChannel() string {
+	name := strings.TrimPrefix(s.cfg.AnnounceChannel, "#")
+	if channelID.MatchString(name) {
+		return name
+	}
+	if !s.announceCache.mu.TryLock() {
+		return ""
+	}
+	defer s.announceCache.mu.Unlock()
+	return s.announceCache.id
+}
+
 var errNoAnnounceChannel = errors.New("the announce channel does not exist, or the app is not a member")
 
 // AnnounceChannel returns the ID of the announce channel, or "" if none is

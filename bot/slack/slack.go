@@ -148,6 +148,27 @@ func (s *Slack) Self(ctx context.Context) (string, error) {
 	return self.UserID, nil
 }
 
+// URL returns the address of a channel. Without a channel it returns the one of the
+// announce channel, if it is known, and otherwise the one of the workspace. It makes no
+// request, because a page must not wait for Slack.
+func (s *Slack) URL(channel string) string {
+	s.mu.Lock()
+	self := s.self
+	s.mu.Unlock()
+	if channel == "" {
+		channel = s.knownAnnounceChannel()
+	}
+	switch {
+	case channel != "" && self.TeamID != "":
+		return "https://slack.com/app_redirect?channel=" + channel + "&team=" + self.TeamID
+	case channel != "":
+		return "https://slack.com/app_redirect?channel=" + channel
+	case self.URL != "":
+		return self.URL
+	}
+	return "https://app.slack.com/client"
+}
+
 // Groups returns the members of the given user groups. It leaves out groups
 // that cannot be read and names them in the error. The map is valid even if
 // the error is not nil.

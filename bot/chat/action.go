@@ -16,14 +16,21 @@ const (
 	StyleDanger  Style = "danger"
 )
 
-// Action is a button that gives a command. A platform stores its verb, the
+// Action is a button. Most give a command: a platform stores its verb, the
 // incident and [command.ButtonArgs] in the button, and builds the command again
-// with [command.Press].
+// with [command.Press]. A button with a query shows its answer to the person, and a
+// button with a URL opens the page.
 type Action struct {
 	Label   string
 	Style   Style
 	Command incident.Command // For, Verb and the fields that [command.ButtonArgs] returns
+	Query   string           // [command.QueryStatus] for the incident, instead of a verb
+	URL     string           // instead of a verb
+	More    bool             // in the menu at the end of the row, with at most MaxMore others
 }
+
+// MaxMore is the maximum number of actions in the menu at the end of a row.
+const MaxMore = 5
 
 // isAllowed reports whether the status of the incident allows a verb.
 func isAllowed(inc incident.Incident, v incident.Verb) bool {

@@ -4,15 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
-	"strings"
-	"time"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
-	"tocsin/templates"
 )
 
 // Card updates the pinned card in the channel. The first call posts and pins
@@ -88,176 +84,121 @@ func (c *Effects) bookmarkAlert(ctx context.Context, b incident.Brief, channel s
 	return nil
 }
 
-// Card returns the message with the present state of an incident.
+// cardContent is the card of one status: its first line, the lines below it and its
+// buttons. A line without a text is left out.
+type cardContent struct {
+	heading func(*builder) Text
+	lines   []func(*builder) Text
+	buttons []cardButton
+}
+
+// cardButton is a button of the card. A verb that the status does not allow has none.
+type cardButton struct {
+	verb  incident.Verb
+	label string
+}
+
+// maxCardButtons is the number of buttons in the row. The others are behind its menu.
+const maxCardButtons = 3
+
+// cardContents holds the card of each status, with the most useful buttons first.
+var cardContents = map[incident.Status]cardContent{
+	incident.Triage: {
+		heading: (*builder).plainHeading,
+		lines:   []func(*builder) Text{(*builder).titleLine, (*builder).commanderLine, (*builder).sinceLine, (*builder).firstStepsLine},
+		buttons: []cardButton{{incident.VerbDismiss, "False alarm"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbContain, "Contained"},
+			{incident.VerbPageAgain, "Page someone"}, {incident.VerbNote, "Add a note"}},
+	},
+	incident.Active: {
+		heading: (*builder).activeHeading,
+		lines:   respondingLines,
+		buttons: []cardButton{{incident.VerbContain, "Contained"}, {incident.VerbUpdate, "Update"}, {incident.VerbPageAgain, "Page someone"},
+			{incident.VerbSetFact, "Set a fact"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbNote, "Add a note"}, {incident.VerbDismiss, "False alarm"}},
+	},
+	incident.Contained: {
+		heading: (*builder).containedHeading,
+		lines:   respondingLines,
+		buttons: []cardButton{{incident.VerbResolve, "Resolved"}, {incident.VerbUpdate, "Update"}, {incident.VerbPageAgain, "Page someone"},
+			{incident.VerbSetFact, "Set a fact"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbNote, "Add a note"}, {incident.VerbReopen, "Reopen"}},
+	},
+	incident.Resolved: {
+		heading: (*builder).resolvedHeading,
+		lines:   []func(*builder) Text{(*builder).affectedLine, (*builder).notifyLine, (*builder).recordLine, (*builder).openLine},
+		buttons: []cardButton{{incident.VerbEditRecord, "Closing record"}, {incident.VerbSubmit, "Submit"}, {incident.VerbReopen, "Reopen"},
+			{incident.VerbAddAction, "Add an action item"}, {incident.VerbSetFact, "Set a fact"}, {incident.VerbNote, "Add a note"}, {incident.VerbScheduleReview, "Schedule the review"}},
+	},
+	incident.InReview: {
+		heading: (*builder).revisionHeading,
+		lines:   []func(*builder) Text{(*builder).signedLine, (*builder).unsignedLine, (*builder).objectionsLine},
+		buttons: []cardButton{{incident.VerbSign, "Read and sign"}, {incident.VerbObject, "Object"}, {incident.VerbAmend, "Amend"},
+			{incident.VerbScheduleReview, "Schedule the review"}, {incident.VerbNote, "Add a note"}, {incident.VerbReopen, "Reopen"}},
+	},
+	incident.Approved: {
+		heading: (*builder).revisionHeading,
+		lines:   []func(*builder) Text{(*builder).titleLine, (*builder).reviewLine, (*builder).actionsLine},
+		buttons: []cardButton{{incident.VerbConclude, "Conclude the review"}, {incident.VerbScheduleReview, "Schedule the review"}, {incident.VerbAddAction, "Add an action item"},
+			{incident.VerbRevise, "Revise"}, {incident.VerbNote, "Add a note"}, {incident.VerbReopen, "Reopen"}},
+	},
+	incident.Closed: {
+		heading: (*builder).revisionHeading,
+		lines:   []func(*builder) Text{(*builder).titleLine, (*builder).reviewLine, (*builder).actionsLine},
+		buttons: []cardButton{{incident.VerbAddAction, "Add an action item"}, {incident.VerbRevise, "Revise"}, {incident.VerbReopen, "Reopen"}, {incident.VerbNote, "Add a note"}},
+	},
+	incident.Dismissed: {
+		heading: (*builder).plainHeading,
+		lines:   []func(*builder) Text{(*builder).titleLine, (*builder).dismissalLine, (*builder).reviewLine, (*builder).actionsLine},
+		buttons: []cardButton{{incident.VerbReopen, "Reopen"}, {incident.VerbAddAction, "Add an action item"}, {incident.VerbScheduleReview, "Schedule the review"}, {incident.VerbNote, "Add a note"}},
+	},
+	incident.Merged: {
+		heading: (*builder).plainHeading,
+		lines:   []func(*builder) Text{(*builder).titleLine, (*builder).mergedLine},
+		buttons: []cardButton{{incident.VerbNote, "Add a note"}},
+	},
+}
+
+// respondingLines are the lines of an active or contained incident.
+var respondingLines = []func(*builder) Text{(*builder).dataLine, (*builder).deadlineLine, (*builder).stepsLine, (*builder).peopleLine, (*builder).updateLine}
+
+// Card returns the message with the present state of an incident: at most six short lines
+// and one row of buttons.
 func Card(b incident.Brief) Message {
 	m := newBuilder(b)
-	inc := m.inc
-	m.Notice = textf("%s · %s · %s", inc.ID, string(inc.Severity), string(inc.Status))
-	m.add(Headline(fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, humanize(inc.Status))))
-	m.quote(inc.Title)
-	m.add(Fields{
-		{"Reported by", m.reporter()},
-		{"Commander", m.commander()},
-		{"Opened", textf("%s", inc.OpenedAt)},
-		{"Roles", m.roles()},
-		{"Proposed by an alert", m.proposedSeverity()},
-		{"Personal data", word(inc.Facts.PersonalData)},
-		{"Alerts", m.alerts()},
-		{"Playbooks", m.playbooks()},
-		{"Involved", m.involvedDepartments()},
-		{"Review", m.review()},
-		{"Continues in", m.continuedIn()},
-	})
+	c := cardContents[m.inc.Status]
+	if c.heading == nil { // before its first event
+		c.heading = (*builder).plainHeading
+	}
+	m.Notice = c.heading(m)
+	lines := []any{Strong{m.Notice}}
+	for _, line := range c.lines {
+		if t := line(m); !isEmpty(t) {
+			lines = append(lines, t)
+		}
+	}
+	m.line("%s", Joined{"\n", lines})
+	m.buttons(m.cardActions(c.buttons)...)
 	m.waiting()
-	m.signoff()
-	m.openSteps()
-	if len(inc.Actions) > 0 {
-		m.heading("Action items")
-		m.bullets(actionLines(b.Directory, inc.Actions))
-	}
-	m.buttons(m.controls()...)
-	m.severityQuestion()
-	visibility := textf("public within the company")
-	if inc.Restricted {
-		visibility = textf("restricted")
-	}
-	if b.Withheld > 0 {
-		m.note("%s", Plain(templates.LeftOut(b.Withheld)))
-	}
-	m.small(visibility, textf("updated %s", latest(inc.UpdatedAt, inc.OpenedAt)), textf("%s", Typed("help")))
 	return m.message()
 }
 
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// cardActions returns the buttons of the card. The row holds the first ones, and its menu
+// the rest. Acknowledge is the first button of an incident without an acknowledgement, at
+// any severity.
+func (m *builder) cardActions(buttons []cardButton) []Action {
+	var row []Action
+	if !m.inc.Paging.Acknowledged() {
+		row = m.ackButton()
 	}
-	return b
-}
-
-// reporter returns the reporter of an incident that an unknown person opened, or
-// an empty text.
-func (m *builder) reporter() Text {
-	if m.inc.Reporter == nil {
-		return Text{}
+	for _, b := range buttons {
+		row = append(row, m.verbButton(b.label, b.verb)...)
 	}
-	return m.resolve(m.inc.Reporter.Sentence())
-}
-
-func (m *builder) commander() Text {
-	switch {
-	case m.inc.Commander != "":
-		return textf("%s", m.inc.Commander)
-	case m.inc.NeedsPage():
-		return textf("%s unassigned, paging round %d", Icon("pager"), m.inc.Paging.Round)
+	row = append(row, Action{Label: "Details", Query: command.QueryStatus, Command: incident.Command{For: m.inc.ID}})
+	for n := maxCardButtons; n < len(row); n++ {
+		row[n].More = true
 	}
-	return textf("unassigned")
-}
-
-// proposedSeverity returns the severity that an alert proposes, or an empty text.
-func (m *builder) proposedSeverity() Text {
-	p := m.inc.SeverityProposal
-	if p == nil {
-		return Text{}
+	if over := len(row) - maxCardButtons - MaxMore; over > 0 { // Details stays
+		row = slices.Delete(row, len(row)-1-over, len(row)-1)
 	}
-	return textf("%s, raised at %s without an answer", Strong{string(p.Severity)}, p.Until)
-}
-
-// join returns the items as one text, or an empty text without items.
-func join(items List) Text {
-	if len(items) == 0 {
-		return Text{}
-	}
-	return textf("%s", items)
-}
-
-func (m *builder) roles() Text {
-	var items List
-	for _, r := range slices.Sorted(maps.Keys(m.inc.Roles)) {
-		if r != incident.Commander {
-			items = append(items, textf("%s: %s", string(r), m.inc.Roles[r]))
-		}
-	}
-	return join(items)
-}
-
-// maxListedRules is the maximum number of detection rules that a line of a kind names.
-const maxListedRules = 5
-
-// alerts counts all alerts by kind, also those that were left out of deliveries, and names
-// the detection rules of those that the incident lists.
-func (m *builder) alerts() Text {
-	rules := map[string][]string{}
-	listed, left := map[string]int64{}, map[string]int{}
-	for _, a := range m.inc.Alerts {
-		listed[a.Kind]++
-		left[a.Kind] += a.LeftOut
-		if rule := text.Truncate(a.Rule, 200); rule != "" && !slices.Contains(rules[a.Kind], rule) {
-			rules[a.Kind] = append(rules[a.Kind], rule)
-		}
-	}
-	counts := m.brief.AlertCounts
-	for _, kind := range slices.Sorted(maps.Keys(listed)) { // in case the totals are unknown
-		if !slices.ContainsFunc(counts, func(c incident.AlertCount) bool { return c.Kind == kind }) {
-			counts = append(slices.Clip(counts), incident.AlertCount{Kind: kind, Alerts: listed[kind], Occurrences: listed[kind]})
-		}
-	}
-	var items List
-	for _, c := range counts {
-		line := fmt.Sprintf("%d × %s", c.Alerts, text.Truncate(c.Kind, 80))
-		if names := rules[c.Kind]; len(names) > maxListedRules {
-			line += " (" + strings.Join(names[:maxListedRules], ", ") + " …)"
-		} else if len(names) > 0 {
-			line += " (" + strings.Join(names, ", ") + ")"
-		}
-		if c.Occurrences > c.Alerts {
-			line += fmt.Sprintf(", occurred %d times", c.Occurrences)
-		}
-		if n := left[c.Kind]; n > 0 {
-			line += fmt.Sprintf(", and %d more that were not read", n)
-		}
-		items = append(items, Plain(line))
-	}
-	return join(items)
-}
-
-func (m *builder) playbooks() Text {
-	var items List
-	for _, r := range m.inc.Runs {
-		finished := 0
-		for _, step := range r.Plan {
-			if step.Finished() {
-				finished++
-			}
-		}
-		items = append(items, textf("%s: %d of %d steps", Plain(r.Playbook), finished, len(r.Plan)))
-	}
-	return join(items)
-}
-
-func (m *builder) involvedDepartments() Text {
-	var items List
-	for _, name := range m.inc.InvolvedDepartments {
-		items = append(items, string(name))
-	}
-	return join(items)
-}
-
-func (m *builder) review() Text {
-	switch r := m.inc.Review; {
-	case !r.Concluded.IsZero():
-		return textf("concluded %s", r.Concluded)
-	case !r.At.IsZero():
-		return textf("%s", r.At)
-	}
-	return Text{}
-}
-
-func (m *builder) continuedIn() Text {
-	if m.inc.MergedInto == 0 {
-		return Text{}
-	}
-	return textf("%s", m.inc.MergedInto)
+	return row
 }
 
 // waiting adds a line about effects that wait for an outside system, with the cause, the
@@ -292,97 +233,7 @@ func (m *builder) waiting() {
 	case first.Blocked:
 		m.note("%s. Tocsin tries again afterwards.", fix)
 	default:
-		m.note("%s. Tocsin tries again by itself.", fix)
+		m.note("%s. Tocsin tries again without help.", fix)
 	}
 	m.buttons(m.verbButton("Try again", incident.VerbRetry)...)
-}
-
-// openSteps lists the steps that were started and are not finished, if the
-// status allows finishing steps.
-func (m *builder) openSteps() {
-	if !isAllowed(m.inc, incident.VerbStepDone) {
-		return
-	}
-	var steps []string
-	for _, r := range m.inc.Runs {
-		for _, step := range r.Plan {
-			if step.Finished() || step.Started.IsZero() {
-				continue
-			}
-			late := ""
-			if step.Status == incident.StepLate {
-				late = "LATE: "
-			}
-			steps = append(steps, late+step.Title)
-		}
-	}
-	if len(steps) > 0 {
-		m.heading("Open steps")
-		m.bullets(steps[:min(len(steps), 12)])
-	}
-}
-
-// signoff lists the signatures, objections and answers of the submitted
-// record, if there is one.
-func (m *builder) signoff() {
-	if m.inc.Submission == nil {
-		return
-	}
-	var fields Fields
-	for _, name := range incident.RequiredDepartments() {
-		state := textf("%s not signed", Icon("hourglass"))
-		if sig := m.inc.SignedBy(name); sig != nil {
-			state = textf("%s %s", Icon("heavy_check_mark"), sig.By)
-		}
-		fields = append(fields, Field{humanize(name), state})
-	}
-	m.add(fields)
-	_, objections, _ := m.inc.Missing()
-	for _, o := range objections {
-		m.iconLine("no_entry", "%s objected (%s):", string(o.Department), Plain(text.Truncate(o.ID, 20)))
-		m.quote(text.Truncate(o.Reason, 300))
-	}
-	for _, c := range m.inc.Consultations {
-		if c.Answered() {
-			m.note("%s: %s %s", string(c.Team), Icon("heavy_check_mark"), c.By)
-		} else {
-			m.note("%s: %s not answered", string(c.Team), Icon("hourglass"))
-		}
-	}
-	m.note("closing record %s", digest(m.inc.Submission.Digest))
-}
-
-// controls returns the buttons of the card: the verbs that the status allows
-// and that are likely to be needed. An incident that nobody acknowledged has
-// Acknowledge as the first button, even if its severity pages no one.
-func (m *builder) controls() []Action {
-	var row []Action
-	if isAllowed(m.inc, incident.VerbAcknowledge) && !m.inc.Paging.Acknowledged() {
-		row = append(row, m.ackButton()...)
-	}
-	// Before containment, the record and action items are available only as
-	// commands.
-	editRecord, addAction := incident.VerbEditRecord, incident.VerbAddAction
-	if isAllowed(m.inc, incident.VerbContain) {
-		editRecord, addAction = "", ""
-	}
-	for _, c := range []struct {
-		verb  incident.Verb
-		label string
-	}{
-		{incident.VerbContain, "Mark as contained"},
-		{incident.VerbResolve, "Mark as resolved"},
-		{incident.VerbSubmit, "Submit the record"},
-		{editRecord, "Edit the record"},
-		{incident.VerbAmend, "Amend the record"},
-		{incident.VerbConclude, "Conclude the review"},
-		{incident.VerbScheduleReview, "Schedule the review"},
-		{incident.VerbSetFact, "Set a fact"},
-		{incident.VerbNote, "Add a note"},
-		{addAction, "Add an action item"},
-		{incident.VerbDismiss, "Dismiss as false alarm"},
-	} {
-		row = append(row, m.verbButton(c.label, c.verb)...)
-	}
-	return row
 }

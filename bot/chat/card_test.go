@@ -25,7 +25,7 @@ func TestCard_ShowsWaits(t *testing.T) {
 		"one":        {[]incident.WaitingEffect{policy}, "Waiting for Slack: the app may not invite people to channels, since", "Ask a workspace admin. Tocsin tries again afterwards."},
 		"same cause": {[]incident.WaitingEffect{policy, policy}, "Waiting for Slack: the app may not invite people to channels, since", "Ask a workspace admin. Tocsin tries again afterwards."},
 		"two causes": {[]incident.WaitingEffect{down, policy}, "Other causes: 1.", "Ask a workspace admin. Tocsin tries again afterwards."},
-		"down":       {[]incident.WaitingEffect{outage}, "Waiting for PagerDuty: PagerDuty refuses connections, since", "Check the firewall. Tocsin tries again by itself."},
+		"down":       {[]incident.WaitingEffect{outage}, "Waiting for PagerDuty: PagerDuty refuses connections, since", "Check the firewall. Tocsin tries again without help."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := Card(incident.Brief{Incident: incident.Incident{ID: 42, Status: incident.Active, Severity: incident.Sev2}, Waiting: c.waits, Now: at})
@@ -59,12 +59,12 @@ func TestCard_ShowsWaits(t *testing.T) {
 	}
 }
 
-// A count on the card includes the alerts that were left out of deliveries.
-func TestCard_CountsAlertsLeftOut(t *testing.T) {
+// A count in the details includes the alerts that were left out of deliveries.
+func TestStatus_CountsAlertsLeftOut(t *testing.T) {
 	inc := incident.Incident{ID: 42, Status: incident.Active, Severity: incident.Sev2, Alerts: []incident.AlertRef{
 		{Kind: "alertmanager.alert", Rule: "Down"}, {Kind: "alertmanager.alert", LeftOut: 762}, {Kind: "alertmanager.alert", LeftOut: 738}, {Kind: "sentry.issue"}}}
 	counts := []incident.AlertCount{{Kind: "alertmanager.alert", Alerts: 1002, Occurrences: 1002}}
-	got := fmt.Sprint(Card(incident.Brief{Incident: inc, AlertCounts: counts}))
+	got := fmt.Sprint(Status(incident.Brief{Incident: inc, AlertCounts: counts}))
 	for _, want := range []string{"1002 × alertmanager.alert (Down), and 1500 more that were not read", "1 × sentry.issue]"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s, want %q", got, want)

@@ -176,24 +176,24 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	d.see("#announcements", "on-call: INC-1 sev2: security incident (reported by a person) needs a responder. Press Acknowledge: you command.")
 	d.see("@p3", "needs a responder", "[Acknowledge]")
 	d.see(channel, "This is the channel of INC-1 (sev2). Every tocsin  command", "> a key leaked to <@everyone>")
-	card := d.see(channel, "== INC-1 · sev2 · triage ==", "unassigned", "[Acknowledge]", "[Severity sev1]")
+	card := d.see(channel, "INC-1 sev2 TRIAGE, restricted", "Commander: none; paging", "[Acknowledge]")
 	d.until("the pin, the topic and the responders", func() bool {
 		c := d.channels[channel]
-		return d.find(channel, "== INC-1").pinned && c.topic == "sev2 · triage · unacknowledged" && c.private && len(c.members) == 4
+		return d.find(channel, "INC-1 sev2 TRIAGE").pinned && c.topic == "sev2 · triage · unacknowledged" && c.private && len(c.members) == 4
 	})
 
 	d.press("p2", card, "Acknowledge", nil)
 	d.see(channel, "@p2 acknowledged")
-	d.see(channel, "== INC-1 · sev2 · active ==", "Commander: @p2")
+	d.see(channel, "INC-1 sev2 ACTIVE", "p2 commands")
 	d.until("the topic", func() bool { return d.channels[channel].topic == "sev2 · active · commander p2" })
 	d.do("p2", incident.Command{For: id, Verb: incident.VerbGrant, Person: "p7", Text: "for the press"})
 	d.until("the invitation of a reader", func() bool { return slices.Contains(d.channels[channel].members, "p7") })
 	d.do("p2", incident.Command{For: id, Verb: incident.VerbRevoke, Person: "p7", Text: "not needed"})
 	d.until("the removal", func() bool { return !slices.Contains(d.channels[channel].members, "p7") })
 
-	active := d.see(channel, "== INC-1 · sev2 · active ==", "[Mark as contained]")
-	d.press("p2", active, "Mark as contained", func(c *incident.Command) { c.Text = "disabled" })
-	d.press("p2", d.see(channel, "== INC-1 · sev2 · contained =="), "Mark as resolved", func(c *incident.Command) { c.Text = "rotated" })
+	active := d.see(channel, "INC-1 sev2 ACTIVE", "[Contained]")
+	d.press("p2", active, "Contained", func(c *incident.Command) { c.Text = "disabled" })
+	d.press("p2", d.see(channel, "INC-1 sev2 CONTAINED"), "Resolved", func(c *incident.Command) { c.Text = "rotated" })
 	d.see(channel, "Next: write the closing record", "[Submit the record]")
 	record := map[string]string{"audience": string(incident.AudienceAll)}
 	for _, f := range incident.RecordFields() {
@@ -222,8 +222,8 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	d.do("p1", incident.Command{For: id, Verb: incident.VerbConclude, Attendance: []incident.PersonID{"p1", "p2"}, Text: "decided", Actions: []incident.Action{
 		{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "no keys", Owner: "p2", Due: due}}})
 	d.see(channel, "The incident was reviewed in person.", "- A1 · detection · alarm · p1")
-	d.see(channel, "== INC-1 · sev2 · closed ==")
-	for question, want := range map[string]string{"status": "== INC-1 · sev2 · closed ==", "record show": "Root cause:\n> Root cause", "list all": "- INC-1 · sev2 · closed · a key leaked",
+	d.see(channel, "INC-1 sev2 CLOSED")
+	for question, want := range map[string]string{"status": "INC-1 sev2 CLOSED", "record show": "Root cause:\n> Root cause", "list all": "- INC-1 · sev2 · closed · a key leaked",
 		"alerts": "There are no", "help sign": "tocsin sign", "status INC-2": "INC-2"} {
 		if got := d.ask("p1", id, question); !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", question, got, want)
@@ -264,11 +264,11 @@ func TestCard_LastStateAfterRestart(t *testing.T) {
 	d := newPlainDesk(t, func() time.Time { return *now.Load() })
 	const channel = "#inc-1"
 	id := d.do("p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).ID
-	d.see(channel, "== INC-1")
+	d.see(channel, "INC-1 sev2 TRIAGE")
 	assign := func(person incident.PersonID) {
-		d.do("p1", incident.Command{For: id, Verb: incident.VerbAssignRole, Role: incident.Scribe, Person: person, Text: "shift"})
+		d.do("p1", incident.Command{For: id, Verb: incident.VerbAssignRole, Role: incident.Commander, Person: person, Text: "shift"})
 	}
-	edits := func() int { return d.find(channel, "== INC-1").edits }
+	edits := func() int { return d.find(channel, "INC-1 sev2 TRIAGE").edits }
 	assign("p2")
 	d.until("the first edit", func() bool { return edits() > 0 })
 	for range 5 {
@@ -276,7 +276,7 @@ func TestCard_LastStateAfterRestart(t *testing.T) {
 		assign("p2")
 	}
 	assign("p4")
-	d.see(channel, "@p1 assigned the role scribe to @p4.")
+	d.see(channel, "@p1 assigned the role commander to @p4.")
 	if err := d.store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestCard_LastStateAfterRestart(t *testing.T) {
 	later := began.Add(3 * time.Second)
 	now.Store(&later)
 	d.start()
-	d.see(channel, "== INC-1", "Roles: scribe: @p4")
+	d.see(channel, "INC-1 sev2", "Commander: p4")
 	if n := count(); n != 2 {
 		t.Errorf("got %d edits after the restart, want 2", n)
 	}

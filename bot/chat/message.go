@@ -1,6 +1,10 @@
 package chat
 
-import "tocsin/bot/incident"
+import (
+	"time"
+
+	"tocsin/bot/incident"
+)
 
 // Message is the content of a message, in no format of a platform.
 type Message struct {
@@ -45,7 +49,7 @@ type (
 	Sections []Section
 	// Instructions are the instructions of a step.
 	Instructions []Passage
-	// Actions is a row of buttons.
+	// Actions is a row of buttons. A menu at its end holds the actions with More.
 	Actions []Action
 	// Choice is a menu of actions.
 	Choice struct {
@@ -91,6 +95,8 @@ type (
 	// Plain is text of a person or a source that a sentence names in passing. It
 	// is shown without markup.
 	Plain string
+	// Clock is a time whose day is obvious. It is shown without the day.
+	Clock time.Time
 	// Link is a link to a page.
 	Link struct{ URL, Label string }
 	// Channel is a link to a channel.

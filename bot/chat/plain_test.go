@@ -258,6 +258,8 @@ func plainArg(m chat.Message, arg any) string {
 		return ""
 	case chat.Typed:
 		return "tocsin " + string(v)
+	case chat.Clock:
+		return time.Time(v).UTC().Format("15:04")
 	case chat.Link:
 		return v.Label + " " + v.URL
 	case chat.List:

@@ -11,14 +11,14 @@ import (
 	"tocsin/templates"
 )
 
-// Status returns the present state of an incident for a person who asked. It
-// lists excluded people, whom the Desk shows to legal and security only.
+// Status returns the present state of an incident for a person who asked: the card with
+// all details. Legal and security also see the excluded people.
 func Status(b incident.Brief) Message {
-	m := newBuilder(b)
+	m, card := newBuilder(b), Card(b)
 	m.exclusions()
-	card := Card(b)
-	card.Blocks = append(m.Blocks, card.Blocks...)
-	return card
+	m.Notice, m.Blocks = card.Notice, append(m.Blocks, card.Blocks...)
+	m.details()
+	return m.Message
 }
 
 // exclusions lists the people who are excluded from the incident.

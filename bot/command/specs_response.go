@@ -37,6 +37,7 @@ var responseSpecs = []Spec{
 	{Name: "page", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges", NeedsIncident: true,
 		Examples: []string{"page", "page because the database needs a second pair of hands"},
 		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{proseReasonArg}, kind: ResultPaging,
+			Form:   &FormSpec{Title: "Page someone", Submit: "Page", Fields: []Field{textArg.input(KindProse, "Why is more help needed?").optional()}},
 			result: done("A new paging round of %s starts. Tocsin pages until a responder acknowledges"),
 			unchanged: func(i incident.Incident) incident.Sentence {
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)

@@ -57,7 +57,7 @@ func (i *Incident) apply(e Event) {
 		spec.apply(i, e)
 	}
 	if s := e.Field("status"); s != "" {
-		i.Status = Status(s)
+		i.Status, i.StatusSince = Status(s), e.HappenedAt
 	}
 	if !i.Status.Live() {
 		i.SeverityProposal = nil // the severity does not change any more

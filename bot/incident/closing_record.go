@@ -154,3 +154,14 @@ func (i Incident) document(revision int) SignedDocument {
 	return SignedDocument{Kind: DocumentKind, Schema: DocumentSchema, Incident: i.ID.String(), Revision: revision,
 		Record: i.Record, Facts: i.Facts, Severity: i.Severity, Head: i.Head.Hash, Events: i.Head.Seq, Evidence: hashes, Unfinished: i.Unfinished}
 }
+
+// Unchanged reports whether the record and what it covers are as they were submitted.
+func (i Incident) Unchanged() bool {
+	if i.Submission == nil {
+		return false
+	}
+	was := i.Submission.Document
+	now := i.document(was.Revision)
+	now.Head, now.Events = was.Head, was.Events // which every event changes
+	return now.Digest() == was.Digest()
+}

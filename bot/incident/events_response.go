@@ -192,6 +192,7 @@ func (i *Incident) setContainedAt(at time.Time) {
 
 func (i *Incident) applyResolved(e Event) {
 	i.setContainedAt(e.RecordedAt)
+	i.ResolvedAt = e.HappenedAt
 	i.Unfinished = nil
 	if steps := splitList[string](e.Field("open_steps")); len(steps) > 0 {
 		i.Unfinished = &Unfinished{Steps: steps, By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}

@@ -39,6 +39,8 @@ type Incident struct {
 	// ContainedAt is when the incident was first contained or resolved. From then
 	// on, security must confirm a dismissal at any severity.
 	ContainedAt time.Time `json:"contained_at,omitzero"`
+	ResolvedAt  time.Time `json:"resolved_at,omitzero"`  // the last resolution
+	StatusSince time.Time `json:"status_since,omitzero"` // when the status changed
 	// PeakPersonalData is the most serious value that the fact personal_data ever had.
 	PeakPersonalData PersonalData `json:"peak_personal_data,omitempty"`
 	// LoweredBy are the people who lowered the severity or the suspicion of personal

@@ -48,6 +48,9 @@ func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 // its buttons at any time, so the Desk checks the command like a typed one.
 func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement) error {
 	raw := cmp.Or(a.Value, a.Option.Value)
+	if a.ActionID == ActMore {
+		a.ActionID, raw, _ = strings.Cut(raw, "|")
+	}
 	verb, known := actionVerb(a.ActionID)
 	if !known && a.ActionID != ActStatus {
 		return nil // a link, or a menu inside a form

@@ -145,7 +145,7 @@ func TestCard_EditsAndReplaces(t *testing.T) {
 		t.Fatalf("got command %+v from an edit, want none", cmd)
 	}
 	posted := f.botMessages(channel)
-	if len(posted) != 1 || posted[0].Edited == "" || !strings.Contains(string(posted[0].Blocks), "U0BEN") || strings.Contains(string(posted[0].Blocks), "Acknowledge") {
+	if len(posted) != 1 || posted[0].Edited == "" || !strings.Contains(string(posted[0].Blocks), "Ben commands") || strings.Contains(string(posted[0].Blocks), "Acknowledge") {
 		t.Fatalf("got messages %+v, want one card that names Ben", posted)
 	}
 	if _, _, err := f.slack.client.DeleteMessage(channel, posted[0].TS); err != nil {

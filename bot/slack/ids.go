@@ -8,9 +8,17 @@ import (
 	"tocsin/bot/incident"
 )
 
-// ActStatus is the action ID of the button that shows the status of an incident to
-// the person. Its value is the incident.
-const ActStatus = "status"
+// Action IDs that are not verbs.
+const (
+	// ActStatus is the ID of the button that shows the status of an incident to the
+	// person. Its value is the incident.
+	ActStatus = command.QueryStatus
+	// ActMore is the ID of the menu at the end of a row of buttons. The value of an option
+	// is the action ID and the value of a button, joined with "|".
+	ActMore = "more"
+	// ActLink is the ID of a button that opens a page.
+	ActLink = "link"
+)
 
 // actionIDs holds the action IDs of verbs that differ from the verb. Messages in
 // Slack keep their buttons, so an ID never changes.

@@ -246,25 +246,49 @@ func (l *layouter) pairs(pairs chat.Fields) {
 	flush()
 }
 
-// maxButtonValue is the maximum length of a button's value in Slack.
-const maxButtonValue = 2000
+// maxButtonValue is the maximum length of a button's value in Slack, and maxOptionValue
+// that of an option.
+const (
+	maxButtonValue = 2000
+	maxOptionValue = 150
+)
 
-// buttons adds a row of buttons. It never leaves the row out, because maxBlocks
-// is below the limit of Slack.
+// buttons adds a row of buttons and their menu. It never leaves the row out, because
+// maxBlocks is below the limit of Slack.
 func (l *layouter) buttons(actions chat.Actions) {
 	var row []slack.BlockElement
+	var more []*slack.OptionBlockObject
 	for _, a := range actions {
-		value := buttonValue(a.Command.For, command.ButtonArgs(a.Command)...)
-		if units(value) > maxButtonValue {
-			continue
+		id, value := actionOf(a)
+		switch option := id + "|" + value; {
+		case a.More && units(option) <= maxOptionValue && len(more) < chat.MaxMore:
+			o := slack.NewOptionBlockObject(option, plainText(a.Label), nil)
+			o.URL = a.URL
+			more = append(more, o)
+		case a.More, units(value) > maxButtonValue:
+		default:
+			b := button(id, a.Label, value)
+			b.Style, b.URL = slack.Style(a.Style), a.URL
+			row = append(row, b)
 		}
-		b := button(ActionID(a.Command.Verb), a.Label, value)
-		b.Style = slack.Style(a.Style)
-		row = append(row, b)
+	}
+	if len(more) > 0 {
+		row = append(row, slack.NewOverflowBlockElement(ActMore, more...))
 	}
 	if len(row) > 0 {
 		l.blocks = append(l.blocks, slack.NewActionBlock("", row...))
 	}
+}
+
+// actionOf returns the action ID and the value of a button.
+func actionOf(a chat.Action) (id, value string) {
+	switch {
+	case a.URL != "":
+		return ActLink, buttonValue(a.Command.For)
+	case a.Query != "":
+		return a.Query, buttonValue(a.Command.For)
+	}
+	return ActionID(a.Command.Verb), buttonValue(a.Command.For, command.ButtonArgs(a.Command)...)
 }
 
 // menu adds a menu of actions, which all have the same verb.
@@ -301,6 +325,8 @@ func (l *layouter) arg(arg any) markup {
 		return markupf("`%s`", escape(string(v), 300))
 	case chat.Typed:
 		return markupf("`%s`", escape(strings.TrimSpace(l.command+" "+string(v)), 300))
+	case chat.Clock:
+		return clockMarkup(time.Time(v))
 	case chat.Link:
 		return linkMarkup(v.URL, v.Label)
 	case chat.Channel:

@@ -172,6 +172,12 @@ func dateMarkup(t time.Time) markup {
 	return markup(fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 UTC")))
 }
 
+// clockMarkup returns a time without its day that Slack shows in the time zone of each
+// reader. The fallback is in UTC.
+func clockMarkup(t time.Time) markup {
+	return markup(fmt.Sprintf("<!date^%d^{time}|%s>", t.Unix(), t.UTC().Format("15:04 UTC")))
+}
+
 // linkMarkup returns a link, or only the label if the URL is not valid for a
 // link.
 func linkMarkup(url, label string) markup {

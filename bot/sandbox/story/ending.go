@@ -200,7 +200,7 @@ func (p *player) checkEnd() {
 	p.awaitText("the end", msgIncidentClosed)
 	p.await("the card to show closed", func() bool {
 		pins := p.chat.Pins(p.result.Channel)
-		return len(pins) == 1 && strings.Contains(pins[0].Message.Text, msgClosedStatus)
+		return len(pins) == 1 && strings.Contains(strings.ToLower(pins[0].Message.Text), msgClosedStatus)
 	})
 	p.await("the topic to show closed", func() bool {
 		ch, _ := p.chat.Channel(p.result.Channel)

@@ -1,6 +1,7 @@
 package story
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -65,6 +66,7 @@ func containsAll(texts ...string) func(string) bool {
 // control is a button or menu in a message.
 type control struct {
 	channel, ts, action, value, label string
+	overflow                          string   // action ID of the overflow menu that has the button, or ""
 	options                           []string // values of the options of a menu
 	text                              string   // text of the first block with text, in Slack's wire form
 }
@@ -75,13 +77,15 @@ func controls(m chat.Message) []control {
 		Type     string     `json:"type"`
 		Text     textObject `json:"text"`
 		Elements []struct {
+			Type     string `json:"type"`
 			ActionID string `json:"action_id"`
 			Value    string `json:"value"`
 			Text     struct {
 				Text string `json:"text"`
 			} `json:"text"`
 			Options []struct {
-				Value string `json:"value"`
+				Value string     `json:"value"`
+				Text  textObject `json:"text"`
 			} `json:"options"`
 		} `json:"elements"`
 	}
@@ -97,10 +101,19 @@ func controls(m chat.Message) []control {
 		}
 		for _, e := range b.Elements {
 			c := control{channel: m.Channel, ts: m.TS, action: e.ActionID, value: e.Value, label: e.Text.Text, text: text}
-			for _, o := range e.Options {
-				c.options = append(c.options, o.Value)
+			if e.Type != "overflow" {
+				for _, o := range e.Options {
+					c.options = append(c.options, o.Value)
+				}
+				out = append(out, c)
+				continue
 			}
-			out = append(out, c)
+			c.overflow = e.ActionID
+			for _, o := range e.Options {
+				c.action, _, _ = strings.Cut(o.Value, "|")
+				c.value, c.label = o.Value, o.Text.Text
+				out = append(out, c)
+			}
 		}
 	}
 	return out
@@ -143,7 +156,7 @@ func (p *player) press(who company.Person, c control, chosen any) {
 	if chosen == nil {
 		chosen = c.value
 	}
-	if err := p.chat.Act(who.ID).Click(c.channel, c.ts, chat.Action{ID: c.action, Value: chosen}); err != nil {
+	if err := p.chat.Act(who.ID).Click(c.channel, c.ts, chat.Action{ID: cmp.Or(c.overflow, c.action), Value: chosen}); err != nil {
 		p.fail("press %q as %s: %w", c.action, who.Name, err)
 	}
 }

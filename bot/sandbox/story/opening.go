@@ -218,8 +218,13 @@ func (p *player) setSeverity() {
 	if p.rng.IntN(2) == 0 {
 		p.mustType(commander, "severity %s because %s", p.scenario.severity, p.scenario.texts.severityReason)
 	} else {
-		menu := p.awaitControl("the severity menu", "severity", func(c control) bool { return len(c.options) > 0 })
-		p.pressForReply(commander, menu, p.result.Incident+"|"+p.scenario.severity)
+		switch c := p.awaitButton("severity"); {
+		case len(c.options) > 0:
+			p.pressForReply(commander, c, p.result.Incident+"|"+p.scenario.severity)
+		default:
+			p.press(commander, c, nil)
+			p.mustSubmit(commander, p.awaitForm(commander, "set_severity"), formValues{"severity": p.scenario.severity, "text": p.scenario.texts.severityReason})
+		}
 	}
 	p.awaitText("the new severity", msgSeverity, p.scenario.severity, commander.Name)
 	p.result.Severity = p.scenario.severity
@@ -271,7 +276,7 @@ func (p *player) sendMoreAlerts() {
 func (p *player) acceptSeverity() {
 	who := p.cast.second
 	p.awaitText("the proposed severity", fmt.Sprintf(msgSeverityWanted, p.alertSeverity))
-	accept := p.awaitControl("the button that raises the severity", "severity", func(c control) bool { return len(c.options) == 0 })
+	accept := p.awaitControl("the button that raises the severity", "severity", func(c control) bool { return strings.HasSuffix(c.value, "|"+p.alertSeverity) })
 	p.pressForReply(who, accept, nil)
 	p.awaitText("the severity of the alert", fmt.Sprintf(msgSeverityBefore, p.result.Severity), p.alertSeverity, who.Name)
 	p.result.Severity = p.alertSeverity

@@ -1,0 +1,583 @@
+package chat
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/text"
+)
+
+// The lines of the card. Each has its own function, which returns an empty text if there
+// is nothing to show.
+
+// maxCardTitle is the maximum length of the title on the card.
+const maxCardTitle = 140
+
+// head returns the first line: the incident, its severity and status, and more.
+func (m *builder) head(more Text) Text {
+	return textf("%s %s %s%s", m.inc.ID, string(m.inc.Severity), strings.ToUpper(humanize(m.inc.Status)), more)
+}
+
+func (m *builder) plainHeading() Text {
+	if m.inc.Restricted {
+		return m.head(textf(", restricted"))
+	}
+	return m.head(textf(""))
+}
+
+func (m *builder) activeHeading() Text {
+	since := cmp.Or(m.inc.StatusSince, m.inc.OpenedAt)
+	return m.head(textf(" %s, %s", span(m.brief.Now.Sub(since)), m.inCommand()))
+}
+
+func (m *builder) containedHeading() Text {
+	return m.head(textf(" after %s, %s", span(m.inc.ContainedAt.Sub(m.inc.OpenedAt)), m.inCommand()))
+}
+
+func (m *builder) resolvedHeading() Text {
+	return m.head(textf(" %s, contained after %s", m.clock(m.inc.ResolvedAt), span(m.inc.ContainedAt.Sub(m.inc.OpenedAt))))
+}
+
+func (m *builder) revisionHeading() Text {
+	return m.head(textf(", revision %d", m.inc.Revision))
+}
+
+func (m *builder) inCommand() Text {
+	if m.inc.Commander == "" {
+		return textf("no commander")
+	}
+	return textf("%s commands", m.name(m.inc.Commander))
+}
+
+func (m *builder) titleLine() Text {
+	title := text.Truncate(text.Line(m.inc.Title), maxCardTitle)
+	if title == "" {
+		return Text{}
+	}
+	return textf("%s", incident.Quoted(title))
+}
+
+// commanderLine names the commander, or the people who are paged and for how long.
+func (m *builder) commanderLine() Text {
+	switch p := m.inc.Paging; {
+	case m.inc.Commander != "":
+		return textf("Commander: %s", m.name(m.inc.Commander))
+	case m.inc.NeedsPage():
+		return textf("Commander: none; paging %s (%s)", m.paged(), span(m.brief.Now.Sub(cmp.Or(p.StartedAt, p.EscalationStepAt, m.inc.OpenedAt))))
+	}
+	return textf("Commander: none; no page")
+}
+
+// paged names the target of the page that runs.
+func (m *builder) paged() Text {
+	return textf("escalation step %d", m.inc.Paging.EscalationStep+1)
+}
+
+func (m *builder) sinceLine() Text {
+	alerts := textf("no alert")
+	switch n := m.alertTotal(); {
+	case n == 0 && m.inc.Reporter != nil:
+		alerts = textf("reported by %s", m.reporter())
+	case n == 1:
+		alerts = textf("1 alert")
+	case n > 1:
+		alerts = textf("%s alerts", grouped(n))
+	}
+	return textf("Since %s, %s, personal data %s", m.clock(m.inc.OpenedAt), alerts, m.personalData())
+}
+
+func (m *builder) alertTotal() int64 {
+	return max(incident.SumAlerts(m.brief.AlertCounts).Alerts, int64(len(m.inc.Alerts)))
+}
+
+func (m *builder) personalData() string {
+	return string(cmp.Or(m.inc.Facts.PersonalData, incident.PersonalUnknown))
+}
+
+// maxCardSteps is the number of steps that the line of the first steps names.
+const maxCardSteps = 2
+
+// firstStepsLine names the first steps and their times.
+func (m *builder) firstStepsLine() Text {
+	steps := m.currentSteps()
+	if len(steps) == 0 {
+		if m.inc.Paging.Acknowledged() {
+			return textf("Now: no step is open")
+		}
+		return textf("Now: no step is open. Press %s", Strong{"Acknowledge"})
+	}
+	var items List
+	for _, s := range steps[:min(len(steps), maxCardSteps)] {
+		items = append(items, m.stepBy(s))
+	}
+	if more := len(steps) - len(items); more > 0 {
+		items = append(items, textf("%d more", more))
+	}
+	return textf("Now: %s", items)
+}
+
+func (m *builder) stepBy(s incident.Step) Text {
+	switch due := dueAt(s); {
+	case due.IsZero():
+		return textf("%s", stepName(s))
+	case s.Status == incident.StepLate, m.brief.Now.After(due):
+		return textf("%s LATE since %s", stepName(s), m.clock(due))
+	default:
+		return textf("%s by %s", stepName(s), m.clock(due))
+	}
+}
+
+// stepName returns the short name of a step, which is its ID without dashes.
+func stepName(s incident.Step) Plain { return Plain(strings.ReplaceAll(s.ID, "-", " ")) }
+
+// dueAt returns when a started step is due, or the zero time.
+func dueAt(s incident.Step) time.Time {
+	if s.Started.IsZero() || s.Deadline <= 0 {
+		return time.Time{}
+	}
+	return s.Started.Add(s.Deadline)
+}
+
+// currentSteps returns the started steps of people, sorted by their deadline. Steps without
+// a deadline are last.
+func (m *builder) currentSteps() []incident.Step {
+	var out []incident.Step
+	for _, r := range m.inc.Runs {
+		for _, s := range r.Plan {
+			if s.Action == "" && !s.Started.IsZero() && !s.Finished() {
+				out = append(out, s)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b incident.Step) int {
+		x, y := dueAt(a), dueAt(b)
+		switch {
+		case x.IsZero() != y.IsZero() && x.IsZero():
+			return 1
+		case x.IsZero() != y.IsZero():
+			return -1
+		}
+		return x.Compare(y)
+	})
+	return out
+}
+
+// dataLine shows the fact about personal data and the affected people.
+func (m *builder) dataLine() Text {
+	if m.inc.Facts.PersonalData == incident.PersonalNo {
+		return textf("No personal data")
+	}
+	return textf("Personal data %s; %s", m.personalData(), m.affected())
+}
+
+func (m *builder) affected() Text {
+	switch total := m.affectedPeople(); {
+	case len(m.inc.Facts.Affected) == 0:
+		return textf("affected not counted")
+	case total == 0:
+		return textf("%s, people not counted", parties(m.inc.Facts.Affected))
+	case total == 1:
+		return textf("%s, 1 person", parties(m.inc.Facts.Affected))
+	default:
+		return textf("%s, %s people", parties(m.inc.Facts.Affected), grouped(int64(total)))
+	}
+}
+
+func (m *builder) affectedPeople() (total int) {
+	for _, a := range m.inc.Facts.Affected {
+		total += a.Count
+	}
+	return total
+}
+
+// parties names the first party and the number of the others.
+func parties(all []incident.Affected) Text {
+	first := incident.Quoted(text.Truncate(text.Line(all[0].Who), 60))
+	if len(all) == 1 {
+		return textf("%s", first)
+	}
+	return textf("%s and %d more", first, len(all)-1)
+}
+
+// deadlineLine names the next legal deadline and the person who decides.
+func (m *builder) deadlineLine() Text {
+	if m.inc.Facts.PersonalData == incident.PersonalNo && len(m.inc.Facts.Aware) == 0 {
+		return textf("Deadline: none")
+	}
+	regime, at := m.legalDeadline()
+	switch {
+	case regime == "":
+		return textf("Deadline: none yet; %s sets “aware”", m.lawyer())
+	case m.brief.Now.After(at):
+		return textf("Deadline: %s passed at %s; %s decides", Plain(strings.ToUpper(regime)), m.clock(at), m.lawyer())
+	}
+	return textf("Deadline: %s by %s; %s decides", Plain(strings.ToUpper(regime)), m.clock(at), m.lawyer())
+}
+
+// regimeTimes holds the time from the awareness to the notification under each law.
+var regimeTimes = map[string]time.Duration{"gdpr": 72 * time.Hour, "nis2": 24 * time.Hour, "dora": 24 * time.Hour}
+
+// legalDeadline returns the law with the next deadline. After all deadlines, it returns the
+// last.
+func (m *builder) legalDeadline() (regime string, at time.Time) {
+	for _, name := range slices.Sorted(maps.Keys(m.inc.Facts.Aware)) {
+		limit, known := regimeTimes[name]
+		if !known {
+			continue
+		}
+		due := m.inc.Facts.Aware[name].At.Add(limit)
+		if passed := m.brief.Now.After(at); regime == "" || passed && due.After(at) || !passed && due.Before(at) && !m.brief.Now.After(due) {
+			regime, at = name, due
+		}
+	}
+	return regime, at
+}
+
+// lawyer names the person who decides for legal.
+func (m *builder) lawyer() Text {
+	if p := m.lawyerID(); p != "" {
+		return textf("%s (legal)", m.name(p))
+	}
+	return textf("legal")
+}
+
+// lawyerID returns the person who decides for legal, or "" if there are several.
+func (m *builder) lawyerID() incident.PersonID {
+	if p := m.inc.Roles[incident.LegalLead]; p != "" {
+		return p
+	}
+	if people := m.inc.Representatives(m.brief.Directory, incident.Legal, m.brief.Now); len(people) == 1 {
+		return people[0]
+	}
+	return ""
+}
+
+// stepsLine counts the finished steps and names the next one.
+func (m *builder) stepsLine() Text {
+	done, total := 0, 0
+	for _, r := range m.inc.Runs {
+		total += len(r.Plan)
+		for _, s := range r.Plan {
+			if s.Finished() {
+				done++
+			}
+		}
+	}
+	steps := m.currentSteps()
+	switch {
+	case total == 0:
+		return textf("Steps: no playbook runs")
+	case len(steps) == 0:
+		return textf("Steps %d/%d", done, total)
+	}
+	next := steps[0]
+	if due := dueAt(next); !due.IsZero() {
+		late := textf("")
+		if m.brief.Now.After(due) {
+			late = textf("LATE since ")
+		}
+		return textf("Steps %d/%d; next: %s (%s, %s%s)", done, total, stepName(next), m.owner(next.Role), late, m.clock(due))
+	}
+	return textf("Steps %d/%d; next: %s (%s)", done, total, stepName(next), m.owner(next.Role))
+}
+
+// owner names the person with a role, or else the role.
+func (m *builder) owner(r incident.Role) any {
+	if p := m.inc.Roles[r]; p != "" {
+		return m.name(p)
+	}
+	return textf("no %s", string(cmp.Or(r, incident.Commander)))
+}
+
+// peopleLine names the people with a role, except the commander.
+func (m *builder) peopleLine() Text {
+	items := m.roles()
+	if len(items) == 0 {
+		return textf("Roles: only the commander")
+	}
+	return textf("Roles: %s", items)
+}
+
+// maxCardRoles is the number of roles that the card names.
+const maxCardRoles = 4
+
+func (m *builder) roles() List {
+	var items List
+	for _, r := range slices.Sorted(maps.Keys(m.inc.Roles)) {
+		if r != incident.Commander {
+			items = append(items, textf("%s %s", string(r), m.name(m.inc.Roles[r])))
+		}
+	}
+	if more := len(items) - maxCardRoles; more > 0 {
+		items = append(items[:maxCardRoles], textf("%d more", more))
+	}
+	return items
+}
+
+// updateLine names the person who informs others.
+func (m *builder) updateLine() Text {
+	if p := m.inc.Roles[incident.Communicator]; p != "" {
+		return textf("Updates: %s", m.name(p))
+	}
+	return textf("Updates: no communicator yet")
+}
+
+// affectedLine names the affected parties and the capacity of the company.
+func (m *builder) affectedLine() Text {
+	if len(m.inc.Facts.Affected) == 0 {
+		return m.dataLine()
+	}
+	var capacities List
+	for _, c := range []incident.Capacity{incident.Controller, incident.Processor} {
+		if slices.ContainsFunc(m.inc.Facts.Affected, func(a incident.Affected) bool { return a.Capacity == c }) {
+			capacities = append(capacities, string(c))
+		}
+	}
+	return textf("%s; we are %s", m.affected(), capacities)
+}
+
+// notifyLine names the parties to notify, and the deadline. A processor notifies its
+// controller without delay. The deadline of the law is for the controller.
+func (m *builder) notifyLine() Text {
+	var untold []incident.Affected
+	for _, a := range m.inc.Facts.Affected {
+		if a.NotifiedAt.IsZero() {
+			untold = append(untold, a)
+		}
+	}
+	who := any("legal")
+	if p := m.lawyerID(); p != "" {
+		who = m.name(p)
+	}
+	regime, at := m.legalDeadline()
+	switch {
+	case len(m.inc.Facts.Affected) == 0:
+		return Text{}
+	case len(untold) == 0:
+		return textf("Told: %s", parties(m.inc.Facts.Affected))
+	case untold[0].Capacity == incident.Controller && regime != "" && !m.brief.Now.After(at):
+		return textf("Tell the authority and %s by %s (%s)", parties(untold), m.clock(at), who)
+	}
+	return textf("Tell %s without delay (%s)", parties(untold), who)
+}
+
+// recordLine names the person who writes the closing record, and counts its parts.
+func (m *builder) recordLine() Text {
+	written, total := 0, 0
+	for _, f := range incident.RecordFields() {
+		if f.Name == "audience" || f.Name == "language" {
+			continue
+		}
+		if total++; m.inc.Record.Get(f.Name) != "" {
+			written++
+		}
+	}
+	return textf("Closing record: %s, %d of %d parts written", m.owner(incident.Scribe), written, total)
+}
+
+// openLine counts the open steps and missing answers.
+func (m *builder) openLine() Text {
+	var items List
+	switch n := len(m.inc.OpenSteps()); {
+	case n == 1:
+		items = append(items, textf("1 step"))
+	case n > 1:
+		items = append(items, textf("%d steps", n))
+	}
+	items = append(items, m.awaitedAnswers()...)
+	if len(items) == 0 {
+		return textf("Open: nothing")
+	}
+	return textf("Open: %s", items)
+}
+
+// awaitedAnswers names the teams whose answer the approval needs.
+func (m *builder) awaitedAnswers() (items List) {
+	_, _, unanswered := m.inc.Missing()
+	for n, c := range unanswered {
+		if n == maxCardRoles {
+			return append(items, textf("%d more answers", len(unanswered)-n))
+		}
+		items = append(items, textf("%s answer", Plain(possessive(text.Truncate(text.Line(string(c.Team)), 40)))))
+	}
+	return items
+}
+
+func (m *builder) signedLine() Text {
+	var items List
+	for _, name := range incident.RequiredDepartments() {
+		if sig := m.inc.SignedBy(name); sig != nil {
+			items = append(items, textf("%s %s", string(name), m.name(sig.By)))
+		}
+	}
+	if len(items) == 0 {
+		return textf("Signed: none yet")
+	}
+	return textf("Signed: %s", items)
+}
+
+// unsignedLine names the departments that did not sign, for how long they wait, and their
+// deputies.
+func (m *builder) unsignedLine() Text {
+	unsigned, _, _ := m.inc.Missing()
+	var items List
+	for _, name := range unsigned {
+		items = append(items, m.waitsFor(name))
+	}
+	items = append(items, m.awaitedAnswers()...)
+	if len(items) == 0 {
+		return textf("Waiting: none")
+	}
+	return textf("Waiting: %s", items)
+}
+
+// waitsFor names a department, its signer and deputy. A department with several members is
+// named alone.
+func (m *builder) waitsFor(name incident.Department) Text {
+	var members, deputies []incident.PersonID
+	for _, p := range m.inc.Representatives(m.brief.Directory, name, m.brief.Now) {
+		if m.brief.Directory.Member(p, name) {
+			members = append(members, p)
+		} else {
+			deputies = append(deputies, p)
+		}
+	}
+	out := textf("%s", string(name))
+	if len(members) == 1 {
+		out = textf("%s %s", out, m.name(members[0]))
+	}
+	if sub := m.inc.Submission; sub != nil && m.brief.Now.Sub(sub.At) >= time.Hour {
+		out = textf("%s %s", out, span(m.brief.Now.Sub(sub.At)))
+	}
+	if len(deputies) > 0 {
+		out = textf("%s (deputy %s)", out, m.name(deputies[0]))
+	}
+	return out
+}
+
+// objectionsLine counts the open objections, and reports whether the record changed.
+func (m *builder) objectionsLine() Text {
+	_, objections, _ := m.inc.Missing()
+	changed := "unchanged since submission"
+	if !m.inc.Unchanged() {
+		changed = "changed since submission"
+	}
+	var teams List
+	for _, o := range objections {
+		if !slices.Contains(teams, any(string(o.Department))) {
+			teams = append(teams, string(o.Department))
+		}
+	}
+	if len(teams) == 0 {
+		return textf("Objections 0; %s", changed)
+	}
+	return textf("Objections %d (%s); %s", len(objections), teams, changed)
+}
+
+func (m *builder) reviewLine() Text {
+	switch r := m.inc.Review; {
+	case !r.Concluded.IsZero():
+		return textf("Review held %s", r.Concluded)
+	case !r.At.IsZero():
+		return textf("Review %s", r.At)
+	}
+	return textf("Review: no time set")
+}
+
+// actionsLine counts the action items and names the next one.
+func (m *builder) actionsLine() Text {
+	var open []incident.Action
+	for _, a := range m.inc.Actions {
+		if a.Done.IsZero() {
+			open = append(open, a)
+		}
+	}
+	total := len(m.inc.Actions)
+	switch {
+	case total == 0:
+		return textf("Action items: none")
+	case len(open) == 0:
+		return textf("Action items %d/%d done", total, total)
+	}
+	next := slices.MinFunc(open, func(a, b incident.Action) int { return a.Due.Compare(b.Due) })
+	return textf("Action items %d/%d done, next: %s (%s, %s)", total-len(open), total, Plain(next.ID), m.name(next.Owner), incident.Day(next.Due))
+}
+
+func (m *builder) dismissalLine() Text {
+	d := m.inc.Dismissal
+	if d == nil {
+		return Text{}
+	}
+	reason := incident.Quoted(text.Truncate(text.Line(d.Reason), maxCardTitle))
+	if d.Second == "" {
+		return textf("False alarm: %s (%s)", reason, m.name(d.By))
+	}
+	return textf("False alarm: %s (%s, %s)", reason, m.name(d.By), m.name(d.Second))
+}
+
+func (m *builder) mergedLine() Text {
+	if m.inc.MergedInto == 0 {
+		return Text{}
+	}
+	return textf("Continues in %s", m.inc.MergedInto)
+}
+
+// name returns the first name of a person, or the whole name if another person has the
+// first name too. The card has no mentions, because an edit does not notify people.
+func (m *builder) name(id incident.PersonID) Plain {
+	full := text.Line(m.brief.Directory.Name(id))
+	first, _, _ := strings.Cut(full, " ")
+	same := 0
+	for _, p := range m.brief.Directory.People {
+		if other, _, _ := strings.Cut(text.Line(p.Name), " "); other == first {
+			same++
+		}
+	}
+	if same == 1 {
+		full = first
+	}
+	return Plain(text.Truncate(full, 40))
+}
+
+// clock returns a time as an argument: only the time of the day if the day is obvious.
+func (m *builder) clock(at time.Time) any {
+	if d := at.Sub(m.brief.Now); !m.brief.Now.IsZero() && d.Abs() < 20*time.Hour {
+		return Clock(at)
+	}
+	return at
+}
+
+// span returns a duration in one unit: "40 s", "6 min", "7 h", "3 days".
+func span(d time.Duration) Text {
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return textf("%d s", int(d/time.Second))
+	case d < 2*time.Hour:
+		return textf("%d min", int(d/time.Minute))
+	case d < 48*time.Hour:
+		return textf("%d h", int(d/time.Hour))
+	}
+	return textf("%d days", int(d/(24*time.Hour)))
+}
+
+// grouped returns a number with commas: "3,964".
+func grouped(n int64) Plain {
+	s := strconv.FormatInt(n, 10)
+	for at := len(s) - 3; at > 0; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return Plain(s)
+}
+
+// possessive returns a name with the ending of an owner: "payments'", "legal's".
+func possessive(name string) string {
+	if strings.HasSuffix(name, "s") {
+		return name + "'"
+	}
+	return name + "'s"
+}

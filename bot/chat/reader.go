@@ -70,6 +70,33 @@ func (r Reader) Show(ctx context.Context, id incident.ID, part string) (incident
 	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Waiting: v.Waiting, AlertCounts: v.AlertCounts, Now: r.Now}, nil
 }
 
+// FormContext returns what the form of a command shows.
+func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given incident.Command) (command.FormContext, error) {
+	c := command.FormContext{Given: given}
+	if f.NeedsState {
+		v, err := r.Desk.Show(ctx, r.Who, given.For, "opened the form "+f.Title+" in "+properName(string(r.Via)))
+		if err != nil {
+			return c, err
+		}
+		c.Incident, c.Timeline, c.Directory = v.Incident, v.Timeline, v.Directory
+	}
+	if f.NeedsOthers {
+		found, err := r.Desk.List(ctx, r.Who, incident.Filter{})
+		if err != nil {
+			return c, err
+		}
+		c.Others = found
+	}
+	if f.NeedsAlerts {
+		found, err := r.Desk.Alerts(ctx, r.Who, incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched})
+		if err != nil {
+			return c, err
+		}
+		c.Alerts = found.Alerts
+	}
+	return c, nil
+}
+
 func (r Reader) alerts(ctx context.Context, request incident.AlertRequest) (Message, error) {
 	result, err := r.Desk.Alerts(ctx, r.Who, request)
 	if err != nil {

@@ -94,10 +94,15 @@ func TestParseCommandLine_SplitPromoteLegalHold(t *testing.T) {
 	if c := w.Command; err != nil || c.Verb != VerbPromote || c.For != 7 || !slices.Equal(c.Alerts, []int64{17}) || c.Severity != Sev2 {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	for _, text := range []string{"alerts promote", "alerts promote A17 please", "alerts promote A1,A2", "alerts lost", "explain", "explain everything",
-		"split INC-42 alerts", "split INC-42 alerts A3", "split alerts A3 x"} {
+	for _, text := range []string{"alerts promote A17 please", "alerts promote A1,A2", "alerts lost", "explain", "explain everything",
+		"split INC-42 alerts", "split alerts A3 x"} {
 		if _, err := parseAlertCommand(t, text); CodeOf(err) != CodeInvalid {
 			t.Errorf("%s: got %v, want invalid", text, err)
+		}
+	}
+	for text, verb := range map[string]Verb{"alerts promote": VerbPromote, "split INC-42 alerts A3": VerbSplit} {
+		if w, err := parseAlertCommand(t, text); err != nil || w.Form != verb {
+			t.Errorf("%s: got %+v, %v; want the form", text, w, err)
 		}
 	}
 	w, err = parseAlertCommand(t, "legal-hold release INC-42 because it is over")

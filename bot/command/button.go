@@ -14,6 +14,12 @@ func ButtonArgs(c incident.Command) []string {
 	return out
 }
 
+// AsksForm reports whether a pressed button opens the form of its verb first.
+func AsksForm(c incident.Command) bool {
+	y, ok := syntaxOf(c.Verb)
+	return ok && y.Form != nil && (y.atOnce == nil || *y.atOnce(&c) == "")
+}
+
 // Press returns the command of a pressed button. Missing arguments are empty. The
 // desk checks the command like a typed one, because the sender can change a button.
 func Press(verb incident.Verb, id incident.ID, args []string) incident.Command {

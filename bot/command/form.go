@@ -3,7 +3,6 @@ package command
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"tocsin/bot/incident"
 )
@@ -12,7 +11,9 @@ import (
 // or leave a command incomplete. Providers lay it out.
 type FormSpec struct {
 	Title, Submit string // at most 24 characters each
-	NeedsState    bool   // the form shows the state of the incident
+	NeedsState    bool   // the form shows the state of the incident, or names of the directory
+	NeedsOthers   bool   // the form lists other incidents
+	NeedsAlerts   bool   // the form lists suppressed alerts
 	Fields        []Field
 
 	// fill adapts the form to the incident and to what the person already gave, or
@@ -36,14 +37,18 @@ type FormState struct {
 	Incident   incident.ID         `json:"i,omitempty"`
 	Department incident.Department `json:"d,omitempty"`
 	Step       string              `json:"s,omitempty"`
+	Fact       incident.FactName   `json:"f,omitempty"`
 	Expect     string              `json:"x,omitempty"` // digest of the record in the form
 }
 
 // FormContext is the input of a form.
 type FormContext struct {
-	Given    incident.Command  // what the person already gave
-	Incident incident.Incident // if FormSpec.NeedsState
-	Zone     *time.Location    // of times in fields
+	Given     incident.Command     // what the person already gave
+	Incident  incident.Incident    // if FormSpec.NeedsState
+	Timeline  []incident.Event     // if FormSpec.NeedsState
+	Directory incident.Directory   // if FormSpec.NeedsState
+	Others    []incident.Summary   // if FormSpec.NeedsOthers
+	Alerts    []incident.AlertLine // if FormSpec.NeedsAlerts
 }
 
 // Field is one input of a form, or a text between the inputs.
@@ -52,17 +57,17 @@ type Field struct {
 	Kind     FieldKind
 	Label    string // or the text, of a field without input
 	Hint     string
-	Options  []string // of KindChoice, or the label of KindCheck
+	Options  []string          // of KindChoice, KindRadio and KindMany, or the label of KindCheck
+	Titles   map[string]string // of Options, by default the option itself
 	Optional bool
-	Value    string // initial value
+	Value    string // initial value: a person is named by the id, several by ids with spaces
 	// Sparse marks a field whose value is submitted only if it was changed, because
 	// the initial value may be redacted.
 	Sparse bool
 	// Command is typed instead if the value is too long for an input of the provider.
 	Command string
 
-	arg   Arg  // without a reader and a part if nothing is submitted
-	zoned bool // the hint ends with the time zone
+	arg Arg // without a reader and a part if nothing is submitted
 }
 
 // FieldKind is the kind of a field.
@@ -72,12 +77,15 @@ type FieldKind int
 const (
 	KindLine   FieldKind = iota // a line of text
 	KindProse                   // lines of text
-	KindChoice                  // one of Field.Options
+	KindChoice                  // one of Field.Options, in a menu
+	KindRadio                   // one of at most 10 Field.Options, all in view
+	KindMany                    // some of Field.Options
 	KindCheck                   // a box to tick: any text if it is ticked
 	KindPerson                  // a person: a Mention
 	KindPeople                  // people: a Mention each
 	KindDay                     // a calendar day: 2026-12-24
 	KindMoment                  // a day and time: RFC 3339
+	KindNumber                  // a whole number, not negative
 
 	// Fields without input.
 	KindNote    // small text
@@ -95,17 +103,37 @@ type Paragraph struct {
 	Text string
 }
 
-// Values holds the submitted values by the names of the fields. A field that was
-// left empty has no value or an empty one.
+// Values holds the submitted values by the names of the fields. A field that the form
+// showed and the person left empty has no value or an empty one.
 type Values map[string][]string
 
-// FormOf returns the form of a verb.
+// FormOf returns the form of a verb, with which a person begins.
 func FormOf(verb incident.Verb) (*FormSpec, bool) {
-	y, ok := syntaxOf(verb)
+	return FormFor(incident.Command{Verb: verb})
+}
+
+// FormFor returns the form for the rest of a command. It differs from [FormOf] if the
+// command is about a fact: each fact has its own form.
+func FormFor(c incident.Command) (*FormSpec, bool) {
+	y, ok := syntaxOf(c.Verb)
 	if !ok || y.Form == nil {
 		return nil, false
 	}
+	if c.Verb == incident.VerbSetFact && c.Fact != nil {
+		if form, ok := factForms[c.Fact.Name]; ok {
+			return form, true
+		}
+	}
 	return y.Form, true
+}
+
+// Given returns the part of a command that the form carries along.
+func (s FormState) Given(verb incident.Verb) incident.Command {
+	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect}
+	if s.Fact != "" {
+		c.Fact = &incident.FactChange{Name: s.Fact}
+	}
+	return c
 }
 
 // Open returns the form with the values that the person already gave.
@@ -113,41 +141,42 @@ func (f *FormSpec) Open(c FormContext) Form {
 	given := c.Given
 	out := Form{Verb: given.Verb, Fields: slices.Clone(f.Fields),
 		State: FormState{Incident: given.For, Department: given.Department, Step: given.Step, Expect: given.Expect}}
+	if given.Fact != nil {
+		out.State.Fact = given.Fact.Name
+	}
 	for n, field := range out.Fields {
 		out.Fields[n].Value = field.arg.initial(c)
-		if field.zoned {
-			out.Fields[n].Hint += " Time zone: " + c.Zone.String() + "."
-		}
 	}
 	if f.fill != nil {
 		f.fill(&out, c)
+	}
+	for n := range out.Fields {
+		switch field := &out.Fields[n]; field.Kind {
+		case KindChoice, KindRadio:
+			field.offer(field.Value)
+		case KindMany:
+			for _, option := range strings.Fields(field.Value) {
+				field.offer(option)
+			}
+		}
 	}
 	return out
 }
 
 // Command returns the command of a submitted form. It returns an [*incident.Error]
-// that names the field if a value cannot be parsed.
+// that names the field if a value is missing or cannot be parsed.
 func (f *FormSpec) Command(verb incident.Verb, state FormState, values Values, c Context) (incident.Command, error) {
-	w := Parsed{Command: incident.Command{Verb: verb, For: state.Incident, Department: state.Department, Step: state.Step, Expect: state.Expect}}
+	w := Parsed{Command: state.Given(verb)}
 	for _, field := range f.Fields {
 		if field.arg.read == nil && field.arg.part == nil {
 			continue
 		}
-		for _, value := range values[field.Name] {
-			if value = strings.TrimSpace(value); value == "" && !field.Sparse {
-				continue
-			}
-			p := newParser(value, c)
-			p.spec, p.field, p.whole = SpecOf(verb), true, field.Kind == KindChoice
-			if _, err := field.arg.consume(p, &w); err != nil {
-				return w.Command, err
-			}
-			if rest := p.rest(); rest != "" {
-				return w.Command, incident.Invalid(field.Name, "unexpected text %q. Enter one value", truncate(rest))
-			}
-			if p.typed != nil && field.Kind != KindMoment { // nobody types the zone of a picked time
-				w.Command.Zone = incident.ZoneName(p.typed)
-			}
+		given, shown := values[field.Name]
+		if err := field.read(given, &w, c); err != nil {
+			return w.Command, inField(err, field.Name)
+		}
+		if empty := strings.TrimSpace(strings.Join(given, "")) == ""; shown && empty && !field.Optional {
+			return w.Command, field.missing()
 		}
 	}
 	if f.check != nil {
@@ -156,11 +185,37 @@ func (f *FormSpec) Command(verb incident.Verb, state FormState, values Values, c
 	return w.Command, nil
 }
 
+// read reads the submitted values of a field.
+func (f Field) read(values []string, w *Parsed, c Context) error {
+	for _, value := range values {
+		if value = strings.TrimSpace(value); value == "" && !f.Sparse {
+			continue
+		}
+		p := newParser(value, c)
+		p.spec, p.field, p.whole = SpecOf(w.Command.Verb), true, slices.Contains([]FieldKind{KindChoice, KindRadio, KindMany, KindNumber}, f.Kind)
+		if _, err := f.arg.consume(p, w); err != nil {
+			return err
+		}
+		if rest := p.rest(); rest != "" {
+			return incident.Invalid(f.Name, "unexpected text %q. Enter one value", truncate(rest))
+		}
+	}
+	return nil
+}
+
+// missing returns the error for a required field that was left empty.
+func (f Field) missing() *incident.Error {
+	if f.Kind == KindLine || f.Kind == KindProse || f.Kind == KindNumber {
+		return incident.Invalid(f.Name, "this field is empty. Fill it in")
+	}
+	return incident.Invalid(f.Name, "nothing is selected here. Select an option")
+}
+
 // errorFields maps the field of an [incident.Error] to fields of forms with another
 // name.
 var errorFields = map[string][]string{
 	"actions": {"detection", "prevention"}, "action": {"title"}, "reason": {"text"}, "outcome": {"text"}, "record": {"summary"},
-	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"},
+	"digest": {"attest", "text"}, "affected": {"who"}, "decisions": {"text"}, "objection": {"item"},
 }
 
 // ErrorField returns the field of a form that an error is about: one of the shown
@@ -220,10 +275,27 @@ func (a Arg) input(kind FieldKind, label string) Field {
 	return Field{Name: a.Name, Kind: kind, Label: label, arg: a}
 }
 
-// choice returns the field as a menu.
+// choice returns the field as a menu. Without options the form has to add them.
 func (a Arg) choice(label string, options ...string) Field {
 	f := a.input(KindChoice, label)
 	f.Options = options
+	return f
+}
+
+// radio returns the field as a list of options that are all in view.
+func (a Arg) radio(label string, options ...string) Field {
+	f := a.choice(label, options...)
+	f.Kind = KindRadio
+	return f
+}
+
+// many returns the field as a menu of which several options can be selected. The form
+// adds the options.
+func (a Arg) many(label string) Field { return a.input(KindMany, label) }
+
+// titled returns the field with what people read instead of the options.
+func (f Field) titled(titles map[string]string) Field {
+	f.Titles = titles
 	return f
 }
 

@@ -134,7 +134,6 @@ func sameOption(token, text, odd string) bool {
 
 func TestFormat_OfForms(t *testing.T) {
 	digest := strings.Repeat("ab", 32)
-	at := "2026-11-18 10:00 EST"
 	onlyForms := map[Verb]bool{VerbEditRecord: true, VerbSubmit: true, VerbConclude: true}
 	for verb, test := range map[Verb]struct {
 		state  FormState
@@ -143,13 +142,12 @@ func TestFormat_OfForms(t *testing.T) {
 		VerbOpen:           {FormState{}, Values{"title": {"because sev9 “is” odd"}, "severity": {"sev2"}, "public": {"x"}}},
 		VerbSetSeverity:    {FormState{}, Values{"severity": {"sev1"}, "text": {`because "why"`}}},
 		VerbAssignRole:     {FormState{}, Values{"role": {"scribe"}, "person": {Mention("p-ada", "Ada")}}},
-		VerbSetFact:        {FormState{}, Values{"fact": {"affected"}, "value": {`"Example SA" processor 1 200 notified ` + at}, "text": {"the list"}}},
-		VerbStepDone:       {FormState{Step: "a/b"}, Values{"text": {"at 02:31 it\nended"}, "happened_at": {at}}},
+		VerbStepDone:       {FormState{Step: "a/b"}, Values{"text": {"at 02:31 it\nended"}, "happened_at": {"2026-11-18T15:00:00Z"}}},
 		VerbStepSkip:       {FormState{Step: "INC-7 odd"}, Values{"text": {"no"}}},
-		VerbNote:           {FormState{}, Values{"text": {"--audience all"}, "happened_at": {"yesterday 10 pm"}, "audience": {"all"}}},
-		VerbEvidence:       {FormState{}, Values{"name": {`the "old" disk in a rack`}, "where": {"in sha256"}, "sha256": {digest}, "happened_at": {at}}},
+		VerbNote:           {FormState{}, Values{"text": {"--audience all"}, "happened_at": {"2026-11-19T21:00:00Z"}, "audience": {"all"}}},
+		VerbEvidence:       {FormState{}, Values{"name": {`the "old" disk in a rack`}, "where": {"in sha256"}, "sha256": {digest}, "happened_at": {"2026-11-18T15:00:00Z"}}},
 		VerbUpdate:         {FormState{}, Values{"text": {`"`}}},
-		VerbContain:        {FormState{}, Values{"text": {"“a” and “b”"}, "happened_at": {"02:31"}}},
+		VerbContain:        {FormState{}, Values{"text": {"“a” and “b”"}, "happened_at": {"2026-11-20T01:31:00Z"}}},
 		VerbResolve:        {FormState{}, Values{"text": {"it ended because we won"}, "reason": {"because of time"}}},
 		VerbEditRecord:     {FormState{}, Values{"impact": {"none"}, "root_cause": {"a key"}}},
 		VerbSubmit:         {FormState{}, Values{"impact": {"none"}}},

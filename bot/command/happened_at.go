@@ -13,14 +13,12 @@ var happenedAtArg = Arg{Name: "happened_at", Usage: "[at TIME]", Next: []string{
 	if c.Given.HappenedAt.IsZero() {
 		return ""
 	}
-	return c.Given.HappenedAt.In(c.Zone).Format(time.RFC3339)
+	return c.Given.HappenedAt.UTC().Format(time.RFC3339)
 }, write: writeHappenedAt}
 
 // whenField returns the field for the time of an action.
 func whenField() Field {
-	f := happenedAtArg.input(KindLine, "When did this happen?").optional()
-	f.Hint, f.zoned = "Empty means the current time. Examples: "+pastForms+".", true
-	return f
+	return happenedAtArg.input(KindMoment, "When did this happen?").optional().hint("Empty means now.")
 }
 
 // timeLike matches a word that is meant as a time, valid or not.

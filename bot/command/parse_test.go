@@ -71,7 +71,7 @@ func TestParse(t *testing.T) {
 			Fact: &FactChange{Name: FactOccurred, Value: "2026-11-19T22:10:00Z"}}}},
 		{"fact aware GDPR 02:31 because of a call from legal", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "of a call from legal",
 			Fact: &FactChange{Name: FactAware, Regime: "gdpr", Value: "2026-11-20T01:31:00Z"}}}},
-		{"fact detected 2026-11-20T01:31:00+01:00", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Zone: "UTC+01:00", Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
+		{"fact detected 2026-11-20T01:31:00+01:00", Parsed{Form: VerbSetFact, Command: Command{For: 42, Verb: VerbSetFact, Zone: "UTC+01:00", Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
 		{"fact personal data suspected because the dump held names", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
 			Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}}},
 		{"fact time-zone Europe/Paris", Parsed{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
@@ -185,7 +185,6 @@ func TestParse_Errors(t *testing.T) {
 		{"role scribe " + Mention("", "zoe"), "person", "zoe is not linked to a person"},
 		{"role scribe " + MentionTeam("payroll", "payroll"), "person", `unknown person "payroll".`},
 		{"consult " + Mention("p-ada", "Ada Lovelace"), "department", `unknown department "Ada Lovelace".`},
-		{"role scribe", "person", "role needs a person. Type role ROLE PERSON"},
 		{"fact ocurred 02:31", "fact", `Did you mean "occurred"?`},
 		{"fact occurred noonish", "value", "is not a date or time"},
 		{"fact aware 02:31", "regime", "aware gdpr"},
@@ -194,14 +193,13 @@ func TestParse_Errors(t *testing.T) {
 		{"fact affected Example SA", "value", "controller"},
 		{"step don rotate-key", "step", `Did you mean "done"?`},
 		{"step", "step", "step needs done or skip. Type step done"},
-		{"step done", "step", "step needs the name of a step. Type step done"},
 		{"note at 25:99 the log ends", "happened_at", "25:99"},
 		{"contain at 2026-02-30 10:00 it is out", "happened_at", "2026-02-30"},
 		{"note --audience world x", "audience", "responders"},
 		{"record set root_caus x", "field", `Did you mean "root_cause"?`},
 		{"sign leagl", "department", `Did you mean "legal"?`},
 		{"sign legal yes", "digest", "sha256:"},
-		{"delegate legal @ada", "until", "2026-12-01"},
+		{"delegate legal @ada until", "until", "needs a date"},
 		{"review next year", "when", "tomorrow 10:00"},
 		{"review conclud", "when", `Did you mean "conclude"?`},
 		{"action add detecton x owner @ada due friday", "kind", `Did you mean "detection"?`},
@@ -315,7 +313,7 @@ func TestSpecs_ExamplesParse(t *testing.T) {
 
 func TestForm_HappenedAt(t *testing.T) {
 	form, _ := FormOf(VerbNote)
-	cmd, err := form.Command(VerbNote, FormState{}, Values{"happened_at": {"yesterday 23:10"}}, testContext(t))
+	cmd, err := form.Command(VerbNote, FormState{}, Values{"happened_at": {"2026-11-19T22:10:00Z"}}, testContext(t))
 	if want := time.Date(2026, 11, 19, 22, 10, 0, 0, time.UTC); err != nil || !cmd.HappenedAt.Equal(want) {
 		t.Errorf("got %s, %v; want %s", cmd.HappenedAt, err, want)
 	}

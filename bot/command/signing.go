@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -97,13 +98,11 @@ func readWithdrawn(p *parser, w *Parsed) (bool, error) {
 	return departmentArg.read(p, w)
 }
 
-// teamArg is a consulted team.
-var teamArg = Arg{Name: "department", Usage: "TEAM", read: departmentArg.read, write: writeDepartment}
+// withdrawnArg is an objection or the department of a signature, in a form.
+var withdrawnArg = Arg{Name: "item", read: readWithdrawn, value: func(c FormContext) string { return cmp.Or(c.Given.Item, string(c.Given.Department)) }}
 
-// nameTeam adds the team of the form.
-func nameTeam(f *Form, c FormContext) {
-	f.Fields = slices.Insert(f.Fields, 0, Field{Kind: KindNote, Label: "For " + string(c.Given.Department)})
-}
+// teamArg is a consulted team.
+var teamArg = Arg{Name: "department", Usage: "TEAM", part: departmentPart, read: departmentArg.read, write: writeDepartment}
 
 func writeBlocking(w *Parsed) string {
 	if w.Command.Blocking {
@@ -122,6 +121,14 @@ func readBlocking(p *parser, w *Parsed) (bool, error) {
 	w.Command.Blocking = p.take("blocking", "--blocking")
 	return true, nil
 }
+
+// untilArg is the end of a delegation.
+var untilArg = Arg{Name: "until", Usage: "until DATE", read: readUntil, write: writeUntil, value: func(c FormContext) string {
+	if c.Given.Until.IsZero() {
+		return ""
+	}
+	return c.Given.Until.UTC().Format(time.RFC3339)
+}}
 
 // readUntil reads the end of a delegation. A day is included.
 func readUntil(p *parser, w *Parsed) (bool, error) {

@@ -36,6 +36,7 @@ type Syntax struct {
 	Form  *FormSpec
 
 	button    []part                                    // the arguments that a button carries
+	atOnce    part                                      // a button with this argument gives the command without the form
 	result    func(incident.Incident) incident.Sentence // or nil, if [ResultOf] is enough
 	unchanged func(incident.Incident) incident.Sentence // if the command had no effect, or nil
 	kind      ResultKind
@@ -85,9 +86,6 @@ func (a Arg) consume(p *parser, w *Parsed) (bool, error) {
 		return false, err
 	}
 	to := a.part(&w.Command)
-	if p.field && *to != "" {
-		return false, incident.Invalid(a.Name, "two reasons: one here and one after the value. Enter one of them")
-	}
 	*to = p.reason()
 	return *to != "", nil
 }
@@ -115,25 +113,20 @@ func (f Flag) TakesValue() bool { return strings.Contains(f.Help, "`") }
 // ask returns the argument as one that opens the form if it is missing.
 func (a Arg) ask() Arg {
 	a.asked = true
+	if read := a.read; read != nil {
+		a.read = func(p *parser, w *Parsed) (bool, error) {
+			if p.atEnd() && !p.field {
+				return false, nil
+			}
+			return read(p, w)
+		}
+	}
 	return a
 }
 
 // named returns the argument under other words for help.
 func (a Arg) named(usage string) Arg {
 	a.Usage = usage
-	return a
-}
-
-// with returns the argument with another one after it in the same text.
-func (a Arg) with(next Arg) Arg {
-	first := a
-	a.read = func(p *parser, w *Parsed) (bool, error) {
-		p.field = false // the text is a part of a typed command
-		if _, err := first.consume(p, w); err != nil {
-			return false, err
-		}
-		return next.consume(p, w)
-	}
 	return a
 }
 

@@ -17,8 +17,14 @@ var alertSpecs = []Spec{
 			{Query: incident.QueryAlerts, Args: []Arg{skipWords("list"),
 				{Name: "disposition", Usage: "[watched | dropped | maintenance]", Next: names(incident.Dispositions()), read: readDisposition, write: writeDisposition}}},
 			{Verb: incident.VerbPromote, Words: []string{"promote"}, Args: []Arg{
-				{Name: "alerts", Usage: "A17", read: readOneAlert, write: writeAlerts},
+				Arg{Name: "alerts", Usage: "A17", read: readOneAlert, write: writeAlerts}.ask(),
 				{Name: "severity", Usage: "[sev1…sev4] [into INC-42]", read: readPromoteOptions, write: writePromoteOptions}},
+				Form: &FormSpec{Title: "Promote an alert", Submit: "Promote", NeedsAlerts: true, NeedsOthers: true,
+					fill: inOrder(listSuppressed, listOthers("incident"), explainIfEmpty("alerts", "No alert is suppressed.%.0s")), Fields: []Field{
+						alertArg.choice("Which suppressed alert?"),
+						severityArg.radio("Severity", severities...).optional().hint("Empty means the severity of its routing rule."),
+						promoteIntoArg.choice("Attach the alert to which incident?").optional().hint("Empty opens a new incident."),
+					}},
 				result: done("The alert is attached to %s")},
 		}},
 
@@ -47,10 +53,16 @@ var alertSpecs = []Spec{
 	{Name: "split", Help: "move alerts to a new incident (both timelines stay)", NeedsIncident: true,
 		Examples: []string{"split alerts A3,A4 Another team uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"},
 		Syntaxes: []Syntax{{Verb: incident.VerbSplit, Args: []Arg{
-			{Name: "alerts", Usage: "[INC-42] alerts A3,A4", Next: []string{"alerts"}, read: readAlertIDs, write: func(w *Parsed) string { return "alerts " + writeAlerts(w) }},
-			severityArg, {Name: "title", Usage: "TITLE [because REASON]", read: readNewTitle, write: func(w *Parsed) string {
+			Arg{Name: "alerts", Usage: "[INC-42] alerts A3,A4", Next: []string{"alerts"}, read: readAlertIDs, write: func(w *Parsed) string { return "alerts " + writeAlerts(w) }}.ask(),
+			severityArg, Arg{Name: "title", Usage: "TITLE [because REASON]", read: readNewTitle, write: func(w *Parsed) string {
 				return introduce("", w.Command.Title) + strings.TrimRight(" "+writeBecause(w), " ")
-			}}},
+			}}.ask()},
+			Form: &FormSpec{Title: "Split the incident", Submit: "Split", NeedsState: true, fill: inOrder(listAlerts, explainIfEmpty("alerts", "%s has no alerts to move.")), Fields: []Field{
+				alertArg.many("Which alerts move to the new incident?"),
+				newTitleArg.input(KindLine, "Title of the new incident"),
+				severityArg.radio("Severity of the new incident", severities...).optional().hint("Empty means the severity of this incident."),
+				textArg.input(KindProse, "Why?").optional(),
+			}},
 			result: done("The alerts of %s moved to a new incident. The timeline has its number")}}},
 
 	{Name: "legal-hold", Help: "set or release a legal hold, which exempts the incident from deletion (legal and security only)", NeedsIncident: true,
@@ -63,6 +75,30 @@ var alertSpecs = []Spec{
 				result: done("The legal hold of %s is released")},
 		}},
 }
+
+// alertArg is one alert, in a form.
+var alertArg = Arg{Name: "alerts", read: func(p *parser, w *Parsed) (bool, error) {
+	ids, err := p.alerts()
+	w.Command.Alerts = append(w.Command.Alerts, ids...)
+	return err == nil, err
+}, value: func(c FormContext) string {
+	return strings.ReplaceAll(writeAlerts(&Parsed{Command: c.Given}), ",", " ")
+}}
+
+// promoteIntoArg is the incident that a suppressed alert is attached to, in a form.
+var promoteIntoArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {
+	id, err := incident.ParseID(p.rest())
+	w.Command.For = id
+	return err == nil, err
+}, value: func(c FormContext) string {
+	if c.Given.For == 0 {
+		return ""
+	}
+	return c.Given.For.String()
+}}
+
+// newTitleArg is the title of the new incident, in a form.
+var newTitleArg = Arg{Name: "title", part: titlePart}
 
 func writeDisposition(w *Parsed) string { return string(w.AlertRequest.Disposition) }
 

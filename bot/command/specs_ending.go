@@ -21,7 +21,7 @@ var endingSpecs = []Spec{
 		Examples: []string{"dismiss no-personal-data because it was a planned test", "dismiss because the scan was ours"},
 		Syntaxes: []Syntax{{Verb: incident.VerbDismiss, Args: []Arg{happenedAtArg.quiet(), dismissalArg.ask()},
 			Form: &FormSpec{Title: "Dismiss as false alarm", Submit: "Dismiss", NeedsState: true, fill: askOneOrTwo, Fields: []Field{
-				textArg.input(KindProse, "Why is the incident a false alarm?"),
+				textArg.input(KindProse, "Why is the incident a false alarm?").optional(),
 				tick("no_personal_data", "Personal data", "No personal data is involved", func(c *incident.Command) { c.NoPersonalData = true }).
 					hint("The fact personal_data becomes no. If you cannot rule it out, set the fact to suspected, and dismiss the incident with a second person."),
 			}}}}},
@@ -29,7 +29,11 @@ var endingSpecs = []Spec{
 	{Name: "merge", Help: "merge this incident into another", NeedsIncident: true,
 		Examples: []string{"merge into INC-41 same key", "merge INC-42 into INC-41"},
 		Syntaxes: []Syntax{{Verb: incident.VerbMerge, Args: []Arg{
-			{Name: "target", Usage: "[INC-42] into INC-41", Next: []string{"into"}, read: readTarget, write: func(w *Parsed) string { return "into " + w.Command.Target.String() }}, textArg.named("[WHY]")},
+			{Name: "target", Usage: "[INC-42] into INC-41", Next: []string{"into"}, read: readTarget, asked: true, write: func(w *Parsed) string { return "into " + w.Command.Target.String() }}, textArg.named("[WHY]")},
+			Form: &FormSpec{Title: "Merge the incident", Submit: "Merge", NeedsState: true, NeedsOthers: true, fill: inOrder(listOthers("target"), explainIfEmpty("target", "There is no other incident into which %s can be merged.")), Fields: []Field{
+				targetArg.choice("Into which incident?").hint("This incident ends, and the other one continues."),
+				textArg.input(KindProse, "Why?").optional(),
+			}},
 			result: done("%s is merged. Continue in the other incident")}}},
 }
 
@@ -79,14 +83,15 @@ func (p *parser) bareReason(text string) string {
 // askOneOrTwo asks one person who may dismiss alone to state that no personal data
 // is involved. A second person may agree without a reason.
 func askOneOrTwo(f *Form, c FormContext) {
+	why := &f.Fields[0]
+	why.Optional = false
 	if c.Incident.OneMayDismiss() {
 		return
 	}
-	why := f.Fields[0]
 	if c.Incident.Dismissal != nil {
-		why = why.optional().hint("Leave empty to agree with the proposal to dismiss the incident.")
+		why.Optional, why.Hint = true, "Leave empty to agree with the proposal to dismiss the incident."
 	}
-	f.Fields = []Field{{Kind: KindNote, Label: "This takes two people, one from security, neither of whom lowered the severity or the suspicion of personal data."}, why}
+	f.Fields = []Field{{Kind: KindNote, Label: "This takes two people, one from security, neither of whom lowered the severity or the suspicion of personal data."}, *why}
 }
 
 // readTarget reads the incident that goes on. For "merge INC-41" in the channel of
@@ -99,11 +104,25 @@ func readTarget(p *parser, w *Parsed) (bool, error) {
 		w.Command.Target = id
 	case p.Incident != 0 && w.Command.For != p.Incident && w.Command.For != 0:
 		w.Command.Target, w.Command.For = w.Command.For, p.Incident
+	case p.atEnd():
+		return false, nil // a form asks for it
 	default:
 		return false, incident.Invalid("target", "the target is missing. Type merge into INC-41")
 	}
 	return true, nil
 }
+
+// targetArg is the incident that goes on, in a form.
+var targetArg = Arg{Name: "target", read: func(p *parser, w *Parsed) (bool, error) {
+	id, err := incident.ParseID(p.rest())
+	w.Command.Target = id
+	return err == nil, err
+}, value: func(c FormContext) string {
+	if c.Given.Target == 0 {
+		return ""
+	}
+	return c.Given.Target.String()
+}}
 
 var helpSpec = Spec{Name: "help", Aliases: []string{"?"}, Help: "show all commands, or the help of one", Examples: []string{"help sign"},
 	Syntaxes: []Syntax{{Query: QueryHelp, Args: []Arg{{Name: "verb", Usage: "[VERB]", read: readTopic, write: func(w *Parsed) string { return w.Topic }}}}}}

@@ -34,7 +34,7 @@ var recordSpecs = []Spec{
 				{Kind: KindRule},
 				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
 				{Kind: KindPlain, Label: incident.Attestation},
-				{Name: "attest", Kind: KindCheck, Label: "Your signature", Options: []string{"I confirm this statement"}},
+				tick("attest", "Your signature", "I confirm this statement", func(*incident.Command) {}),
 			}},
 			result: done("You signed the closing record of %s")}}},
 
@@ -56,31 +56,55 @@ var recordSpecs = []Spec{
 
 	{Name: "withdraw", Help: "withdraw an objection or your signature", NeedsIncident: true,
 		Examples: []string{"withdraw", "withdraw O1", "withdraw legal"},
-		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, button: []part{itemPart}, Args: []Arg{
-			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn, write: writeWithdrawn}, mayBecauseArg}}}},
+		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, button: []part{itemPart}, atOnce: itemPart, Args: []Arg{
+			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn, write: writeWithdrawn}, mayBecauseArg},
+			Form: &FormSpec{Title: "Withdraw", Submit: "Withdraw", NeedsState: true,
+				fill: inOrder(listWithdrawable, explainIfEmpty("item", "%s has no objection or signature to withdraw."), selectOnly("item")), Fields: []Field{
+					withdrawnArg.choice("Which objection or signature?"),
+					textArg.input(KindProse, "Why?").optional(),
+				}}}}},
 
 	{Name: "delegate", Help: "let another person act for your department in this incident, or end that", NeedsIncident: true,
 		Examples: []string{"delegate legal @ada until 2026-12-01", "delegate end legal @ada because Grace is back"},
 		usage:    "[end] DEPARTMENT PERSON until DATE",
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbDelegate, Args: []Arg{departmentArg, skipWords("to"), personArg,
-				{Name: "until", Usage: "until DATE", read: readUntil, write: writeUntil}}},
-			{Verb: incident.VerbEndDelegation, Words: []string{"end", "revoke"}, Args: []Arg{departmentArg, skipWords("to"), personArg, mayBecauseArg},
+			{Verb: incident.VerbDelegate, Args: []Arg{departmentArg.ask(), skipWords("to"), personArg.ask(), untilArg.ask()},
+				Form: &FormSpec{Title: "Delegate", Submit: "Delegate", NeedsState: true, fill: listTeams, Fields: []Field{
+					departmentArg.choice("For which department?"),
+					personArg.input(KindPerson, "Who acts for it in this incident?"),
+					untilArg.input(KindMoment, "Until when?").hint("At most 90 days."),
+				}}},
+			{Verb: incident.VerbEndDelegation, Words: []string{"end", "revoke"}, Args: []Arg{departmentArg.ask(), skipWords("to"), personArg.ask(), mayBecauseArg},
+				Form: &FormSpec{Title: "End a delegation", Submit: "End", NeedsState: true,
+					fill: inOrder(listDelegations, explainIfEmpty("department", "%s has no delegation."), selectOnly("department")), Fields: []Field{
+						departmentArg.choice("Which department?"),
+						personArg.input(KindPerson, "Whose delegation ends?"),
+						textArg.input(KindProse, "Why?").optional(),
+					}},
 				result: done("The delegation in %s has ended. Signatures that were given stay valid")}}},
 
 	{Name: "consult", Help: "consult a team before closing (blocking: approval needs its answer)", NeedsIncident: true,
 		Examples: []string{"consult payroll blocking"},
-		Syntaxes: []Syntax{{Verb: incident.VerbConsult, Args: []Arg{teamArg, {Name: "blocking", Usage: "[blocking]", read: readBlocking, write: writeBlocking}, becauseArg.quiet()},
+		Syntaxes: []Syntax{{Verb: incident.VerbConsult, Args: []Arg{teamArg.ask(), {Name: "blocking", Usage: "[blocking]", read: readBlocking, write: writeBlocking}, becauseArg.quiet()},
+			Form: &FormSpec{Title: "Consult a team", Submit: "Consult", NeedsState: true, fill: listTeams, Fields: []Field{
+				teamArg.choice("Which team?"),
+				tick("blocking", "Approval", "Wait for the answer before the record is approved", func(c *incident.Command) { c.Blocking = true }).optional(),
+			}},
 			result: done("Tocsin is requesting an answer from the team in %s")}}},
 
 	{Name: "involve", Help: "involve a department now, before sign-off", NeedsIncident: true,
 		Examples: []string{"involve legal because a regulator must be notified"},
-		Syntaxes: []Syntax{{Verb: incident.VerbInvolve, Args: []Arg{departmentArg, mayBecauseArg}}}},
+		Syntaxes: []Syntax{{Verb: incident.VerbInvolve, Args: []Arg{departmentArg.ask(), mayBecauseArg},
+			Form: &FormSpec{Title: "Involve a department", Submit: "Involve", NeedsState: true, fill: listTeams, Fields: []Field{
+				departmentArg.choice("Which department?"),
+				textArg.input(KindProse, "Why?").optional(),
+			}}}}},
 
 	{Name: "answer", Help: "answer for a consulted team", NeedsIncident: true,
 		Examples: []string{"answer payroll no run was affected"},
-		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, button: []part{departmentPart}, Args: []Arg{teamArg, textArg.ask()},
-			Form: &FormSpec{Title: "Answer for your team", Submit: "Answer", fill: nameTeam, Fields: []Field{
+		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, button: []part{departmentPart}, Args: []Arg{teamArg.ask(), textArg.ask()},
+			Form: &FormSpec{Title: "Answer for your team", Submit: "Answer", NeedsState: true, fill: inOrder(listConsulted, explainIfEmpty("department", "No team was consulted on %s."), selectOnly("department")), Fields: []Field{
+				teamArg.choice("For which team?"),
 				textArg.input(KindProse, "How does the incident affect your team, and is anything missing?")}}}}},
 
 	{Name: "revise", Help: "submit a new revision of an approved record for signing", NeedsIncident: true,
@@ -154,9 +178,9 @@ func recordFields(edit bool) []Field {
 		field.Optional, field.Sparse, field.Command = edit || !f.Required, true, "record set "+f.Name+" TEXT"
 		switch f.Name {
 		case "audience":
-			field.Kind, field.Options = KindChoice, audiences
+			field.Kind, field.Options, field.Titles = KindRadio, audiences, audienceTitles
 		case "language":
-			field.Kind = KindLine
+			field.Kind, field.Options, field.Titles = KindChoice, languages, languageTitles
 		}
 		out = append(out, field)
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -14,7 +15,7 @@ var responseSpecs = []Spec{
 		Syntaxes: []Syntax{{Verb: incident.VerbOpen, Args: []Arg{openOptionsArg, titleArg.ask()},
 			Form: &FormSpec{Title: "Open an incident", Submit: "Open", Fields: []Field{
 				titleArg.input(KindLine, "What happened? One line."),
-				severityArg.choice("Severity", severities...),
+				severityArg.radio("Severity", severities...).titled(severityTitles),
 				tick("public", "Who can read the incident?", "Everyone in the company", func(c *incident.Command) { c.Public = true }).
 					optional().hint("If unchecked, only the participants of the incident can read it."),
 			}},
@@ -55,9 +56,9 @@ var responseSpecs = []Spec{
 		Help:     "change the severity, or keep it although an alert proposes another (raising it pages again, unless it was acknowledged at that severity)",
 		Examples: []string{"severity sev1 because customers are locked out", "severity keep because it is the same test"},
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), proseReasonArg}, button: []part{severityPart},
-				Form: &FormSpec{Title: "Change the severity", Submit: "Change", Fields: []Field{
-					newSeverityArg.choice("Severity", severities...),
+			{Verb: incident.VerbSetSeverity, Args: []Arg{newSeverityArg.ask(), proseReasonArg}, button: []part{severityPart}, atOnce: severityPart,
+				Form: &FormSpec{Title: "Change the severity", Submit: "Change", NeedsState: true, Fields: []Field{
+					currentSeverityArg.radio("Severity", severities...).titled(severityTitles),
 					textArg.input(KindProse, "Why?").optional(),
 				}},
 				result: func(i incident.Incident) incident.Sentence {
@@ -69,34 +70,31 @@ var responseSpecs = []Spec{
 
 	{Name: "role", Aliases: []string{"assign"}, Help: "assign a role to a person, or to yourself with me", NeedsIncident: true, Common: true,
 		Examples: []string{"role scribe @ada", "role commander me"},
-		Syntaxes: []Syntax{{Verb: incident.VerbAssignRole, Args: []Arg{roleArg.ask(), personArg, roleReasonArg},
-			Form: &FormSpec{Title: "Assign a role", Submit: "Assign", fill: offerGivenRole, Fields: []Field{
+		Syntaxes: []Syntax{{Verb: incident.VerbAssignRole, Args: []Arg{roleArg.ask(), personArg.ask(), roleReasonArg},
+			Form: &FormSpec{Title: "Assign a role", Submit: "Assign", NeedsState: true, fill: listRoles, Fields: []Field{
 				roleArg.choice("Role", names(incident.Roles())...),
 				personArg.input(KindPerson, "Person"),
+				textArg.input(KindProse, "Why?").optional(),
 			}},
 			result: done("The role in %s is assigned")}}},
 
 	{Name: "fact", NeedsIncident: true, Common: true,
 		Help: "set a fact: occurred, detected, aware REGIME, classified, personal_data, affected, time_zone, language",
 		Examples: []string{"fact occurred yesterday 23:10 because the log shows the first call", "fact personal_data suspected because the dump held addresses",
-			"fact affected \"Example SA\" processor 1200 notified 2026-11-24 10:00", "fact aware gdpr 02:31"},
-		Syntaxes: []Syntax{{Verb: incident.VerbSetFact, Args: []Arg{factNameArg.ask(), factValueArg, becauseArg},
-			Form: &FormSpec{Title: "Set a fact", Submit: "Set", Fields: []Field{
-				factNameArg.choice("Fact", names(incident.FactNames())...),
-				factValueArg.with(becauseArg).input(KindLine, "Value").
-					hint(`Examples: occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
-				textArg.input(KindProse, "How is this known?").optional(),
-			}}}}},
+			"fact affected \"Example SA\" processor 1200 notified 2026-11-24 10:00", "fact aware gdpr 02:31 because counsel read the report"},
+		Syntaxes: []Syntax{{Verb: incident.VerbSetFact, Args: []Arg{factNameArg.ask(), factValueArg.ask(), factReasonArg}, Form: factMenu}}},
 
 	{Name: "step", Help: "mark a playbook step as done, or skip it", NeedsIncident: true, Common: true,
 		Examples: []string{"step done rotate-key the old key is gone", "step skip leaked-aws-credentials/ask-aws because there is no support contract"},
 		usage:    "done | skip STEP [OUTCOME or REASON]",
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbStepDone, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg, happenedAtArg.quiet(), textArg.named("[OUTCOME]")},
-				Form: &FormSpec{Title: "Complete a step", Submit: "Complete", fill: nameStep, Fields: []Field{
+			{Verb: incident.VerbStepDone, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg.ask(), happenedAtArg.quiet(), textArg.named("[OUTCOME]")},
+				Form: &FormSpec{Title: "Complete a step", Submit: "Complete", NeedsState: true, fill: inOrder(listSteps, explainIfEmpty("step", "All steps of %s are finished.")), Fields: []Field{
+					stepArg.choice("Which step?"),
 					textArg.input(KindProse, "What was the result?").optional(), whenField()}}},
-			{Verb: incident.VerbStepSkip, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg, happenedAtArg.quiet(), textArg.named("REASON").ask()},
-				Form: &FormSpec{Title: "Skip a step", Submit: "Skip", fill: nameStep, Fields: []Field{
+			{Verb: incident.VerbStepSkip, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg.ask(), happenedAtArg.quiet(), textArg.named("REASON").ask()},
+				Form: &FormSpec{Title: "Skip a step", Submit: "Skip", NeedsState: true, fill: inOrder(listSteps, explainIfEmpty("step", "All steps of %s are finished.")), Fields: []Field{
+					stepArg.choice("Which step?"),
 					textArg.input(KindProse, "Why is the step not needed?"), whenField()}}},
 		}},
 
@@ -106,7 +104,7 @@ var responseSpecs = []Spec{
 			Form: &FormSpec{Title: "Add a note", Submit: "Add", Fields: []Field{
 				proseArg.input(KindProse, "Note"),
 				whenField(),
-				audienceArg.choice("Who can read the note?", audiences...),
+				audienceArg.radio("Who can read the note?", audiences...).titled(audienceTitles),
 			}}}}},
 
 	{Name: "evidence", Help: "record a piece of evidence with its location and hash", NeedsIncident: true, Common: true,
@@ -145,6 +143,13 @@ var responseSpecs = []Spec{
 }
 
 var severities = names(incident.Severities())
+
+var severityTitles = map[string]string{severities[0]: severities[0] + " (most severe)", severities[len(severities)-1]: severities[len(severities)-1] + " (least severe)"}
+
+// currentSeverityArg is newSeverityArg in a form, which shows the present severity.
+var currentSeverityArg = Arg{Name: "severity", read: newSeverityArg.read, value: func(c FormContext) string {
+	return string(cmp.Or(c.Given.Severity, c.Incident.Severity))
+}}
 
 // openOptionsArg are the options of open before the title, in any order.
 var openOptionsArg = Arg{Name: "severity", Usage: "[sev1…sev4] [--public]", Next: append(slices.Clip(severities), "--public"),
@@ -254,13 +259,6 @@ var roleReasonArg = Arg{Name: "text", read: func(p *parser, w *Parsed) (bool, er
 	return true, nil
 }, write: writeBecause}
 
-// offerGivenRole adds the role of a playbook to the menu.
-func offerGivenRole(f *Form, c FormContext) {
-	if r := string(c.Given.Role); r != "" && !slices.Contains(f.Fields[0].Options, r) {
-		f.Fields[0].Options = append(slices.Clip(f.Fields[0].Options), r)
-	}
-}
-
 // stepArg is a step of a playbook.
 var stepArg = Arg{Name: "step", Usage: "STEP", read: func(p *parser, w *Parsed) (bool, error) {
 	word, ok := p.next()
@@ -268,25 +266,14 @@ var stepArg = Arg{Name: "step", Usage: "STEP", read: func(p *parser, w *Parsed) 
 		return false, p.missing("step", "%s needs the name of a step. Type %s")
 	}
 	w.Command.Step = word.text
-	if !word.quoted {
+	if !word.quoted && !p.field {
 		w.Command.Step = strings.TrimRight(word.text, ",:;")
 	}
 	return true, nil
-}, write: func(w *Parsed) string { return quoteWord(w.Command.Step) }}
+}, part: stepPart, write: func(w *Parsed) string { return quoteWord(w.Command.Step) }}
 
-// nameStep adds the step of the form as people read it, such as "disable key
-// (leaked-aws-credentials)".
-func nameStep(f *Form, c FormContext) {
-	playbook, id, found := strings.Cut(c.Given.Step, "/")
-	if !found {
-		playbook, id = "", c.Given.Step
-	}
-	name := strings.ReplaceAll(id, "-", " ")
-	if playbook != "" {
-		name += " (" + playbook + ")"
-	}
-	f.Fields = slices.Insert(f.Fields, 0, Field{Kind: KindNote, Label: name})
-}
+// audienceTitles are the audiences as forms show them.
+var audienceTitles = map[string]string{string(incident.AudienceAll): "The whole company", string(incident.AudienceResponders): "The people who work on the incident", string(incident.AudienceLegalSecurity): "Legal and security"}
 
 var audiences = names([]incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity})
 

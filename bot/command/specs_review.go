@@ -15,7 +15,7 @@ var reviewSpecs = []Spec{
 		Examples: []string{"review 2026-11-24 10:00", "review conclude", "review waive there is nothing to detect"},
 		Syntaxes: []Syntax{
 			{Verb: incident.VerbScheduleReview, Args: []Arg{meetingArg.ask()},
-				Form:   &FormSpec{Title: "Schedule the review", Submit: "Schedule", Fields: []Field{meetingArg.input(KindMoment, "When is the review meeting?").hint("In your time zone.")}},
+				Form:   &FormSpec{Title: "Schedule the review", Submit: "Schedule", Fields: []Field{meetingArg.input(KindMoment, "When is the review meeting?")}},
 				result: done("The review meeting of %s is scheduled. Tocsin mails the invitations")},
 			{Verb: incident.VerbConclude, Words: []string{"conclude", "concluded"}, Args: []Arg{incidentArg, conclusionArg.ask()},
 				canonical: func(w *Parsed) bool { return len(w.Command.Actions) == 0 && w.Command.Waiver == "" },
@@ -33,7 +33,11 @@ var reviewSpecs = []Spec{
 					newAction.owner.input(KindPerson, "Owner"),
 					newAction.due.input(KindDay, "Due date"),
 				}}},
-			{Verb: incident.VerbFinishAction, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, {Name: "item", Usage: "A1", read: readActionID, write: func(w *Parsed) string { return quoteWord(w.Command.Item) }}, textArg.named("[HOW]")}},
+			{Verb: incident.VerbFinishAction, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, actionArg.ask(), textArg.named("[HOW]")},
+				Form: &FormSpec{Title: "Finish an action item", Submit: "Finish", NeedsState: true, fill: inOrder(listOpenActions, explainIfEmpty("item", "%s has no open action item."), selectOnly("item")), Fields: []Field{
+					actionArg.choice("Which action item is done?"),
+					textArg.input(KindProse, "How was it done?").optional(),
+				}}},
 		}},
 }
 
@@ -121,6 +125,7 @@ func concludeFields() []Field {
 	for _, kind := range requiredActions {
 		a := requiredAction(kind)
 		fields = append(fields, Field{Name: string(kind) + "_heading", Kind: KindHeading, Label: "Action item: " + string(kind)},
+			Field{Name: string(kind) + "_note", Kind: KindNote, Label: "Fill in all three fields, or give a reason for a waiver below."},
 			a.title.input(KindLine, "What must be done?").optional(), a.owner.input(KindPerson, "Owner").optional(), a.due.input(KindDay, "Due date").optional())
 	}
 	return append(fields, Field{Kind: KindRule}, waiverArg.input(KindProse, "Reason for a waiver: why close without both action items?").optional().
@@ -137,7 +142,7 @@ func showActions(f *Form, c FormContext) {
 		at := slices.IndexFunc(f.Fields, func(f Field) bool { return f.Name == string(kind)+"_heading" })
 		if have >= 0 && at >= 0 {
 			a := c.Incident.Actions[have]
-			f.Fields = slices.Insert(f.Fields, at+1, Field{Kind: KindNote, Label: "Already recorded: " + a.ID + " " + a.Title})
+			f.Fields[at+1].Label = "Already recorded: " + a.ID + " " + a.Title + ". You can add another one."
 		}
 	}
 }
@@ -249,6 +254,9 @@ func (args actionArgs) check(a *incident.Action) error {
 	}
 	return nil
 }
+
+// actionArg is an action item of the incident.
+var actionArg = Arg{Name: "item", Usage: "A1", part: itemPart, read: readActionID, write: func(w *Parsed) string { return quoteWord(w.Command.Item) }}
 
 var actionWord = regexp.MustCompile(`(?i)^#?a(\d+)[,:]?$`)
 

@@ -11,11 +11,10 @@ import (
 	. "tocsin/bot/incident"
 )
 
-// readTimes parses a time where no text follows, where a text follows, and in a form.
+// readTimes parses a time where no text follows, and where a text follows.
 // The current time of the test is Friday 2026-11-20, 09:00 in Paris.
 func readTimes(t *testing.T, text string) map[string]func() (time.Time, string, error) {
 	c := testContext(t)
-	form, _ := FormOf(VerbNote)
 	return map[string]func() (time.Time, string, error){
 		"fact": func() (time.Time, string, error) {
 			w, err := Parse("fact occurred "+text+" because the log shows it", c)
@@ -34,10 +33,6 @@ func readTimes(t *testing.T, text string) map[string]func() (time.Time, string, 
 				err = fmt.Errorf("got the text %q", w.Command.Text)
 			}
 			return w.Command.HappenedAt, w.Command.Zone, err
-		},
-		"form": func() (time.Time, string, error) {
-			cmd, err := form.Command(VerbNote, FormState{}, Values{"happened_at": {text}}, c)
-			return cmd.HappenedAt, cmd.Zone, err
 		},
 	}
 }

@@ -155,7 +155,7 @@ func (d *decider) assignRole() error {
 	if !roleName.MatchString(string(c.Role)) {
 		return Invalid("role", "%q is not a role name. Use commander, scribe, communicator, operations or a role of a playbook (a-z, 0-9, - and _)", c.Role)
 	}
-	if roles := d.inc.roles(); !slices.Contains(roles, string(c.Role)) {
+	if roles := d.inc.RoleNames(); !slices.Contains(roles, string(c.Role)) {
 		if near := Nearest(string(c.Role), roles); near != "" {
 			return Invalid("role", "unknown role %q. Did you mean %q?", c.Role, near)
 		}
@@ -173,9 +173,9 @@ func (d *decider) assignRole() error {
 	return nil
 }
 
-// roles returns the names of the built-in roles, the assigned roles and the roles in
+// RoleNames returns the names of the built-in roles, the assigned roles and the roles in
 // playbooks of the incident.
-func (i *Incident) roles() []string {
+func (i Incident) RoleNames() []string {
 	var out []string
 	for _, r := range Roles() {
 		out = append(out, string(r))

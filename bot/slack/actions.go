@@ -63,7 +63,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 		return s.openStatus(ctx, in, id)
 	}
 	cmd := command.Press(verb, id, args)
-	if _, hasForm := command.FormOf(verb); hasForm && cmd.Severity == "" { // a menu of severities gives its command at once
+	if command.AsksForm(cmd) {
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: verb, prefill: cmd}, s.notifier(in))
 	}
 	cmd = s.commandBy(in.account(), idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)

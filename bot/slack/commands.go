@@ -18,6 +18,7 @@ import (
 type typedCommand struct {
 	command.Parsed
 	text      string // as typed, in the form that package command reads
+	people    incident.Directory
 	canonical string // means the same later and elsewhere, or "" if there is none
 }
 
@@ -50,7 +51,7 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 		}
 		return s.replyOrError(ctx, m, err)
 	case typed.Form != "":
-		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: typed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
+		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: typed.Form, prefill: cmd, people: typed.people}, s.responseURLNotifier(c.ResponseURL)); err != nil {
 			return s.failedReply(ctx, typed, err)
 		}
 		return nil
@@ -94,7 +95,7 @@ func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (typedCommand,
 	if err != nil { // people are unknown, and the grammar knows their accounts
 		return typedCommand{text: neutralText(userLabel.ReplaceAllString(c.Text, "$1>"), pc.Directory)}, err
 	}
-	typed := typedCommand{text: neutralText(c.Text, pc.Directory)}
+	typed := typedCommand{text: neutralText(c.Text, pc.Directory), people: pc.Directory}
 	if typed.Parsed, err = command.Parse(typed.text, pc); err == nil && typed.Form == "" {
 		typed.canonical, _ = command.Format(typed.Parsed, pc.Directory)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/slack-go/slack"
 
@@ -18,6 +17,7 @@ import (
 type formRequest struct {
 	verb    incident.Verb
 	prefill incident.Command
+	people  incident.Directory                       // of the people in prefill, if the form needs no state
 	prepare func(context.Context, *incident.Command) // adds to prefill after the form was opened, or nil
 }
 
@@ -32,14 +32,14 @@ type formMeta struct {
 // Later errors appear in the form. If the update fails, notify receives the
 // error.
 func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Identity, request formRequest, notify func(*ephemeral)) error {
-	f, ok := command.FormOf(request.verb)
-	if !ok {
-		return incident.Invalid("verb", "%s has no form: type the command", request.verb)
-	}
 	request.prefill.Verb = request.verb
+	f, ok := command.FormFor(request.prefill)
+	if !ok {
+		return incident.Invalid("verb", "%s has no form. Type the command", request.verb)
+	}
 	instead := command.UsageOf(request.verb, request.prefill.For)
-	if !f.NeedsState && request.prepare == nil {
-		v, err := formView(f, request, incident.Incident{}, s.cfg.Zone)
+	if !f.NeedsState && !f.NeedsOthers && !f.NeedsAlerts && request.prepare == nil {
+		v, err := formView(f, command.FormContext{Given: request.prefill, Directory: request.people})
 		if err != nil {
 			return err
 		}
@@ -68,24 +68,21 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 
 // buildForm returns the view of a form that needs data.
 func (s *Slack) buildForm(ctx context.Context, who incident.Identity, f *command.FormSpec, request formRequest) (slack.ModalViewRequest, error) {
-	var inc incident.Incident
-	if f.NeedsState {
-		b, err := s.reader(who).Show(ctx, request.prefill.For, "form "+f.Title)
-		if err != nil {
-			return slack.ModalViewRequest{}, err
-		}
-		inc = b.Incident
-	}
 	if request.prepare != nil {
 		request.prepare(ctx, &request.prefill)
 	}
-	return formView(f, request, inc, s.cfg.Zone)
+	c, err := s.reader(who).FormContext(ctx, f, request.prefill)
+	if err != nil {
+		return slack.ModalViewRequest{}, err
+	}
+	return formView(f, c)
 }
 
 // formView returns the view of a form. The callback ID is the verb. A form without
 // inputs has no submit button.
-func formView(spec *command.FormSpec, request formRequest, inc incident.Incident, zone *time.Location) (slack.ModalViewRequest, error) {
-	f := spec.Open(command.FormContext{Given: request.prefill, Incident: inc, Zone: zone})
+func formView(spec *command.FormSpec, c command.FormContext) (slack.ModalViewRequest, error) {
+	f := spec.Open(c)
+	nameSlackUsers(f, c.Directory)
 	meta := formMeta{FormState: f.State, Shown: map[string]string{}}
 	blocks := documentBlocks(f)
 	for _, field := range f.Fields {
@@ -95,7 +92,7 @@ func formView(spec *command.FormSpec, request formRequest, inc incident.Incident
 	if err != nil {
 		return slack.ModalViewRequest{}, fmt.Errorf("encode the form's metadata: %w", err)
 	}
-	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(request.verb), PrivateMetadata: string(data), Title: plainText(spec.Title),
+	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(c.Given.Verb), PrivateMetadata: string(data), Title: plainText(spec.Title),
 		Close: plainText("Cancel"), Blocks: slack.Blocks{BlockSet: blocks}}
 	for _, block := range blocks {
 		if _, ok := block.(*slack.InputBlock); ok {

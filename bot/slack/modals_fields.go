@@ -1,12 +1,17 @@
 package slack
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
 	"tocsin/bot/command"
+	"tocsin/bot/incident"
 	"tocsin/bot/text"
 )
 
@@ -80,10 +85,21 @@ func (m formMeta) fieldBlocks(f command.Field) []slack.Block {
 		return []slack.Block{slack.NewSectionBlock(plainText(f.Label+": "+start), nil, nil),
 			slack.NewContextBlock("", plainText("This field is too long for a form in Slack. To change the field, type the command "+f.Command+"."))}
 	}
+	if isMenu(f.Kind) {
+		all, groups, _ := menuOptions(f)
+		if len(all)+len(groups) == 0 || len(value) > maxOptionValue {
+			shown, _ := clip(f.Label+": "+cmp.Or(f.Titles[f.Value], value), maxBlockText)
+			return []slack.Block{slack.NewSectionBlock(plainText(shown), nil, nil)}
+		}
+	}
 	if f.Sparse {
 		m.Shown[f.Name] = fingerprint(value)
 	}
-	b := slack.NewInputBlock(f.Name, plainText(f.Label), nil, inputElement(f, value))
+	label := f.Label
+	if !f.Optional { // Slack marks the optional fields only
+		label += " (required)"
+	}
+	b := slack.NewInputBlock(f.Name, plainText(label), nil, inputElement(f, value))
 	b.Optional = f.Optional
 	if f.Hint != "" {
 		b.Hint = plainText(f.Hint)
@@ -97,29 +113,106 @@ func inputElement(f command.Field, value string) slack.BlockElement {
 	switch f.Kind {
 	case command.KindChoice:
 		e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Select an option"), f.Name)
-		for _, option := range f.Options {
-			shown, _ := clip(strings.ReplaceAll(option, "_", " "), 70)
-			o := slack.NewOptionBlockObject(option, plainText(shown), nil)
-			if e.Options = append(e.Options, o); option == value {
-				e.InitialOption = o
-			}
+		var chosen []*slack.OptionBlockObject
+		e.Options, e.OptionGroups, chosen = menuOptions(f, value)
+		if len(chosen) > 0 {
+			e.InitialOption = chosen[0]
+		}
+		return e
+	case command.KindMany:
+		e := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeStatic, plainText("Select one or more"), f.Name)
+		e.Options, e.OptionGroups, e.InitialOptions = menuOptions(f, strings.Fields(value)...)
+		return e
+	case command.KindRadio:
+		options, _, chosen := menuOptions(f, value)
+		e := slack.NewRadioButtonsBlockElement(f.Name, options...)
+		if len(chosen) > 0 {
+			e.InitialOption = chosen[0]
 		}
 		return e
 	case command.KindCheck:
 		return slack.NewCheckboxGroupsBlockElement(f.Name, slack.NewOptionBlockObject("yes", plainText(f.Options[0]), nil))
 	case command.KindPerson:
-		return slack.NewOptionsSelectBlockElement(slack.OptTypeUser, plainText("Select a person"), f.Name)
+		e := slack.NewOptionsSelectBlockElement(slack.OptTypeUser, plainText("Select a person"), f.Name)
+		e.InitialUser = value
+		return e
 	case command.KindPeople:
-		return slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plainText("Select people"), f.Name)
+		e := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plainText("Select people"), f.Name)
+		e.InitialUsers = strings.Fields(value)
+		return e
 	case command.KindDay:
-		return slack.NewDatePickerBlockElement(f.Name)
+		e := slack.NewDatePickerBlockElement(f.Name)
+		e.InitialDate = value
+		return e
 	case command.KindMoment:
-		return slack.NewDateTimePickerBlockElement(f.Name)
+		e := slack.NewDateTimePickerBlockElement(f.Name)
+		if at, err := time.Parse(time.RFC3339, value); err == nil && at.Unix() > 0 {
+			e.InitialDateTime = at.Unix()
+		}
+		return e
+	case command.KindNumber:
+		e := slack.NewNumberInputBlockElement(nil, f.Name, false)
+		e.InitialValue, e.MinValue = value, "0"
+		return e
 	}
 	e := slack.NewPlainTextInputBlockElement(nil, f.Name)
 	e.Multiline, e.MaxLength = f.Kind == command.KindProse, maxInputText
 	e.InitialValue, _ = clip(value, maxInputText)
 	return e
+}
+
+// The limits of Slack for menus.
+const (
+	maxOptions      = 100
+	maxGroups       = 100
+	maxOptionValue  = 150
+	maxRadioOptions = 10
+)
+
+func isMenu(k command.FieldKind) bool {
+	return k == command.KindChoice || k == command.KindRadio || k == command.KindMany
+}
+
+// menuOptions returns the options of a menu, in groups if there are more than Slack
+// allows in one list, and those of them that are selected. It leaves out what Slack
+// does not accept.
+func menuOptions(f command.Field, selected ...string) (all []*slack.OptionBlockObject, groups []*slack.OptionGroupBlockObject, chosen []*slack.OptionBlockObject) {
+	for _, option := range f.Options {
+		if option == "" || len(option) > maxOptionValue || len(all) == maxOptions*maxGroups || f.Kind == command.KindRadio && len(all) == maxRadioOptions {
+			continue
+		}
+		shown, _ := clip(strings.Join(strings.Fields(clean(cmp.Or(f.Titles[option], strings.ReplaceAll(option, "_", " ")))), " "), 70)
+		o := slack.NewOptionBlockObject(option, plainText(cmp.Or(shown, option)), nil)
+		if all = append(all, o); slices.Contains(selected, option) {
+			chosen = append(chosen, o)
+		}
+	}
+	if len(all) <= maxOptions {
+		return all, nil, chosen
+	}
+	for from := 0; from < len(all); from += maxOptions {
+		to := min(from+maxOptions, len(all))
+		groups = append(groups, slack.NewOptionGroupBlockElement(plainText(fmt.Sprintf("%d to %d", from+1, to)), all[from:to]...))
+	}
+	return nil, groups, chosen
+}
+
+// nameSlackUsers replaces the people in the fields of a form by their accounts in
+// Slack. People without an account are not selected.
+func nameSlackUsers(f command.Form, d incident.Directory) {
+	for n := range f.Fields {
+		field := &f.Fields[n]
+		if field.Kind != command.KindPerson && field.Kind != command.KindPeople {
+			continue
+		}
+		var users []string
+		for _, id := range strings.Fields(field.Value) {
+			if person, ok := d.Person(incident.PersonID(id)); ok && person.IDAt(incident.ProviderSlack) != "" {
+				users = append(users, person.IDAt(incident.ProviderSlack))
+			}
+		}
+		field.Value = strings.Join(users, " ")
+	}
 }
 
 // fingerprint returns a short hash that shows whether a field changed. It ignores

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -17,13 +18,15 @@ import (
 // to close the form, or a response that shows errors below their fields.
 func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	verb := incident.Verb(in.View.CallbackID)
-	form, ok := command.FormOf(verb)
-	if !ok {
+	if _, ok := command.FormOf(verb); !ok {
 		return nil
 	}
-	cmd, err := s.submitted(ctx, in, verb, form)
+	cmd, form, err := s.submitted(ctx, in, verb)
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
+	}
+	if next, _ := command.FormFor(cmd); next != form {
+		return s.continueForm(ctx, in, next, cmd)
 	}
 	if verb == incident.VerbEditRecord && len(cmd.Record) == 0 {
 		return nil // no field changed
@@ -45,6 +48,20 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	return nil
 }
 
+// continueForm shows the form that follows the submitted one.
+func (s *Slack) continueForm(ctx context.Context, in interaction, next *command.FormSpec, cmd incident.Command) any {
+	v, err := withDeadline(ctx, s, func() (slack.ModalViewRequest, error) {
+		return s.buildForm(ctx, s.identityOf(in.account()), next, formRequest{verb: cmd.Verb, prefill: cmd})
+	})
+	if err != nil {
+		if incident.CodeOf(err) == "" {
+			err = fmt.Errorf("%w: %w", errNotRead, err)
+		}
+		return s.fieldErrors(ctx, in.View, err)
+	}
+	return slack.NewUpdateViewSubmissionResponse(&v)
+}
+
 // fieldErrors shows an error below the field that it names, or below the
 // first field if the form does not have that field.
 func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
@@ -64,21 +81,23 @@ func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
 	return slack.NewErrorsViewSubmissionResponse(map[string]string{command.ErrorField(refused, inputs): message})
 }
 
-// submitted returns the command of a submitted form.
-func (s *Slack) submitted(ctx context.Context, in interaction, verb incident.Verb, form *command.FormSpec) (incident.Command, error) {
+// submitted returns the command of a submitted form and the form.
+func (s *Slack) submitted(ctx context.Context, in interaction, verb incident.Verb) (incident.Command, *command.FormSpec, error) {
 	var meta formMeta
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &meta); err != nil {
-		return incident.Command{}, incident.Invalid("", "an older version of Tocsin opened this form. Close the form and open it again")
+		return incident.Command{}, nil, incident.Invalid("", "an older version of Tocsin opened this form. Close the form and open it again")
 	}
+	form, _ := command.FormFor(meta.Given(verb))
 	pc, err := s.parseContext(ctx, s.identityOf(in.account()), "")
 	if err != nil {
-		return incident.Command{}, err
+		return incident.Command{}, form, err
 	}
 	if err := pc.Admit(verb); err != nil { // errors about fields may name people
-		return incident.Command{}, err
+		return incident.Command{}, form, err
 	}
 	pc.Incident = meta.Incident
-	return meta.command(verb, form, in.View.State.Values, pc)
+	cmd, err := meta.command(verb, form, in.View.State.Values, pc)
+	return cmd, form, err
 }
 
 // command returns the command of a form with its fields as Slack submits them.

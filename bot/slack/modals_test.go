@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -56,9 +58,9 @@ func TestForms(t *testing.T) {
 			incident.Command{Verb: incident.VerbSetSeverity, For: 42, Severity: incident.Sev1, Text: "it spreads"}},
 		{"role", "role", nil, map[string]any{"role": "scribe", "person": "U0BEN"},
 			incident.Command{Verb: incident.VerbAssignRole, For: 42, Role: incident.Scribe, Person: "p2"}},
-		{"fact", "fact", nil, map[string]any{"fact": "aware", "value": "gdpr 02:31", "text": "legal says so"},
+		{"fact", "fact aware", nil, map[string]any{"regime": "gdpr", "value": time.Date(2026, 11, 20, 2, 31, 0, 0, time.UTC).Unix(), "text": "legal says so"},
 			incident.Command{Verb: incident.VerbSetFact, For: 42, Text: "legal says so", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "gdpr", Value: "2026-11-20T02:31:00Z"}}},
-		{"note", "note", nil, map[string]any{"text": "looked at the log", "happened_at": "yesterday 23:10", "audience": "legal_and_security"},
+		{"note", "note", nil, map[string]any{"text": "looked at the log", "happened_at": time.Date(2026, 11, 19, 23, 10, 0, 0, time.UTC).Unix(), "audience": "legal_and_security"},
 			incident.Command{Verb: incident.VerbNote, For: 42, Text: "looked at the log", Audience: incident.AudienceLegalSecurity, HappenedAt: time.Date(2026, 11, 19, 23, 10, 0, 0, time.UTC)}},
 		{"evidence", "evidence", nil, map[string]any{"name": "the log", "where": "s3://x", "sha256": strings.Repeat("AB", 32)},
 			incident.Command{Verb: incident.VerbEvidence, For: 42, Evidence: &incident.Evidence{Name: "the log", Where: "s3://x", SHA256: strings.Repeat("ab", 32)}}},
@@ -238,8 +240,8 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 		fields         map[string]any
 		field, message string
 	}{
-		{"time", "note", nil, map[string]any{"text": "x", "happened_at": "noonish", "audience": "all"}, "happened_at", "noonish"},
-		{"fact", "fact", nil, map[string]any{"fact": "personal_data", "value": "suspcted", "text": "x"}, "value", "suspected"},
+		{"time", "note", nil, map[string]any{"text": "x", "happened_at": noon.Add(time.Hour).Unix(), "audience": "all"}, "happened_at", "future"},
+		{"fact", "fact occurred", nil, map[string]any{"value": noon.Add(time.Hour).Unix(), "text": "x"}, "value", "between 1970 and now"},
 		{"unknown person", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
 		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
 		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible. Use "},
@@ -504,13 +506,27 @@ func TestForms_WithinSlackLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for verb, f := range forms() {
-		v, err := formView(f, formRequest{verb: verb, prefill: prefill}, b.Incident, time.UTC)
+	full := command.FormContext{Incident: b.Incident, Directory: b.Directory}
+	for n := range 250 { // more than one menu of Slack can list
+		full.Incident.Alerts = append(full.Incident.Alerts, incident.AlertRef{Alert: int64(n + 1), Title: long})
+		full.Others = append(full.Others, incident.Summary{ID: incident.ID(n + 100), Title: long})
+		full.Alerts = append(full.Alerts, incident.AlertLine{ID: int64(n + 1), Title: "\u200b\n"})
+		full.Timeline = append(full.Timeline, incident.Event{Seq: n + 1, Texts: map[string]incident.Text{"text": {Value: long}}})
+		full.Incident.Objections = append(full.Incident.Objections, incident.Objection{ID: fmt.Sprintf("O%d", n), Department: incident.Legal, Reason: long})
+		full.Incident.Actions = append(full.Incident.Actions, incident.Action{ID: fmt.Sprintf("A%d", n), Title: long})
+	}
+	full.Incident.Runs = []incident.Run{{Playbook: strings.Repeat("p", 200), Plan: []incident.Step{{ID: "a", Title: long}}}, {Playbook: "pb", Plan: []incident.Step{{ID: "b", Title: long}, {ID: "c"}}}}
+	for name, given := range formCommands() {
+		f, _ := command.FormFor(given)
+		c := full
+		c.Given = prefill
+		c.Given.Verb, c.Given.Fact = given.Verb, given.Fact
+		v, err := formView(f, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		data, _ := json.Marshal(v)
-		if len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.Title) > 24 || units(f.Submit) > 24 {
+		if verb := name; len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.Title) > 24 || units(f.Submit) > 24 {
 			t.Errorf("%s: got %d bytes, %d of metadata, title %q and submit %q, want them within the limits", verb, len(data), len(v.PrivateMetadata), f.Title, f.Submit)
 		}
 		ts := e.postBlocks(slack.NewActionBlock("", button("probe", "x", "x")))
@@ -519,22 +535,71 @@ func TestForms_WithinSlackLimits(t *testing.T) {
 		}
 		trigger := lastTrigger(t, e)
 		if _, err := e.slack.client.OpenView(trigger, v); err != nil {
-			t.Errorf("%s: open form: got error %v, want nil", verb, err)
+			t.Errorf("%s: open form: got error %v %s, want nil", name, err, refusedBecause(err))
 		}
 	}
 }
 
-// forms returns every form by its verb.
-func forms() map[incident.Verb]*command.FormSpec {
-	out := map[incident.Verb]*command.FormSpec{}
+// formCommands returns a command for every form: one of each verb that has one, and one
+// of each fact.
+func formCommands() map[string]incident.Command {
+	out := map[string]incident.Command{}
 	for _, spec := range command.Specs() {
 		for _, syntax := range spec.Syntaxes {
-			if syntax.Form != nil {
-				out[syntax.Verb] = syntax.Form
+			if _, ok := command.FormOf(syntax.Verb); ok {
+				out[string(syntax.Verb)] = incident.Command{Verb: syntax.Verb}
 			}
 		}
 	}
+	for _, name := range incident.FactNames() {
+		out["fact "+string(name)] = incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: name, Value: strings.Repeat("\"界<&> ", 400), Regime: strings.Repeat("r", 200),
+			Affected: &incident.Affected{Who: strings.Repeat("\"界<&> ", 4000), Capacity: "owner", Count: incident.MaxAffected, NotifiedAt: noon}}}
+	}
 	return out
+}
+
+// refusedBecause returns the reasons for which Slack refused a view.
+func refusedBecause(err error) string {
+	var refused slack.SlackErrorResponse
+	errors.As(err, &refused)
+	return strings.Join(refused.ResponseMetadata.Messages, " ")
+}
+
+// The menu of facts leads to the form of the chosen fact, which shows what is known.
+func TestFactForm_FollowsItsMenu(t *testing.T) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		e.desk.change(func(inc *incident.Incident) { inc.Facts.PersonalData = incident.PersonalSuspected })
+		e.typeCommand("U0ADA", "fact")
+		if out := e.submit("U0ADA", map[string]any{"fact": "personal_data"}); out.Outcome != chat.SubmitUpdated || strings.Count(string(out.View.Blocks), `"value":"suspected"`) != 2 || !strings.Contains(string(out.View.Blocks), "How is this known? (required)") {
+			t.Fatalf("got %+v, want the form of the fact with the known value", out)
+		}
+		if out := e.submit("U0ADA", map[string]any{"value": "confirmed"}); out.Outcome != chat.SubmitErrors || !out.Client || out.Errors["text"] == "" {
+			t.Errorf("without a reason: got %+v, want an error of the client", out)
+		}
+		if out := e.submit("U0ADA", map[string]any{"value": "confirmed", "text": "the dump held addresses"}); out.Outcome != chat.SubmitClosed {
+			t.Fatalf("got %+v, want a closed form", out)
+		}
+		if got := e.desk.incidents[42].Facts.PersonalData; got != incident.PersonalConfirmed {
+			t.Errorf("got %s, want confirmed", got)
+		}
+	})
+}
+
+// Slack labels optional fields. Tocsin labels the others.
+func TestForms_LabelRequiredFields(t *testing.T) {
+	for name, given := range formCommands() {
+		given.For, given.Step = 42, "pb/a"
+		f, _ := command.FormFor(given)
+		v, err := formView(f, command.FormContext{Given: given})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range v.Blocks.BlockSet {
+			if input, ok := block.(*slack.InputBlock); ok && input.Optional == strings.HasSuffix(input.Label.Text, " (required)") {
+				t.Errorf("%s: got the label %q of a field that is optional %t", name, input.Label.Text, input.Optional)
+			}
+		}
+	}
 }
 
 func lastTrigger(t *testing.T, e *inboundTest) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (p *player) finishStep(c control) {
 		p.press(who, c, p.result.Incident+"|"+step)
 		values := formValues{"text": outcome}
 		if !skip && p.rng.IntN(2) == 0 {
-			values["happened_at"] = p.timeNow()
+			values["happened_at"] = p.Now().Unix()
 		}
 		p.mustSubmit(who, p.awaitForm(who, verb), values)
 	}
@@ -136,14 +137,18 @@ func (p *player) doOnce(name string) {
 		p.awaitText("the evidence", msgEvidence, p.scenario.texts.evidence, hex.EncodeToString(sum[:]))
 		p.log(p.channelName(), "%s recorded evidence: %s, sha256 %s…", nameAndDepartment(analyst), p.scenario.texts.evidence, hex.EncodeToString(sum[:4]))
 	case "times":
-		p.setFact(analyst, "occurred", "occurred %s because %s", p.dateTime(p.startTime.Add(-95*time.Minute)), p.scenario.texts.occurredReason)
-		p.setFact(analyst, "detected", "detected %s because %s", p.dateTime(p.startTime), p.scenario.texts.detectedReason)
+		occurred := p.startTime.Add(-95 * time.Minute)
+		p.setFact(analyst, "occurred", formValues{"value": occurred.Unix(), "text": p.scenario.texts.occurredReason}, "occurred %s because %s", p.dateTime(occurred), p.scenario.texts.occurredReason)
+		p.setFact(analyst, "detected", formValues{"value": p.startTime.Unix(), "text": p.scenario.texts.detectedReason}, "detected %s because %s", p.dateTime(p.startTime), p.scenario.texts.detectedReason)
 	case "personal":
 		p.setPersonalData(analyst)
 	case "aware":
-		p.setFact(p.cast.counsel, "aware (gdpr)", "aware gdpr %s because %s", p.dateTime(p.Now()), p.scenario.texts.awareReason)
+		now := p.Now()
+		p.setFact(p.cast.counsel, "aware (gdpr)", formValues{"regime": "gdpr", "value": now.Unix(), "text": p.scenario.texts.awareReason}, "aware gdpr %s because %s", p.dateTime(now), p.scenario.texts.awareReason)
 	case "affected":
-		p.setFact(p.cast.counsel, "affected", "affected \"%s\" processor %d because %s", p.scenario.texts.affected, 900+p.rng.IntN(4000), p.scenario.texts.affectedReason)
+		count := 900 + p.rng.IntN(4000)
+		p.setFact(p.cast.counsel, "affected", formValues{"who": p.scenario.texts.affected, "capacity": "processor", "count": strconv.Itoa(count), "text": p.scenario.texts.affectedReason},
+			"affected \"%s\" processor %d because %s", p.scenario.texts.affected, count, p.scenario.texts.affectedReason)
 	case "update":
 		p.mustType(p.cast.roles[3].person, "update %s", p.scenario.texts.update)
 		p.awaitText("the status update", msgUpdate, p.scenario.texts.update)
@@ -153,13 +158,13 @@ func (p *player) doOnce(name string) {
 	}
 }
 
-// setFact sets a fact by a command or in the form.
-func (p *player) setFact(who company.Person, name, format string, args ...any) {
+// setFact sets a fact by a command, or in the menu of facts and the form of the fact.
+func (p *player) setFact(who company.Person, name string, form formValues, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if fact, value, _ := strings.Cut(text, " "); p.rng.IntN(2) == 0 {
-		known, reason, _ := strings.Cut(value, " because ")
+	if fact, _, _ := strings.Cut(text, " "); p.rng.IntN(2) == 0 {
 		p.press(who, p.awaitButton("fact"), nil)
-		p.mustSubmit(who, p.awaitForm(who, "set_fact"), formValues{"fact": fact, "value": known, "text": reason})
+		p.mustSubmit(who, p.awaitForm(who, "set_fact"), formValues{"fact": fact})
+		p.mustSubmit(who, p.awaitForm(who, "set_fact"), form)
 	} else {
 		p.mustType(who, "fact %s", text)
 	}
@@ -170,7 +175,7 @@ func (p *player) setFact(who company.Person, name, format string, args ...any) {
 // setPersonalData sets the fact that personal data may be affected, which
 // involves legal and communications immediately.
 func (p *player) setPersonalData(who company.Person) {
-	p.setFact(who, "personal data", "personal_data %s because %s", p.scenario.personalData, p.scenario.texts.personalReason)
+	p.setFact(who, "personal data", formValues{"value": p.scenario.personalData, "text": p.scenario.texts.personalReason}, "personal_data %s because %s", p.scenario.personalData, p.scenario.texts.personalReason)
 	involved := append(p.Company.In("legal"), p.Company.In("communications")...)
 	p.awaitMembers("legal and communications", involved...)
 	p.log(p.channelName(), "tocsin involved legal and communications because of the personal data: %s", p.nameList(involved))
@@ -200,7 +205,7 @@ func (p *player) contain(commander company.Person) {
 	how := p.scenario.texts.contained
 	if p.rng.IntN(2) == 0 {
 		p.press(commander, p.awaitButton("contain"), nil)
-		p.mustSubmit(commander, p.awaitForm(commander, "contain"), formValues{"text": how, "happened_at": p.timeNow()})
+		p.mustSubmit(commander, p.awaitForm(commander, "contain"), formValues{"text": how, "happened_at": p.Now().Unix()})
 	} else {
 		p.mustType(commander, "contain at %s %s", p.timeNow(), how)
 	}

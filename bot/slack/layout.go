@@ -246,12 +246,8 @@ func (l *layouter) pairs(pairs chat.Fields) {
 	flush()
 }
 
-// maxButtonValue is the maximum length of a button's value in Slack, and maxOptionValue
-// that of an option.
-const (
-	maxButtonValue = 2000
-	maxOptionValue = 150
-)
+// maxButtonValue is the maximum length of a button's value in Slack.
+const maxButtonValue = 2000
 
 // buttons adds a row of buttons and their menu. It never leaves the row out, because
 // maxBlocks is below the limit of Slack.

@@ -22,7 +22,7 @@ func TestDemo_InBrowser(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	w, err := servePage(d.Company, "127.0.0.1:0", nil)
+	w, err := servePage(d.Company, "127.0.0.1:0", nil, deliveryOutcome(d.Bot))
 	if err != nil {
 		t.Fatal(err)
 	}

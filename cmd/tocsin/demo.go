@@ -206,7 +206,7 @@ func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr stri
 	if err != nil {
 		return err
 	}
-	w, err := servePage(d.Company, addr, nil)
+	w, err := servePage(d.Company, addr, nil, deliveryOutcome(d.Bot))
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
@@ -231,15 +231,16 @@ type demoPage struct {
 }
 
 // servePage serves the page of a company at addr. It adds the address of the page to
-// setup, if there is one, and serves it. The caller must close the page before the
-// company.
-func servePage(c *company.Company, addr string, setup *company.Setup) (*demoPage, error) {
+// setup, if there is one, and serves it. outcome tells the page what the bot did with an
+// alert, or is nil. The caller must close the page before the company.
+func servePage(c *company.Company, addr string, setup *company.Setup, outcome func(context.Context, []byte) (string, error)) (*demoPage, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("serve page: %w", err)
 	}
 	url := "http://" + l.Addr().String()
-	cfg := page.Config{Workspace: c.Chat, Pager: c.Pager, Mailbox: c.Mail, Sentry: c.Sentry, CloudTrail: c.Trail, People: demoPeople(c), Answers: c.Answers}
+	cfg := page.Config{Workspace: c.Chat, Pager: c.Pager, Mailbox: c.Mail, Sentry: c.Sentry, CloudTrail: c.Trail, People: demoPeople(c), Answers: c.Answers,
+		Commands: demoHints(), Outcome: outcome}
 	if setup != nil {
 		setup.Page = url
 		cfg.Setup = setup

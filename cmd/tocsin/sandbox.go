@@ -125,7 +125,7 @@ func serveSandbox(ctx context.Context, out io.Writer, o sandboxOptions) (err err
 		return err
 	}
 	setup.Bot, setup.AWS = o.bot, files.setup
-	w, err := servePage(c, o.addr, &setup)
+	w, err := servePage(c, o.addr, &setup, nil)
 	if err != nil {
 		return err
 	}

@@ -98,8 +98,9 @@ func readKey(channelID, threadTS string) string { return channelID + "/" + threa
 // Unread is the part of a conversation or of a thread that a person has not read.
 type Unread struct {
 	Messages int    `json:"messages"`
-	Mentions int    `json:"mentions"`       // messages that notified the person
-	Last     string `json:"last,omitempty"` // timestamp of the newest one
+	Mentions int    `json:"mentions"`        // messages that notified the person
+	First    string `json:"first,omitempty"` // timestamp of the oldest one
+	Last     string `json:"last,omitempty"`  // timestamp of the newest one
 }
 
 // unread counts the messages after the mark of a person. Own messages and those of Slack itself do not count. The caller
@@ -115,6 +116,7 @@ func (w *Workspace) unread(user, key string, list []*message) Unread {
 		if out.Messages++; out.Last == "" {
 			out.Last = m.ts
 		}
+		out.First = m.ts
 		if slices.Contains(m.notified, user) {
 			out.Mentions++
 		}
@@ -150,7 +152,7 @@ func (w *Workspace) Unread(user string) map[string]Unread {
 		}
 		u, e := w.unread(user, readKey(id, ""), ch.roots), w.unread(user, readKey(id, ""), own)
 		if u.Messages += e.Messages; u.Messages > 0 {
-			u.Last = max(u.Last, e.Last)
+			u.First, u.Last = min(cmpOr(u.First, e.First), cmpOr(e.First, u.First)), max(u.Last, e.Last)
 			out[id] = u
 		}
 	}

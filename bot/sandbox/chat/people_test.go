@@ -236,7 +236,7 @@ func TestUnreadAndThreads(t *testing.T) {
 		}
 		return ts
 	}
-	reply("nobody is mentioned")
+	first := reply("nobody is mentioned")
 	if got := w.ws.Threads(ada); len(got) != 0 {
 		t.Errorf("got threads %+v, want none without a mention", got)
 	}
@@ -246,7 +246,7 @@ func TestUnreadAndThreads(t *testing.T) {
 		t.Errorf("got notified %v, want the members of the group", got)
 	}
 	got := w.ws.Threads(ada)
-	if len(got) != 1 || got[0].TS != parent || got[0].Replies != 2 || got[0].Unread != (chat.Unread{Messages: 2, Mentions: 1, Last: last}) {
+	if len(got) != 1 || got[0].TS != parent || got[0].Replies != 2 || got[0].Unread != (chat.Unread{Messages: 2, Mentions: 1, First: first, Last: last}) {
 		t.Fatalf("got threads %+v", got)
 	}
 	if u := w.ws.Unread(ada)[general]; u.Messages != 1 || u.Mentions != 0 {
@@ -268,7 +268,7 @@ func TestUnreadAndThreads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u := w.ws.Unread(ada)[general]; u != (chat.Unread{Messages: 1, Last: broadcast}) {
+	if u := w.ws.Unread(ada)[general]; u != (chat.Unread{Messages: 1, First: broadcast, Last: broadcast}) {
 		t.Errorf("got unread %+v, want the broadcast, which notifies nobody in a thread", u)
 	}
 	for text, want := range map[string][]string{"<!here> now": {ada, ben, cyd, gus}, "<@" + ada + "|ada> now": {ada}, "plain @ada": nil} {

@@ -80,14 +80,7 @@ func (p *Page) addWrites(mux *http.ServeMux) {
 	}) error {
 		return ws.Act(in.User).Invite(in.Channel, in.Users...)
 	}))
-	mux.HandleFunc("POST /api/react", postAction(func(in struct {
-		actionTarget
-		Name string `json:"name"`
-	}) error {
-		return ws.Act(in.User).React(in.Channel, in.TS, in.Name)
-	}))
-	mux.HandleFunc("POST /api/pin", postAction(func(in actionTarget) error { return ws.Act(in.User).Pin(in.Channel, in.TS) }))
-	mux.HandleFunc("POST /api/upload", post(p.upload))
+	p.addMessageWrites(mux)
 	mux.HandleFunc("POST /api/pager/ack", postAction(p.acknowledgePage))
 	mux.HandleFunc("POST /api/pager/resolve", postAction(func(in pagerAction) error { return p.cfg.Pager.Resolve(in.Incident, p.pagerUser(in.User)) }))
 	mux.HandleFunc("POST /api/pager/note", postAction(func(in pagerAction) error { return p.cfg.Pager.Annotate(in.Incident, p.pagerUser(in.User), in.Text) }))

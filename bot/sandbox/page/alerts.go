@@ -111,7 +111,10 @@ type sendLog struct {
 	Answers map[string]int `json:"answers"` // number of responses by HTTP status
 	Lost    int            `json:"lost"`    // deliveries without a response in time
 	Last    string         `json:"last,omitempty"`
+	Outcome string         `json:"outcome,omitempty"` // what the app did with the last accepted delivery, as a phrase
 	TookMS  int64          `json:"took_ms"`
+
+	accepted []byte // body of the last accepted delivery
 }
 
 const (
@@ -139,6 +142,9 @@ func (p *Page) raiseAlert(r *http.Request, in struct {
 	}
 	seed, first := p.reserveCopies(in.Alert, in.Seed, copies)
 	s := p.deliver(r.Context(), list[i], seed, first, copies)
+	if p.cfg.Outcome != nil && s.accepted != nil {
+		s.Outcome = p.outcome(r.Context(), s.accepted)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.sendLogs) == maxSendLogs {
@@ -147,6 +153,21 @@ func (p *Page) raiseAlert(r *http.Request, in struct {
 	p.sendLogs = append(p.sendLogs, s)
 	p.touch()
 	return s, nil
+}
+
+// outcomeTimeout is how long a request to send an alert waits for the decision of the
+// app.
+const outcomeTimeout = 8 * time.Second
+
+// outcome returns what the app did with a delivery.
+func (p *Page) outcome(ctx context.Context, body []byte) string {
+	ctx, cancel := context.WithTimeout(ctx, outcomeTimeout)
+	defer cancel()
+	text, err := p.cfg.Outcome(ctx, body)
+	if err != nil {
+		return "not decided yet. Open the log, or ask the bot with: /incident alerts"
+	}
+	return text
 }
 
 // reserveCopies reserves numbers for the next copies of an alert. It returns the
@@ -178,7 +199,7 @@ func (p *Page) deliver(ctx context.Context, c alertChoice, seed uint64, first, c
 				for _, d := range c.deliveries(p, seed, feed.Copy{N: n}) {
 					a, err := p.send(ctx, c, d)
 					mu.Lock()
-					out.add(a, err)
+					out.add(d, a, err)
 					mu.Unlock()
 				}
 			}
@@ -200,7 +221,7 @@ func (p *Page) send(ctx context.Context, c alertChoice, d feed.Delivery) (feed.A
 	return p.cfg.Sentry.Send(ctx, d)
 }
 
-func (s *sendLog) add(a feed.Answer, err error) {
+func (s *sendLog) add(d feed.Delivery, a feed.Answer, err error) {
 	s.Sent++
 	if err != nil {
 		s.Lost++
@@ -209,4 +230,7 @@ func (s *sendLog) add(a feed.Answer, err error) {
 	}
 	s.Answers[strconv.Itoa(a.Status)]++
 	s.Last = string(bytes.TrimSpace([]byte(a.Body)))
+	if a.Status == http.StatusAccepted {
+		s.accepted = d.Body
+	}
 }

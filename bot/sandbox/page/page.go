@@ -18,6 +18,7 @@
 //	GET  /api/state?user=            people, channels, open forms, alerts and switches for a person
 //	GET  /api/channel?id=&user=      messages including ephemeral ones, pins, bookmarks
 //	GET  /api/thread?channel=&ts=&user=
+//	GET  /api/threads?user=          followed threads with the first message and the last replies
 //	GET  /api/home?user=             → {"view": the published App Home or null}
 //	GET  /api/pager   /api/mail   /api/log?limit=
 //	GET  /api/events                 server-sent events: "change" after each change of the above
@@ -25,17 +26,22 @@
 //
 //	POST /api/command    {user, channel, text}                   → {"message": the answer or null}
 //	POST /api/message    {user, channel, text, thread_ts}        → {"message"}
-//	POST /api/click      {user, channel, ts | view, action_id, block_id, value, values}
+//	POST /api/click      {user, channel, ts | view, action_id, block_id, value, values, typing}
 //	POST /api/submit     {user, view, values}                    values by block id and action id → {outcome, errors, view}
 //	POST /api/close      {user, view, all}                       cancel a form; all closes all open forms
 //	POST /api/home       {user}   POST /api/dm {user}            open a tab of the app → {"view"}, {"channel"}
 //	POST /api/join       {user, channel}                         also /api/leave
 //	POST /api/invite     {user, channel, users}
-//	POST /api/react      {user, channel, ts, name}               also /api/pin, without a name
+//	POST /api/react      {user, channel, ts, name}               also /api/unreact, and /api/pin without a name
+//	POST /api/edit       {user, channel, ts, text}               also /api/delete, without a text
+//	POST /api/shortcut   {user, callback_id, channel, ts}        of a message, or global without a channel and ts
+//	POST /api/read       {user, channel, thread_ts, ts}          mark a channel or a thread as read
+//	POST /api/follow     {user, channel, ts, on}                 follow a thread, or stop
 //	POST /api/upload     {user, channel, name, content (base64), comment, thread_ts}
+//	POST /api/file/edit  {user, file, title, content (base64)}   also /api/file/delete {user, file}
 //	POST /api/pager/ack  {user, incident}                        also /api/pager/resolve; user is an id of the pager or the workspace
 //	POST /api/pager/note {user, incident, text}
-//	POST /api/alert      {alert, copies, seed}                   → {seed, sent, answers by status, lost, last}
+//	POST /api/alert      {alert, copies, seed}                   → {seed, sent, answers by status, lost, last, outcome}
 //	POST /api/faults     {name, on} or {clear: true}             → {"faults": the switches}; clear also removes all answers
 //	POST /api/answers    {method, status, header, body, left} or {clear: true}
 //	                     the response of one method → {"answers"}. GET returns them too
@@ -56,6 +62,7 @@
 package page
 
 import (
+	"context"
 	"embed"
 	"io/fs"
 	"net"
@@ -102,9 +109,14 @@ type Config struct {
 	Answers *answer.Set // replace the responses of single methods, set by /api/answers
 	Setup   any         // body of /api/setup
 
+	// Outcome returns what the app did with the delivery of an alert, as a phrase. It
+	// waits until the app has decided or ctx ends. Without it, the page shows only the
+	// responses to its deliveries.
+	Outcome func(ctx context.Context, body []byte) (string, error)
+
 	Title    string           // default is the name of the workspace
 	People   []Person         // in the order of the person menu
-	Commands []Hint           // suggested commands, by default those of /incident
+	Commands []Hint           // suggested commands
 	Seed     uint64           // seed of the first alert, incremented for each new alert
 	Hosts    []string         // allowed host names in addition to loopback names
 	Now      func() time.Time // default time.Now
@@ -115,6 +127,9 @@ type Page struct {
 	cfg    Config
 	done   chan struct{}
 	closer sync.Once
+
+	deeds deeds
+	unsub func()
 
 	mu         sync.Mutex
 	changed    chan struct{} // closed at the next change of copiesSent, sendLogs or a switch
@@ -132,19 +147,21 @@ func New(cfg Config) *Page {
 	if cfg.Title == "" {
 		cfg.Title = cfg.Workspace.Config().Team.Name
 	}
-	if cfg.Commands == nil {
-		cfg.Commands = defaultCommands
-	}
 	if cfg.Answers == nil {
 		cfg.Answers = answer.NewSet()
 	}
-	return &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, copiesSent: map[alertKey]int{}}
+	p := &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, copiesSent: map[alertKey]int{}, deeds: deeds{by: map[string][]string{}}}
+	p.unsub = cfg.Workspace.Subscribe(p.deeds.note)
+	return p
 }
 
 // Close ends every event stream, which otherwise prevents the server from
 // shutting down. Other requests still work. It returns nil.
 func (p *Page) Close() error {
-	p.closer.Do(func() { close(p.done) })
+	p.closer.Do(func() {
+		p.unsub()
+		close(p.done)
+	})
 	return nil
 }
 
@@ -211,38 +228,4 @@ func (p *Page) isAllowedHost(host string) bool {
 		return true
 	}
 	return name == "localhost" || slices.Contains(p.cfg.Hosts, name)
-}
-
-// defaultCommands are common commands of the incident bot.
-var defaultCommands = []Hint{
-	{"/incident open ", "[sev1…sev4] [--public] TITLE: open an incident"},
-	{"/incident list", "list open incidents"},
-	{"/incident status", "show the status of this incident"},
-	{"/incident ack", "acknowledge and stop paging"},
-	{"/incident severity ", "sev1…sev4 [because REASON]: change the severity"},
-	{"/incident role ", "ROLE PERSON: assign a role, such as: role scribe me"},
-	{"/incident fact ", "NAME VALUE: set a fact, such as: fact personal_data suspected because …"},
-	{"/incident step done ", "STEP [OUTCOME]: complete a step"},
-	{"/incident note ", "TEXT: add a note to the timeline"},
-	{"/incident evidence ", "NAME in PLACE: record evidence"},
-	{"/incident update ", "TEXT: send a stakeholder update"},
-	{"/incident contain ", "HOW: mark the incident as contained"},
-	{"/incident resolve ", "HOW: mark the incident as resolved"},
-	{"/incident record", "show or edit the closing record"},
-	{"/incident submit", "submit the record for four signatures"},
-	{"/incident sign", "sign for your department"},
-	{"/incident object ", "[DEPARTMENT] REASON: object to the record"},
-	{"/incident amend ", "REASON: change the submitted record"},
-	{"/incident withdraw ", "O1 or DEPARTMENT: withdraw an objection or signature"},
-	{"/incident consult ", "TEAM [blocking]: consult a team"},
-	{"/incident delegate ", "DEPARTMENT PERSON until DATE: appoint a delegate"},
-	{"/incident review ", "TIME: schedule the review meeting"},
-	{"/incident review conclude", "conclude the review with action items"},
-	{"/incident action add ", "KIND TITLE owner PERSON due DATE: add an action item"},
-	{"/incident revise ", "REASON: start a new revision of an approved record"},
-	{"/incident reopen ", "REASON: reopen the incident and page again"},
-	{"/incident dismiss no-personal-data because ", "REASON: dismiss a false alarm"},
-	{"/incident severity keep because ", "REASON: reject the severity that an alert proposes"},
-	{"/incident merge into ", "INC-41 [REASON]: merge this incident into another"},
-	{"/incident help", "list all commands"},
 }

@@ -32,6 +32,7 @@ func (p *Page) addReads(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/state", get(p.state))
 	mux.HandleFunc("GET /api/channel", get(p.conversation))
 	mux.HandleFunc("GET /api/thread", get(p.thread))
+	mux.HandleFunc("GET /api/threads", get(p.threads))
 	mux.HandleFunc("GET /api/home", get(p.home))
 	mux.HandleFunc("GET /api/pager", get(func(*http.Request) (any, error) { return p.pagerState(), nil }))
 	mux.HandleFunc("GET /api/mail", get(func(*http.Request) (any, error) { return p.mailState(), nil }))
@@ -71,7 +72,8 @@ func (p *Page) state(r *http.Request) (any, error) {
 		"title": p.cfg.Title, "team": settings.Team, "bot": settings.Bot, "user": user, "people": people, "groups": ws.Groups(),
 		"channels": p.channels(user), "views": ws.OpenViews(user), "home": home, "offline": ws.Offline(), "files": visibleFiles(ws, user),
 		"ringing": ringing, "acknowledged": open, "mails": len(p.cfg.Mailbox.Messages()), "faults": p.switches(), "alerts": p.alertChoices(),
-		"commands": p.cfg.Commands, "now": p.cfg.Now().UnixMilli(),
+		"commands": p.cfg.Commands, "now": p.cfg.Now().UnixMilli(), "shortcuts": settings.Shortcuts, "unread": ws.Unread(user),
+		"threads": ws.Threads(user), "checklist": p.checklist(),
 	}, nil
 }
 
@@ -206,7 +208,7 @@ func visibleFiles(ws *chat.Workspace, user string) []chat.File {
 		for ch := range f.Shares {
 			ok = ok || sees[ch]
 		}
-		if ok && f.Complete {
+		if ok && f.Complete && !f.Deleted {
 			out = append(out, f)
 		}
 	}

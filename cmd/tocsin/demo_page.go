@@ -18,7 +18,7 @@ import (
 // demoHints returns the commands that the page suggests: those that a short help
 // explains first, then the others in the order of help.
 func demoHints() []page.Hint {
-	var common, others []page.Hint
+	common, others := []page.Hint{{Text: "/incident ", Help: "show what is possible now, or go on typing a command"}}, []page.Hint(nil)
 	for _, s := range command.Specs() {
 		for _, y := range s.Syntaxes {
 			words := append([]string{"/incident", s.Name}, y.Words[:min(1, len(y.Words))]...)
@@ -105,6 +105,8 @@ func explainDelivery(ctx context.Context, b *bot.Bot, row int64) (string, error)
 	for _, r := range x.Rules {
 		switch {
 		case !r.Matched && !r.Applied:
+		case r.When == "true":
+			return fmt.Sprintf("%s. Rule %d decided, which takes every other alert: %s", x.Outcome, r.Index, r.Action), nil
 		case r.Index > 0:
 			return fmt.Sprintf("%s. Rule %d decided: %s → %s", x.Outcome, r.Index, text.Truncate(r.When, maxCondition), r.Action), nil
 		case r.Index == 0:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/pager"
@@ -20,7 +21,7 @@ type task struct {
 	Done  int    `json:"done"`
 
 	// verbs are the action and callback ids and the words of commands that count. A
-	// refused form does not count.
+	// refused form does not count, and neither does a button that only opens a form.
 	verbs []string
 }
 
@@ -41,26 +42,51 @@ var tasks = []task{
 
 // deeds records who used which verb of the bot, in the workspace.
 type deeds struct {
-	mu sync.Mutex
-	by map[string][]string // people by verb
+	mu      sync.Mutex
+	by      map[string][]string // people by verb
+	pressed map[string]press    // buttons that may still open a form, by trigger
+	opened  map[string]bool     // triggers that opened a form
 }
 
-// note records a delivery of the workspace that the bot accepted.
+// press is a button that a person pressed.
+type press struct {
+	user string
+	verb string
+	at   time.Time
+}
+
+// formDelay is how long the bot may take to open the form of a button. After that, the
+// button counts as the deed itself.
+const formDelay = time.Second
+
+// maxPressed is the number of triggers that deeds remembers.
+const maxPressed = 1000
+
+func newDeeds() *deeds {
+	return &deeds{by: map[string][]string{}, pressed: map[string]press{}, opened: map[string]bool{}}
+}
+
+// note records what the workspace delivered to the bot, and the forms that the bot
+// opened.
 func (d *deeds) note(e chat.Entry) {
-	if e.Delivery == nil || !e.Delivery.OK || e.Delivery.Kind == "event" {
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, verb := range verbsOf(*e.Delivery) {
-		if !slices.Contains(d.by[verb], e.Delivery.User) {
-			d.by[verb] = append(d.by[verb], e.Delivery.User)
+	switch {
+	case e.Call != nil && e.Call.OK && (e.Call.Method == "views.open" || e.Call.Method == "views.push"):
+		trigger, _ := e.Call.Args["trigger_id"].(string)
+		delete(d.pressed, trigger)
+		if len(d.opened) > maxPressed {
+			clear(d.opened)
 		}
+		d.opened[trigger] = true
+	case e.Delivery != nil && e.Delivery.OK && e.Delivery.Kind != "event":
+		d.deliver(*e.Delivery)
 	}
 }
 
-// verbsOf returns the verbs of a command, a button or an accepted form.
-func verbsOf(d chat.Delivery) []string {
+// deliver records the verb of a command, a button or an accepted form. The caller holds
+// mu.
+func (d *deeds) deliver(one chat.Delivery) {
 	var in struct {
 		Text    string `json:"text"`
 		Actions []struct {
@@ -70,38 +96,50 @@ func verbsOf(d chat.Delivery) []string {
 			CallbackID string `json:"callback_id"`
 		} `json:"view"`
 	}
-	if json.Unmarshal(d.Payload, &in) != nil {
-		return nil
+	if json.Unmarshal(one.Payload, &in) != nil {
+		return
 	}
+	words := strings.Fields(in.Text)
 	switch {
-	case d.Kind == "command":
-		words := strings.Fields(in.Text)
-		return words[:min(1, len(words))]
-	case d.Type == "block_actions":
-		var out []string
-		for _, a := range in.Actions {
-			out = append(out, a.ActionID)
-		}
-		return out
-	case d.Type == "view_submission" && !strings.Contains(d.Answer, `"errors"`):
-		return []string{in.View.CallbackID}
+	case one.Kind == "command" && len(words) > 0:
+		d.did(words[0], one.User)
+	case one.Type == "block_actions" && len(in.Actions) > 0 && !d.opened[one.ID] && len(d.pressed) < maxPressed:
+		d.pressed[one.ID] = press{one.User, in.Actions[0].ActionID, one.Time}
+	case one.Type == "view_submission" && !strings.Contains(one.Answer, `"errors"`):
+		d.did(in.View.CallbackID, one.User)
 	}
-	return nil
+}
+
+func (d *deeds) did(verb, user string) {
+	if !slices.Contains(d.by[verb], user) {
+		d.by[verb] = append(d.by[verb], user)
+	}
+}
+
+// people returns the number of people who used one of the verbs.
+func (d *deeds) people(now time.Time, verbs []string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for trigger, p := range d.pressed {
+		if now.Sub(p.at) >= formDelay {
+			d.did(p.verb, p.user)
+			delete(d.pressed, trigger)
+		}
+	}
+	var out []string
+	for _, verb := range verbs {
+		out = append(out, d.by[verb]...)
+	}
+	slices.Sort(out)
+	return len(slices.Compact(out))
 }
 
 // checklist returns the tasks with the number of people who did each.
 func (p *Page) checklist() []task {
 	out := slices.Clone(tasks)
-	p.deeds.mu.Lock()
 	for i := range out {
-		var people []string
-		for _, verb := range out[i].verbs {
-			people = append(people, p.deeds.by[verb]...)
-		}
-		slices.Sort(people)
-		out[i].Done = min(out[i].Need, len(slices.Compact(people)))
+		out[i].Done = min(out[i].Need, p.deeds.people(p.cfg.Now(), out[i].verbs))
 	}
-	p.deeds.mu.Unlock()
 	p.mu.Lock()
 	sent := slices.ContainsFunc(p.sendLogs, func(s sendLog) bool { return s.Answers["202"] > 0 })
 	p.mu.Unlock()

@@ -128,7 +128,7 @@ type Page struct {
 	done   chan struct{}
 	closer sync.Once
 
-	deeds deeds
+	deeds *deeds
 	unsub func()
 
 	mu         sync.Mutex
@@ -150,7 +150,7 @@ func New(cfg Config) *Page {
 	if cfg.Answers == nil {
 		cfg.Answers = answer.NewSet()
 	}
-	p := &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, copiesSent: map[alertKey]int{}, deeds: deeds{by: map[string][]string{}}}
+	p := &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, copiesSent: map[alertKey]int{}, deeds: newDeeds()}
 	p.unsub = cfg.Workspace.Subscribe(p.deeds.note)
 	return p
 }

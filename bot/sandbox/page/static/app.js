@@ -2,7 +2,7 @@
 // data is from the server. A change event causes a new fetch of the displayed
 // data.
 
-import { $, h, fill, icon, shut, ask, send, toast, working, store, stored } from "./dom.js";
+import { $, h, fill, icon, keyed, shut, ask, send, toast, working, store, stored } from "./dom.js";
 import { world, nameOf, titleOf, channelOf, personOf } from "./world.js";
 import { mrkdwn, plain } from "./text.js";
 import { blocks } from "./blocks.js";
@@ -11,16 +11,20 @@ import { showViews } from "./modal.js";
 import { composer } from "./composer.js";
 import { showPager } from "./pager.js";
 import { showMail } from "./mail.js";
-import { showStart, showAlerts, showFaults, showLog } from "./tools.js";
+import { showAlerts, showFaults, showLog } from "./tools.js";
+import { showStart, remaining } from "./checklist.js";
 
 const HOME = "home";
+const THREADS = "threads";
 let tab = stored("tab", "start");
 let thread = "";
 let stick = true; // whether to scroll to new messages
 let target = ""; // timestamp of a message to scroll to
+let fresh = ""; // timestamp of the first message that was unread when the channel was opened
+let freshReply = ""; // the same for the open thread
 
 const tabs = [
-  ["start", "Start", () => 0, () => showStart($("panel"), { open, be })],
+  ["start", "Start", (s) => remaining(s), () => showStart($("panel"), { open, be })],
   ["alerts", "Alerts", () => 0, () => showAlerts($("panel"), () => show(tab))],
   ["pager", "Pager", (s) => s.ringing, () => showPager($("panel"))],
   ["mail", "Mail", (s) => s.mails, () => showMail($("panel"))],
@@ -34,7 +38,7 @@ function go(user, channel) { location.hash = user + "/" + channel; }
 
 function be(user) { go(user, world.channel); }
 function jump(channel, ts) {
-  if (channel !== HOME && !channelOf(channel)) { toast(`This channel is not visible to ${nameOf(world.user)}.`); return; }
+  if (channel !== HOME && channel !== THREADS && !channelOf(channel)) { toast(`This channel is not visible to ${nameOf(world.user)}.`); return; }
   target = ts || "";
   go(world.user, channel);
   pane("chat");
@@ -68,12 +72,13 @@ async function fetchAll() {
   const turned = state.user !== world.user;
   world.state = state;
   world.user = state.user;
-  const visible = want.channel === HOME || state.channels.some((c) => c.id === want.channel);
+  const visible = [HOME, THREADS].includes(want.channel) || state.channels.some((c) => c.id === want.channel);
   const channel = visible ? want.channel : (state.channels.find((c) => c.member && c.kind !== "im") || state.channels[0])?.id || HOME;
   if (channel !== world.channel || turned) {
     $("composer").firstElementChild?.draft?.save();
     if (channel !== world.channel) thread = "";
     world.channel = channel;
+    fresh = state.unread[channel]?.first || "";
     stick = true;
     $("messages").replaceChildren();
     $("composer").replaceChildren();
@@ -82,7 +87,7 @@ async function fetchAll() {
   document.title = state.title;
   drawPeople();
   drawTabs();
-  await (channel === HOME ? drawHome() : drawChannel());
+  await (channel === HOME ? drawHome() : channel === THREADS ? drawThreads() : drawChannel());
   drawChannels();
   await drawThread();
   await drawPanel();
@@ -106,34 +111,46 @@ function drawPeople() {
   }
   select.value = world.user;
   const me = personOf(world.user);
-  $("person-note").textContent = [me.department, me.title, me.note].filter(Boolean).join(" · ");
+  $("person-note").textContent = [me.title?.includes(me.department) ? "" : me.department, me.title, me.note].filter(Boolean).join(" · ");
 }
 
-const seenKey = (id) => "seen." + world.user + "." + id;
-const newest = (c) => [c.last_ts || "", c.ephemeral_ts || ""].sort().pop();
-
 function drawChannels() {
-  const here = channelOf(world.channel);
-  if (here && stick) store(seenKey(here.id), newest(here));
-  const line = (id, sign, label, extra = {}) => h("button", { type: "button", class: ["channel", extra.unread && "unread", extra.faint && "faint"].filter(Boolean).join(" "), "data-testid": "channel", "data-channel-id": id, "data-name": label,
-    "aria-current": id === world.channel ? "page" : null, onclick: () => { jump(id); } }, h("span", { class: "sign", "aria-hidden": "true" }, sign.length > 1 ? icon(sign) : sign), h("span", { class: "label" }, label), extra.unread ? h("span", { class: "dot", title: "unread" }) : null, extra.badge ? h("small", {}, extra.badge) : null);
+  const { bot, unread, threads, shortcuts } = world.state;
+  const line = (id, sign, label, extra = {}) => h("button", { type: "button", class: ["channel", extra.unread && "unread", extra.faint && "faint"].filter(Boolean).join(" "), "data-testid": "channel", "data-channel-id": id, "data-name": label, "data-unread": extra.unread || 0,
+    "aria-current": id === world.channel ? "page" : null, onclick: () => { jump(id); } }, h("span", { class: "sign", "aria-hidden": "true" }, sign.length > 1 ? icon(sign) : sign), h("span", { class: "label" }, label),
+    extra.mentions ? h("span", { class: "pill", title: `${extra.mentions} for you` }, extra.mentions) : extra.unread ? h("span", { class: "dot", title: `${extra.unread} unread` }) : null, extra.badge ? h("small", {}, extra.badge) : null);
+  const marks = (c) => (c && c.id !== world.channel && unread[c.id] ? { unread: unread[c.id].messages, mentions: unread[c.id].mentions } : {});
   const shown = (c) => line(c.id, c.kind === "private_channel" ? "lock" : c.kind === "public_channel" ? "#" : "people", titleOf(c), {
-    unread: c.member && c.id !== world.channel && newest(c) > stored(seenKey(c.id), ""), faint: !c.member || c.archived, badge: c.archived ? "archived" : "" });
+    ...marks(c), faint: !c.member || c.archived, badge: c.archived ? "archived" : "" });
   const all = world.state.channels;
   const rooms = all.filter((c) => c.kind.endsWith("_channel"));
   const order = (a, b) => Number(b.member) - Number(a.member) || Number(Boolean(a.archived)) - Number(Boolean(b.archived)) || a.name.localeCompare(b.name, "en", { numeric: true });
-  const bot = world.state.bot;
   const dms = all.filter((c) => !c.kind.endsWith("_channel") && c.with !== bot.user_id);
   const botDM = all.find((c) => c.with === bot.user_id);
-  const add = h("button", { type: "button", class: "channel", "data-testid": "open-dm", onclick: () => working(add, async () => { const { channel } = await send("/api/dm", { user: world.user }); await refresh(); jump(channel); }) }, h("span", { class: "sign" }, icon("mail")), h("span", { class: "label" }, "Messages"));
-  const fresh = [h("h2", {}, "Channels"), rooms.sort(order).map(shown), dms.length ? h("h2", {}, "People") : null, dms.map(shown),
-    h("h2", {}, "App: " + bot.name), line(HOME, "home", "Home"), botDM ? line(botDM.id, "mail", "Messages", { unread: botDM.id !== world.channel && newest(botDM) > stored(seenKey(botDM.id), "") }) : add].flat(3).filter(Boolean);
-  const print = JSON.stringify(fresh.map((el) => [el.dataset.channelId, el.className, el.textContent, el.ariaCurrent]));
+  const waiting = threads.filter((t) => t.unread.messages);
+  const add = h("button", { type: "button", class: "channel", "data-testid": "open-dm", "data-name": bot.name, onclick: () => working(add, async () => { const { channel } = await send("/api/dm", { user: world.user }); await refresh(); jump(channel); }) }, h("span", { class: "sign" }, icon("mail")), h("span", { class: "label" }, bot.name));
+  const run = (s) => {
+    const b = h("button", { type: "button", class: "channel", "data-testid": "global-shortcut", "data-callback": s.callback_id, title: s.description, onclick: () => working(b, () => send("/api/shortcut", { user: world.user, callback_id: s.callback_id })) }, h("span", { class: "sign" }, icon("bolt")), h("span", { class: "label" }, s.name));
+    return b;
+  };
+  const items = [line(THREADS, "reply", "Threads", { unread: waiting.length, mentions: waiting.reduce((n, t) => n + t.unread.mentions, 0) }),
+    h("h2", {}, "Channels"), rooms.sort(order).map(shown),
+    h("h2", {}, "Direct messages"), botDM ? line(botDM.id, "mail", bot.name, marks(botDM)) : add, dms.map(shown),
+    h("h2", {}, "App: " + bot.name), line(HOME, "home", "Home"), (shortcuts || []).filter((s) => s.type === "global").map(run)].flat(3).filter(Boolean);
+  const print = JSON.stringify(items.map((el) => [el.dataset.channelId, el.className, el.textContent, el.ariaCurrent]));
   if ($("channels").print === print) return; // do not replace a button that is being clicked
   $("channels").print = print;
   const focus = document.activeElement?.dataset?.channelId;
-  $("channels").replaceChildren(...fresh);
+  $("channels").replaceChildren(...items);
   if (focus) $("channels").querySelector(`[data-channel-id="${CSS.escape(focus)}"]`)?.focus();
+  const total = all.reduce((n, c) => n + (marks(c).mentions || 0), 0) + waiting.length;
+  $("panes").firstElementChild.dataset.count = total || "";
+}
+
+/** markRead tells the workspace that the person has seen a channel or a thread up to a message. */
+function markRead(unread, channel, threadTS) {
+  if (!unread?.messages || document.hidden) return;
+  send("/api/read", { user: world.user, channel, thread_ts: threadTS, ts: unread.last }).catch(() => {}); // the person may have left the channel
 }
 
 /* ---- middle: a channel, or the app's home ---- */
@@ -149,11 +166,31 @@ async function drawChannel() {
   bar.replaceChildren(...data.bookmarks.map((b) => h("a", { href: /^https?:/.test(b.link) ? b.link : null, target: "_blank", rel: "noopener noreferrer", "data-testid": "bookmark" }, b.emoji ? plain(b.emoji) : icon("link"), " ", b.title)));
   const box = $("messages");
   const list = data.messages;
-  showMessages(box, ch, list, "channel", openThread);
+  showMessages(box, ch, list, "channel", openThread, fresh);
   if (data.earlier) box.prepend(h("p", { class: "empty", "data-key": "earlier" }, `${data.earlier} earlier messages are not shown.`));
   box.dataset.channel = ch.id;
   drawComposer(ch);
   if (target) reveal(); else if (stick) box.scrollTop = box.scrollHeight;
+  if (stick && document.body.dataset.pane === "chat") markRead(world.state.unread[ch.id], ch.id, "");
+}
+
+/** drawThreads lists the threads that the person follows, with the last replies. */
+async function drawThreads() {
+  const { threads } = await ask("/api/threads", { user: world.user });
+  header([h("h1", {}, icon("reply"), " Threads")], [], "threads " + threads.length);
+  $("bookmarks").hidden = true;
+  $("composer").replaceChildren();
+  const box = $("messages");
+  if (box.dataset.channel !== THREADS) box.replaceChildren();
+  box.dataset.channel = THREADS;
+  const open = (t) => () => { thread = t.ts; threadChannel = t.channel; pane("side"); refresh(); };
+  keyed(box, threads.length ? threads.map((t) => ({ key: t.channel + t.ts, print: JSON.stringify(t), draw: () => {
+    const list = h("div", {});
+    showMessages(list, { ...channelOf(t.channel), member: false }, t.messages, "list", open(t));
+    return h("section", { class: "thread-card" + (t.unread.messages ? " unread" : ""), "data-testid": "thread-card", "data-ts": t.ts },
+      h("header", { class: "row" }, h("h2", {}, "#" + (channelOf(t.channel)?.name || "")), t.unread.messages ? h("span", { class: "pill" }, `${t.unread.messages} new`) : null,
+        h("button", { type: "button", "data-testid": "open-thread", "data-ts": t.ts, onclick: open(t) }, `Open, ${t.replies} ${t.replies === 1 ? "reply" : "replies"}`)), list);
+  } })) : [{ key: "none", print: "", draw: () => h("p", { class: "empty" }, "No threads yet. You follow a thread in which you wrote or were mentioned.") }]);
 }
 
 function reveal() {
@@ -209,23 +246,34 @@ async function drawHome() {
 
 /* ---- right: a thread, or the tools ---- */
 
-function openThread(ts) { thread = ts; pane("side"); refresh(); }
+let threadChannel = ""; // channel of the open thread
+function openThread(ts) { thread = ts; threadChannel = world.channel; pane("side"); refresh(); }
 
 async function drawThread() {
   const el = $("thread");
   el.hidden = !thread;
   $("tools").hidden = Boolean(thread);
   if (!thread) { el.replaceChildren(); return; }
-  const data = await ask("/api/thread", { channel: world.channel, ts: thread, user: world.user }).catch(() => null);
+  const data = await ask("/api/thread", { channel: threadChannel, ts: thread, user: world.user }).catch(() => null);
   if (!data) { thread = ""; return drawThread(); }
+  const state = world.state.threads.find((t) => t.channel === threadChannel && t.ts === thread);
   if (el.dataset.ts !== thread + world.user || !el.childElementCount) {
     el.dataset.ts = thread + world.user;
-    const form = composer({ id: "thread", label: "Reply…", threadTS: thread, posted: refresh });
-    el.replaceChildren(h("header", {}, h("h2", {}, "Thread"), h("button", { type: "button", class: "plain", "data-testid": "thread-close", "aria-label": "Close the thread", onclick: () => { thread = ""; pane("chat"); refresh(); } }, icon("cross"))),
+    freshReply = state?.unread.first || "";
+    const form = composer({ id: "thread", label: "Reply…", channel: threadChannel, threadTS: thread, posted: refresh });
+    const ts = thread, channel = threadChannel;
+    const follow = h("button", { type: "button", "data-testid": "follow", onclick: () => working(follow, () => send("/api/follow", { user: world.user, channel, ts, on: follow.dataset.on !== "true" })) });
+    el.replaceChildren(h("header", {}, h("h2", {}, "Thread", h("small", {}, " #" + data.channel.name)), data.channel.member ? follow : null, h("button", { type: "button", class: "plain", "data-testid": "thread-close", "aria-label": "Close the thread", onclick: () => { thread = ""; pane("chat"); refresh(); } }, icon("cross"))),
       h("div", { class: "thread-list", role: "log", tabindex: "0", "aria-label": "Thread" }), form);
     form.draft.load();
   }
-  showMessages(el.querySelector(".thread-list"), data.channel, data.messages, "thread", openThread);
+  const follow = el.querySelector("[data-testid=follow]");
+  if (follow) { follow.dataset.on = String(Boolean(state)); follow.textContent = state ? "Unfollow" : "Follow"; }
+  const list = el.querySelector(".thread-list");
+  const end = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  showMessages(list, data.channel, data.messages, "thread", openThread, freshReply);
+  if (end) list.scrollTop = list.scrollHeight;
+  markRead(state?.unread, threadChannel, thread);
 }
 
 function drawTabs() {
@@ -292,9 +340,14 @@ world.file = (id) => {
   dialog.showModal();
 };
 $("person").addEventListener("change", (e) => be(e.target.value));
-$("messages").addEventListener("scroll", (e) => { const b = e.target; stick = b.scrollHeight - b.scrollTop - b.clientHeight < 40; });
+$("messages").addEventListener("scroll", (e) => {
+  const b = e.target;
+  stick = b.scrollHeight - b.scrollTop - b.clientHeight < 40;
+  if (stick && channelOf(world.channel)) markRead(world.state?.unread[world.channel], world.channel, "");
+});
 for (const b of $("panes").children) b.addEventListener("click", () => pane(b.dataset.pane));
 document.addEventListener("click", (e) => { for (const d of document.querySelectorAll("details.overflow[open]")) if (!d.contains(e.target)) d.open = false; });
+document.addEventListener("keydown", (e) => { if (e.key === "Escape") for (const d of document.querySelectorAll("details.overflow[open]")) { d.open = false; d.querySelector("summary").focus(); } });
 window.addEventListener("hashchange", refresh);
 const stream = new EventSource("/api/events");
 stream.addEventListener("change", refresh);

@@ -2,6 +2,7 @@
 
 import { h, icon, send, toast, store, stored } from "./dom.js";
 import { world } from "./world.js";
+import { base64 } from "./messages.js";
 
 const recent = () => stored("recent", []);
 
@@ -20,7 +21,7 @@ export function composer(place) {
   const go = h("button", { type: "submit", class: "primary", "data-testid": id + "-send", "aria-label": "Send" }, icon("send"));
   const form = h("form", { class: "composer", onsubmit: (e) => { e.preventDefault(); post(); } }, list,
     h("label", { class: "button plain attach", for: id + "-file", title: "Attach a file" }, icon("clip")), attach, box, go);
-  const key_ = () => [world.user, world.channel, threadTS || ""].join("/");
+  const key_ = () => [world.user, place.channel || world.channel, threadTS || ""].join("/");
   form.draft = { save: () => drafts.set(form.for, box.value), load: () => { form.for = key_(); box.value = drafts.get(form.for) || ""; grow(); hide(); } };
 
   function grow() {
@@ -42,7 +43,7 @@ export function composer(place) {
     const before = text.slice(0, box.selectionStart);
     if (!threadTS && before.startsWith("/") && !before.includes("\n")) {
       const typed = before.toLowerCase();
-      const known = world.state.commands.filter((c) => c.text.startsWith(typed) && c.text.trim() !== typed.trim());
+      const known = (world.state.commands || []).filter((c) => c.text.startsWith(typed) && c.text.trim() !== typed.trim());
       const mine = recent().filter((t) => t.toLowerCase().startsWith(typed) && t !== text).slice(0, 3).map((t) => ({ text: t, help: "recent" }));
       return [...mine, ...known].map((c) => ({ ...c, from: 0, shown: c.text }));
     }
@@ -56,18 +57,27 @@ export function composer(place) {
     return of.filter((x) => x.name.startsWith(typed) || x.help.toLowerCase().startsWith(typed)).map((x) => ({ text: m[1] + x.name + " ", shown: m[1] + x.name, help: x.help, from }));
   }
 
+  /** unfinished reports whether the typed command ends in the middle of a word, so that Enter completes it. */
+  function unfinished() {
+    const typed = box.value.toLowerCase();
+    return typed.startsWith("/") && !typed.includes("\n") && !(world.state.commands || []).some((c) => (c.text.trim() + " ").startsWith(typed.trimEnd() + " ")) &&
+      choices.some((c) => c.help !== "recent" && c.from === 0);
+  }
+
   function suggest() {
     choices = candidates().slice(0, 9);
     picked = -1;
     list.hidden = choices.length === 0;
     box.setAttribute("aria-expanded", String(!list.hidden));
-    list.replaceChildren(...choices.map((c, i) => h("li", { role: "option", id: `${id}-hint-${i}`, "data-testid": "hint", onmousedown: (e) => { e.preventDefault(); take(i); } }, h("code", {}, c.shown), h("small", {}, c.help))));
+    list.replaceChildren(...(choices.length ? [h("li", { class: "keys", role: "presentation" }, "↑ ↓ choose · Tab or Enter complete · Esc close")] : []), ...choices.map((c, i) => h("li", { role: "option", id: `${id}-hint-${i}`, "data-testid": "hint", onmousedown: (e) => { e.preventDefault(); take(i); } }, h("code", {}, c.shown), h("small", {}, c.help))));
+    if (unfinished()) mark(choices.findIndex((c) => c.help !== "recent"));
   }
 
   function mark(i) {
     picked = (i + choices.length) % choices.length;
-    [...list.children].forEach((li, n) => li.setAttribute("aria-selected", String(n === picked)));
-    list.children[picked].scrollIntoView({ block: "nearest" });
+    const options = list.querySelectorAll("[role=option]");
+    options.forEach((li, n) => li.setAttribute("aria-selected", String(n === picked)));
+    options[picked].scrollIntoView({ block: "nearest" });
     box.setAttribute("aria-activedescendant", `${id}-hint-${picked}`);
   }
 
@@ -80,6 +90,7 @@ export function composer(place) {
     grow();
     hide();
     box.focus();
+    if (c.text.endsWith(" ") && c.text[0] === "/") suggest();
   }
 
   function key(e) {
@@ -108,8 +119,12 @@ export function composer(place) {
     const text = box.value.trim();
     if (!text || busy) return;
     hide();
-    const to = { user: world.user, channel: world.channel };
-    const isCommand = text.startsWith("/") && !threadTS;
+    const to = { user: world.user, channel: place.channel || world.channel };
+    const isCommand = text.startsWith("/");
+    if (isCommand && threadTS) {
+      toast(`${text.split(" ")[0]} is not supported in threads, as in Slack. Type it in the channel.`);
+      return;
+    }
     busy = true;
     form.setAttribute("aria-busy", "true");
     try {
@@ -132,10 +147,8 @@ export function composer(place) {
 
   async function upload(f) {
     const data = new Uint8Array(await f.arrayBuffer());
-    let raw = "";
-    for (let i = 0; i < data.length; i += 0x8000) raw += String.fromCharCode(...data.subarray(i, i + 0x8000));
     try {
-      await send("/api/upload", { user: world.user, channel: world.channel, name: f.name, content: btoa(raw), comment: box.value, thread_ts: threadTS });
+      await send("/api/upload", { user: world.user, channel: place.channel || world.channel, name: f.name, content: base64(data), comment: box.value, thread_ts: threadTS });
       box.value = "";
       grow();
     } catch (e) {

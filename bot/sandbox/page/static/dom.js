@@ -56,7 +56,9 @@ const strokes = {
   clip: "M12.8 7.300l-5 5a2.9 2.9 0 0 1-4.1-4.100l5.2-5.200a1.9 1.9 0 0 1 2.7 2.700l-5.1 5.100a.9.9 0 0 1-1.3-1.300l4.6-4.6",
   eye: "M1.5 8S4 3.7 8 3.7 14.5 8 14.5 8 12 12.3 8 12.3 1.5 8 1.5 8zM8 9.800a1.8 1.8 0 1 0 0-3.6 1.8 1.8 0 0 0 0 3.600z",
   reply: "M2.5 3h11v8h-6L4.5 13.500V11h-2z",
-  thumb: "M5.5 7.200L8 2.500c1.2 0 1.8.8 1.5 2L9.2 6.200h3.300c.9 0 1.5.8 1.3 1.700l-.9 4c-.2.7-.7 1.1-1.4 1.100h-6zM5.5 7.200v5.800M2.7 7.200h2.800v5.800H2.700z",
+  smile: "M8 14.200a6.2 6.2 0 1 0 0-12.4 6.2 6.2 0 0 0 0 12.400zM5.8 6.500h.1M10.2 6.500h.1M5.4 9.500c1.3 1.900 3.900 1.900 5.200 0",
+  more: "M3.500 8h.1M8 8h.1M12.500 8h.1",
+  bolt: "M9 1.800L3.500 9.200h4L7 14.200l5.500-7.400h-4z",
   home: "M2.5 7.500L8 3l5.5 4.500M4 6.500V13h8V6.5",
   mail: "M2 4h12v8.500H2zM2 4.500l6 4.5 6-4.5",
   picture: "M2 3.500h12v9.500H2zM2 11l3.5-3.5 3 3 2-2L14 12M10.5 6.300h.1",
@@ -145,6 +147,23 @@ export function confirm(texts) {
         h("button", { type: "button", class: texts.danger ? "danger" : "primary", "data-testid": "confirm-yes", onclick: () => done(true) }, texts.confirm)));
     dialog.oncancel = () => resolve(false);
     dialog.showModal();
+  });
+}
+
+/** edit asks for a text. It resolves to the new text, or to null if the person cancels. */
+export function edit({ title, note, text, rows = 5 }) {
+  const dialog = $("confirm");
+  return new Promise((resolve) => {
+    const done = (answer) => { shut(dialog); resolve(answer); };
+    const box = h("textarea", { rows: String(rows), "aria-label": title, "data-testid": "edit-text" });
+    box.value = text;
+    dialog.replaceChildren(h("h2", { id: "confirm-title" }, title), box, h("p", { class: "hint" }, note),
+      h("footer", {},
+        h("button", { type: "button", "data-testid": "edit-cancel", onclick: () => done(null) }, "Cancel"),
+        h("button", { type: "button", class: "primary", "data-testid": "edit-save", onclick: () => done(box.value) }, "Save")));
+    dialog.oncancel = () => resolve(null);
+    dialog.showModal();
+    box.focus();
   });
 }
 

@@ -1,7 +1,7 @@
 // Block Kit's interactive elements as controls of the browser. Elements with a
 // value are added to surface.fields, which contain the values of a form.
 
-import { h, working, confirm } from "./dom.js";
+import { h, working, confirm, toast } from "./dom.js";
 import { plain, words, safeLink } from "./text.js";
 import { world, toLocal, fromLocal } from "./world.js";
 
@@ -20,19 +20,21 @@ export function element(e, block, surface, id) {
   const marks = { "data-testid": "action", "data-action-id": e.action_id, "data-block-id": block.block_id, "data-type": e.type };
   // Inputs of a form are only filled in. Changes of all other elements are sent to the app immediately.
   const dispatches = block.type !== "input" || block.dispatch_action === true;
-  const changed = (control) => { if (dispatches) use(e, block, surface, field.get(), control); };
+  const changed = (control, typing) => { if (dispatches) use(e, block, surface, field.get(), control, typing); };
   const state = surface.state?.[block.block_id]?.[e.action_id];
   const el = draw({ e, block, surface, id, field, marks, state, changed, dispatches });
   if (field.stateful) surface.fields.push(field);
   return el;
 }
 
-async function use(e, block, surface, value, control) {
+async function use(e, block, surface, value, control, typing) {
   if (e.confirm) {
     const c = e.confirm;
     if (!(await confirm({ title: plain(c.title.text), text: words(c.text), confirm: c.confirm.text, deny: c.deny.text, danger: c.style === "danger" }))) return;
   }
-  await working(control, () => surface.use({ action_id: e.action_id, block_id: block.block_id, value, values: valuesOf(surface) }));
+  const act = () => surface.use({ action_id: e.action_id, block_id: block.block_id, value, values: valuesOf(surface), typing });
+  if (typing) await act().catch((err) => toast(err.message)); // the person goes on typing, so the control stays enabled
+  else await working(control, act);
 }
 
 const hint = (e, otherwise) => e.placeholder?.text || otherwise;
@@ -90,9 +92,9 @@ function input(type, first, attrs = () => ({}), toValue = (v) => v || null, from
     let timer;
     const control = h(many ? "textarea" : "input", {
       ...marks, id, type: many ? null : type, rows: many ? "4" : null, placeholder: e.placeholder?.text, maxlength: e.max_length ? String(e.max_length) : null,
-      "aria-label": id ? null : hint(e, e.type), "aria-describedby": id ? id + "-error" : null, autocomplete: "off", ...attrs(e),
+      "aria-label": id ? null : hint(e, e.type), "aria-describedby": id ? id + "-error" : null, "aria-required": block.type === "input" && !block.optional ? "true" : null, autocomplete: "off", ...attrs(e),
       onchange: () => { if (block.type !== "input" || ["date", "time", "datetime-local"].includes(type)) changed(control); },
-      oninput: () => { if (dispatches && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => changed(control), 600); } },
+      oninput: () => { if (dispatches && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => changed(control, true), 600); } },
       onkeydown: (ev) => { if (ev.key === "Enter" && dispatches && !many && on.includes("on_enter_pressed")) { ev.preventDefault(); changed(control); } },
     });
     control.value = fromValue(first(state, e));

@@ -33,7 +33,7 @@ function mailView(m) {
     m.invitation ? invitation(m.invitation) : null,
     frame, text,
     (m.attachments || []).map((a, n) => h("p", { class: "file-head" }, h("span", { class: "file-icon" }, (a.name || a.type).split(/[./]/).pop().slice(0, 4)),
-      h("div", {}, h("strong", {}, a.name || a.type), h("small", {}, `${a.type} · ${bytes(a.size)}`)),
+      h("div", { class: "file-name" }, h("strong", {}, a.name || a.type), h("small", {}, `${a.type} · ${bytes(a.size)}`)),
       h("a", { class: "button", href: `/mail/${m.seq}/part/${n}`, target: "_blank", rel: "noopener" }, "Open"),
       h("a", { class: "button", href: `/mail/${m.seq}/part/${n}?download=1` }, "Download"))));
 }

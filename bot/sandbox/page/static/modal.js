@@ -21,11 +21,34 @@ export function showViews(stack) {
   const key = [world.user, view.id, view.hash].join(" ");
   if (shown?.key === key && shown.depth === stack.length) return;
   const before = shown?.view.id === view.id ? shown.surface : null;
+  const caret = before ? caretOf(dialog) : null;
   shown = { key, view, depth: stack.length, surface: draw(dialog, view, stack.length) };
   if (before) restore(before, shown.surface);
   if (!dialog.open) dialog.showModal();
+  if (caret) setCaret(dialog, caret);
   const first = before ? null : dialog.querySelector(".modal-body input, .modal-body select, .modal-body textarea, .modal-body button");
   first?.focus();
+}
+
+/** caretOf returns where the person is in a form: the field, the selection and the scroll position. */
+function caretOf(dialog) {
+  const el = document.activeElement;
+  const at = el?.closest?.("[data-action-id]");
+  const caret = { top: dialog.querySelector(".modal-body")?.scrollTop || 0 };
+  if (!at || !dialog.contains(at)) return caret;
+  Object.assign(caret, { action: at.dataset.actionId, block: at.dataset.blockId, value: el.type === "checkbox" || el.type === "radio" ? el.value : null });
+  try { caret.from = el.selectionStart; caret.to = el.selectionEnd; } catch { /* not a text field */ }
+  return caret;
+}
+
+/** setCaret restores the place of the person in an updated form. */
+function setCaret(dialog, caret) {
+  dialog.querySelector(".modal-body").scrollTop = caret.top;
+  if (!caret.action) return;
+  let el = dialog.querySelector(`[data-action-id="${CSS.escape(caret.action)}"][data-block-id="${CSS.escape(caret.block)}"]`);
+  if (el && caret.value !== null) el = el.querySelector(`input[value="${CSS.escape(caret.value)}"]`) || el;
+  el?.focus({ preventScroll: true });
+  if (caret.from !== undefined && caret.from !== null) try { el?.setSelectionRange(caret.from, caret.to); } catch { /* not a text field */ }
 }
 
 /** restore copies typed values to the updated form, as Slack does. */

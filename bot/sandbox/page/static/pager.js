@@ -29,6 +29,7 @@ export async function showPager(panel) {
       h("p", { class: "muted" }, (data.services.find((s) => s.id === in_.service)?.name || in_.service), " · ", (in_.assignees || []).length ? "for " + in_.assignees.map(user).join(", ") : "no assignee", " · ", h("code", {}, in_.incident_key || "created by hand")),
       in_.acknowledged_by?.length ? h("p", { class: "muted" }, "acknowledged by " + in_.acknowledged_by.map(user).join(", ")) : null,
       in_.status === "resolved" ? null : h("p", { class: "row" }, in_.status === "triggered" ? act("ack", "Acknowledge", "primary") : null, act("resolve", "Resolve", "")),
+      (in_.notes || []).length ? h("ul", { class: "notes", "data-testid": "pager-notes" }, in_.notes.map((n) => h("li", {}, h("small", {}, `${clock(new Date(n.at))} ${user(n.user)}: `), n.content))) : null,
       pages.length ? details(in_.id + " pages", `Paged ${pages.length} ${pages.length === 1 ? "time" : "times"}`, h("ul", {}, pages.map((p) => h("li", {}, `${clock(new Date(p.at))} ${user(p.user)}: ${p.text}`)))) : h("p", { class: "muted" }, "No one was paged."),
       details(in_.id + " log", "Log", h("ul", {}, (in_.log || []).map((l) => h("li", {}, `${clock(new Date(l.at))} ${l.kind} by ${user(l.by)}${l.text ? ": " + l.text : ""}`)))),
       in_.event ? details(in_.id + " event", "Event from the bot", h("pre", {}, JSON.stringify(in_.event, null, 2))) : null,

@@ -1,38 +1,8 @@
-// The tools next to the chat: the guide, sending alerts, the fault switches and
-// the request log.
+// The tools next to the chat: sending alerts, the fault switches and the request
+// log. The checklist is in checklist.js.
 
-import { h, fill, keyed, once, ask, send, working, toast, store, stored } from "./dom.js";
+import { h, keyed, once, ask, send, working, toast } from "./dom.js";
 import { world, exact, format } from "./world.js";
-
-/** showStart shows a guide for new users. */
-export function showStart(panel, { open, be }) {
-  const state = world.state;
-  const print = JSON.stringify(state.people);
-  if (panel.dataset.print === print && panel.childElementCount) return;
-  panel.dataset.print = print;
-  const done = stored("done", {});
-  const guide = [
-    ["Send an alert", "Send a signed Sentry webhook or CloudTrail event to the bot. The bot opens an incident, pages the responders and creates a private channel.", [["Alerts", () => open("alerts")]]],
-    ["Acknowledge the page", "The bot pages until a responder acknowledges. Acknowledge in the pager, or with the button in the incident's channel.", [["Pager", () => open("pager")]]],
-    ["Run the steps", "In the incident's channel, complete the steps of the playbook and set facts. Then contain and resolve the incident. Type / to show the commands.", [["Write a command", () => document.getElementById("composer-text")?.focus()]]],
-    ["Sign off as four departments", "Write and submit the closing record. Then sign it as one person of each department. The person who submits the record cannot sign it, and no person can sign twice.", firsts(state).map((p) => [p.department, () => be(p.id)])],
-    ["Review", "The bot uploads and mails the postmortem. Schedule a review meeting and conclude it with action items to close the incident.", [["Mail", () => open("mail")]]],
-  ];
-  fill(panel, h("h2", {}, "What to try"),
-    h("p", {}, "Everything here runs on this machine. Choose a person at the top left to act as this person. You see only the content that is visible to this person."),
-    h("ol", { class: "guide" }, guide.map(([title, text, buttons], i) => {
-      const box = h("input", { type: "checkbox", checked: Boolean(done[i]), "aria-label": "Done: " + title, onchange: () => store("done", { ...stored("done", {}), [i]: box.checked }) });
-      return h("li", {}, h("h3", {}, box, `${i + 1}. ${title}`), h("p", {}, text),
-        h("p", { class: "row" }, buttons.map(([label, go]) => h("button", { type: "button", "data-testid": "guide", onclick: go }, label))));
-    })),
-    h("p", { class: "muted" }, "Then try the ", h("button", { type: "button", class: "link", onclick: () => open("faults") }, "faults"), " and open the ", h("button", { type: "button", class: "link", onclick: () => open("log") }, "request log"), "."));
-}
-
-/** firsts returns the first person of each department. */
-function firsts(state) {
-  const seen = new Set();
-  return state.people.filter((p) => p.department && !seen.has(p.department) && seen.add(p.department));
-}
 
 const last = {}; // latest result by alert
 
@@ -43,15 +13,16 @@ export function showAlerts(panel, again) {
   const result = (r) => {
     const codes = Object.entries(r.answers).map(([c, n]) => `${n} × ${c}`).concat(r.lost ? [`${r.lost} × no response`] : []).join(", ");
     const good = !r.lost && Object.keys(r.answers).every((c) => c[0] === "2");
-    return h("p", { class: "answer " + (good ? "good" : "bad"), "data-testid": "alert-answer" }, `${codes} in ${r.took_ms} ms`, !good && r.last ? h("small", {}, r.last) : null);
+    return h("p", { class: "answer " + (good ? "good" : "bad"), "data-testid": "alert-answer" }, `${codes} in ${r.took_ms} ms`, r.outcome ? h("span", { class: "outcome", "data-testid": "alert-outcome" }, outcome(r.outcome)) : null, !good && r.last ? h("small", {}, r.last) : null);
   };
+  const outcome = (text) => text[0].toUpperCase() + text.slice(1);
   const card = (a) => {
     const one = h("button", { type: "button", class: a.from === "Bad input" ? "" : "primary", "data-testid": "alert-" + a.id, onclick: () => raise(a, { copies: 1 }, one) }, "Send");
     const many = h("button", { type: "button", "data-testid": "alert-" + a.id + "-100", title: "Send 100 more copies of the last alert", "aria-label": "Send 100 copies", onclick: () => raise(a, { copies: 100, seed: last[a.id]?.seed }, many) }, "× 100");
-    return h("article", { class: "alert", "data-alert": a.id }, h("div", {}, h("strong", {}, a.title), h("small", {}, a.text), last[a.id] ? result(last[a.id]) : null), h("div", { class: "row" }, one, many));
+    return h("article", { class: "alert", "data-alert": a.id }, h("div", {}, h("strong", {}, a.title), h("small", {}, a.text)), h("div", { class: "row" }, one, many), last[a.id] ? result(last[a.id]) : null);
   };
   const list = once(panel, () => [h("h2", {}, "Send an alert"),
-    h("p", { class: "muted" }, "Real deliveries to the bot's webhooks with valid signatures, unless noted. Each click on Send creates a new alert. Copies repeat the last one."), h("div", { class: "list" })]);
+    h("p", { class: "muted" }, "Real deliveries to the bot's webhooks with valid signatures, unless noted. Send creates a new alert. × 100 repeats the last one. The answer says what the bot did and which rule decided."), h("div", { class: "list" })]);
   keyed(list, [...groups].flatMap(([from, of]) => [{ key: from, print: from, draw: () => h("h3", {}, from) },
     ...of.map((a) => ({ key: a.id, print: JSON.stringify([a, last[a.id]]), draw: () => card(a) }))]));
 }

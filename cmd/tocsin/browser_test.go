@@ -43,7 +43,7 @@ func TestDemo_InBrowser(t *testing.T) {
 // openStartPage checks the page before any action.
 func (v *browserDriver) openStartPage() {
 	v.waitText("#team-name", "Payroll")
-	v.waitText("#panel h2", "What to try")
+	v.waitText("#panel h2", "Your first incident")
 	v.waitText("#messages", "")
 	v.screenshot("start")
 }

@@ -231,7 +231,7 @@ type demoPage struct {
 }
 
 // servePage serves the page of a company at addr. It adds the address of the page to
-// setup, if there is one, and serves it. outcome tells the page what the bot did with an
+// setup, if there is one, and serves it. outcome returns the outcome of an
 // alert, or is nil. The caller must close the page before the company.
 func servePage(c *company.Company, addr string, setup *company.Setup, outcome func(context.Context, []byte) (string, error)) (*demoPage, error) {
 	l, err := net.Listen("tcp", addr)

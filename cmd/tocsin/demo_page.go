@@ -15,8 +15,8 @@ import (
 	"tocsin/store"
 )
 
-// demoHints returns the commands that the page suggests: those that a short help
-// explains first, then the others in the order of help.
+// demoHints returns the commands that the page suggests. The commands of the short help
+// come first, the others follow in the order of help.
 func demoHints() []page.Hint {
 	common, others := []page.Hint{{Text: "/incident ", Help: "show what is possible now, or go on typing a command"}}, []page.Hint(nil)
 	for _, s := range command.Specs() {
@@ -54,8 +54,8 @@ func argUsage(y command.Syntax) string {
 // handled yet.
 const outcomeInterval = 50 * time.Millisecond
 
-// deliveryOutcome returns a function for the page that waits until the bot has handled
-// the delivery with a body, and returns what the bot did with it and why.
+// deliveryOutcome returns a function for the page. It waits until the bot has handled the
+// delivery with a body, and returns the outcome and its reason.
 func deliveryOutcome(b *bot.Bot) func(context.Context, []byte) (string, error) {
 	return func(ctx context.Context, body []byte) (string, error) {
 		sum, from := text.SHA256(body), time.Now().Add(-time.Minute)
@@ -94,7 +94,7 @@ func handledDelivery(ctx context.Context, s *store.Store, sum string, from time.
 // maxCondition is the maximum length of a rule's condition on the page.
 const maxCondition = 160
 
-// explainDelivery returns what the bot did with a delivery, and the rule that decided.
+// explainDelivery returns the outcome of a delivery, and the rule that decided.
 func explainDelivery(ctx context.Context, b *bot.Bot, row int64) (string, error) {
 	who := incident.Identity{Provider: incident.ProviderSystem}
 	answer, err := b.Desk().Alerts(ctx, who, incident.AlertRequest{Query: incident.QueryExplain, Delivery: row})

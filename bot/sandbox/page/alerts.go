@@ -165,7 +165,7 @@ func (p *Page) outcome(ctx context.Context, body []byte) string {
 	defer cancel()
 	text, err := p.cfg.Outcome(ctx, body)
 	if err != nil {
-		return "not decided yet. Open the log, or ask the bot with: /incident alerts"
+		return "not decided yet. Open the log, or type /incident alerts"
 	}
 	return text
 }

@@ -29,11 +29,11 @@ type task struct {
 // the other systems.
 var tasks = []task{
 	{ID: "alert", Title: "Send an alert", Text: "The bot opens an incident, pages the responders and creates a private channel.", Open: "alerts", Need: 1},
-	{ID: "acknowledge", Title: "Acknowledge the page", Text: "The bot pages until somebody acknowledges: in the pager, or with the button on the incident's card.", Open: "pager", Need: 1, verbs: []string{"ack"}},
-	{ID: "roles", Title: "Give out a role", Text: "Take command or name a scribe: the card's menu, or type /incident role.", Need: 1, verbs: []string{"role", "assign_role", "command", "take_command", "handover"}},
-	{ID: "step", Title: "Do a step of the playbook", Text: "The steps stand in a thread of the channel. Press Done and say what you found.", Need: 1, verbs: []string{"step_done", "step", "step_start", "step_skip"}},
-	{ID: "fact", Title: "Record a fact", Text: "Such as: is personal data concerned? Legal deadlines start from facts.", Need: 1, verbs: []string{"fact", "set_fact"}},
-	{ID: "contain", Title: "Contain the incident", Text: "Say how the damage was stopped.", Need: 1, verbs: []string{"contain"}},
+	{ID: "acknowledge", Title: "Acknowledge the page", Text: "The bot pages until a responder acknowledges in the pager, or with the button on the card of the incident.", Open: "pager", Need: 1, verbs: []string{"ack"}},
+	{ID: "roles", Title: "Give out a role", Text: "Take command or name a scribe with the menu of the card, or type /incident role.", Need: 1, verbs: []string{"role", "assign_role", "command", "take_command", "handover"}},
+	{ID: "step", Title: "Do a step of the playbook", Text: "Open the checklist in the channel, press Done and write the result.", Need: 1, verbs: []string{"step_done", "step", "step_start", "step_skip"}},
+	{ID: "fact", Title: "Record a fact", Text: "Set whether personal data is concerned. Legal deadlines start from facts.", Need: 1, verbs: []string{"fact", "set_fact"}},
+	{ID: "contain", Title: "Contain the incident", Text: "Write how the damage was stopped.", Need: 1, verbs: []string{"contain"}},
 	{ID: "resolve", Title: "Resolve the incident", Text: "The closing record opens with a draft.", Need: 1, verbs: []string{"resolve"}},
 	{ID: "record", Title: "Submit the closing record", Text: "Complete the record and submit it for four signatures.", Need: 1, verbs: []string{"submit"}},
 	{ID: "sign", Title: "Sign as four departments", Text: "Switch to one person of engineering, security, legal and communications each. No person can sign twice.", Need: 4, verbs: []string{"sign"}},

@@ -63,7 +63,7 @@ func Announcement(b incident.Brief) Message {
 // Agenda posts the agenda of the next review meeting. It posts nothing if the
 // agenda is empty.
 func (c *Effects) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	if len(b.Agenda) == 0 && b.SuppressedAlerts.Kinds == 0 && len(b.SuppressedAlerts.MaintenanceWindows) == 0 {
+	if len(b.Agenda) == 0 && len(b.BreakGlass) == 0 && b.SuppressedAlerts.Kinds == 0 && len(b.SuppressedAlerts.MaintenanceWindows) == 0 {
 		return noCommand, nil
 	}
 	return noCommand, c.announce(ctx, b, AgendaMessage(b))
@@ -99,6 +99,14 @@ func AgendaMessage(b incident.Brief) Message {
 			m.heading(part.label)
 			m.bullets(part.items)
 		}
+	}
+	if len(b.BreakGlass) > 0 {
+		m.heading("Break-glass was used since the last agenda. Read who and why in the timeline")
+		var lines []string
+		for _, u := range b.BreakGlass {
+			lines = append(lines, u.Incident.String()+" · "+u.At.UTC().Format(timeLayout))
+		}
+		m.bullets(lines)
 	}
 	if k := b.SuppressedAlerts; k.Kinds > 0 {
 		m.line("%s: %d alerts, %d occurrences", Strong{"Alerts dropped by routing rules since the last agenda"}, k.Kinds, k.Occurrences)

@@ -63,6 +63,13 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventStepSkipped:         {"fast_forward", nil},
 	incident.EventStepLate:            {"alarm_clock", (*builder).stepLate},
 	incident.EventAccessGranted:       {"key", nil},
+	incident.EventAccessRequested:     {"key", (*builder).accessRequested},
+	incident.EventBreakGlass:          {"warning", (*builder).brokenGlass},
+
+	// The card and the message of the request show these.
+	incident.EventAccessRequestExpired: silent,
+	incident.EventAccessExpired:        silent,
+
 	incident.EventRestricted:          {"lock", (*builder).channelVisibility},
 	incident.EventAccessRevoked:       {"key", nil},
 	incident.EventExclusionProposed:   silent, // only legal and security may know

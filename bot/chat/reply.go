@@ -31,7 +31,7 @@ func Result(cmd incident.Command, r incident.Result) Message {
 	}
 	sentence, kind := command.ResultOf(cmd, r)
 	m.add(Paragraph{resultIcons[kind], resultText(sentence)})
-	if r.Reported {
+	if r.Reported || r.Requested {
 		return m.message()
 	}
 	for _, echo := range command.TypedTimes(cmd, nil) {

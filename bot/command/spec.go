@@ -73,6 +73,7 @@ func waiverPart(c *incident.Command) *string     { return &c.Waiver }
 func severityPart(c *incident.Command) *string   { return (*string)(&c.Severity) }
 func rolePart(c *incident.Command) *string       { return (*string)(&c.Role) }
 func departmentPart(c *incident.Command) *string { return (*string)(&c.Department) }
+func personPart(c *incident.Command) *string     { return (*string)(&c.Person) }
 func digestPart(c *incident.Command) *string     { return &c.Expect }
 func stepPart(c *incident.Command) *string       { return &c.Step }
 func itemPart(c *incident.Command) *string       { return &c.Item }
@@ -141,7 +142,7 @@ func (a Arg) quiet() Arg {
 var specs []Spec
 
 func init() {
-	specs = slices.Concat(responseSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{helpSpec}, alertSpecs)
+	specs = slices.Concat(responseSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{accessRequestSpec, helpSpec}, alertSpecs)
 }
 
 // Specs returns every command in the order of help. Callers must not change it.

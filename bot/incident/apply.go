@@ -69,6 +69,7 @@ func (i *Incident) apply(e Event) {
 func (i Incident) clone() Incident {
 	i.Roles, i.Links, i.Facts.Aware = maps.Clone(i.Roles), maps.Clone(i.Links), maps.Clone(i.Facts.Aware)
 	i.Access, i.InvolvedDepartments, i.Delegations = slices.Clone(i.Access), slices.Clone(i.InvolvedDepartments), slices.Clone(i.Delegations)
+	i.AccessUntil, i.AccessRequests, i.BreakGlass = maps.Clone(i.AccessUntil), slices.Clone(i.AccessRequests), slices.Clone(i.BreakGlass)
 	i.Revoked, i.Exclusions = slices.Clone(i.Revoked), slices.Clone(i.Exclusions)
 	i.Pages, i.FormerChannels = slices.Clone(i.Pages), slices.Clone(i.FormerChannels)
 	i.Paging.Started, i.Paging.Failed = slices.Clone(i.Paging.Started), slices.Clone(i.Paging.Failed)

@@ -11,8 +11,8 @@ import (
 // one, and a person who belongs to one of its classes may issue the verb.
 type Authority uint16
 
-// The classes of people. Every class but [Anyone], [Administrators] and [TheBot]
-// also requires that the person may read the incident: see [Incident.MayRead]. An
+// The classes of people. Every class but [Anyone], [KnownPeople], [GlassBreakers],
+// [Administrators] and [TheBot] also requires that the person may read the incident: see [Incident.MayRead]. An
 // administrator who is excluded from the incident does not count as one.
 const (
 	Anyone            Authority = 1 << iota // everybody whom a provider authenticated, known to the configuration or not
@@ -27,6 +27,8 @@ const (
 	LegalOrSecurity                         // members, deputies and delegates of legal or security
 	Administrators                          // the administrators of the configuration
 	TheBot                                  // effects, deadlines and sources
+	KnownPeople                             // all people of the configuration, readers or not
+	GlassBreakers                           // see [Directory.MayBreakGlass], readers or not
 )
 
 // classes are the classes in the order of messages and documents.
@@ -46,6 +48,8 @@ var classes = []struct {
 	{LegalOrSecurity, "legal and security"},
 	{Administrators, "administrators"},
 	{TheBot, "the bot"},
+	{KnownPeople, "all people of the configuration"},
+	{GlassBreakers, "responders, security, legal and heads of departments"},
 }
 
 // Has reports whether the set contains a class.
@@ -126,15 +130,22 @@ func Admit(cmd Command, env Env) error {
 		return nil
 	case env.Actor == "":
 		return NotLinked(cmd.By)
+	case who == GlassBreakers && !env.Directory.MayBreakGlass(env.Actor, env.Now):
+		return Forbidden("break-glass is for %s, and %s is none of them. Type access request %s because REASON", who, env.Directory.Name(env.Actor), cmd.For)
 	}
 	return nil
 }
 
+// needsNoAccess reports whether people who may not read an incident may use the verb on
+// it. Excluded people may not.
+func (v Verb) needsNoAccess() bool { return v.who().Has(KnownPeople | GlassBreakers) }
+
 // MayAddress reports whether the author of a command, who is admitted, may name the
 // incident: the bot, people who may read it, and administrators with a verb of
-// theirs who are not excluded. For anybody else it does not exist.
+// theirs who are not excluded, and people who ask for access or take it by break-glass.
+// For anybody else it does not exist.
 func MayAddress(cmd Command, inc Incident, env Env) bool {
-	return env.System || cmd.Verb.who().Has(Administrators) && env.Administrator && !inc.Excludes(env.Actor) || inc.MayRead(env.Directory, env.Actor, env.Now)
+	return env.System || cmd.Verb.needsNoAccess() && !inc.Excludes(env.Actor) || cmd.Verb.who().Has(Administrators) && env.Administrator && !inc.Excludes(env.Actor) || inc.MayRead(env.Directory, env.Actor, env.Now)
 }
 
 // Authorize checks that the author of a command may use its verb on an incident.
@@ -162,8 +173,12 @@ func (d *decider) authorize() error {
 		return nil
 	case who.Has(Anyone), who.Has(Administrators) && d.env.Administrator && !d.inc.Excludes(d.env.Actor):
 		return nil
+	case d.cmd.Verb.needsNoAccess() && !d.inc.Excludes(d.env.Actor):
+		return nil
 	case !d.inc.MayRead(d.env.Directory, d.env.Actor, d.env.Now):
 		return errNoAccess(d.inc.ID)
+	case !who.Has(Readers) && d.inc.readsByBreakGlass(d.env.Directory, d.env.Actor, d.env.Now):
+		return Forbidden("break-glass in %s allows reading and notes only. To do more, type access request %[1]s because REASON", d.inc.ID)
 	case !d.holds(who):
 		return d.refused(who)
 	}
@@ -264,7 +279,7 @@ func (d *decider) representsNamed() bool {
 // people with a role, and representatives of departments that were involved or
 // consulted or that sign. Reading alone does not make a participant.
 func (i Incident) Participates(d Directory, p PersonID, now time.Time) bool {
-	if !i.MayRead(d, p, now) {
+	if !i.belongs(d, p, now) {
 		return false
 	}
 	if d.Responder(p) || len(i.RolesOf(p)) > 0 {

@@ -70,12 +70,15 @@ var actorMatrix = map[Verb]string{
 	VerbErase:            " !   0   x   x   x   x   x   L   S   x   x   !   !",
 	VerbSetLegalHold:     " !   0   x   x   x   x   x   L   S   x   x   !   !",
 	VerbReleaseLegalHold: " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbRequestAccess:    " !   +   +   +   +   +   +   +   +   +   +   !   !",
+	VerbEndorseAccess:    " !   0   x   x   x   x   x   l   S   +   x   !   !",
+	VerbBreakGlass:       " !   x   x   x   x   x   x   +   +   x   +   !   !",
 	VerbRetry:            " !   0   x   x   +   x   +   L   S   +   +   !   !",
 }
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.
 var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
-	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbStormTimeout, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft}
+	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbStormTimeout, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout}
 
 // actorFixture returns an incident in a status with all actors.
 func actorFixture(t *testing.T, status Status) *fixture {

@@ -35,10 +35,11 @@ func (i Incident) Excludes(p PersonID) bool {
 
 // MayInvite reports whether a person may still be invited to the channel when an
 // invitation is carried out. The person may have been excluded since it was queued.
-// Revoked access does not come back with an invitation: the person must be able to
-// read the incident for another reason.
+// Access that was revoked or has ended does not come back with an invitation: the
+// person must be able to read the incident for another reason than break-glass.
 func (i Incident) MayInvite(d Directory, p PersonID, now time.Time) bool {
-	return !i.Excludes(p) && (!slices.Contains(i.Revoked, p) || i.MayRead(d, p, now))
+	ended := slices.Contains(i.Revoked, p) || slices.Contains(i.Access, p) && !i.hasAccess(p, now)
+	return !i.Excludes(p) && (!ended || i.belongs(d, p, now))
 }
 
 // Reachable returns the directory for whoever writes to people about the incident.
@@ -78,15 +79,15 @@ func (d *decider) grant() error {
 	if err := d.requireText("text", d.cmd.Text, "access needs a reason. Type grant PERSON because REASON"); err != nil {
 		return err
 	}
-	if slices.Contains(d.inc.Access, d.cmd.Person) {
+	if _, ends := d.inc.AccessUntil[d.cmd.Person]; !ends && slices.Contains(d.inc.Access, d.cmd.Person) {
 		return nil
 	}
 	d.emit(EventAccessGranted, fields{"person": string(d.cmd.Person)}, texts{"reason": d.cmd.Text})
 	return nil
 }
 
-// revokeAccess ends the read access of a person who was granted it, was invited or
-// opened the incident.
+// revokeAccess ends the read access of a person who was granted it, took it by
+// break-glass, was invited or opened the incident. It declines a request for access.
 func (d *decider) revokeAccess() error {
 	p := d.cmd.Person
 	if _, ok := d.env.Directory.Person(p); !ok {
@@ -96,23 +97,16 @@ func (d *decider) revokeAccess() error {
 		return err
 	}
 	after := d.inc.clone()
-	after.revoke(p)
-	if d.inc.Restricted && after.MayRead(d.env.Directory, p, d.env.Now) {
+	after.revoke(p, d.env.Now)
+	if d.inc.Restricted && after.belongs(d.env.Directory, p, d.env.Now) {
 		return Conflict("%s reads %s as a responder, by a role or for a department, which revoke does not end. Change the role, or ask legal or security to exclude them", d.env.Directory.Name(p), d.inc.ID)
 	}
-	if !slices.Contains(d.inc.Access, p) && (d.inc.OpenedBy != p || slices.Contains(d.inc.Revoked, p)) {
+	asked := d.inc.accessRequest(p, d.env.Now) != nil || d.inc.breakGlass(p, d.env.Now) != nil
+	if !asked && !slices.Contains(d.inc.Access, p) && (d.inc.OpenedBy != p || slices.Contains(d.inc.Revoked, p)) {
 		return nil
 	}
 	d.emit(EventAccessRevoked, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
 	return nil
-}
-
-// revoke removes the access that a person was granted or has as the opener.
-func (i *Incident) revoke(p PersonID) {
-	i.Access = slices.DeleteFunc(i.Access, func(have PersonID) bool { return have == p })
-	if !slices.Contains(i.Revoked, p) {
-		i.Revoked = append(i.Revoked, p)
-	}
 }
 
 // exclude shuts a suspected insider out. One person from legal or security is

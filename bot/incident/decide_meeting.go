@@ -42,7 +42,7 @@ func (i Incident) ReviewInvitees(d Directory, now time.Time) []PersonID {
 	out := i.Leads(d)
 	if i.Meeting != nil {
 		for _, p := range slices.Concat(i.Meeting.People, i.Meeting.Invited) {
-			if i.MayRead(d, p, now) {
+			if i.belongs(d, p, now) {
 				out = append(out, p)
 			}
 		}

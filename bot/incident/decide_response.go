@@ -269,7 +269,7 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	switch {
 	case source.ID == target.ID:
 		return nil, nil, Invalid("target", "%s cannot be merged into itself. Name another incident", source.ID)
-	case target.Status == "" || !target.MayRead(env.Directory, env.Actor, env.Now):
+	case target.Status == "" || !target.belongs(env.Directory, env.Actor, env.Now):
 		return nil, nil, errNoAccess(target.ID)
 	case !target.Status.Live():
 		return nil, nil, Conflict("%s is %s and cannot take over another incident. Choose one that is not approved or ended", target.ID, target.Status)

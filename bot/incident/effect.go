@@ -27,6 +27,7 @@ type Brief struct {
 	Document         *Document          // for effects about a document, rendered for the recipients
 	Withheld         int                // number of events whose texts the recipients may not read
 	Agenda           []Summary          // for EffectAgenda
+	BreakGlass       []BreakGlassUse    // for EffectAgenda: since the last one
 	SuppressedAlerts AlertResult        // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
 	Maintenance      *MaintenanceWindow // for EffectAnnounceMaintenance, without its condition
 	Reply            *Reply             // for EffectAcknowledgeReport, not redacted: it holds the address of the mail

@@ -68,7 +68,7 @@ var eventSpecs = func() eventTable {
 
 // eventTopics are the parts of eventSpecs.
 var eventTopics = []eventTable{alertEvents, pagingEvents, severityEvents, responseEvents, factEvents, playbookEvents,
-	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, retentionEvents, channelEvents}
+	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, accessRequestEvents, retentionEvents, channelEvents}
 
 // EventKinds returns every kind of event, sorted.
 func EventKinds() []EventKind { return slices.Sorted(maps.Keys(eventSpecs)) }

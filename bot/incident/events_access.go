@@ -20,11 +20,20 @@ const (
 
 var accessEvents = eventTable{
 	EventAccessGranted: {
-		fields:     "person",
+		fields:     "person until",
 		repeatable: true,
-		apply:      func(i *Incident, e Event) { i.addAccess(e.person("person")) },
-		effects:    effects{invitePerson, postEvent},
+		apply: func(i *Incident, e Event) {
+			if until := parseInstant(e.Field("until")); !until.IsZero() {
+				i.addAccessUntil(e.person("person"), until)
+				return
+			}
+			i.addAccess(e.person("person"))
+		},
+		effects: effects{timeAccess, invitePerson, postEvent},
 		sentence: func(e Event) Sentence {
+			if until := parseInstant(e.Field("until")); !until.IsZero() {
+				return Say("%s gave %s the access that they asked for, until %s", e.By, e.person("person"), until)
+			}
 			return Say("%s granted %s access", e.By, e.person("person"))
 		},
 		text: "reason",
@@ -33,7 +42,7 @@ var accessEvents = eventTable{
 	EventAccessRevoked: {
 		fields:     "person",
 		repeatable: true,
-		apply:      func(i *Incident, e Event) { i.revoke(e.person("person")) },
+		apply:      func(i *Incident, e Event) { i.revoke(e.person("person"), e.RecordedAt) },
 		effects:    effects{removePerson, postEvent},
 		sentence: func(e Event) Sentence {
 			return Say("%s revoked the access of %s", e.By, e.person("person"))
@@ -126,11 +135,6 @@ var accessEvents = eventTable{
 	},
 }
 
-func (i *Incident) addAccess(people ...PersonID) {
-	i.Access = append(i.Access, people...)
-	i.Revoked = slices.DeleteFunc(i.Revoked, func(p PersonID) bool { return slices.Contains(people, p) })
-}
-
 // applyExcluded ends everything that the person has in the incident.
 func (i *Incident) applyExcluded(e Event) {
 	p := e.person("person")
@@ -140,7 +144,7 @@ func (i *Incident) applyExcluded(e Event) {
 	}
 	i.Exclusions = append(i.Exclusions, Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Second: e.person("second"), Channel: e.Field("channel"), Left: i.leaves(e)})
 	i.ExclusionProposed = nil
-	i.Access = slices.DeleteFunc(i.Access, func(have PersonID) bool { return have == p })
+	i.dropAccess(p, e.RecordedAt)
 	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
 	for _, r := range i.RolesOf(p) {
 		i.setRole(r, "")
@@ -190,7 +194,7 @@ func (i *Incident) applyPersonLeft(e Event) {
 	for _, r := range splitList[Role](e.Field(HeldRole)) {
 		i.setRole(r, "")
 	}
-	i.Access = slices.DeleteFunc(i.Access, func(q PersonID) bool { return q == p })
+	i.dropAccess(p, e.RecordedAt)
 	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
 	signed := splitList[Department](e.Field("signatures"))
 	i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.By == p && slices.Contains(signed, s.Department) })

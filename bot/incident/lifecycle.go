@@ -97,6 +97,9 @@ const (
 	VerbReadmit          Verb = "readmit"            // Person, Text: reason
 	VerbReplacement      Verb = "name_replacement"   // Department, Person, Text: reason
 	VerbReleaseLegalHold Verb = "release_legal_hold" // Text: why retention may delete it again
+	VerbRequestAccess    Verb = "request_access"     // Text: reason
+	VerbEndorseAccess    Verb = "endorse_access"     // Person: who asked, Text: reason (optional)
+	VerbBreakGlass       Verb = "break_glass"        // Text: reason
 	VerbRetry            Verb = "retry"              // try waiting effects at once. Count: set by Tocsin
 )
 
@@ -124,6 +127,7 @@ const (
 	VerbReviewInvited     Verb = "review_invited"     // People, When: of the meeting
 	VerbEffectFailed      Verb = "effect_failed"      // Effect, Text
 	VerbEffectDropped     Verb = "effect_dropped"     // Effect, Reason, and Item for the administrator
+	VerbAccessTimeout     Verb = "access_timeout"     // access or a request for it is over
 	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
 )
 
@@ -184,6 +188,9 @@ var verbs = map[Verb]verbRule{
 	VerbReadmit:           {decide: (*decider).readmit, access: true},
 	VerbReplacement:       {decide: (*decider).nameReplacement, name: "replacement", access: true},
 	VerbReleaseLegalHold:  {decide: (*decider).releaseLegalHold, name: "legal-hold release"},
+	VerbRequestAccess:     {decide: (*decider).requestAccess, name: "access request", writes: true, access: true},
+	VerbEndorseAccess:     {decide: (*decider).endorseAccess, name: "access endorse", writes: true, access: true},
+	VerbBreakGlass:        {decide: (*decider).breakGlass, name: "access break-glass", writes: true, access: true},
 	VerbRetry:             {decide: (*decider).retry, writes: true},
 	VerbAttach:            {decide: (*decider).attach},
 	VerbCount:             {decide: (*decider).count},
@@ -207,6 +214,7 @@ var verbs = map[Verb]verbRule{
 	VerbReviewInvited:     {decide: (*decider).reviewInvited},
 	VerbEffectFailed:      {decide: (*decider).effectFailed},
 	VerbEffectDropped:     {decide: (*decider).effectDropped},
+	VerbAccessTimeout:     {decide: (*decider).accessTimeout},
 	VerbPersonLeft:        {decide: (*decider).personLeft},
 }
 
@@ -289,6 +297,9 @@ var Transitions = []Transition{
 	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, LegalOrSecurity, "legal and security erase a text together"},
 	{VerbSetLegalHold, slices.Concat(notDismissedOrMerged, []Status{Dismissed}), nil, LegalOrSecurity, "retention deletes nothing of the incident, a merged one is held in its target"},
 	{VerbReleaseLegalHold, anyStatus, nil, LegalOrSecurity, "retention applies again"},
+	{VerbRequestAccess, anyStatus, nil, KnownPeople, "a person asks to read a restricted incident"},
+	{VerbEndorseAccess, anyStatus, nil, TheCommander | SecurityTeam, "the person gets the requested access for a time"},
+	{VerbBreakGlass, anyStatus, nil, GlassBreakers, "a person reads at once, and every member knows"},
 	{VerbRetry, anyStatus, nil, Participants, "effects that wait for an outside system are tried at once"},
 
 	// Verbs of the bot.
@@ -313,6 +324,7 @@ var Transitions = []Transition{
 	{VerbReviewInvited, anyStatus, nil, TheBot, "people were invited to the review meeting"},
 	{VerbEffectFailed, anyStatus, nil, TheBot, "an effect was discarded and people must know"},
 	{VerbEffectDropped, anyStatus, nil, TheBot, "an administrator gave up an effect that waited"},
+	{VerbAccessTimeout, anyStatus, nil, TheBot, "temporary access or a request for it ends"},
 	{VerbPersonLeft, anyStatus, nil, TheBot, "a person left the configuration and gives up roles, access and open work"},
 }
 

@@ -31,6 +31,10 @@ var statusMatrix = map[Verb]string{
 	VerbSetFact:           ". . . . r - - - -",
 	VerbEvidence:          ". . . . r - - - -",
 	VerbNote:              ". . . . . . . . .",
+	VerbRequestAccess:     ". . . . . . . . .",
+	VerbEndorseAccess:     ". . . . . . . . .",
+	VerbBreakGlass:        ". . . . . . . . .",
+	VerbAccessTimeout:     ". . . . . . . . .",
 	VerbUpdate:            ". . . . . . . - -",
 	VerbStepDone:          ". . . . - - - - -",
 	VerbStepSkip:          ". . . . - - - - -",
@@ -91,6 +95,22 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbPersonLeft:
 		w.must("", Command{Verb: VerbInvited, People: []PersonID{"out1"}})
 		c.Person = "out1"
+	case VerbRequestAccess:
+		by, w.inc.Restricted = "out1", true
+	case VerbBreakGlass:
+		w.inc.Restricted = true
+		by = "head"
+		w.dir.People = append(w.dir.People, Person{ID: "head", Name: "head"})
+		w.dir.Teams = append(w.dir.Teams, Team{Name: "sales", Head: "head"})
+	case VerbEndorseAccess, VerbAccessTimeout:
+		w.inc.Restricted = true
+		w.must("out1", Command{Verb: VerbRequestAccess, Text: "x"})
+		w.inc.AccessRequests = slices.Clone(w.inc.AccessRequests)
+		if v == VerbAccessTimeout {
+			w.inc.AccessRequests[0].Until = w.now
+		} else {
+			by, c.Person = "sec1", "out1"
+		}
 	case VerbEditRecord, VerbRevise, VerbSubmit:
 		c.Record = map[string]string{"summary": "Another summary.", "impact": "b", "root_cause": "c", "what_was_done": "d",
 			"what_detected_it": "e", "what_will_detect_it": "f", "what_will_prevent_it": "g", "audience": "all", "language": "en"}

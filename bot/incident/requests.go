@@ -26,7 +26,7 @@ var requestKinds = map[EventKind]string{
 	EventChannelOpened: "", EventChannelReplaced: "", EventAckTimedOut: "", EventPageFailed: "", EventPageUnanswered: "",
 	EventSeverityProposed: "alert", EventDismissProposed: "", EventWaiverProposed: "",
 	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
-	EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
+	EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
 }
 
 // requests returns the requests of an event in the order of their messages. i is the
@@ -37,6 +37,9 @@ func (i Incident) requests(e Event) []Request {
 		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPost, Ref: e.Field(field)}
 		if field == "step" {
 			r.Ref = e.step().String()
+		}
+		if e.Kind == EventAccessRequested {
+			r.Ref = string(e.By)
 		}
 		out = append(out, r)
 	}
@@ -88,6 +91,8 @@ func (i Incident) asks(r Request) bool {
 		return step != nil && !step.Finished() && allowed(VerbStepDone)
 	case EventResolved, EventSignaturesVoided, EventAmended:
 		return allowed(VerbSubmit)
+	case EventAccessRequested:
+		return slices.ContainsFunc(i.AccessRequests, func(a AccessRequest) bool { return string(a.By) == r.Ref })
 	case EventObjected:
 		return slices.ContainsFunc(i.Objections, func(o Objection) bool { return o.ID == r.Ref && o.Open() })
 	case EventApproved:

@@ -59,6 +59,10 @@ type Incident struct {
 	Revoked             []PersonID        `json:"revoked,omitempty"`    // their access was revoked, also as the opener
 	Exclusions          []Exclusion       `json:"exclusions,omitempty"` // for legal and security only
 	ExclusionProposed   *Exclusion        `json:"exclusion_proposed,omitempty"`
+	// AccessUntil has the ends of temporary access.
+	AccessUntil    map[PersonID]time.Time `json:"access_until,omitempty"`
+	AccessRequests []AccessRequest        `json:"access_requests,omitempty"` // without an answer
+	BreakGlass     []BreakGlass           `json:"break_glass,omitempty"`     // every use
 
 	Paging Paging     `json:"paging"`
 	Pages  []PageRef  `json:"pages,omitempty"` // every page that started, of all rounds
@@ -253,6 +257,9 @@ type Result struct {
 	// Earlier is the event of another person because of which it had none, with its time,
 	// or "". See [EarlierText].
 	Earlier string `json:"earlier,omitempty"`
+	// Requested is set if the author asked for access. Then the result has only the number
+	// of the incident, whether it exists or not, and the answer is [AccessRequested].
+	Requested bool `json:"requested,omitempty"`
 	// Reported is set if the author is unknown to the configuration. Then Incident
 	// and Events are empty, and the answer is [ReportReceived].
 	Reported bool `json:"reported,omitempty"`
@@ -286,25 +293,6 @@ func (i Incident) RolesOf(p PersonID) []Role {
 func (i Incident) Summary() Summary {
 	return Summary{ID: i.ID, Status: i.Status, Severity: i.Severity, Title: i.Title, Origin: i.Origin, Commander: i.Commander,
 		OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt, Restricted: i.Restricted, ReviewAt: i.Review.At}
-}
-
-// MayRead reports whether a person may read the incident. Every known person may
-// read a public one. A restricted one is for responders, its opener, people with
-// a role or granted access, and representatives of involved departments.
-func (i Incident) MayRead(d Directory, p PersonID, now time.Time) bool {
-	person, known := d.Person(p)
-	switch {
-	case !known, i.Excludes(p):
-		return false
-	case !i.Restricted, person.Responder, i.OpenedBy == p && !slices.Contains(i.Revoked, p), slices.Contains(i.Access, p), len(i.RolesOf(p)) > 0:
-		return true
-	}
-	for _, name := range i.departmentsWithAccess() {
-		if i.represents(d, p, name, now) {
-			return true
-		}
-	}
-	return false
 }
 
 // departmentsWithAccess returns the departments whose representatives may read a

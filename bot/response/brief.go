@@ -51,6 +51,9 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 		if b.Agenda, err = s.agenda(); err != nil {
 			return loadedBrief{}, err
 		}
+		if b.BreakGlass, err = s.breakGlassUses(); err != nil {
+			return loadedBrief{}, err
+		}
 		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))
 	case incident.EffectAcknowledgeReport:
 		b, err = s.ackBrief(e, b)

@@ -232,11 +232,11 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		}
 		return answer(d, cmd.By, incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, err))
 	}
+	if result.Reported || result.Requested {
+		return answer(d, cmd.By, result, nil) // without an incident
+	}
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
-	}
-	if result.Reported {
-		return answer(d, cmd.By, result, nil) // without an incident
 	}
 	if env := last.env(cmd); !env.System && !result.Incident.MayRead(last.dir, env.Actor, last.now) { // an administrator
 		result.Incident, result.Events = publicView(result.Incident), incident.WithoutSecret(result.Events)

@@ -91,7 +91,10 @@ func TestOutsider_SameAnswerWhetherItExists(t *testing.T) {
 					Department: incident.Legal, Role: incident.Scribe, Step: "a/b", Item: "A1", Expect: "sha256:00", Alerts: []int64{alert}, Target: public,
 					Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}, Erase: []incident.TextRef{{Seq: 1, Name: "title"}}}
 				change(&cmd)
-				_, err := h.Do(t.Context(), cmd)
+				result, err := h.Do(t.Context(), cmd)
+				if result.Requested { // access, which is an answer and no refusal
+					return incident.Conflict("%s", fmt.Sprintf("%+v", result))
+				}
 				return err
 			}
 			same := func(what string, exists, missing fmt.Stringer, ask func(exists bool) error) {
@@ -109,6 +112,9 @@ func TestOutsider_SameAnswerWhetherItExists(t *testing.T) {
 					return noIncident
 				}
 				for _, verb := range verbs {
+					if verb == incident.VerbBreakGlass && name == "legal" {
+						continue // may read every incident at once
+					}
 					same(fmt.Sprint(verb, " ", id), id, noIncident, func(exists bool) error {
 						return do(verb, func(c *incident.Command) { c.For = pick(exists) })
 					})

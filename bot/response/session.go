@@ -89,6 +89,8 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 		return s.open(cmd)
 	case incident.VerbPromote:
 		return s.promote(cmd)
+	case incident.VerbRequestAccess:
+		return s.requestAccess(cmd)
 	}
 	dr, err := s.draft(cmd.For)
 	if err != nil {
@@ -189,6 +191,11 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	}
 	if err := s.auditAccess(cmd, events); err != nil {
 		return incident.Result{}, err
+	}
+	if cmd.Verb == incident.VerbBreakGlass && len(events) > 0 {
+		if err := s.noteBreakGlass(cmd.For); err != nil {
+			return incident.Result{}, err
+		}
 	}
 	return s.record(dr, events), nil
 }

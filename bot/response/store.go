@@ -293,6 +293,7 @@ const (
 	NamespaceDuplicate   Namespace = "alike"       // first incident with a duplicate key
 	NamespaceStorm       Namespace = "storm"       // alert storms and the rate of openings
 	NamespacePage        Namespace = "page"        // target of a page that started
+	NamespaceBreakGlass  Namespace = "break_glass" // uses of break-glass for the next agenda
 	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
 )
 

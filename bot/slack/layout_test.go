@@ -114,6 +114,8 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventStepSkipped:         {step, outcome, false},
 		incident.EventStepLate:            {fields: map[string]string{"run": "leaked-aws-credentials", "step": "write-scribe"}, system: true},
 		incident.EventAccessGranted:       {map[string]string{"person": "p5"}, reason, false},
+		incident.EventAccessRequested:     {map[string]string{"until": "2026-12-01T00:00:00Z"}, reason, false},
+		incident.EventBreakGlass:          {map[string]string{"until": "2026-11-24T07:00:00Z"}, reason, false},
 		incident.EventRestricted:          {map[string]string{"restricted": "true"}, reason, false},
 		incident.EventAccessRevoked:       {map[string]string{"person": "p5"}, reason, false},
 		incident.EventReplacementNamed:    {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z", "administrator": "root"}, reason, false},
@@ -186,6 +188,8 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 		b.Incident.SeverityProposal = &incident.SeverityProposal{Severity: incident.Sev1, Alert: 17, Kind: "sentry.issue"}
 	case incident.EventWaiverProposed:
 		b.Incident.Review.WaivedBy = "p1"
+	case incident.EventAccessRequested:
+		b.Incident.AccessRequests = []incident.AccessRequest{{By: "p1", Until: noon.Add(incident.RequestTTL)}}
 	}
 	if len(x.texts) > 0 {
 		b.Event.Texts = map[string]incident.Text{}

@@ -243,6 +243,9 @@ func showResult(w io.Writer, r incident.Result, times []string, names map[incide
 	if r.Reported {
 		return writeLine(w, "%s.", incident.ReportReceived)
 	}
+	if r.Requested {
+		return writeLine(w, "%s.", incident.AccessRequested(r.Incident.ID))
+	}
 	if r.Earlier != "" {
 		return writeLine(w, "No change: %s. %s is %s", r.Earlier, r.Incident.ID, r.Incident.Status)
 	}

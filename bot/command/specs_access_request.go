@@ -1,0 +1,29 @@
+package command
+
+import "tocsin/bot/incident"
+
+// accessRequestSpec is the command of people who may not read an incident, and of those
+// who let them.
+var accessRequestSpec = Spec{Name: "access", NeedsIncident: true,
+	Help:     "ask to read a restricted incident, endorse such a request, or read at once with break-glass (every member is told)",
+	Examples: []string{"access request INC-42 because I run the cluster", "access endorse @ada", "access break-glass INC-42 because the regulator is calling"},
+	Syntaxes: []Syntax{
+		{Verb: incident.VerbRequestAccess, Words: []string{"request", "ask"}, Args: []Arg{incidentArg, requestReasonArg},
+			Form: &FormSpec{Title: "Ask for access", Submit: "Ask", Fields: []Field{
+				requestReasonArg.input(KindProse, "Why do you need to read the incident?").hint("Security or the commander decides. Its members read the reason.")}}},
+		{Verb: incident.VerbEndorseAccess, Words: []string{"endorse", "approve"}, Args: []Arg{incidentArg, personArg, mayBecauseArg}, button: []part{personPart},
+			Form: &FormSpec{Title: "Endorse a request", Submit: "Give access", Fields: []Field{
+				personArg.input(KindPerson, "Who asked for access?"), textArg.input(KindProse, "Why?").optional()}},
+			result: done("The person can now read %s. The access ends after 7 days")},
+		{Verb: incident.VerbBreakGlass, Words: []string{"break-glass", "breakglass"}, Args: []Arg{incidentArg, requestReasonArg}, kind: ResultPrivate,
+			Form: &FormSpec{Title: "Break-glass", Submit: "Read now", Fields: []Field{
+				requestReasonArg.input(KindProse, "Why do you need to read the incident now?").
+					hint("You can read and add notes for 4 hours. Every member is told, and the next review agenda lists it.")}},
+			result: done("You can read %s and add notes for 4 hours. Its members were told, and the next review agenda lists it"),
+			unchanged: func(i incident.Incident) incident.Sentence {
+				return incident.Say("No change: you can read %s already", i.ID)
+			}},
+	}}
+
+// requestReasonArg is the reason of a person who has no access.
+var requestReasonArg = textArg.named("because REASON").ask()

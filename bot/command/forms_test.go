@@ -15,7 +15,7 @@ import (
 
 // buttonsAsk are the verbs with at most one argument that have a form, because a button
 // gives them and a person must add the argument.
-var buttonsAsk = []Verb{VerbSubmit, VerbUpdate, VerbAmend, VerbReopen, VerbScheduleReview, VerbConclude, VerbPageAgain}
+var buttonsAsk = []Verb{VerbSubmit, VerbUpdate, VerbAmend, VerbReopen, VerbScheduleReview, VerbConclude, VerbPageAgain, VerbRequestAccess, VerbBreakGlass}
 
 // commandLineOnly are the verbs that the chat rejects.
 var commandLineOnly = []Verb{VerbReplacement}

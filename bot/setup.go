@@ -145,7 +145,7 @@ func renderPostmortem(p response.Postmortem) (incident.Document, error) {
 // outside system is called.
 func (b *Bot) pageLinks(g *generation) func(incident.Incident) incident.PageLinks {
 	return func(inc incident.Incident) incident.PageLinks {
-		l := incident.PageLinks{Chat: b.chat.URL(inc.Links[incident.LinkChannel])}
+		l := incident.PageLinks{Chat: b.chat.URL(inc.Links[incident.LinkChannel]), Call: g.config.CallURL(inc.ID)}
 		l.Status = l.Chat
 		if site := g.config.PublicURL; site != "" {
 			l.Status = strings.TrimSuffix(site, "/") + web.StatusPath + b.store.StatusPageToken(inc.ID)

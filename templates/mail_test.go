@@ -27,7 +27,7 @@ func TestMails(t *testing.T) {
 	w := signedIncident(t)
 	w.do("chloe", incident.Command{Verb: incident.VerbScheduleReview, When: startTime.Add(80 * time.Hour), Text: "Room Curie"})
 	b := mailBrief(w.input())
-	b.Page = incident.PageInfo{Subject: "possible leaked credentials (Sentry)", Links: incident.PageLinks{Status: "https://tocsin.example.com/i/42-0", Chat: "https://slack.com/app_redirect?channel=C1", Runbook: "https://wiki.example.com/keys"}}
+	b.Page = incident.PageInfo{Subject: "possible leaked credentials (Sentry)", Links: incident.PageLinks{Status: "https://tocsin.example.com/i/42-0", Chat: "https://slack.com/app_redirect?channel=C1", Call: "https://meet.example.com/INC-42", Runbook: "https://wiki.example.com/keys"}}
 	golden(t, "page-restricted.txt", PageMail(b, 1).goldenText())
 	golden(t, "postmortem-mail.txt", PostmortemMail(b).goldenText())
 	golden(t, "invitation-restricted.txt", InvitationMail(b).goldenText())

@@ -47,7 +47,7 @@ func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect)
 		refused = c.optional(ctx, b, "pin the card", c.platform.Pin(ctx, channel, id))
 	}
 	if refused == nil || isBlocked(refused) {
-		refused = cmp.Or(refused, c.bookmarkAlert(ctx, b, channel, links))
+		refused = cmp.Or(refused, c.bookmarks(ctx, b, channel, links))
 	}
 	switch {
 	case refused != nil && !isBlocked(refused):
@@ -62,25 +62,35 @@ func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect)
 // It prevents further attempts.
 const noBookmark = "none"
 
-// bookmarkAlert adds a bookmark for the first alert with a URL and stores its
-// ID in links. It does nothing if the incident has a bookmark.
-func (c *Effects) bookmarkAlert(ctx context.Context, b incident.Brief, channel string, links map[string]string) error {
-	if b.Incident.Links[incident.LinkBookmark] != "" {
-		return nil
+// bookmarks adds a bookmark for the call, and one for the first alert with a URL. It stores
+// their IDs in links.
+func (c *Effects) bookmarks(ctx context.Context, b incident.Brief, channel string, links map[string]string) error {
+	err := c.bookmark(ctx, b, channel, incident.LinkCall, Bookmark{Title: callLabel, URL: b.Page.Links.Call, Icon: "telephone_receiver"}, links)
+	if err != nil {
+		return err
 	}
 	n := slices.IndexFunc(b.Incident.Alerts, func(a incident.AlertRef) bool { return IsPage(a.URL) })
 	if n < 0 {
 		return nil
 	}
 	a := b.Incident.Alerts[n]
-	id, err := c.platform.Bookmark(ctx, channel, Bookmark{Title: "Alert in " + properName(a.Source), URL: a.URL, Icon: "bell"})
+	return c.bookmark(ctx, b, channel, incident.LinkBookmark, Bookmark{Title: "Alert in " + properName(a.Source), URL: a.URL, Icon: "bell"}, links)
+}
+
+// bookmark adds a bookmark and stores its ID as a link. It does nothing without a URL, or
+// if the incident has the link.
+func (c *Effects) bookmark(ctx context.Context, b incident.Brief, channel, link string, m Bookmark, links map[string]string) error {
+	if b.Incident.Links[link] != "" || !IsPage(m.URL) {
+		return nil
+	}
+	id, err := c.platform.Bookmark(ctx, channel, m)
 	if err := c.optional(ctx, b, "add a bookmark", err); err != nil {
 		return err
 	}
 	if err != nil {
 		id = noBookmark
 	}
-	links[incident.LinkBookmark] = id
+	links[link] = id
 	return nil
 }
 
@@ -98,6 +108,12 @@ type cardButton struct {
 	label string
 }
 
+// callLabel is the label of links to the call of the incident.
+const callLabel = "Join call"
+
+// joinCall is the button that opens the call, if one is configured.
+var joinCall = cardButton{label: callLabel}
+
 // maxCardButtons is the number of buttons in the row. The others are behind its menu.
 const maxCardButtons = 3
 
@@ -106,20 +122,20 @@ var cardContents = map[incident.Status]cardContent{
 	incident.Triage: {
 		heading: (*builder).plainHeading,
 		lines:   []func(*builder) Text{(*builder).titleLine, (*builder).commanderLine, (*builder).sinceLine, (*builder).firstStepsLine},
-		buttons: []cardButton{{incident.VerbDismiss, "False alarm"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbContain, "Contained"},
+		buttons: []cardButton{joinCall, {incident.VerbDismiss, "False alarm"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbContain, "Contained"},
 			{incident.VerbPageAgain, "Page someone"}, {incident.VerbNote, "Add a note"}},
 	},
 	incident.Active: {
 		heading: (*builder).activeHeading,
 		lines:   respondingLines,
 		buttons: []cardButton{{incident.VerbContain, "Contained"}, {incident.VerbUpdate, "Update"}, {incident.VerbPageAgain, "Page someone"},
-			{incident.VerbSetFact, "Set a fact"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbNote, "Add a note"}, {incident.VerbDismiss, "False alarm"}},
+			joinCall, {incident.VerbSetFact, "Set a fact"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbNote, "Add a note"}, {incident.VerbDismiss, "False alarm"}},
 	},
 	incident.Contained: {
 		heading: (*builder).containedHeading,
 		lines:   respondingLines,
 		buttons: []cardButton{{incident.VerbResolve, "Resolved"}, {incident.VerbUpdate, "Update"}, {incident.VerbPageAgain, "Page someone"},
-			{incident.VerbSetFact, "Set a fact"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbNote, "Add a note"}, {incident.VerbReopen, "Reopen"}},
+			joinCall, {incident.VerbSetFact, "Set a fact"}, {incident.VerbSetSeverity, "Severity"}, {incident.VerbNote, "Add a note"}, {incident.VerbReopen, "Reopen"}},
 	},
 	incident.Resolved: {
 		heading: (*builder).resolvedHeading,
@@ -189,7 +205,12 @@ func (m *builder) cardActions(buttons []cardButton) []Action {
 		row = m.ackButton()
 	}
 	for _, b := range buttons {
-		row = append(row, m.verbButton(b.label, b.verb)...)
+		switch call := m.brief.Page.Links.Call; {
+		case b != joinCall:
+			row = append(row, m.verbButton(b.label, b.verb)...)
+		case IsPage(call):
+			row = append(row, Action{Label: b.label, URL: call, Command: incident.Command{For: m.inc.ID}})
+		}
 	}
 	row = append(row, Action{Label: "Details", Query: command.QueryStatus, Command: incident.Command{For: m.inc.ID}})
 	for n := maxCardButtons; n < len(row); n++ {

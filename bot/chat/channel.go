@@ -37,7 +37,7 @@ func (c *Effects) ReplaceChannel(ctx context.Context, b incident.Brief, e incide
 	if err != nil {
 		return noCommand, err
 	}
-	links := map[string]string{incident.LinkChannel: id, incident.LinkCard: "", incident.LinkBookmark: ""}
+	links := map[string]string{incident.LinkChannel: id, incident.LinkCard: "", incident.LinkBookmark: "", incident.LinkCall: ""}
 	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
 }
 

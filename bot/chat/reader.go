@@ -67,7 +67,7 @@ func (r Reader) Show(ctx context.Context, id incident.ID, part string) (incident
 	if err != nil {
 		return incident.Brief{}, err
 	}
-	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Waiting: v.Waiting, AlertCounts: v.AlertCounts, Now: r.Now}, nil
+	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Waiting: v.Waiting, AlertCounts: v.AlertCounts, Page: v.Page, Now: r.Now}, nil
 }
 
 // FormContext returns what the form of a command shows.

@@ -31,6 +31,9 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// PublicURL is the address at which people and senders reach Listen, or "".
 	PublicURL string `yaml:"public_url"`
+	// ConferenceURL is the address of the call of an incident, with [IncidentID] for its ID,
+	// or "".
+	ConferenceURL string `yaml:"conference_url"`
 	// SecretsFile names a file with lines NAME=VALUE. They set the variables ${NAME} that
 	// the environment does not set.
 	SecretsFile string         `yaml:"secrets_file"`

@@ -103,7 +103,7 @@ var brokenValues = []struct {
 	value   any
 	wantKey string
 }{
-	{"listen", "8080", ""}, {"public_url", "tocsin.example.com", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"secrets_file", "/nowhere/secrets.env", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
+	{"listen", "8080", ""}, {"public_url", "tocsin.example.com", ""}, {"conference_url", "https://meet.example.com/{incident}", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"secrets_file", "/nowhere/secrets.env", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
 	{"time_zone", "Paris", ""}, {"language", "zz-notalang", ""},
 	{"slack.bot_token", "", ""}, {"slack.announce_channel", "", ""}, {"slack.command", "incident", ""}, {"slack.api_url", "slack", ""},
 	{"pagerduty.events_url", "pagerduty", ""},

@@ -14,7 +14,7 @@ import (
 // below them. All others need a restart. A source that is not fixed can change,
 // except for its limits.
 func Reloadable() []string {
-	keys := []string{"secrets_file", "administrators", "people", "departments", "teams", "language", "public_url", "pagerduty", "mail", "escalation", "routing", "storm",
+	keys := []string{"secrets_file", "administrators", "people", "departments", "teams", "language", "public_url", "conference_url", "pagerduty", "mail", "escalation", "routing", "storm",
 		"retention", "playbooks", "sign_off", "redaction", "detection"}
 	for _, s := range kinds() {
 		switch {

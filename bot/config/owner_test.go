@@ -26,7 +26,7 @@ var owners = map[string]string{
 	"routing": "bot/response", "storm": "bot/response",
 	"escalation.steps.pagerduty": "bot/pagerduty", "escalation.steps.mail": "bot/mail",
 	// Several parts use these keys.
-	"listen": "bot/config", "public_url": "bot/config", "time_zone": "bot/config", "language": "bot/config", "people": "bot/config", "departments": "bot/config", "teams": "bot/config",
+	"listen": "bot/config", "public_url": "bot/config", "conference_url": "bot/config", "time_zone": "bot/config", "language": "bot/config", "people": "bot/config", "departments": "bot/config", "teams": "bot/config",
 	"secrets_file": "bot/config", "escalation": "bot/config", "sources": "bot/config", "playbooks": "bot/config", "sign_off": "bot/config", "review": "bot/config",
 }
 

@@ -54,6 +54,7 @@ func (c Config) validateGeneral(p *setting.Problems) {
 	if c.PublicURL != "" && !setting.IsSite(c.PublicURL) {
 		p.Add("public_url", "is not the address of a site. Write one such as https://tocsin.example.com, or omit the key")
 	}
+	c.validateConference(p)
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
 		p.Add("time_zone", "is not an IANA time zone. Write one such as Europe/Paris")
 	}

@@ -107,6 +107,8 @@ func sayLinked(e Event) Sentence {
 		return Say("The card was pinned in the channel")
 	case LinkBookmark:
 		return Say("The alert was bookmarked in the channel")
+	case LinkCall:
+		return Say("The call was bookmarked in the channel")
 	case LinkAnnouncement:
 		return Say("The incident has a thread in the announce channel")
 	}

@@ -125,6 +125,7 @@ const (
 	LinkChannel  = "slack.channel"  // channel id
 	LinkCard     = "slack.card"     // ts of the pinned card
 	LinkBookmark = "slack.bookmark" // bookmark id
+	LinkCall     = "slack.call"     // bookmark id of the call
 	// LinkAnnouncement is the first message in the announce channel, as "channel/ts". The
 	// next announcements are replies in its thread.
 	LinkAnnouncement = "slack.announcement"
@@ -272,6 +273,7 @@ type View struct {
 	Alerts   []AlertRef `json:"alerts"` // the first 1000, with Count set
 	// AlertCounts count all alerts.
 	AlertCounts []AlertCount    `json:"alert_counts,omitempty"`
+	Page        PageInfo        `json:"-"`
 	Withheld    int             `json:"withheld,omitempty"` // number of events whose texts only legal and security may read
 	Waiting     []WaitingEffect `json:"waiting,omitempty"`  // failed effects that are tried again
 	Directory   Directory       `json:"-"`

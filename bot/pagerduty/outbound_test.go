@@ -55,7 +55,7 @@ func brief() incident.Brief {
 		Links:  map[string]string{incident.LinkChannel: "C123"},
 		Alerts: []incident.AlertRef{{Source: "sentry", Kind: "sentry.issue", URL: "https://sentry.io/issues/1/"}},
 		Head:   incident.Head{Seq: 3, Hash: "abc"},
-	}, Attempt: 1, Mark: "INC-42/page/1/0", Page: incident.PageInfo{Subject: "application error (Sentry)", Links: incident.PageLinks{Status: "https://tocsin.example.com/i/1", Chat: "https://tocsin.example.com/c"}}}
+	}, Attempt: 1, Mark: "INC-42/page/1/0", Page: incident.PageInfo{Subject: "application error (Sentry)", Links: incident.PageLinks{Status: "https://tocsin.example.com/i/1", Chat: "https://tocsin.example.com/c", Call: "https://meet.example.com/INC-42"}}}
 }
 
 func effect(round, route string) incident.Effect {
@@ -73,7 +73,7 @@ func TestPage(t *testing.T) {
 	}
 	ev := a.Requests()[0].Event
 	if ev.DedupKey != "INC-42/1" || ev.Payload.Summary != "INC-42 sev2: application error (Sentry)" || ev.Payload.Severity != "error" ||
-		ev.Payload.Timestamp != "2026-11-03T02:31:00Z" || len(ev.Links) != 3 || !strings.Contains(string(ev.Payload.Details), `"timeline_head":"3 abc","title":"Leaked key in a repository"`) || !strings.Contains(string(ev.Payload.Details), `"next":"acknowledge: you command"`) {
+		ev.Payload.Timestamp != "2026-11-03T02:31:00Z" || len(ev.Links) != 4 || ev.Links[2].Href != "https://meet.example.com/INC-42" || !strings.Contains(string(ev.Payload.Details), `"timeline_head":"3 abc","title":"Leaked key in a repository"`) || !strings.Contains(string(ev.Payload.Details), `"next":"acknowledge: you command"`) {
 		t.Errorf("got event %+v, payload %+v", ev, ev.Payload)
 	}
 	if p := a.Snapshot().Pages; len(p) != 1 || p[0].User != "PANA" {
@@ -346,13 +346,13 @@ func TestPage_HostileTexts(t *testing.T) {
 			t.Errorf("got summary %q", r.Event.Payload.Summary)
 		}
 		for _, l := range r.Event.Links {
-			if links++; !strings.HasPrefix(l.Href, "https://tocsin.example.com/") && l.Href != "https://ok.example/1" || strings.ContainsAny(l.Text, "\x1b\u202e") {
+			if links++; !strings.HasPrefix(l.Href, "https://tocsin.example.com/") && l.Href != b.Page.Links.Call && l.Href != "https://ok.example/1" || strings.ContainsAny(l.Text, "\x1b\u202e") {
 				t.Errorf("got link %+v", l)
 			}
 		}
 	}
-	if links != 21 {
-		t.Errorf("got %d links, want the status page and the channel ten times and one alert", links)
+	if links != 31 {
+		t.Errorf("got %d links, want the status page, the channel and the call ten times and one alert", links)
 	}
 }
 

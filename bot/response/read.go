@@ -24,7 +24,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		if err != nil {
 			return err
 		}
-		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), AlertCounts: counts, Directory: dir}
+		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), AlertCounts: counts, Directory: dir, Page: d.pageInfo(inc)}
 		v.Waiting, err = waitsOf(r, id)
 		return err
 	})

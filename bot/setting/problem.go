@@ -105,6 +105,12 @@ func IsSite(s string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && !strings.ContainsAny(s, "?# ")
 }
 
+// IsPage reports whether s is the address of a page, which people open in a browser.
+func IsPage(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(s, "{}<>|\"\\^` \t\n")
+}
+
 // IsPlainHTTP reports whether s is the URL of another machine without encryption.
 func IsPlainHTTP(s string) bool {
 	u, err := url.Parse(s)

@@ -126,8 +126,36 @@ func TestCard_PostsPinsAndBookmarksOnce(t *testing.T) {
 			if len(posted) != 1 || len(pins) != 1 || len(marks) != 1 {
 				f.Fatalf("got %d cards, %d pins and %d bookmarks, want 1 of each", len(posted), len(pins), len(marks))
 			}
+			if cmd.Links[incident.LinkCall] != "" {
+				f.Fatalf("got command %+v, want no bookmark without a call", cmd)
+			}
 			if cmd.Links[incident.LinkCard] != posted[0].TS || cmd.Links[incident.LinkBookmark] != marks[0].ID || marks[0].Link != b.Incident.Alerts[0].URL {
 				f.Fatalf("got command %+v and bookmark %+v, want links to the card and the bookmark of the alert", cmd, marks[0])
+			}
+		})
+	}
+}
+
+// TestCard_BookmarksTheCall adds one bookmark for the call, and none for an address that is
+// not a page.
+func TestCard_BookmarksTheCall(t *testing.T) {
+	for call, want := range map[string]int{"https://meet.example.com/INC-42": 2, "javascript:alert(1)": 1, "": 1} {
+		t.Run(call, func(t *testing.T) {
+			f := newOutboundTest(t)
+			b := f.openChannel()
+			b.Page.Links.Call = call
+			for range 2 {
+				for name, v := range f.must(f.effects.Card, b).Links {
+					b.Incident.Links[name] = v
+				}
+				b.Now = b.Now.Add(3 * time.Second)
+			}
+			marks := f.ws.Bookmarks(b.Incident.Links[incident.LinkChannel])
+			if len(marks) != want || want == 2 && (marks[0].Link != call || marks[0].Title != "Join call") {
+				t.Errorf("got bookmarks %+v, want %d", marks, want)
+			}
+			if got := strings.Contains(string(f.botMessages(b.Incident.Links[incident.LinkChannel])[0].Blocks), "Join call"); got != (want == 2) {
+				t.Errorf("got the button %v, want %v", got, want == 2)
 			}
 		})
 	}

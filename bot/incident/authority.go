@@ -192,9 +192,9 @@ func (d *decider) refused(who Authority) error {
 		name = "public"
 	}
 	if who == DepartmentMembers && d.cmd.Verb != VerbWithdraw {
-		return Forbidden("%s is not a member or current deputy of %s. Ask one of them", d.env.Directory.Name(d.env.Actor), d.cmd.Department)
+		return Forbidden("%s is not a member or current deputy of %s. Ask one of them. You can use %s", d.env.Directory.Name(d.env.Actor), d.cmd.Department, d.suggestions())
 	}
-	return Forbidden("%s in %s is for %s, and %s is none of them. Ask one of them", name, d.inc.ID, who&^TheBot, d.env.Directory.Name(d.env.Actor))
+	return Forbidden("%s in %s is for %s, and %s is none of them. Ask one of them. You can use %s", name, d.inc.ID, who&^TheBot, d.env.Directory.Name(d.env.Actor), d.suggestions())
 }
 
 // holds reports whether the actor, who may read the incident, belongs to a class.

@@ -45,6 +45,8 @@ var actorMatrix = map[Verb]string{
 	VerbSetSeverity:      " !   0   x   x   x   x   x   l   s   +   +   !   !",
 	VerbKeepSeverity:     " !   0   x   x   x   x   x   l   s   +   +   !   !",
 	VerbAssignRole:       " !   0   x   x   r   x   r   L   S   +   +   !   !", // to somebody else
+	VerbHandover:         " !   0   x   x   x   x   x   l   s   +   +   !   !",
+	VerbStartPlaybook:    " !   0   x   x   x   x   x   l   s   +   +   !   +",
 	VerbSetFact:          " !   0   x   x   +   x   +   L   S   +   +   !   !",
 	VerbEvidence:         " !   0   x   x   +   x   +   L   S   +   +   !   !",
 	VerbNote:             " !   0   +   +   +   +   +   L   S   +   +   !   +",
@@ -77,7 +79,7 @@ var actorMatrix = map[Verb]string{
 }
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.
-var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
+var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
 	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbStormTimeout, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout}
 
 // actorFixture returns an incident in a status with all actors.

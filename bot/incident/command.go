@@ -53,6 +53,7 @@ type Command struct {
 	Department Department        `json:"department,omitempty"`
 	Blocking   bool              `json:"blocking,omitempty"`
 	Until      time.Time         `json:"until,omitzero"`
+	Playbook   string            `json:"playbook,omitempty"`
 	Step       string            `json:"step,omitempty"` // "rotate-key" or "leaked-aws-credentials/rotate-key"
 	Fact       *FactChange       `json:"fact,omitempty"`
 	Record     map[string]string `json:"record,omitempty"` // field name → text

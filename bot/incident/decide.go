@@ -182,9 +182,6 @@ func (d *decider) checkArguments() error {
 	return nil
 }
 
-// maxSuggestions is how many commands the error of a refused command suggests.
-const maxSuggestions = 3
-
 // notAllowed returns the error for a verb that is not possible in the current
 // status. It suggests the commands that lead on from there.
 func (d *decider) notAllowed() error {
@@ -199,33 +196,7 @@ func (d *decider) notAllowed() error {
 	case d.cmd.Verb == VerbEditRecord && d.inc.Status == InReview:
 		return Conflict("%s is %s and its record is frozen, so %s is not possible. Amend the record first", id, status, name)
 	}
-	return Conflict("%s is %s, so %s is not possible. Use %s (help lists all commands)", id, status, name, d.suggestions())
-}
-
-// suggestions returns the first commands of the lifecycle that the author may give in
-// the current status. They change the status, if the author may give such a command.
-func (d *decider) suggestions() string {
-	var moves, others []string
-	for _, t := range Transitions {
-		if !slices.Contains(t.From, d.inc.Status) || t.Who == TheBot || !d.holds(t.Who) {
-			continue
-		}
-		if word := t.Verb.CommandName(); len(t.To) > 0 {
-			moves = append(moves, word)
-		} else if !slices.Contains(others, word) {
-			others = append(others, word)
-		}
-	}
-	words := moves
-	if len(words) == 0 {
-		words = others // never empty: readers may note
-	}
-	words = words[:min(len(words), maxSuggestions)]
-	last := len(words) - 1
-	if last == 0 {
-		return words[0]
-	}
-	return strings.Join(words[:last], ", ") + " or " + words[last]
+	return Conflict("%s is %s, so %s is not possible. You can use %s", id, status, name, d.suggestions())
 }
 
 // requireText returns an Invalid error with the given message if value is blank.

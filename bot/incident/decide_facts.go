@@ -187,14 +187,15 @@ func (d *decider) addEvidence() error {
 	return nil
 }
 
-// startRuns starts the playbooks that were not started yet.
-func (d *decider) startRuns(runs []Run) {
+// startRuns starts the playbooks that were not started yet. chosen is set if a person
+// named them.
+func (d *decider) startRuns(runs []Run, chosen string) {
 	for _, r := range runs {
 		if d.inc.Run(r.Playbook) != nil {
 			continue
 		}
 		plan, _ := json.Marshal(r)
-		d.emit(EventPlaybookStarted, fields{"run": r.Playbook, "digest": r.Digest}, texts{"run": string(plan)})
+		d.emit(EventPlaybookStarted, fields{"run": r.Playbook, "digest": r.Digest, "chosen": chosen}, texts{"run": string(plan)})
 		for _, a := range r.Consult {
 			d.consultTeam(a.Team, a.Blocking)
 		}
@@ -202,7 +203,14 @@ func (d *decider) startRuns(runs []Run) {
 }
 
 func (d *decider) startPlaybooks() error {
-	d.startRuns(d.cmd.Runs)
+	if d.env.System {
+		d.startRuns(d.cmd.Runs, "")
+		return nil
+	}
+	if d.cmd.Playbook == "" || len(d.cmd.Runs) != 1 {
+		return Invalid("playbook", "no playbook given. Type playbook list, then playbook start NAME")
+	}
+	d.startRuns(d.cmd.Runs, "true")
 	return nil
 }
 

@@ -115,7 +115,7 @@ func (d *decider) attach() error {
 		return nil
 	}
 	d.attachAlert(a)
-	d.startRuns(d.cmd.Runs)
+	d.startRuns(d.cmd.Runs, "")
 	if err := d.raiseByAlert(a); err != nil {
 		return err
 	}

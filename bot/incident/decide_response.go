@@ -40,7 +40,7 @@ func (d *decider) open() error {
 		}
 		d.attachAlert(*c.Alert)
 	}
-	d.startRuns(c.Runs)
+	d.startRuns(c.Runs, "")
 	d.startPaging()
 	return nil
 }
@@ -89,7 +89,7 @@ func (d *decider) recordAcknowledgement() {
 	}
 	d.emit(EventAcknowledged, f, texts{"text": d.cmd.Text})
 	if d.inc.Reporter != nil {
-		d.startRuns(d.cmd.Runs)
+		d.startRuns(d.cmd.Runs, "")
 	}
 	if d.inc.Commander == "" {
 		d.emit(EventRoleAssigned, fields{"role": string(Commander), "person": string(d.env.Actor)}, nil)

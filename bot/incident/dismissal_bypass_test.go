@@ -259,12 +259,12 @@ func TestSteps(t *testing.T) {
 func TestDecide_BotVerbs(t *testing.T) {
 	w := fixtureIn(t, Active)
 	w.inc.Restricted = false
-	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
+	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
 		VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbStormTimeout, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout}
 	for _, v := range bots {
 		w.mustFail("eng1", Command{Verb: v, Text: "x", Links: map[string]string{"a": "b"}, People: []PersonID{"out1"}, Step: "look", Item: "F", Effect: "e"}, CodeForbidden)
 	}
-	shared := []Verb{VerbNote, VerbUpdate, VerbConsult, VerbInvolve, VerbStepDone}
+	shared := []Verb{VerbNote, VerbUpdate, VerbConsult, VerbInvolve, VerbStepDone, VerbStartPlaybook}
 	for v := range statusMatrix {
 		_, err := w.decideAs("", Command{Verb: v, Text: "x", Step: "look", Department: Legal})
 		if allowed := slices.Contains(shared, v) || slices.Contains(bots, v); (CodeOf(err) == CodeForbidden) == allowed {

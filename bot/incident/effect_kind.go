@@ -52,6 +52,9 @@ const (
 	// Args "successors" (comma-separated PersonIDs). Args "held" lists the work.
 	EffectHandover     EffectKind = "handover"      // as a direct message
 	EffectMailHandover EffectKind = "mail_handover" // by mail
+	// EffectBriefing sends the state of the incident to Args "person", who takes the
+	// command over, as a direct message.
+	EffectBriefing EffectKind = "briefing"
 	// Work inside Tocsin.
 	EffectWritePostmortem EffectKind = "write_postmortem"
 	EffectDeadline        EffectKind = "deadline" // give a command of Tocsin at a time: see [Effect.Deadline]
@@ -104,6 +107,7 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPageNotice:   {task: "page people about Tocsin"},
 	EffectHandover:     {task: "send a list of open work in Slack"},
 	EffectMailHandover: {task: "send a list of open work by mail"},
+	EffectBriefing:     {task: "send the briefing to the new commander"},
 
 	EffectWritePostmortem: {task: "write the postmortem"},
 	EffectDeadline:        {task: "check a deadline"},

@@ -16,12 +16,17 @@ const (
 
 var playbookEvents = eventTable{
 	EventPlaybookStarted: {
-		fields:   "digest run",
-		apply:    (*Incident).applyPlaybookStarted,
-		effects:  effects{postEvent, refreshCard},
-		sentence: func(e Event) Sentence { return Say("Playbook %s started", PlaybookRef(e.Field("run"))) },
-		lane:     laneResponse,
-		minor:    true,
+		fields:  "chosen digest run", // chosen is set if a person named the playbook
+		apply:   (*Incident).applyPlaybookStarted,
+		effects: effects{postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			if e.is("chosen") {
+				return Say("%s started the playbook %s", e.By, PlaybookRef(e.Field("run")))
+			}
+			return Say("Playbook %s started", PlaybookRef(e.Field("run")))
+		},
+		lane:  laneResponse,
+		minor: true,
 	},
 	EventStepStarted: {
 		fields:   "run step",

@@ -23,10 +23,13 @@ const (
 
 var responseEvents = eventTable{
 	EventRoleAssigned: {
-		fields:  "person role",
+		fields:  "handover person role", // handover is set if the person gets a briefing
 		apply:   func(i *Incident, e Event) { i.setRole(Role(e.Field("role")), e.person("person")) },
-		effects: effects{invitePerson, postEvent, refreshCard, refreshTopic},
+		effects: effects{invitePerson, postEvent, refreshCard, refreshTopic, briefCommander},
 		sentence: func(e Event) Sentence {
+			if e.is("handover") {
+				return Say("%s handed the command over to %s", e.By, e.person("person"))
+			}
 			if e.person("person") == e.By && e.By != "" {
 				return Say("%s took the role %s", e.By, e.Field("role"))
 			}
@@ -145,6 +148,14 @@ var responseEvents = eventTable{
 		text: "reason",
 		lane: laneSignOff,
 	},
+}
+
+// briefCommander builds the briefing of a person who takes the command over.
+func briefCommander(c effectBuilder) []Effect {
+	if !c.event.is("handover") {
+		return nil
+	}
+	return []Effect{c.effect(EffectBriefing, map[string]string{"person": c.event.Field("person")})}
 }
 
 // applyDelegationEnded ends the delegations of a person. They still show who named the

@@ -75,5 +75,5 @@ func ExampleDecide_conflict() {
 	fmt.Println(err)
 	// Output:
 	// conflict
-	// INC-42 is dismissed, so contain is not possible. Use reopen (help lists all commands)
+	// INC-42 is dismissed, so contain is not possible. You can use reopen, review or note
 }

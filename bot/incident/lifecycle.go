@@ -69,6 +69,7 @@ const (
 	VerbSetSeverity      Verb = "set_severity"       // Severity, Text
 	VerbKeepSeverity     Verb = "keep_severity"      // Text: why an alert does not raise the severity
 	VerbAssignRole       Verb = "assign_role"        // Role, Person
+	VerbHandover         Verb = "handover"           // Person: the new commander, Text: what the state does not show
 	VerbSetFact          Verb = "set_fact"           // Fact, Text: reason
 	VerbNote             Verb = "note"               // Text, Audience
 	VerbUpdate           Verb = "update"             // Text: status update for stakeholders
@@ -108,7 +109,7 @@ const (
 	VerbAttach            Verb = "attach"             // Alert, Severity (optional), Runs
 	VerbCount             Verb = "count"              // Alert, Count
 	VerbSourceNote        Verb = "source_note"        // Text, Alert
-	VerbStartPlaybook     Verb = "start_playbook"     // Runs
+	VerbStartPlaybook     Verb = "start_playbook"     // Runs. A person gives Playbook instead
 	VerbStartStep         Verb = "start_step"         // Step
 	VerbStepLate          Verb = "step_late"          // Step
 	VerbPage              Verb = "page"               // Round, EscalationStep: the page starts now
@@ -160,6 +161,7 @@ var verbs = map[Verb]verbRule{
 	VerbSetSeverity:       {decide: (*decider).setSeverity, name: "severity"},
 	VerbKeepSeverity:      {decide: (*decider).keepSeverity, name: "severity keep"},
 	VerbAssignRole:        {decide: (*decider).assignRole, name: "role"},
+	VerbHandover:          {decide: (*decider).handOver},
 	VerbSetFact:           {decide: (*decider).setFact, name: "fact", writes: true},
 	VerbNote:              {decide: (*decider).note, writes: true},
 	VerbUpdate:            {decide: (*decider).update, writes: true},
@@ -195,7 +197,7 @@ var verbs = map[Verb]verbRule{
 	VerbAttach:            {decide: (*decider).attach},
 	VerbCount:             {decide: (*decider).count},
 	VerbSourceNote:        {decide: (*decider).sourceNote},
-	VerbStartPlaybook:     {decide: (*decider).startPlaybooks},
+	VerbStartPlaybook:     {decide: (*decider).startPlaybooks, name: "playbook start"},
 	VerbStartStep:         {decide: (*decider).startStep},
 	VerbStepLate:          {decide: (*decider).stepLate},
 	VerbPage:              {decide: (*decider).page},
@@ -273,6 +275,7 @@ var Transitions = []Transition{
 	{VerbKeepSeverity, []Status{InReview}, []Status{InReview, Approved}, Responders | TheCommander, "rejecting the proposal can approve the record"},
 	{VerbPageAgain, responding, nil, Responders | TheCommander, "more help is needed: a new paging round starts"},
 	{VerbAssignRole, live, nil, Participants, "roles move between people"},
+	{VerbHandover, live, nil, Responders | TheCommander, "the command passes to another person, who gets a briefing"},
 	{VerbNote, anyStatus, nil, Readers | TheBot, "a note is always possible, after the signatures in the appendix"},
 	{VerbUpdate, notDismissedOrMerged, nil, Participants | TheBot, "stakeholders get a status update"},
 	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, Participants, "the closing record is written before it is frozen"},
@@ -305,7 +308,7 @@ var Transitions = []Transition{
 	// Verbs of the bot.
 	{VerbCount, live, nil, TheBot, "repeated alerts are counted"},
 	{VerbSourceNote, anyStatus, nil, TheBot, "a report of an outside system is noted"},
-	{VerbStartPlaybook, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a playbook starts"},
+	{VerbStartPlaybook, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander | TheBot, "a playbook starts"},
 	{VerbStartStep, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a step starts"},
 	{VerbStepLate, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a step's deadline passed"},
 	{VerbPage, responding, nil, TheBot, "a page starts"},

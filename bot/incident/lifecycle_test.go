@@ -28,6 +28,7 @@ var statusMatrix = map[Verb]string{
 	VerbSetSeverity:       ". . . . r - - - -",
 	VerbKeepSeverity:      ". . . . . - - - -",
 	VerbAssignRole:        ". . . . . - - - -",
+	VerbHandover:          ". . . . . - - - -",
 	VerbSetFact:           ". . . . r - - - -",
 	VerbEvidence:          ". . . . r - - - -",
 	VerbNote:              ". . . . . . . . .",
@@ -137,6 +138,8 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		c.Evidence = &Evidence{Name: "log.gz", SHA256: strings.Repeat("ab", 32)}
 	case VerbStepDone, VerbStepSkip, VerbStartStep, VerbStepLate:
 		c.Step = "rotate"
+	case VerbHandover:
+		c.Person = "eng4"
 	case VerbConsult:
 		c.Department = "payments"
 	case VerbAnswer:
@@ -193,7 +196,7 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbCount:
 		by, c.Alert, c.Count = "", &AlertRef{Alert: 1}, 10
 	case VerbStartPlaybook:
-		by, c.Runs = "", []Run{{Playbook: "another", Plan: []Step{{ID: "x"}}}}
+		c.Playbook, c.Runs = "another", []Run{{Playbook: "another", Plan: []Step{{ID: "x"}}}}
 	case VerbPage, VerbPaged, VerbPageFailed, VerbPageTimeout:
 		by, c.Round, c.EscalationStep = "", w.inc.Paging.Round, 0
 	case VerbStormTimeout:

@@ -23,12 +23,8 @@ func (u *Unfinished) Text() string {
 
 // OpenSteps returns the steps that people started and did not finish.
 func (i Incident) OpenSteps() (out []string) {
-	for _, r := range i.Runs {
-		for _, s := range r.Plan {
-			if s.Action == "" && !s.Started.IsZero() && !s.Finished() {
-				out = append(out, s.ID)
-			}
-		}
+	for _, ref := range i.unfinishedSteps(true) {
+		out = append(out, ref.Step)
 	}
 	return out
 }

@@ -80,6 +80,10 @@ func (d liveDesk) List(ctx context.Context, who incident.Identity, f incident.Fi
 	return d.desk().List(ctx, who, f)
 }
 
+func (d liveDesk) Overview(ctx context.Context, who incident.Identity) (incident.Overview, error) {
+	return d.desk().Overview(ctx, who)
+}
+
 func (d liveDesk) Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	return d.desk().Alerts(ctx, who, e)
 }

@@ -213,7 +213,7 @@ func TestSlackOutsider_SameAnswerWhetherItExists(t *testing.T) {
 			t.Errorf("%s, %s:\n if it exists: %s\n if not:       %s", user, what, got, want)
 		}
 	}
-	buttons := map[string]string{slack.ActStatus: ""}
+	buttons := map[string]string{}
 	for verb, value := range map[incident.Verb]string{
 		incident.VerbAcknowledge: "", incident.VerbSetSeverity: "|sev1", incident.VerbStepDone: "|a/b", incident.VerbStepSkip: "|a/b",
 		incident.VerbSign: "|legal|sha256:00", incident.VerbObject: "|legal|sha256:00", incident.VerbWithdraw: "|O1", incident.VerbAnswer: "|legal",
@@ -238,6 +238,9 @@ func TestSlackOutsider_SameAnswerWhetherItExists(t *testing.T) {
 			}
 		}
 		same(user, "merge into", func(id incident.ID) string { return e.typed(user, "merge INC-98 into "+id.String()) })
+		for _, question := range []string{"timeline", "status", "playbook", "record show"} {
+			same(user, "question "+question, func(id incident.ID) string { return e.pressed(user, "ask/0", question+" "+id.String()) })
+		}
 		same(user, "promote into", func(id incident.ID) string { return e.typed(user, "alerts promote A1 sev1 into "+id.String()) })
 		for _, action := range slices.Sorted(maps.Keys(buttons)) {
 			same(user, "button "+action, func(id incident.ID) string { return e.pressed(user, action, id.String()+buttons[action]) })
@@ -255,6 +258,13 @@ func TestSlackOutsider_SameAnswerWhetherItExists(t *testing.T) {
 		}
 		if got := e.typed("U0EVE", text); strings.Contains(got, "INC-") || !strings.Contains(got, "is not linked to a person") {
 			t.Errorf("%s by Eve: got %s", text, got)
+		}
+	}
+	for _, user := range []string{"U0BEN", "U0EVE"} {
+		for _, text := range []string{"", "my"} {
+			if got := e.typed(user, text); strings.Contains(got, "INC-1") || strings.Contains(got, slackCanary) || got == "" {
+				t.Errorf("%q by %s: got %s", text, user, got)
+			}
 		}
 	}
 	if got := e.typed("U0EVE", "sign leagl"); strings.Contains(got, "legal") {

@@ -102,6 +102,15 @@ func (l *Library) Pin(name string) (incident.Run, bool) {
 	return p.Pin(), true
 }
 
+// List returns the name and title of every playbook, sorted by name.
+func (l *Library) List() []incident.PlaybookInfo {
+	out := make([]incident.PlaybookInfo, 0, len(l.byName))
+	for _, name := range l.Names() {
+		out = append(out, incident.PlaybookInfo{Name: name, Title: l.byName[name].Title})
+	}
+	return out
+}
+
 // Match returns the plans of all playbooks whose match condition is true,
 // sorted by name. The alert is nil if a person opens the incident. failed lists the
 // playbooks whose condition cannot be evaluated, with the reason. They are not

@@ -30,7 +30,12 @@ func phrase(e incident.Event, dir incident.Directory) (line, text string) {
 			text = string(incident.Erased)
 		}
 	}
-	return oneLine(s.Show(func(arg any) string { return plainArg(dir, arg) }).String()), text
+	return Text(s, dir), text
+}
+
+// Text returns a sentence as one line of plain English. Callers escape it for their format.
+func Text(s incident.Sentence, dir incident.Directory) string {
+	return oneLine(s.Show(func(arg any) string { return plainArg(dir, arg) }).String())
 }
 
 // plainArg returns an argument of a sentence as plain text.

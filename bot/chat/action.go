@@ -18,13 +18,16 @@ const (
 
 // Action is a button. Most give a command: a platform stores its verb, the
 // incident and [command.ButtonArgs] in the button, and builds the command again
-// with [command.Press]. A button with a query shows its answer to the person, and a
-// button with a URL opens the page.
+// with [command.Press]. A button with a URL opens the page.
+//
+// A button with Ask asks a question or opens a form: it means the same as the typed text,
+// which a platform stores in the button. A text that would give a command at once is
+// refused.
 type Action struct {
 	Label   string
 	Style   Style
 	Command incident.Command // For, Verb and the fields that [command.ButtonArgs] returns
-	Query   string           // [command.QueryStatus] for the incident, instead of a verb
+	Ask     string           // such as "timeline INC-42 before 40", instead of a verb
 	URL     string           // instead of a verb
 	More    bool             // in the menu at the end of the row, with at most MaxMore others
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 
-	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
 )
@@ -179,21 +178,28 @@ var respondingLines = []func(*builder) Text{(*builder).dataLine, (*builder).dead
 // and one row of buttons.
 func Card(b incident.Brief) Message {
 	m := newBuilder(b)
+	m.Notice = m.state()
+	m.buttons(m.cardActions(cardContents[m.inc.Status].buttons)...)
+	m.waiting()
+	return m.message()
+}
+
+// state adds the state of the incident in at most six short lines, and returns the first
+// one.
+func (m *builder) state() Text {
 	c := cardContents[m.inc.Status]
 	if c.heading == nil { // before its first event
 		c.heading = (*builder).plainHeading
 	}
-	m.Notice = c.heading(m)
-	lines := []any{Strong{m.Notice}}
+	heading := c.heading(m)
+	lines := []any{Strong{heading}}
 	for _, line := range c.lines {
 		if t := line(m); !isEmpty(t) {
 			lines = append(lines, t)
 		}
 	}
 	m.line("%s", Joined{"\n", lines})
-	m.buttons(m.cardActions(c.buttons)...)
-	m.waiting()
-	return m.message()
+	return heading
 }
 
 // cardActions returns the buttons of the card. The row holds the first ones, and its menu
@@ -212,7 +218,7 @@ func (m *builder) cardActions(buttons []cardButton) []Action {
 			row = append(row, Action{Label: b.label, URL: call, Command: incident.Command{For: m.inc.ID}})
 		}
 	}
-	row = append(row, Action{Label: "Details", Query: command.QueryStatus, Command: incident.Command{For: m.inc.ID}})
+	row = append(row, ask("Details", "status "+m.inc.ID.String()))
 	for n := maxCardButtons; n < len(row); n++ {
 		row[n].More = true
 	}

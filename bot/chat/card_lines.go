@@ -210,7 +210,10 @@ func (m *builder) deadlineLine() Text {
 		return textf("Deadline: none")
 	}
 	regime, at := m.legalDeadline()
+	c, ok := m.inc.ReportingClock()
 	switch {
+	case regime == "" && ok && c.Processor && !c.Aware.IsZero():
+		return textf("Deadline: notify %s without delay; %s decides", parties(m.inc.Facts.Affected), m.lawyer())
 	case regime == "":
 		return textf("Deadline: none yet; %s sets “aware”", m.lawyer())
 	case m.brief.Now.After(at):
@@ -219,18 +222,23 @@ func (m *builder) deadlineLine() Text {
 	return textf("Deadline: %s by %s; %s decides", Plain(strings.ToUpper(regime)), m.clock(at), m.lawyer())
 }
 
-// regimeTimes holds the time from the awareness to the notification under each law.
-var regimeTimes = map[string]time.Duration{"gdpr": 72 * time.Hour, "nis2": 24 * time.Hour, "dora": 24 * time.Hour}
+// regimeTimes holds the time from the awareness to the first report under each law. DORA
+// is not among them: its deadline depends on the classification, and the card must not
+// show a false one.
+var regimeTimes = map[string]time.Duration{"nis2": 24 * time.Hour, "cra": 24 * time.Hour}
 
 // legalDeadline returns the law with the next deadline. After all deadlines, it returns the
 // last.
 func (m *builder) legalDeadline() (regime string, at time.Time) {
 	for _, name := range slices.Sorted(maps.Keys(m.inc.Facts.Aware)) {
 		limit, known := regimeTimes[name]
+		due := m.inc.Facts.Aware[name].At.Add(limit)
+		if c, ok := m.inc.ReportingClock(); ok && name == incident.RegimeGDPR {
+			due, known = c.Due, !c.Due.IsZero()
+		}
 		if !known {
 			continue
 		}
-		due := m.inc.Facts.Aware[name].At.Add(limit)
 		if passed := m.brief.Now.After(at); regime == "" || passed && due.After(at) || !passed && due.Before(at) && !m.brief.Now.After(due) {
 			regime, at = name, due
 		}

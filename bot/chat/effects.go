@@ -55,6 +55,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectNotice:              c.Notice,
 		incident.EffectHandover:            c.Handover,
 		incident.EffectAnnounceMaintenance: c.AnnounceMaintenance,
+		incident.EffectBriefing:            c.Briefing,
 	}
 }
 

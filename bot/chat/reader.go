@@ -13,6 +13,7 @@ import (
 type Desk interface {
 	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
 	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
+	Overview(ctx context.Context, who incident.Identity) (incident.Overview, error)
 	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
 	Directory(ctx context.Context) (incident.Directory, error)
 }
@@ -39,6 +40,22 @@ func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, erro
 			return Message{}, err
 		}
 		return Incidents(found), nil
+	case command.QueryMenu:
+		return r.menu(ctx, typed.Command.For)
+	case command.QueryMy:
+		return r.Overview(ctx, false)
+	case command.QueryTimeline:
+		v, err := r.view(ctx, typed.Command.For, "timeline")
+		if err != nil {
+			return Message{}, err
+		}
+		return Timeline(v, typed.Timeline, r.Now), nil
+	case command.QueryPlaybooks:
+		v, err := r.view(ctx, typed.Command.For, "playbooks")
+		if err != nil {
+			return Message{}, err
+		}
+		return Playbooks(v, r.Now), nil
 	case command.QueryStatus:
 		return r.Status(ctx, typed.Command.For)
 	case command.QueryRecord:
@@ -63,11 +80,44 @@ func (r Reader) Status(ctx context.Context, id incident.ID) (Message, error) {
 // Show reads an incident as the person may see it. The audit log stores the part
 // that the person opened.
 func (r Reader) Show(ctx context.Context, id incident.ID, part string) (incident.Brief, error) {
-	v, err := r.Desk.Show(ctx, r.Who, id, "opened the "+part+" in "+properName(string(r.Via)))
+	v, err := r.view(ctx, id, part)
 	if err != nil {
 		return incident.Brief{}, err
 	}
-	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Waiting: v.Waiting, AlertCounts: v.AlertCounts, Page: v.Page, Now: r.Now}, nil
+	return briefOf(v, r.Now), nil
+}
+
+func (r Reader) view(ctx context.Context, id incident.ID, part string) (incident.View, error) {
+	return r.Desk.Show(ctx, r.Who, id, "opened the "+part+" in "+properName(string(r.Via)))
+}
+
+// menu returns the possible commands in the incident of the channel, or elsewhere the work
+// of the person in all incidents. A guest of the channel who may not read the incident
+// gets the latter.
+func (r Reader) menu(ctx context.Context, id incident.ID) (Message, error) {
+	if id != 0 {
+		v, err := r.view(ctx, id, "menu")
+		if err == nil {
+			return Menu(v, r.Now), nil
+		}
+		if incident.CodeOf(err) == "" {
+			return Message{}, err
+		}
+	}
+	return r.Overview(ctx, true)
+}
+
+// Overview returns the tasks and incidents of the person. If report is set, it begins with
+// the button for a report. An account that belongs to no person gets the button only.
+func (r Reader) Overview(ctx context.Context, report bool) (Message, error) {
+	v, err := r.Desk.Overview(ctx, r.Who)
+	switch {
+	case err != nil && report && incident.CodeOf(err) == incident.CodeForbidden:
+		return Welcome(), nil
+	case err != nil:
+		return Message{}, err
+	}
+	return Overview(v, report), nil
 }
 
 // FormContext returns what the form of a command shows.

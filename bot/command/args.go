@@ -76,7 +76,7 @@ func (p *parser) department() (incident.Department, error) {
 			return incident.Department(k), nil
 		}
 	}
-	return "", unknownWord(incident.Unknown, "department", shown, known, "unknown department %q. Did you mean %q?", "unknown department %q. Use one of: %s")
+	return "", unknownWord(incident.Unknown, "department", shown, known, "unknown department %q. Did you mean %s?", "unknown department %q. Use one of: %s")
 }
 
 // maxNameWords is the maximum number of words in the name of a person.

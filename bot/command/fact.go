@@ -27,7 +27,7 @@ var factNameArg = Arg{Name: "fact", Usage: "NAME", Next: names(incident.FactName
 		name = string(full)
 	}
 	if !slices.Contains(incident.FactNames(), incident.FactName(name)) {
-		return false, unknownWord(incident.Invalid, "fact", name, names(incident.FactNames()), "unknown fact %q. Did you mean %q?", "unknown fact %q. Use one of: %s")
+		return false, unknownWord(incident.Invalid, "fact", name, names(incident.FactNames()), "unknown fact %q. Did you mean %s?", "unknown fact %q. Use one of: %s")
 	}
 	w.Command.Fact = &incident.FactChange{Name: incident.FactName(name)}
 	return true, nil
@@ -74,7 +74,7 @@ func (p *parser) factValue(f *incident.FactChange) error {
 		f.Value = strings.ToLower(strings.Trim(f.Value, ",."))
 		known := []incident.PersonalData{incident.PersonalUnknown, incident.PersonalNo, incident.PersonalSuspected, incident.PersonalConfirmed}
 		if !slices.Contains(known, incident.PersonalData(f.Value)) {
-			return unknownWord(incident.Invalid, "value", f.Value, names(known), "unknown value %q of personal_data. Did you mean %q?", "unknown value %q of personal_data. Use one of: %s")
+			return unknownWord(incident.Invalid, "value", f.Value, names(known), "unknown value %q of personal_data. Did you mean %s?", "unknown value %q of personal_data. Use one of: %s")
 		}
 	case incident.FactTimeZone:
 		zone, err := loadZone(f.Value)

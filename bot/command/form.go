@@ -269,6 +269,12 @@ func UsageOf(verb incident.Verb, id incident.ID) string {
 	return strings.TrimSpace(strings.Join(words, " "))
 }
 
+// AboutIncident returns a typed command with the incident after its name.
+func AboutIncident(typed string, id incident.ID) string {
+	name, rest, _ := strings.Cut(typed, " ")
+	return strings.TrimSpace(name + " " + id.String() + " " + rest)
+}
+
 // input returns the field of a form for an argument. Its value is read by the
 // function that reads the typed argument.
 func (a Arg) input(kind FieldKind, label string) Field {

@@ -13,11 +13,12 @@ import (
 // Parsed is the result of parsing a command line: a query, a command, or an
 // incomplete command that a form completes.
 type Parsed struct {
-	Query        string                 // QueryList, QueryStatus, ..., empty for a command
-	Form         incident.Verb          // the form to open, prefilled from Command
-	Topic        string                 // of QueryHelp
-	Filter       incident.Filter        // of QueryList
-	AlertRequest *incident.AlertRequest // of queries about alerts and maintenance windows
+	Query        string                  // QueryList, QueryStatus, ..., empty for a command
+	Form         incident.Verb           // the form to open, prefilled from Command
+	Topic        string                  // of QueryHelp
+	Filter       incident.Filter         // of QueryList
+	Timeline     incident.TimelineFilter // of QueryTimeline
+	AlertRequest *incident.AlertRequest  // of queries about alerts and maintenance windows
 	// Command is complete except for Key, By, Auth and Via, which the adapter sets.
 	// For is also set for queries about one incident.
 	Command incident.Command
@@ -25,10 +26,14 @@ type Parsed struct {
 
 // The values of Parsed.Query, besides those of [incident.AlertRequest].
 const (
-	QueryHelp   = "help"
-	QueryList   = "list"
-	QueryStatus = "status"
-	QueryRecord = "record"
+	QueryHelp      = "help"
+	QueryList      = "list"
+	QueryStatus    = "status"
+	QueryRecord    = "record"
+	QueryMenu      = "menu" // the empty text: what the person can do here
+	QueryMy        = "my"
+	QueryTimeline  = "timeline"
+	QueryPlaybooks = "playbooks"
 )
 
 // Context is the context of a command line or a form.
@@ -47,7 +52,7 @@ type Context struct {
 
 // Parse parses a command as people type it in chat or on the command line, without
 // the leading program name or slash command. Providers translate their mentions
-// before: see [Mention]. An empty text is a query for help. The function is pure.
+// before: see [Mention]. An empty text is a query for the menu. The function is pure.
 //
 // It returns an [*incident.Error] if the text cannot be parsed. The error names the
 // argument in Field and suggests the nearest known word.
@@ -55,11 +60,11 @@ func Parse(text string, c Context) (Parsed, error) {
 	p := newParser(text, c)
 	first, ok := p.next()
 	if !ok {
-		return Parsed{Query: QueryHelp}, nil
+		return menu(c), nil
 	}
 	if name := strings.ToLower(first.text); name == "/incident" || name == "incident" && !p.atEnd() {
 		if first, ok = p.next(); !ok { // typed twice
-			return Parsed{Query: QueryHelp}, nil
+			return menu(c), nil
 		}
 	}
 	name := strings.ToLower(strings.TrimRight(strings.TrimPrefix(first.text, "/"), ",.:;!"))
@@ -90,6 +95,11 @@ func Parse(text string, c Context) (Parsed, error) {
 		return Parsed{}, incident.Invalid("incident", "no incident given. Type its ID after the command, as in %s INC-42, or use the channel of the incident. Type list for the open incidents", spec.Name)
 	}
 	return w, nil
+}
+
+// menu returns the query of an empty text.
+func menu(c Context) Parsed {
+	return Parsed{Query: QueryMenu, Command: incident.Command{For: c.Incident}}
 }
 
 // known reports whether the author is a person, or the caller itself.
@@ -173,8 +183,8 @@ func (s *Spec) words() []string {
 // unknownWord returns the error for a next word that selects no syntax.
 func (s *Spec) unknownWord(p *parser) error {
 	word, _ := p.next()
-	if near := incident.Nearest(word.text, s.words()); near != "" {
-		return incident.Invalid(s.Name, "unknown word %q after %s. Did you mean %q?", truncate(word.text), s.Name, near)
+	if near := incident.NearestAll(word.text, s.words(), maxSuggestions); len(near) > 0 {
+		return incident.Invalid(s.Name, "unknown word %q after %s. Did you mean %s?", truncate(word.text), s.Name, suggest(near))
 	}
 	return incident.Invalid(s.Name, "unknown word %q after %s. Use one of: %s", truncate(word.text), s.Name, strings.Join(s.words(), ", "))
 }

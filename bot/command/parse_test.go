@@ -46,7 +46,16 @@ func TestParse(t *testing.T) {
 		text string
 		want Parsed
 	}{
-		{"", Parsed{Query: QueryHelp}},
+		{"", Parsed{Query: QueryMenu, Command: Command{For: 42}}},
+		{"/incident", Parsed{Query: QueryMenu, Command: Command{For: 42}}},
+		{"my", Parsed{Query: QueryMy, Command: Command{For: 42}}},
+		{"timeline", Parsed{Query: QueryTimeline, Command: Command{For: 42}}},
+		{"timeline INC-7 notes by @ada before #40", Parsed{Query: QueryTimeline, Timeline: TimelineFilter{Topic: "notes", Person: "p-ada", Before: 40}, Command: Command{For: 7}}},
+		{"timeline since 2026-11-20T02:31:00Z step", Parsed{Query: QueryTimeline, Timeline: TimelineFilter{Topic: "steps", Since: at("2026-11-20T02:31:00Z")}, Command: Command{For: 42, Zone: "UTC"}}},
+		{"playbook", Parsed{Query: QueryPlaybooks, Command: Command{For: 42}}},
+		{"playbook start data-exposure", Parsed{Command: Command{For: 42, Verb: VerbStartPlaybook, Playbook: "data-exposure"}}},
+		{"handover to @ada the customer calls", Parsed{Command: Command{For: 42, Verb: VerbHandover, Person: "p-ada", Text: "the customer calls"}}},
+		{"handover", Parsed{Form: VerbHandover, Command: Command{For: 42, Verb: VerbHandover}}},
 		{"help sev", Parsed{Query: QueryHelp, Topic: "severity", Command: Command{For: 42}}},
 		{"list approved, closed", Parsed{Query: QueryList, Filter: Filter{Statuses: []Status{Approved, Closed}}, Command: Command{For: 42}}},
 		{"list all", Parsed{Query: QueryList, Filter: Filter{All: true}, Command: Command{For: 42}}},

@@ -317,8 +317,8 @@ func (p *parser) noFlag(name string) error {
 // takes the word and the most similar known one, the format list the word and all
 // known ones. newError is [Invalid] or [Unknown].
 func unknownWord(newError func(field, format string, args ...any) *incident.Error, field, got string, known []string, nearest, list string) *incident.Error {
-	if best := incident.Nearest(got, known); best != "" {
-		return newError(field, nearest, truncate(got), best)
+	if near := incident.NearestAll(got, known, maxSuggestions); len(near) > 0 {
+		return newError(field, nearest, truncate(got), suggest(near))
 	}
 	return newError(field, list, truncate(got), strings.Join(known, ", "))
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"tocsin/bot/incident"
@@ -142,7 +143,7 @@ func (a Arg) quiet() Arg {
 var specs []Spec
 
 func init() {
-	specs = slices.Concat(responseSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{accessRequestSpec, helpSpec}, alertSpecs)
+	specs = slices.Concat(responseSpecs, overviewSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{accessRequestSpec, helpSpec}, alertSpecs)
 }
 
 // Specs returns every command in the order of help. Callers must not change it.
@@ -219,6 +220,23 @@ func Typed(verb incident.Verb) []string {
 	return out
 }
 
+// maxSuggestions is how many words the error about an unknown one suggests.
+const maxSuggestions = 3
+
+// suggest returns words as a choice, each in quotes.
+func suggest(words []string) string {
+	quoted := make([]string, len(words))
+	for n, w := range words {
+		quoted[n] = strconv.Quote(w)
+	}
+	return incident.Choices(quoted)
+}
+
+// ambiguous are words that people type for more than one command, with the advice.
+var ambiguous = map[string]string{
+	"mine": "Use ack to take the incident, or my to see what waits for you",
+}
+
 // findSpec is [Find] with an error that suggests the nearest name.
 func findSpec(name string) (*Spec, error) {
 	if s, ok := Find(name); ok {
@@ -227,6 +245,9 @@ func findSpec(name string) (*Spec, error) {
 	var known []string
 	for _, s := range specs {
 		known = append(append(known, s.Name), s.Aliases...)
+	}
+	if advice := ambiguous[name]; advice != "" {
+		return nil, incident.Invalid("verb", "%q is not a command. %s", truncate(name), incident.Literal(advice))
 	}
 	var after []string // commands whose second word was typed alone
 	for _, s := range specs {
@@ -239,8 +260,14 @@ func findSpec(name string) (*Spec, error) {
 	if len(after) > 0 {
 		return nil, incident.Invalid("verb", "%q is not a command alone. Did you mean %s?", truncate(name), strings.Join(after, " or "))
 	}
-	if near := incident.Nearest(name, known); near != "" {
-		return nil, incident.Invalid("verb", "unknown command %q. Did you mean %q?", truncate(name), near)
+	var near []string // without the aliases of a command that is suggested already
+	for _, word := range incident.NearestAll(name, known, 2*maxSuggestions) {
+		if s, _ := Find(word); !slices.Contains(near, s.Name) && len(near) < maxSuggestions {
+			near = append(near, s.Name)
+		}
+	}
+	if len(near) > 0 {
+		return nil, incident.Invalid("verb", "unknown command %q. Did you mean %s?", truncate(name), suggest(near))
 	}
 	return nil, incident.Invalid("verb", "unknown command %q. Type help for all commands", truncate(name))
 }

@@ -126,7 +126,7 @@ func readDisposition(p *parser, w *Parsed) (bool, error) {
 	disposition := incident.Disposition(strings.ToLower(word.text))
 	if !slices.Contains(incident.Dispositions(), disposition) {
 		return false, unknownWord(incident.Invalid, "disposition", word.text, append(names(incident.Dispositions()), "promote"),
-			"unknown list of alerts %q. Did you mean %q?", "unknown list of alerts %q. Use one of: %s")
+			"unknown list of alerts %q. Did you mean %s?", "unknown list of alerts %q. Use one of: %s")
 	}
 	w.AlertRequest.Disposition = disposition
 	return true, nil

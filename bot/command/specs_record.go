@@ -153,7 +153,7 @@ func (p *parser) recordField() (string, error) {
 		if !ok {
 			return "", p.missing("field", "%s needs a field. Type %s")
 		}
-		return "", unknownWord(incident.Invalid, "field", word.text, known, "unknown field %q. Did you mean %q?", "unknown field %q. Use one of: %s")
+		return "", unknownWord(incident.Invalid, "field", word.text, known, "unknown field %q. Did you mean %s?", "unknown field %q. Use one of: %s")
 	}
 	p.skip()
 	p.pos += size

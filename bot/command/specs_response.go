@@ -212,7 +212,7 @@ func readStatuses(p *parser, w *Parsed) (bool, error) {
 		case slices.Contains(incident.Statuses(), name):
 			w.Filter.Statuses = append(w.Filter.Statuses, name)
 		default:
-			return false, unknownWord(incident.Invalid, "status", word.text, append(names(incident.Statuses()), "all"), "unknown status %q. Did you mean %q?", "unknown status %q. Use one of: %s")
+			return false, unknownWord(incident.Invalid, "status", word.text, append(names(incident.Statuses()), "all"), "unknown status %q. Did you mean %s?", "unknown status %q. Use one of: %s")
 		}
 	}
 }
@@ -287,7 +287,7 @@ var audienceArg = Arg{Name: "audience", Usage: "[--audience all|responders|legal
 		word, _ := p.next()
 		w.Command.Audience = incident.Audience(strings.ReplaceAll(strings.ToLower(word.text), "-", "_"))
 		if !slices.Contains(audiences, string(w.Command.Audience)) {
-			return false, unknownWord(incident.Invalid, "audience", word.text, audiences, "unknown audience %q. Did you mean %q?", "unknown audience %q. Use one of: %s")
+			return false, unknownWord(incident.Invalid, "audience", word.text, audiences, "unknown audience %q. Did you mean %s?", "unknown audience %q. Use one of: %s")
 		}
 		if p.field {
 			return true, nil

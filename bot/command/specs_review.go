@@ -165,7 +165,7 @@ var actionKindArg = Arg{Name: "kind", Usage: "KIND", read: func(p *parser, w *Pa
 	kind := incident.ActionKind(strings.ToLower(strings.TrimSuffix(word.text, ":")))
 	if !slices.Contains(incident.ActionKinds(), kind) {
 		return false, unknownWord(incident.Invalid, "kind", word.text, names(incident.ActionKinds()),
-			"unknown kind of action item %q. Did you mean %q?", "unknown kind of action item %q. Use one of: %s")
+			"unknown kind of action item %q. Did you mean %s?", "unknown kind of action item %q. Use one of: %s")
 	}
 	newAction.of(w).Kind = kind
 	return true, nil

@@ -30,6 +30,7 @@ type Desk interface {
 	Do(context.Context, incident.Command) (incident.Result, error)
 	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
 	List(context.Context, incident.Identity, incident.Filter) ([]incident.Summary, error)
+	Overview(context.Context, incident.Identity) (incident.Overview, error)
 	Alerts(context.Context, incident.Identity, incident.AlertRequest) (incident.AlertResult, error)
 	Directory(context.Context) (incident.Directory, error)
 	// Administers reports whether a local user operates the instance.
@@ -117,9 +118,36 @@ type Reply struct {
 	View      *incident.View               `json:"view,omitempty"`
 	Result    *incident.Result             `json:"result,omitempty"`
 	Alerts    *incident.AlertResult        `json:"alerts,omitempty"`
+	Overview  *incident.Overview           `json:"overview,omitempty"`
+	Timeline  *TimelinePage                `json:"timeline,omitempty"`
+	Playbooks *Playbooks                   `json:"playbooks,omitempty"`
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
 	Times     []string                     `json:"times,omitempty"` // the typed times as Tocsin read them
 	Unchanged bool                         `json:"unchanged,omitempty"`
+}
+
+// TimelinePage is a part of a timeline.
+type TimelinePage struct {
+	Events  []incident.Event `json:"events"`
+	Earlier int              `json:"earlier"` // number of matching events before these
+	More    string           `json:"more,omitempty"`
+}
+
+// Playbooks are the playbooks that run in an incident and those that exist.
+type Playbooks struct {
+	Running   []incident.Run          `json:"running"`
+	Available []incident.PlaybookInfo `json:"available"`
+}
+
+// timelinePage returns the page of a timeline that a person asked for.
+func timelinePage(v incident.View, words command.Parsed) *TimelinePage {
+	page, earlier := words.Timeline.Page(v.Timeline)
+	out := &TimelinePage{Events: append([]incident.Event{}, page...), Earlier: earlier}
+	if earlier > 0 {
+		words.Timeline = words.Timeline.Earlier(page)
+		out.More, _ = command.Format(words, v.Directory)
+	}
+	return out
 }
 
 // Incident runs a command or query of a person, as the slash command does.
@@ -150,6 +178,18 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 		words.AlertRequest.Key = ask.Key
 		answer, err := desk.Alerts(ctx, who, *words.AlertRequest)
 		reply.Alerts = &answer
+		return reply, err
+	case words.Query == command.QueryMy, words.Query == command.QueryMenu:
+		overview, err := desk.Overview(ctx, who)
+		reply.Overview = &overview
+		return reply, err
+	case words.Query == command.QueryTimeline, words.Query == command.QueryPlaybooks:
+		view, err := desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
+		if words.Query == command.QueryTimeline {
+			reply.Timeline = timelinePage(view, words)
+		} else {
+			reply.Playbooks = &Playbooks{Running: append([]incident.Run{}, view.Incident.Runs...), Available: append([]incident.PlaybookInfo{}, view.Playbooks...)}
+		}
 		return reply, err
 	case words.Query != "":
 		view, err := desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)

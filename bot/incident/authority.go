@@ -91,6 +91,19 @@ func NoAlert(id int64) error {
 	return Unknown("alert", "A%d does not exist, or you may not read it. Check the number, or ask a responder for access", id)
 }
 
+// NoPlaybook returns the error for a playbook that does not exist, with the nearest names.
+func NoPlaybook(name string, known []PlaybookInfo) error {
+	names := make([]string, len(known))
+	for n, p := range known {
+		names[n] = p.Name
+	}
+	near := NearestAll(name, names, maxSuggestions)
+	if len(near) == 0 {
+		return Unknown("playbook", "unknown playbook %q. Type playbook list for the names", truncate(name))
+	}
+	return Unknown("playbook", "unknown playbook %q. Did you mean %s?", truncate(name), Choices(near))
+}
+
 // NoDelivery is [NoAccess] for a stored delivery.
 func NoDelivery(id int64) error {
 	return Unknown("delivery", "D%d does not exist, or you may not read it. Check the number, or ask a responder for access", id)

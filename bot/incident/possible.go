@@ -1,18 +1,15 @@
 package incident
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // verbsByNeed are the verbs of people in the order in which people need them: first the
 // steps of the lifecycle, then what keeps others informed, then the rest. Verbs that are
 // not listed follow in the order of the lifecycle table.
 var verbsByNeed = []Verb{
-	VerbAcknowledge, VerbContain, VerbResolve, VerbSign, VerbSubmit, VerbAnswer, VerbConclude, VerbScheduleReview,
+	VerbAcknowledge, VerbContain, VerbResolve, VerbDismiss, VerbSign, VerbSubmit, VerbAnswer, VerbConclude, VerbScheduleReview,
 	VerbSetSeverity, VerbUpdate, VerbEditRecord, VerbStepDone, VerbHandover, VerbNote, VerbSetFact, VerbAddAction,
 	VerbPageAgain, VerbAssignRole, VerbInvolve, VerbConsult, VerbEvidence, VerbObject, VerbStartPlaybook, VerbStepSkip,
-	VerbFinishAction, VerbAmend, VerbRevise, VerbReopen, VerbDismiss, VerbGrant,
+	VerbFinishAction, VerbAmend, VerbRevise, VerbReopen, VerbGrant,
 }
 
 // movingVerbs are the verbs whose purpose is to change the status. They are the first
@@ -129,9 +126,5 @@ func (d *decider) suggestions() string {
 		}
 	}
 	words := append(moves, others...)
-	words = words[:min(len(words), maxSuggestions)]
-	if last := len(words) - 1; last > 0 {
-		return strings.Join(words[:last], ", ") + " or " + words[last]
-	}
-	return strings.Join(words, "")
+	return Choices(words[:min(len(words), maxSuggestions)])
 }

@@ -79,7 +79,7 @@ func TestTasks(t *testing.T) {
 	typed := func(w *fixture, p PersonID) []string {
 		var out []string
 		for _, task := range w.inc.Tasks(Env{Now: w.now, Actor: p, Directory: w.dir, Policy: w.policy}) {
-			if task.Incident != w.inc.ID || task.Text == "" || task.Command.Verb == "" || task.Command.For != w.inc.ID {
+			if task.Incident != w.inc.ID || task.Sentence().Format == "" || task.Command.Verb == "" || task.Command.For != w.inc.ID {
 				t.Errorf("task %+v is incomplete", task)
 			}
 			out = append(out, task.Typed)
@@ -91,7 +91,7 @@ func TestTasks(t *testing.T) {
 	held := fixtureIn(t, Active)
 	held.inc.setRole("keeper", "com1")
 	held.inc.Runs = append(held.inc.Runs, Run{Playbook: "q", Plan: []Step{{ID: "s", Role: "keeper", Started: held.now, Deadline: time.Hour}, {ID: "done", Role: "keeper", Started: held.now, Status: StepDone}}})
-	held.inc.Actions = append(held.inc.Actions, Action{ID: "A1", Title: "x", Owner: "out1", Due: held.now.AddDate(0, 0, -1)}, Action{ID: "A2", Owner: "out1", Done: held.now})
+	held.inc.Actions = append(held.inc.Actions, Action{ID: "A1", Title: "x", Owner: "out1", Due: held.now.AddDate(0, 0, -2)}, Action{ID: "A2", Owner: "out1", Done: held.now})
 	held.inc.Restricted = false
 	for _, test := range []struct {
 		name string

@@ -276,6 +276,9 @@ type View struct {
 	Page        PageInfo        `json:"-"`
 	Withheld    int             `json:"withheld,omitempty"` // number of events whose texts only legal and security may read
 	Waiting     []WaitingEffect `json:"waiting,omitempty"`  // failed effects that are tried again
+	Playbooks   []PlaybookInfo  `json:"-"`                  // that exist
+	Possible    []Verb          `json:"-"`                  // that the reader may use now
+	Tasks       []Task          `json:"-"`                  // that wait for the reader
 	Directory   Directory       `json:"-"`
 }
 

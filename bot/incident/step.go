@@ -15,6 +15,12 @@ type Run struct {
 	Consult  []ConsultRequest `json:"consult,omitempty"` // affected teams to consult before closing
 }
 
+// PlaybookInfo describes a playbook that a person can start.
+type PlaybookInfo struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+}
+
 // ConsultRequest is a playbook's request to consult an affected team.
 type ConsultRequest struct {
 	Team     Department `json:"team"`

@@ -1,6 +1,9 @@
 package incident
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Nearest returns the word of known that is most similar to got, or "" if none is
 // similar. A word is similar within an edit distance of a third of its length, or
@@ -20,6 +23,28 @@ func Nearest(got string, known []string) string {
 		}
 	}
 	return best
+}
+
+// NearestAll returns at most limit words of known that are similar to got, the most
+// similar first.
+func NearestAll(got string, known []string, limit int) (out []string) {
+	for len(out) < limit {
+		rest := slices.DeleteFunc(slices.Clone(known), func(k string) bool { return slices.Contains(out, k) })
+		near := Nearest(got, rest)
+		if near == "" {
+			break
+		}
+		out = append(out, near)
+	}
+	return out
+}
+
+// Choices returns words as a choice in a sentence, as in "ack, note or page".
+func Choices(words []string) string {
+	if last := len(words) - 1; last > 0 {
+		return strings.Join(words[:last], ", ") + " or " + words[last]
+	}
+	return strings.Join(words, "")
 }
 
 // distance returns the Levenshtein distance. Swapping two adjacent letters counts as

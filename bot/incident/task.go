@@ -9,16 +9,45 @@ import (
 // Task is work in an incident that waits for one person.
 type Task struct {
 	Incident ID        `json:"incident"`
-	Sentence Sentence  `json:"-"`              // in the imperative, without a full stop
-	Text     string    `json:"text"`           // the sentence in English
-	Due      time.Time `json:"due,omitzero"`   // zero if there is no date
-	Command  Command   `json:"command"`        // that a button opens or gives, with its arguments
-	Typed    string    `json:"typed"`          // the command as people type it, without its texts
-	Late     bool      `json:"late,omitempty"` // the date has passed
+	Due      time.Time `json:"due,omitzero"`    // zero if there is no date
+	Late     bool      `json:"late,omitempty"`  // the date has passed
+	Command  Command   `json:"command"`         // that does the work
+	Typed    string    `json:"typed"`           // the command as people type it, without the incident
+	Title    string    `json:"title,omitempty"` // of the step or action item
+	By       PersonID  `json:"by,omitempty"`    // the author of a proposal that the person decides about
+}
+
+// Sentence returns the task as an imperative without a full stop.
+func (t Task) Sentence() Sentence {
+	switch t.Command.Verb {
+	case VerbAcknowledge:
+		return Say("acknowledge the page")
+	case VerbSetSeverity:
+		return Say("decide about the severity. An alert proposes %s", t.Command.Severity)
+	case VerbDismiss:
+		return Say("confirm or reject the dismissal that %s proposed", t.By)
+	case VerbErase:
+		return Say("confirm the erasure that %s proposed", t.By)
+	case VerbWaiveActions:
+		return Say("endorse the waiver of the action items that %s proposed", t.By)
+	case VerbSign:
+		return Say("read and sign the closing record for %s", t.Command.Department)
+	case VerbAnswer:
+		return Say("answer for %s", t.Command.Department)
+	case VerbEditRecord:
+		return Say("write the closing record and submit it for signing")
+	case VerbConclude:
+		return Say("hold and conclude the review meeting")
+	case VerbScheduleReview:
+		return Say("schedule the review meeting")
+	case VerbStepDone:
+		return Say("do the step %s", Quoted(t.Title))
+	}
+	return Say("finish the action item %s: %s", Literal(t.Command.Item), Quoted(t.Title))
 }
 
 // unfinishedSteps returns the steps of people that are not finished. If started is set,
-// it leaves out those that are not due yet.
+// it leaves out the steps that are not due yet.
 func (i Incident) unfinishedSteps(started bool) (out []StepRef) {
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {
@@ -30,8 +59,8 @@ func (i Incident) unfinishedSteps(started bool) (out []StepRef) {
 	return out
 }
 
-// mustDo reports whether a step waits for a person: for the holder of its role, or if
-// nobody holds the role, for the department with its name.
+// mustDo reports whether a step waits for a person: for the holder of its role, or for
+// the department with its name if the role has no holder.
 func (i Incident) mustDo(ref StepRef, d Directory, p PersonID, now time.Time) bool {
 	_, step := i.Step(ref.String())
 	if step == nil || step.Role == "" {
@@ -43,8 +72,8 @@ func (i Incident) mustDo(ref StepRef, d Directory, p PersonID, now time.Time) bo
 	return i.represents(d, p, step.Role.department(), now)
 }
 
-// departmentsFor returns the departments for which a person can use a verb now: sign,
-// object to, answer, withdraw or delegate.
+// departmentsFor returns the departments that a person can act for with a verb: sign,
+// object, answer, withdraw or delegate.
 func (i Incident) departmentsFor(v Verb, d Directory, p PersonID, now time.Time) (out []Department) {
 	represents := func(team Department) bool { return i.represents(d, p, team, now) }
 	for _, team := range RequiredDepartments() {
@@ -83,13 +112,17 @@ func (i Incident) Tasks(env Env) []Task {
 	t.ownTasks()
 	for n := range t.tasks {
 		task := &t.tasks[n]
-		task.Incident, task.Command.For, task.Text = i.ID, i.ID, task.Sentence.String()
-		task.Late = !task.Due.IsZero() && env.Now.After(task.Due)
+		task.Incident, task.Command.For = i.ID, i.ID
+		end := task.Due
+		if task.Command.Verb == VerbFinishAction {
+			end = end.AddDate(0, 0, 1) // the whole day
+		}
+		task.Late = !task.Due.IsZero() && env.Now.After(end)
 	}
 	return t.tasks
 }
 
-// SortTasks sorts tasks of several incidents: those with a date first, by the date.
+// SortTasks sorts tasks of several incidents by date. Tasks without a date are last.
 func SortTasks(tasks []Task) {
 	slices.SortStableFunc(tasks, func(a, b Task) int {
 		switch {
@@ -110,8 +143,9 @@ type taskList struct {
 
 func (t *taskList) can(v Verb) bool { return slices.Contains(t.possible, v) }
 
-func (t *taskList) add(due time.Time, typed string, cmd Command, format string, args ...any) {
-	t.tasks = append(t.tasks, Task{Sentence: Say(format, args...), Due: due, Typed: typed, Command: cmd})
+func (t *taskList) add(typed string, task Task) {
+	task.Typed = typed
+	t.tasks = append(t.tasks, task)
 }
 
 // responseTasks are the acknowledgement, an answer to an alert, and the second person of
@@ -119,19 +153,19 @@ func (t *taskList) add(due time.Time, typed string, cmd Command, format string, 
 func (t *taskList) responseTasks() {
 	inc, me := t.inc, t.env.Actor
 	if inc.NeedsPage() && t.can(VerbAcknowledge) {
-		t.add(inc.Paging.EscalationStepAt.Add(t.env.Policy.EscalateAfter), "ack", Command{Verb: VerbAcknowledge}, "acknowledge: nobody answered paging round %d", inc.Paging.Round)
+		t.add("ack", Task{Due: inc.Paging.EscalationStepAt.Add(t.env.Policy.EscalateAfter), Command: Command{Verb: VerbAcknowledge}})
 	}
 	if p := inc.SeverityProposal; p != nil && t.can(VerbSetSeverity) {
-		t.add(p.Until, "severity "+string(p.Severity), Command{Verb: VerbSetSeverity}, "decide about the severity: an alert proposes %s", p.Severity)
+		t.add("severity "+string(p.Severity), Task{Due: p.Until, Command: Command{Verb: VerbSetSeverity, Severity: p.Severity}})
 	}
-	if p := inc.Dismissal; p != nil && p.By != me && p.Second == "" && inc.Status.Responding() && t.can(VerbDismiss) {
-		t.add(time.Time{}, "dismiss", Command{Verb: VerbDismiss}, "confirm or reject the dismissal that %s proposed", p.By)
+	if p := inc.Dismissal; p != nil && p.By != me && p.Second == "" && t.can(VerbDismiss) {
+		t.add("dismiss", Task{By: p.By, Command: Command{Verb: VerbDismiss}})
 	}
 	if p := inc.Erasure; p != nil && p.By != me && t.can(VerbErase) {
-		t.add(time.Time{}, "erase", Command{Verb: VerbErase}, "confirm the erasure that %s proposed", p.By)
+		t.add("erase", Task{By: p.By, Command: Command{Verb: VerbErase}})
 	}
 	if r := inc.Review; r.WaivedBy != "" && r.EndorsedBy == "" && r.WaivedBy != me && inc.represents(t.env.Directory, me, Security, t.env.Now) && t.can(VerbWaiveActions) {
-		t.add(time.Time{}, "review waive", Command{Verb: VerbWaiveActions}, "endorse the waiver of the action items that %s proposed", r.WaivedBy)
+		t.add("review waive", Task{By: r.WaivedBy, Command: Command{Verb: VerbWaiveActions}})
 	}
 }
 
@@ -140,12 +174,12 @@ func (t *taskList) signoffTasks() {
 	inc, me, dir, now := t.inc, t.env.Actor, t.env.Directory, t.env.Now
 	if t.can(VerbSign) && (!dir.SameHuman(inc.Submission.By, me) || t.env.Policy.SubmitterMaySign) {
 		for _, team := range inc.departmentsFor(VerbSign, dir, me, now) {
-			t.add(time.Time{}, "sign "+string(team), Command{Verb: VerbSign, Department: team, Expect: inc.Submission.Digest}, "read and sign the closing record for %s", team)
+			t.add("sign "+string(team), Task{Command: Command{Verb: VerbSign, Department: team, Expect: inc.Submission.Digest}})
 		}
 	}
 	if t.can(VerbAnswer) {
 		for _, team := range inc.departmentsFor(VerbAnswer, dir, me, now) {
-			t.add(time.Time{}, "answer "+string(team), Command{Verb: VerbAnswer, Department: team}, "answer for %s", team)
+			t.add("answer "+string(team), Task{Command: Command{Verb: VerbAnswer, Department: team}})
 		}
 	}
 	if inc.Commander != me {
@@ -153,11 +187,11 @@ func (t *taskList) signoffTasks() {
 	}
 	switch {
 	case t.can(VerbSubmit):
-		t.add(time.Time{}, "record", Command{Verb: VerbEditRecord}, "write the closing record and submit it for signing")
+		t.add("record", Task{Command: Command{Verb: VerbEditRecord}})
 	case t.can(VerbConclude) && !inc.Review.At.IsZero() && inc.Review.Concluded.IsZero():
-		t.add(inc.Review.At, "review conclude", Command{Verb: VerbConclude}, "hold and conclude the review meeting")
+		t.add("review conclude", Task{Due: inc.Review.At, Command: Command{Verb: VerbConclude}})
 	case t.can(VerbConclude) && inc.Review.Concluded.IsZero():
-		t.add(time.Time{}, "review", Command{Verb: VerbScheduleReview}, "schedule the review meeting")
+		t.add("review", Task{Command: Command{Verb: VerbScheduleReview}})
 	}
 }
 
@@ -174,26 +208,27 @@ func (t *taskList) ownTasks() {
 			if step.Deadline > 0 {
 				due = step.Started.Add(step.Deadline)
 			}
-			t.add(due, "step done "+ref.String(), Command{Verb: VerbStepDone, Step: ref.String()}, "step %s", ref)
+			t.add("step done "+ref.String(), Task{Due: due, Title: step.Title, Command: Command{Verb: VerbStepDone, Step: ref.String()}})
 		}
 	}
 	if t.can(VerbFinishAction) {
 		for _, a := range inc.Actions {
 			if a.Owner == me && a.Done.IsZero() {
-				t.add(a.Due, "action done "+a.ID, Command{Verb: VerbFinishAction, Item: a.ID}, "action item %s: %s", Literal(a.ID), Quoted(a.Title))
+				t.add("action done "+a.ID, Task{Due: a.Due, Title: a.Title, Command: Command{Verb: VerbFinishAction, Item: a.ID}})
 			}
 		}
 	}
 }
 
-// Overview is what one person needs to know about all incidents.
+// Overview is the work of one person in all incidents.
 type Overview struct {
-	Person   PersonID   `json:"person"`
-	Tasks    []Task     `json:"tasks"`    // that wait for the person, those with the next date first
-	Mine     []Summary  `json:"mine"`     // live incidents in which the person has a part
-	Others   int        `json:"others"`   // number of other live incidents that the person may read
-	Ended    []Summary  `json:"ended"`    // that ended lately and that the person may read
-	Searched int        `json:"searched"` // number of incidents, if there are more
+	Person    PersonID  `json:"person"`
+	Tasks     []Task    `json:"tasks"`            // that wait for the person, by date
+	Mine      []Summary `json:"mine"`             // live incidents with a part or a task of the person
+	Others    []Summary `json:"others,omitempty"` // other live incidents that the person may read
+	Ended     []Summary `json:"ended,omitempty"`  // that ended lately and that the person may read
+	Cut       bool      `json:"cut,omitempty"`    // older incidents were not searched
+	Directory Directory `json:"-"`
 }
 
 // HasPart reports whether a person has a part in the incident: opened or acknowledged it,

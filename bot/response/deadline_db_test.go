@@ -22,6 +22,8 @@ import (
 type oneStep struct{}
 
 func (oneStep) Pin(string) (incident.Run, bool) { return incident.Run{}, false }
+
+func (oneStep) List() []incident.PlaybookInfo { return nil }
 func (oneStep) Match(incident.Incident, *incident.Alert) ([]incident.Run, map[string]error) {
 	return []incident.Run{{Playbook: "every", Plan: []incident.Step{{ID: "look", Title: "Look", Deadline: time.Minute}}}}, nil
 }

@@ -31,6 +31,8 @@ type Playbooks interface {
 	// Pin returns a playbook as the Desk stores it when it starts, and whether it
 	// exists.
 	Pin(name string) (incident.Run, bool)
+	// List returns the playbooks that a person can start, sorted by name.
+	List() []incident.PlaybookInfo
 	// Match returns the pinned playbooks that match an incident. alert is the
 	// alert that opens the incident or is attached to it, or nil if a person
 	// opens it.

@@ -88,7 +88,7 @@ func TestOutsider_SameAnswerWhetherItExists(t *testing.T) {
 		for name, who := range outsiders {
 			do := func(verb incident.Verb, change func(*incident.Command)) error {
 				cmd := incident.Command{Verb: verb, By: who, Via: incident.ViaCLI, Text: "x", Title: "x", Severity: incident.Sev1, Key: "used", Person: "p9",
-					Department: incident.Legal, Role: incident.Scribe, Step: "a/b", Item: "A1", Expect: "sha256:00", Alerts: []int64{alert}, Target: public,
+					Department: incident.Legal, Role: incident.Scribe, Playbook: "every", Step: "a/b", Item: "A1", Expect: "sha256:00", Alerts: []int64{alert}, Target: public,
 					Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}, Erase: []incident.TextRef{{Seq: 1, Name: "title"}}}
 				change(&cmd)
 				result, err := h.Do(t.Context(), cmd)

@@ -119,6 +119,8 @@ func TestReport_PlaybooksStartWithTheAcknowledgement(t *testing.T) {
 type everyPlaybook struct{}
 
 func (everyPlaybook) Pin(string) (incident.Run, bool) { return incident.Run{}, false }
+
+func (everyPlaybook) List() []incident.PlaybookInfo { return nil }
 func (everyPlaybook) Match(incident.Incident, *incident.Alert) ([]incident.Run, map[string]error) {
 	return []incident.Run{{Playbook: "every", Plan: []incident.Step{{ID: "look", Title: "Look"}}}}, nil
 }

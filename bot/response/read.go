@@ -26,11 +26,16 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		}
 		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), AlertCounts: counts, Directory: dir, Page: d.pageInfo(inc)}
 		v.Waiting, err = waitsOf(r, id)
+		if d.Playbooks != nil {
+			v.Playbooks = d.Playbooks.List()
+		}
 		return err
 	})
 	if err != nil {
 		return answer(d, who, incident.View{}, err)
 	}
+	env := d.readerEnv(person, v.Directory)
+	v.Possible, v.Tasks = incident.Possible(v.Incident, env), v.Incident.Tasks(env)
 	if !mayReadPrivileged(who, person, v.Incident, v.Directory, d.Now()) {
 		if v.Incident.MayHavePrivileged() {
 			v.Incident, v.Timeline, v.Withheld = incident.WithholdPrivileged(id, v.Timeline)

@@ -29,8 +29,8 @@ var unredactedFields = map[string]bool{
 	"Signature.Kind": true, "Signature.Schema": true, "Signature.Digest": true, "Signature.Auth": true,
 	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
 	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "File.Name": true, "File.MediaType": true, "Brief.Mark": true, "Brief.Reached": true,
-	"WaitingEffect.System": true,
-	"PageLinks.Status":     true, "PageLinks.Chat": true, "PageLinks.Runbook": true, "PageLinks.Call": true,
+	"WaitingEffect.System": true, "Task.Typed": true, "Command.Expect": true, "Command.Step": true, "Command.Item": true, "PlaybookInfo.Name": true,
+	"PageLinks.Status": true, "PageLinks.Chat": true, "PageLinks.Runbook": true, "PageLinks.Call": true,
 }
 
 // unredactedKeys are the maps whose keys are constants.

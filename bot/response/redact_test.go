@@ -107,6 +107,9 @@ func TestRedactedCopy_CoversEveryField(t *testing.T) {
 	var list []incident.Summary
 	fillFields(reflect.ValueOf(&list).Elem(), "", 0)
 	check("Summary", reflect.ValueOf(list), reflect.ValueOf(redactedCopy(redactEverything{}, list)))
+	var overview incident.Overview
+	fillFields(reflect.ValueOf(&overview).Elem(), "", 0)
+	check("Overview", reflect.ValueOf(overview), reflect.ValueOf(redactedCopy(redactEverything{}, overview)))
 	for field := range unredactedFields {
 		if !seen[field] {
 			t.Errorf("unredactedFields has the unknown field %s", field)

@@ -165,6 +165,10 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 		return s.merge(cmd)
 	case incident.VerbSplit:
 		return s.split(cmd)
+	case incident.VerbStartPlaybook:
+		if err := s.pinPlaybook(&cmd); err != nil {
+			return incident.Result{}, err
+		}
 	case incident.VerbRetry:
 		released, err := s.tx.ReleaseEffects(WaitingQuery{Incident: cmd.For})
 		if err != nil {
@@ -198,6 +202,29 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 		}
 	}
 	return s.record(dr, events), nil
+}
+
+// pinPlaybook sets the plan of the playbook that a person names. Nothing that a person
+// sends sets the plan.
+func (s *session) pinPlaybook(cmd *incident.Command) error {
+	env := s.env(*cmd)
+	if env.System {
+		return nil
+	}
+	dr, err := s.draft(cmd.For)
+	if err != nil {
+		return err
+	}
+	cmd.Runs = nil
+	if incident.Authorize(*cmd, dr.inc, env) != nil || s.d.Playbooks == nil || cmd.Playbook == "" {
+		return nil // Decide refuses
+	}
+	run, ok := s.d.Playbooks.Pin(cmd.Playbook)
+	if !ok {
+		return incident.NoPlaybook(cmd.Playbook, s.d.Playbooks.List())
+	}
+	cmd.Runs = []incident.Run{run}
+	return nil
 }
 
 // auditAccess writes a command about access to the audit log.

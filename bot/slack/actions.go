@@ -51,16 +51,16 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	if a.ActionID == ActMore {
 		a.ActionID, raw, _ = strings.Cut(raw, "|")
 	}
+	if strings.HasPrefix(a.ActionID, actAsk) {
+		return s.handleAsk(ctx, in, raw)
+	}
 	verb, known := actionVerb(a.ActionID)
-	if !known && a.ActionID != ActStatus {
+	if !known {
 		return nil // a link, or a menu inside a form
 	}
 	id, args, err := parseValue(raw)
 	if err != nil {
 		return err
-	}
-	if !known {
-		return s.openStatus(ctx, in, id)
 	}
 	cmd := command.Press(verb, id, args)
 	if command.AsksForm(cmd) {
@@ -83,6 +83,7 @@ func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.
 		s.notify(in, s.errorReply(ctx, o.err))
 		return
 	}
+	s.refreshHomes()
 	s.notify(in, s.reply(chat.Result(cmd, o.result)))
 }
 

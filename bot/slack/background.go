@@ -40,8 +40,12 @@ func (w *background) wait() {
 }
 
 // Wait blocks until all background work is done, such as building forms and
-// sending replies. Call Wait when no more requests arrive.
-func (s *Slack) Wait() { s.background.wait() }
+// sending replies. It does not wait for the time of the next refresh of home tabs: the
+// refresh starts at once. Call Wait when no more requests arrive.
+func (s *Slack) Wait() {
+	s.homes.flush(s.publishHomes)
+	s.background.wait()
+}
 
 // runInBackground starts f in a goroutine. The context of f is independent of
 // the request and ends after 30 seconds.

@@ -61,6 +61,7 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	if err != nil {
 		return s.failedReply(ctx, typed, err)
 	}
+	s.refreshHomes()
 	return s.reply(chat.Result(cmd, result))
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -29,7 +30,8 @@ type fakeDesk struct {
 	beforeDo    func(context.Context) error               // runs at the start of Do
 	onDirectory func()                                    // runs at the start of Directory
 	onLookup    func()                                    // runs at the start of IncidentByLink
-	listErr     error                                     // of List
+	listErr     error                                     // of List and Overview
+	timeline    []incident.Event                          // of every incident
 }
 
 func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
@@ -83,13 +85,35 @@ func (c *fakeDesk) Show(_ context.Context, who incident.Identity, id incident.ID
 		return incident.View{}, incident.Unknown("incident", "there is no %s", id)
 	}
 	person, _ := testDirectory().Resolve(who)
+	env := incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory()}
 	if !inc.MayRead(testDirectory(), person.ID, c.now()) {
 		return incident.View{}, incident.Forbidden("%s is restricted. Ask its commander for access", id)
 	}
 	if c.redact != nil {
 		inc = c.redact(inc)
 	}
-	return incident.View{Incident: inc, Directory: testDirectory()}, nil
+	return incident.View{Incident: inc, Directory: testDirectory(), Possible: incident.Possible(inc, env), Tasks: inc.Tasks(env),
+		Playbooks: []incident.PlaybookInfo{{Name: "data-exposure", Title: "Data exposure"}}, Timeline: c.timeline}, nil
+}
+
+func (c *fakeDesk) Overview(_ context.Context, who incident.Identity) (incident.Overview, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	person, ok := testDirectory().Resolve(who)
+	if !ok {
+		return incident.Overview{}, incident.NotLinked(who)
+	}
+	if c.listErr != nil {
+		return incident.Overview{}, c.listErr
+	}
+	v := incident.Overview{Person: person.ID, Directory: testDirectory()}
+	for _, id := range slices.Sorted(maps.Keys(c.incidents)) {
+		inc := c.incidents[id]
+		if env := (incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory()}); inc.MayRead(env.Directory, person.ID, env.Now) {
+			v.Tasks, v.Mine = append(v.Tasks, inc.Tasks(env)...), append(v.Mine, inc.Summary())
+		}
+	}
+	return v, nil
 }
 
 func (c *fakeDesk) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {

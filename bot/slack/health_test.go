@@ -35,13 +35,20 @@ func TestForm_FailureOfSlackIsNamed(t *testing.T) {
 		"revoked token":  {body: `{"ok":false,"error":"token_revoked"}`, want: "Slack does not accept the bot token"},
 		"missing scope":  {body: `{"ok":false,"error":"missing_scope","needed":"x:y"}`, want: "The app lacks the scope x:y"},
 	} {
-		instead := map[string]string{"open the form": "try again, or type /incident open [", "show the status": "try again, or type /incident status INC-42"}
+		instead := map[string]string{"open the form": "try again, or type /incident open [", "show the answer": "try again, or type /incident status INC-42"}
 		for what, act := range map[string]func(*inboundTest) string{
 			"open the form": func(e *inboundTest) string { return e.typeCommand("U0ADA", "open") },
-			"show the status": func(e *inboundTest) string {
-				e.click("U0ADA", ActStatus, "INC-42")
+			"show the answer": func(e *inboundTest) string {
+				if err := e.ws.Act("U0ADA").ClickView(e.openHome("U0ADA").ID, chat.Action{ID: askID(0), Value: "status INC-42"}); err != nil {
+					e.Fatal(err)
+				}
 				e.slack.Wait()
-				return e.lastEphemeral("U0ADA").Text
+				dm, err := e.ws.Act("U0ADA").OpenDM()
+				messages := e.ws.Messages(dm)
+				if err != nil || len(messages) == 0 {
+					e.Fatalf("got no direct message: %v", err)
+				}
+				return messages[len(messages)-1].Text
 			},
 		} {
 			t.Run(name+" "+what, func(t *testing.T) {

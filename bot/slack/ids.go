@@ -2,6 +2,7 @@ package slack
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 
 	"tocsin/bot/command"
@@ -10,15 +11,18 @@ import (
 
 // Action IDs that are not verbs.
 const (
-	// ActStatus is the ID of the button that shows the status of an incident to the
-	// person. Its value is the incident.
-	ActStatus = command.QueryStatus
 	// ActMore is the ID of the menu at the end of a row of buttons. The value of an option
 	// is the action ID and the value of a button, joined with "|".
 	ActMore = "more"
 	// ActLink is the ID of a button that opens a page.
 	ActLink = "link"
 )
+
+// actAsk begins the action ID of a button that asks a question or opens a form. Its value
+// is the typed text. The number after it makes the ID unique in a row of buttons.
+const actAsk = "ask/"
+
+func askID(n int) string { return actAsk + strconv.Itoa(n) }
 
 // actionIDs holds the action IDs of verbs that differ from the verb. Messages in
 // Slack keep their buttons, so an ID never changes.

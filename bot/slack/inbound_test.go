@@ -170,7 +170,7 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "Recorded in"},
 			{"U0ADA", "notte x", `Did you mean \"note\"`},
 			{"U0ADA", "sign leagl", `Did you mean \"legal\"`},
-			{"U0ADA", "submit", "is not possible. Use "},
+			{"U0ADA", "submit", "is not possible. You can use "},
 			{"U0ADA", "role scribe <@U0ZOE|zoe>", "is not linked to a person"},
 			{"U0ZOE", "note hello", "is not linked to a person"},
 			{"U0ADA", "list", "INC-42"},

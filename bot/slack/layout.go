@@ -254,8 +254,8 @@ const maxButtonValue = 2000
 func (l *layouter) buttons(actions chat.Actions) {
 	var row []slack.BlockElement
 	var more []*slack.OptionBlockObject
-	for _, a := range actions {
-		id, value := actionOf(a)
+	for n, a := range actions {
+		id, value := actionOf(n, a)
 		switch option := id + "|" + value; {
 		case a.More && units(option) <= maxOptionValue && len(more) < chat.MaxMore:
 			o := slack.NewOptionBlockObject(option, plainText(a.Label), nil)
@@ -277,12 +277,12 @@ func (l *layouter) buttons(actions chat.Actions) {
 }
 
 // actionOf returns the action ID and the value of a button.
-func actionOf(a chat.Action) (id, value string) {
+func actionOf(n int, a chat.Action) (id, value string) {
 	switch {
 	case a.URL != "":
 		return ActLink, buttonValue(a.Command.For)
-	case a.Query != "":
-		return a.Query, buttonValue(a.Command.For)
+	case a.Ask != "":
+		return askID(n), a.Ask
 	}
 	return ActionID(a.Command.Verb), buttonValue(a.Command.For, command.ButtonArgs(a.Command)...)
 }

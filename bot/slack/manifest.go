@@ -13,6 +13,7 @@ type Shortcut struct{ Type, CallbackID, Name, Description string }
 // Shortcuts returns the shortcuts that the manifest declares.
 func Shortcuts() []Shortcut {
 	return []Shortcut{
+		{"global", ShortcutOpen, "Report an incident", "Report a security problem"},
 		{"message", ShortcutAddNote, "Add as note", "Add this message to the timeline"},
 		{"message", ShortcutAddEvidence, "Add as evidence", "Add this message as evidence"},
 	}

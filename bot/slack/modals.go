@@ -132,33 +132,3 @@ func triggerError(what, instead string, err error) error {
 }
 
 var errTriggerExpired = incident.Conflict("Nothing was saved: the form did not open within the three seconds that Slack allows. Try again.")
-
-// openStatus shows the status of an incident to one person, in a view without
-// buttons.
-func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) error {
-	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, textView(id.String(), "Loading…"))
-	if err != nil {
-		return triggerError("show the status", "status "+id.String(), err)
-	}
-	s.runInBackground(func(ctx context.Context) {
-		m, err := s.reader(s.identityOf(in.account())).Status(ctx, id)
-		v := textView(id.String(), "")
-		if err != nil {
-			if incident.CodeOf(err) == "" {
-				err = fmt.Errorf("%w: %w", errNotRead, err)
-			}
-			v = textView(id.String(), s.errorText(ctx, err))
-		} else {
-			v.Blocks.BlockSet = nil
-			for _, b := range s.layout(m).blocks {
-				if _, row := b.(*slack.ActionBlock); !row { // a button cannot open a form on top of this view
-					v.Blocks.BlockSet = append(v.Blocks.BlockSet, b)
-				}
-			}
-		}
-		if _, err := s.client.UpdateViewContext(ctx, v, "", "", opened.ID); err != nil {
-			s.log.WarnContext(ctx, "update status view failed", "err", err)
-		}
-	})
-	return nil
-}

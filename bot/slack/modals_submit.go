@@ -40,6 +40,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
 	}
+	s.refreshHomes()
 	if verb == incident.VerbOpen {
 		done := textView(form.Title, "")
 		done.Blocks.BlockSet = s.layout(chat.Result(cmd, result)).blocks

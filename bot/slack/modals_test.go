@@ -244,7 +244,7 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 		{"fact", "fact occurred", nil, map[string]any{"value": noon.Add(time.Hour).Unix(), "text": "x"}, "value", "between 1970 and now"},
 		{"unknown person", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
 		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
-		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible. Use "},
+		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible. You can use "},
 		{"empty record", "record submit form", func(i *incident.Incident) { completeRecord(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
 		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
 			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "owner"},
@@ -378,15 +378,11 @@ func TestMessageShortcuts(t *testing.T) {
 
 func TestHomeAndStatus(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
-		if _, err := e.ws.Act("U0ADA").OpenHome(); err != nil {
-			t.Fatal(err)
-		}
-		e.waitUntil(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
-		home, _ := e.ws.Home("U0ADA")
+		home := e.openHome("U0ADA")
 		if !strings.Contains(string(home.Blocks), "INC-42 · sev2 · triage · Root key used") {
 			t.Fatalf("got home tab %s, want INC-42", home.Blocks)
 		}
-		if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: ActStatus}); err != nil {
+		if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: askID(0), Value: "status INC-42"}); err != nil {
 			t.Fatal(err)
 		}
 		if v := e.currentForm("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {

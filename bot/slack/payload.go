@@ -165,6 +165,7 @@ func (in interaction) channel() string {
 // eventPayload is a delivery of the Events API.
 type eventPayload struct {
 	Type      string `json:"type"`
+	TeamID    string `json:"team_id"`
 	Challenge string `json:"challenge"`
 	EventID   string `json:"event_id"`
 	Event     struct {

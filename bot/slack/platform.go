@@ -28,6 +28,7 @@ func (s *Slack) Post(ctx context.Context, channel string, m chat.Message, mark c
 	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
 		_, ts, err = s.client.PostMessageContext(ctx, channel, reduced...)
 	}
+	s.refreshHomes()
 	return chat.Posted{ID: ts}, s.lost(ctx, channel, err, classify("post messages", err))
 }
 
@@ -50,6 +51,7 @@ func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, 
 	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
 		_, _, _, err = s.client.UpdateMessageContext(ctx, channel, id, reduced...)
 	}
+	s.refreshHomes()
 	switch errorCode(err) {
 	case "message_not_found", "cant_update_message":
 		return chat.ErrNoMessage

@@ -55,6 +55,7 @@ type Slack struct {
 
 	timeout    time.Duration
 	recent     recentKeys
+	homes      homes
 	background background
 	rejections rate.Sometimes // limits the log records about rejected requests
 	signatures signatures

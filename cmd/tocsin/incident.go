@@ -132,6 +132,15 @@ func show(w io.Writer, r control.Reply) error {
 		return showList(w, *r.List, r.Names)
 	case r.View != nil:
 		return showView(w, *r.View, r.Names)
+	case r.Overview != nil:
+		return showOverview(w, *r.Overview, r.Names)
+	case r.Timeline != nil:
+		if err := showEvents(w, r.Timeline.Events, directory(r.Names)); err != nil || r.Timeline.More == "" {
+			return err
+		}
+		return writeLine(w, "%d earlier entries: tocsin incident %s", r.Timeline.Earlier, r.Timeline.More)
+	case r.Playbooks != nil:
+		return showPlaybooks(w, *r.Playbooks)
 	case r.Alerts != nil:
 		for _, line := range templates.AlertResult(*r.Alerts, directory(r.Names), time.Now()) {
 			if err := writeLine(w, "%s", line); err != nil {

@@ -263,6 +263,7 @@ func (c *Company) onCall() []string {
 // does.
 func Shortcuts() []chat.Shortcut {
 	return []chat.Shortcut{
+		{Type: chat.ShortcutGlobal, CallbackID: "open_incident", Name: "Report an incident", Description: "Report a security problem"},
 		{Type: chat.ShortcutMessage, CallbackID: "add_note", Name: "Add as note", Description: "Add this message to the timeline"},
 		{Type: chat.ShortcutMessage, CallbackID: "add_evidence", Name: "Add as evidence", Description: "Add this message as evidence"},
 	}

@@ -1,0 +1,134 @@
+package command
+
+import (
+	"strconv"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// overviewSpecs are the questions of people about their work and an incident, and the
+// commands that change who leads it and how.
+var overviewSpecs = []Spec{
+	{Name: "my", Help: "show what waits for you: your steps, signatures and action items, and your incidents", Common: true,
+		Examples: []string{"my"},
+		Syntaxes: []Syntax{{Query: QueryMy}}},
+
+	{Name: "timeline", Aliases: []string{"history", "log"}, Help: "show the last 20 entries of the timeline, of one kind, one person or since a time", NeedsIncident: true, Common: true,
+		Examples: []string{"timeline", "timeline notes by @ada", "timeline INC-42 steps since 02:31", "timeline before 40"},
+		Syntaxes: []Syntax{{Query: QueryTimeline, Args: []Arg{{Name: "timeline", Usage: "[KIND] [by PERSON] [since TIME] [before NUMBER]",
+			Next: append(incident.TimelineTopics(), "by", "since", "before"), read: readTimelineFilter, write: writeTimelineFilter}}}}},
+
+	{Name: "handover", Aliases: []string{"hand-over"}, Help: "make another person commander, and send them a briefing", NeedsIncident: true, Common: true,
+		Examples: []string{"handover @ada", "handover @ada the customer calls back at 04:00"},
+		Syntaxes: []Syntax{{Verb: incident.VerbHandover, Args: []Arg{skipWords("to"), newCommanderArg.ask(), proseArg.named("[TEXT]")},
+			Form: &FormSpec{Title: "Hand over the command", Submit: "Hand over", Fields: []Field{
+				personArg.input(KindPerson, "Who takes the command?"),
+				proseArg.input(KindProse, "What does the new commander need to know?").optional().
+					hint("Tocsin adds a briefing: the state, the facts, the deadlines, the open steps and the people."),
+			}},
+			result: done("The command of %s is handed over. Tocsin sends the new commander a briefing")}}},
+
+	{Name: "playbook", Aliases: []string{"playbooks"}, Help: "list the playbooks, or start another one", NeedsIncident: true,
+		Examples: []string{"playbook list", "playbook start data-exposure"},
+		Syntaxes: []Syntax{
+			{Query: QueryPlaybooks, Words: []string{"list"}, Bare: true, Args: []Arg{incidentArg}},
+			{Verb: incident.VerbStartPlaybook, Words: []string{"start", "run"}, Args: []Arg{incidentArg, playbookArg}, button: []part{playbookPart},
+				result: done("The playbook starts in %s. Tocsin posts its first steps")},
+		}},
+}
+
+func playbookPart(c *incident.Command) *string { return &c.Playbook }
+
+// playbookArg is the name of a playbook.
+var playbookArg = Arg{Name: "playbook", Usage: "NAME", read: func(p *parser, w *Parsed) (bool, error) {
+	word, ok := p.next()
+	if !ok {
+		return false, incident.Invalid("playbook", "the name of the playbook is missing. Type playbook list, then playbook start NAME")
+	}
+	w.Command.Playbook = strings.Trim(word.text, ",.:")
+	return true, nil
+}, write: func(w *Parsed) string { return quoteWord(w.Command.Playbook) }}
+
+// newCommanderArg is personArg for a command that a form completes.
+var newCommanderArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Parsed) (bool, error) {
+	if p.atEnd() {
+		return false, nil
+	}
+	return personArg.read(p, w)
+}, write: personArg.write}
+
+// readTimelineFilter reads the filters of a timeline in any order.
+func readTimelineFilter(p *parser, w *Parsed) (bool, error) {
+	f := &w.Timeline
+	for !p.atEnd() {
+		if err := readTimelineWord(p, f); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func readTimelineWord(p *parser, f *incident.TimelineFilter) error {
+	twice := func(word string) error {
+		return incident.Invalid("timeline", "the filter %s is given twice. Type it once", word)
+	}
+	switch {
+	case p.take("by", "of", "from"):
+		if f.Person != "" {
+			return twice("by")
+		}
+		person, err := p.person("person")
+		f.Person = person
+		return err
+	case p.take("since", "after"):
+		if !f.Since.IsZero() {
+			return twice("since")
+		}
+		at, err := p.needTime("since", past)
+		f.Since = at
+		return err
+	case p.take("before"):
+		if f.Before != 0 {
+			return twice("before")
+		}
+		word, _ := p.next()
+		n, err := strconv.Atoi(strings.TrimPrefix(word.text, "#"))
+		if err != nil || n < 1 {
+			return incident.Invalid("before", "%q is not the number of an entry. Type a number such as 40", truncate(word.text))
+		}
+		f.Before = n
+		return nil
+	}
+	word, _ := p.next()
+	topic := strings.ToLower(strings.Trim(word.text, ",.:"))
+	for _, known := range incident.TimelineTopics() {
+		if topic == known || topic == strings.TrimSuffix(known, "s") {
+			if f.Topic != "" {
+				return twice(known)
+			}
+			f.Topic = known
+			return nil
+		}
+	}
+	return unknownWord(incident.Invalid, "timeline", word.text, append(incident.TimelineTopics(), "by", "since", "before"),
+		"unknown filter %q of the timeline. Did you mean %s?", "unknown filter %q of the timeline. Use one of: %s")
+}
+
+func writeTimelineFilter(w *Parsed) string {
+	f := w.Timeline
+	out := []string{}
+	if f.Topic != "" {
+		out = append(out, f.Topic)
+	}
+	if f.Person != "" {
+		out = append(out, "by "+writePerson(f.Person))
+	}
+	if !f.Since.IsZero() {
+		out = append(out, "since "+writeTime(f.Since, w.Command.Zone))
+	}
+	if f.Before > 0 {
+		out = append(out, "before "+strconv.Itoa(f.Before))
+	}
+	return strings.Join(out, " ")
+}

@@ -26,7 +26,7 @@ var buttonLabels = map[incident.Verb]string{
 	incident.VerbSetSeverity: "Severity", incident.VerbUpdate: "Update", incident.VerbEditRecord: "Closing record", incident.VerbNote: "Note",
 	incident.VerbSetFact: "Fact", incident.VerbAddAction: "Action item", incident.VerbHandover: "Hand over", incident.VerbPageAgain: "Page again",
 	incident.VerbReopen: "Reopen", incident.VerbDismiss: "False alarm", incident.VerbAmend: "Amend", incident.VerbRevise: "Revise", incident.VerbStepDone: "Complete the step",
-	incident.VerbFinishAction: "Done", incident.VerbAssignRole: "Role", incident.VerbEvidence: "Evidence", incident.VerbObject: "Object",
+	incident.VerbFinishAction: "Done", incident.VerbAssignRole: "Role", incident.VerbEvidence: "Evidence", incident.VerbObject: "Object", incident.VerbEndorseAccess: "Endorse",
 }
 
 // needsArgument are verbs whose form needs a step, a department or an item.
@@ -120,7 +120,7 @@ func (m *builder) task(t incident.Task, named bool) {
 	m.iconLine(icon, "%s", what)
 	label := buttonLabels[t.Command.Verb]
 	_, form := command.FormOf(t.Command.Verb)
-	if label != "" && (form || t.Command.Verb == incident.VerbAcknowledge) {
+	if label != "" && (form || t.Command.Verb == incident.VerbAcknowledge || t.Command.Verb == incident.VerbEndorseAccess) {
 		m.buttons(Action{Label: label, Command: t.Command})
 		return
 	}

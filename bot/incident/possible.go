@@ -99,8 +99,10 @@ func (d *decider) isUseful() bool {
 		return inc.LegalHold == nil
 	case VerbReadmit:
 		return len(inc.Exclusions) > 0
-	case VerbReplacement:
-		return false // on the command line, by administrators
+	case VerbReplacement, VerbRequestAccess, VerbBreakGlass:
+		return false // for administrators, and for people who may not read the incident
+	case VerbEndorseAccess:
+		return slices.ContainsFunc(inc.AccessRequests, func(r AccessRequest) bool { return r.By != d.env.Actor && d.env.Now.Before(r.Until) })
 	case VerbEndDelegation:
 		return slices.ContainsFunc(inc.Delegations, func(g Delegation) bool { return d.env.Now.Before(g.Until) })
 	}

@@ -51,7 +51,7 @@ func TestPossible_IsComplete(t *testing.T) {
 			w := fixtureIn(t, status)
 			by, cmd := validCommand(v, w)
 			row := transition(v, status)
-			if row == nil || row.Who&^TheBot == 0 || by == administrator {
+			if row == nil || row.Who&^TheBot == 0 || by == administrator || v == VerbRequestAccess || v == VerbBreakGlass { // the last two are for people who may not read
 				continue
 			}
 			before := Possible(w.inc, Env{Now: w.now, Actor: by, Directory: w.dir, Policy: w.policy})

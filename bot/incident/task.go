@@ -26,6 +26,8 @@ func (t Task) Sentence() Sentence {
 		return Say("decide about the severity. An alert proposes %s", t.Command.Severity)
 	case VerbDismiss:
 		return Say("confirm or reject the dismissal that %s proposed", t.By)
+	case VerbEndorseAccess:
+		return Say("endorse the access that %s asks for, or let the request end", t.By)
 	case VerbErase:
 		return Say("confirm the erasure that %s proposed", t.By)
 	case VerbWaiveActions:
@@ -160,6 +162,11 @@ func (t *taskList) responseTasks() {
 	}
 	if p := inc.Dismissal; p != nil && p.By != me && p.Second == "" && t.can(VerbDismiss) {
 		t.add("dismiss", Task{By: p.By, Command: Command{Verb: VerbDismiss}})
+	}
+	for _, r := range inc.AccessRequests {
+		if r.By != me && t.env.Now.Before(r.Until) && t.can(VerbEndorseAccess) {
+			t.add("access endorse "+string(r.By), Task{Due: r.Until, By: r.By, Command: Command{Verb: VerbEndorseAccess, Person: r.By}})
+		}
 	}
 	if p := inc.Erasure; p != nil && p.By != me && t.can(VerbErase) {
 		t.add("erase", Task{By: p.By, Command: Command{Verb: VerbErase}})

@@ -30,7 +30,7 @@ var timelineTopics = map[string][]EventKind{
 	"ending":   append(kindsOf(endingEvents), EventContained, EventResolved, EventReopened),
 	"record":   kindsOf(recordEvents),
 	"review":   kindsOf(reviewEvents, meetingEvents),
-	"access":   kindsOf(accessEvents, retentionEvents),
+	"access":   kindsOf(accessEvents, accessRequestEvents, retentionEvents),
 	"channel":  kindsOf(channelEvents),
 }
 

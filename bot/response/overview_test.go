@@ -10,7 +10,7 @@ import (
 	"tocsin/store/storetest"
 )
 
-// library has the playbook that people can start.
+// library has one playbook.
 type library struct{}
 
 func (library) Pin(name string) (incident.Run, bool) {
@@ -29,8 +29,6 @@ func local(person string) incident.Identity {
 	return incident.Identity{Provider: incident.ProviderLocal, ID: person}
 }
 
-// TestOverview gives each person the work and the incidents that are theirs, and nothing
-// of an incident that they may not read.
 func TestOverview(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		h := newTestDesk(t, url, response.StormLimit{})
@@ -63,8 +61,6 @@ func TestOverview(t *testing.T) {
 	})
 }
 
-// TestStartPlaybook_ByAPerson starts a playbook by its name. The plan comes from the
-// library, whatever the command carries.
 func TestStartPlaybook_ByAPerson(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		h := newTestDesk(t, url, response.StormLimit{})

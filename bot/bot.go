@@ -115,6 +115,7 @@ func (b *Bot) Run(ctx context.Context) error {
 			run(name, func() error { return runner.Run(ctx) })
 		}
 	}
+	wg.Go(func() { b.pollAcknowledgements(ctx) })
 	wg.Go(func() { b.watchHangup(ctx) })
 	wg.Go(func() { b.restoreTraffic(ctx) })
 	wg.Go(func() { b.endDepartures(ctx) }) // of people who left while the process was down

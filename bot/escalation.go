@@ -15,6 +15,7 @@ import (
 	"tocsin/bot/outbound"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/response"
+	"tocsin/bot/telemetry"
 	"tocsin/templates"
 )
 
@@ -70,6 +71,9 @@ func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 			return pager{}, err
 		}
 		client.LogTo(b.log)
+		if n != removedStep && g.pagerREST != nil {
+			return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: b.pageOnCall(client, g.pagerREST), notice: pageNotice(client), withdraw: client.Withdraw}, nil
+		}
 		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, notice: pageNotice(client), withdraw: client.Withdraw}, nil
 	case t.Mail != nil && g.mail == nil:
 		return pager{}, nil
@@ -171,6 +175,82 @@ func callAll(handlers []response.Handler) response.Handler {
 			return incident.Command{}, errors.Join(retry...)
 		}
 		return cmd, errors.Join(final...)
+	}
+}
+
+// onCallTimeout is how long a page waits for the names of the people on call. The page was
+// sent before.
+const onCallTimeout = 3 * time.Second
+
+// pageOnCall returns the handler that pages through PagerDuty and names the people who are
+// on call. Without their names the page counts all the same.
+func (b *Bot) pageOnCall(client *pagerduty.Client, rest *pagerduty.REST) response.Handler {
+	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
+		cmd, err := client.Page(ctx, brief, e)
+		if err != nil {
+			return cmd, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, onCallTimeout)
+		defer cancel()
+		users, err := rest.OnCall(ctx)
+		if err != nil {
+			b.log.WarnContext(ctx, "read on-call people failed", "component", "bot", "incident", brief.Incident.ID, "err", err)
+		}
+		for _, u := range users {
+			if p, known := brief.Directory.Resolve(incident.Identity{Provider: incident.ProviderPagerDuty, ID: u.User}); known && u.Level == users[0].Level {
+				cmd.People = append(cmd.People, p.ID)
+			}
+		}
+		return cmd, nil
+	}
+}
+
+// pollInterval is the time between two looks for acknowledgements in PagerDuty.
+const pollInterval = 10 * time.Second
+
+// pollAcknowledgements reads the acknowledgements in PagerDuty while an incident is live, if
+// no webhook reports them. A command that was given before changes nothing.
+func (b *Bot) pollAcknowledgements(ctx context.Context) {
+	given := map[string]bool{}
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		g := b.current.Load()
+		if g.pagerREST == nil || len(g.config.Sources.PagerDuty.WebhookSecrets) > 0 {
+			continue
+		}
+		if live, err := g.desk.HasLive(ctx); err != nil || !live {
+			clear(given)
+			continue
+		}
+		b.takeAcknowledgements(ctx, g, given)
+	}
+}
+
+// takeAcknowledgements gives the acknowledgements that were not given yet.
+func (b *Bot) takeAcknowledgements(ctx context.Context, g *generation, given map[string]bool) {
+	acks, err := g.pagerREST.Acknowledgements(ctx)
+	b.parts.Report(partPagerAPI, "PagerDuty", telemetry.OpRequest, err)
+	if err != nil && ctx.Err() == nil {
+		b.log.WarnContext(ctx, "read acknowledgements failed", "component", "bot", "err", err)
+	}
+	for _, ack := range acks {
+		cmd, isPage := ack.Command()
+		if !isPage || given[cmd.Key] {
+			continue
+		}
+		switch _, err := g.desk.Do(ctx, cmd); {
+		case incident.CodeOf(err) != "":
+			b.log.InfoContext(ctx, "acknowledgement in PagerDuty refused", "component", "bot", "incident", cmd.For, "err", err)
+		case err != nil:
+			continue // the next look gives it again
+		}
+		given[cmd.Key] = true
 	}
 }
 

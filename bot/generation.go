@@ -15,6 +15,7 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/mail"
+	"tocsin/bot/pagerduty"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
@@ -30,7 +31,8 @@ type generation struct {
 	rules      *detect.Ruleset
 	cloudtrail *cloudtrail.Source
 	redact     *redact.Redactor
-	mail       *mail.Mailer // nil without mail.host
+	mail       *mail.Mailer    // nil without mail.host
+	pagerREST  *pagerduty.REST // nil without pagerduty.api_key
 	desk       *response.Desk
 	parts      []telemetry.Part         // that a reload can change
 	sources    map[string]intake.Source // by name
@@ -54,6 +56,7 @@ func (b *Bot) newGeneration(c config.Config) (_ *generation, err error) {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
 	}
+	g.pagerREST = pagerduty.NewREST(c.PagerDuty, pagerduty.NewHTTPClient(b.reportRequest("PagerDuty", partPagerAPI)))
 	if g.sources, err = openSources(c.Sources, false, b.sourceDeps(c, g.cloudtrail)); err != nil {
 		return nil, err
 	}

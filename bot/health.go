@@ -31,6 +31,7 @@ const (
 	partSocket        = "Slack Socket Mode"
 	partSlackRequests = "Slack requests"
 	partMail          = "mail"
+	partPagerAPI      = "PagerDuty REST API"
 	partConfiguration = "configuration"
 	partClock         = "clock"
 	partDisk          = "disk space"
@@ -111,6 +112,10 @@ func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
 	parts := b.sourceParts(g)
 	if g.mail != nil {
 		parts = append(parts, telemetry.Part{Name: partMail, Probe: g.mail.Probe, Repaired: b.retryEffects(incident.SystemMail), Interval: slowProbe, Way: telemetry.WayMail, Effect: "Tocsin sends no mail: no pages by mail, postmortems, invitations and acknowledgements"})
+	}
+	if g.pagerREST != nil {
+		parts = append(parts, telemetry.Part{Name: partPagerAPI, System: "PagerDuty", Probe: g.pagerREST.Probe, Repaired: b.retryEffects(incident.SystemPagerDuty), Interval: slowProbe,
+			Effect: "Pages show an old title, chosen people are paged by mail, and acknowledgements can arrive late. Tocsin still pages the escalation policy"})
 	}
 	for n, step := range steps {
 		part := telemetry.Part{Name: stepPart(n, step.target), Probe: step.probe, Repaired: b.retryEffects(step.system), Interval: step.interval, Needs: step.needs, IsCritical: true, Step: n,
@@ -288,6 +293,9 @@ func (o effectObserver) partsOf(a response.EffectAttempt) (parts []string) {
 		parts = append(parts, partSlack)
 	case incident.SystemMail:
 		parts = append(parts, partMail)
+	}
+	if a.Effect.Kind == incident.EffectPagerUpdate {
+		parts = append(parts, partPagerAPI)
 	}
 	isEnd := a.Effect.Kind == incident.EffectPageAck || a.Effect.Kind == incident.EffectPageResolve
 	only, err := strconv.Atoi(a.Effect.Args["escalation_step"])

@@ -180,12 +180,15 @@ func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 			out[kind] = h
 		}
 	}
+	if g.pagerREST != nil {
+		out[incident.EffectPagerUpdate] = g.pagerREST.UpdatePage
+	}
 	return out
 }
 
 // systemOf returns the function that names the outside system of each effect.
 func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) string {
-	systems := map[incident.EffectKind]string{incident.EffectPageAck: incident.SystemPagerDuty, incident.EffectPageResolve: incident.SystemPagerDuty, incident.EffectPageNotice: incident.SystemPagerDuty}
+	systems := map[incident.EffectKind]string{incident.EffectPageAck: incident.SystemPagerDuty, incident.EffectPageResolve: incident.SystemPagerDuty, incident.EffectPageNotice: incident.SystemPagerDuty, incident.EffectPagerUpdate: incident.SystemPagerDuty}
 	for kind := range b.chatEffects.Handlers() {
 		systems[kind] = b.chat.Name()
 	}

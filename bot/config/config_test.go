@@ -106,7 +106,7 @@ var brokenValues = []struct {
 	{"listen", "8080", ""}, {"public_url", "tocsin.example.com", ""}, {"conference_url", "https://meet.example.com/{incident}", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"secrets_file", "/nowhere/secrets.env", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
 	{"time_zone", "Paris", ""}, {"language", "zz-notalang", ""},
 	{"slack.bot_token", "", ""}, {"slack.announce_channel", "", ""}, {"slack.command", "incident", ""}, {"slack.api_url", "slack", ""},
-	{"pagerduty.events_url", "pagerduty", ""},
+	{"pagerduty.events_url", "pagerduty", ""}, {"pagerduty.api_url", "pagerduty", ""}, {"pagerduty.api_key", "", ""}, {"pagerduty.from", "tocsin", ""}, {"pagerduty.service", "security", ""},
 	{"mail.host", "", ""}, {"mail.port", "smtp", ""}, {"mail.tls", "yes", ""}, {"mail.from", "tocsin", ""}, {"mail.postmortems.0", "everyone", "mail.postmortems[0]"},
 	{"people.0.name", "", "people[0].name"}, {"people.0.email", "ada", "people[0].email"}, {"people.1.slack", "U01AAAAAAA1", "people[1].slack"},
 	{"people.1.pagerduty", "PAAAAA1", "people[1].pagerduty"}, {"people.1.local", "ada", "people[1].local"}, {"people.1.oidc", "00000000-0000-0000-0000-000000000001", "people[1].oidc"},

@@ -53,6 +53,11 @@ func (d *Doctor) checkSteps(ctx context.Context) {
 	} else {
 		d.probe(ctx, "mail", "The mail relay", "The relay accepts the connection and the credentials", m.Probe)
 	}
+	if rest := pagerduty.NewREST(d.Config.PagerDuty, pagerduty.NewHTTPClient(d.observe("PagerDuty"))); rest != nil {
+		d.probe(ctx, "pagerduty.api_key", "PagerDuty", "PagerDuty accepts the API key, and knows the service and the user of pagerduty.from", rest.Probe)
+	} else {
+		d.skip("pagerduty.api_key", "It is not set, so Tocsin cannot change a page, page a chosen person through PagerDuty or read who is on call", "Set pagerduty.api_key, from and service if Tocsin should")
+	}
 	for n, step := range d.Config.Escalation.Steps {
 		check := setting.Index("escalation.steps", n)
 		switch {

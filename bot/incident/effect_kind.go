@@ -36,6 +36,9 @@ const (
 	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
+	// EffectPagerUpdate updates the title of the current page at the pager and adds a note
+	// about the event.
+	EffectPagerUpdate EffectKind = "pager_update"
 	// Mail.
 	EffectMailPostmortem EffectKind = "mail_postmortem"
 	EffectMailWithdrawal EffectKind = "mail_withdrawal" // of the postmortem of Args "revision"
@@ -95,6 +98,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPage:        {task: "page people", public: true},
 	EffectPageAck:     {task: "acknowledge the page at the pager", public: true},
 	EffectPageResolve: {task: "end the page at the pager", public: true},
+
+	EffectPagerUpdate: {task: "update the page at the pager", public: true, stepsAside: true},
 
 	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true, stepsAside: true},
 	EffectMailWithdrawal:    {task: "say by mail that a postmortem no longer applies", stepsAside: true},

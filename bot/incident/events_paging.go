@@ -24,7 +24,7 @@ var pagingEvents = eventTable{
 			i.Paging.AcknowledgedBy, i.Paging.AcknowledgedAt, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
 			i.Paging.AcknowledgedSeverity = i.Severity
 		},
-		effects:   effects{acknowledgePages, timeAcknowledgement, postEvent, refreshCard, refreshTopic},
+		effects:   effects{acknowledgePages, timeAcknowledgement, updatePager, postEvent, refreshCard, refreshTopic},
 		sentence:  say("%s acknowledged the incident"),
 		text:      "text",
 		lane:      laneResponse,
@@ -189,6 +189,17 @@ func (c effectBuilder) withdrawPage(kind EffectKind, page PageRef) Effect {
 
 func acknowledgePages(c effectBuilder) []Effect { return c.withdrawPages(EffectPageAck) }
 func resolvePages(c effectBuilder) []Effect     { return c.withdrawPages(EffectPageResolve) }
+
+// updatePager builds the update of the current page at the pager, if there is one. The
+// updates have their own lane, so the latest title stays.
+func updatePager(c effectBuilder) []Effect {
+	if len(c.inc.Pages) == 0 {
+		return nil
+	}
+	e := c.effect(EffectPagerUpdate, nil)
+	e.Lane = c.inc.ID.String() + "/pager"
+	return []Effect{e}
+}
 
 // acknowledgeLatePage acknowledges or resolves a page that was sent after the incident
 // stopped needing one. The acknowledgement may have reached the pager before the

@@ -18,7 +18,7 @@ var playbookEvents = eventTable{
 	EventPlaybookStarted: {
 		fields:  "chosen digest run", // chosen is set if a person named the playbook
 		apply:   (*Incident).applyPlaybookStarted,
-		effects: effects{postEvent, refreshCard},
+		effects: effects{updatePager, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			if e.is("chosen") {
 				return Say("%s started the playbook %s", e.By, PlaybookRef(e.Field("run")))

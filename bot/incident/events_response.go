@@ -67,7 +67,7 @@ var responseEvents = eventTable{
 	},
 	EventContained: {
 		apply:     func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
-		effects:   effects{postEvent, refreshCard, refreshTopic},
+		effects:   effects{updatePager, postEvent, refreshCard, refreshTopic},
 		sentence:  say("%s marked the incident as contained"),
 		text:      "text",
 		lane:      laneResponse,
@@ -76,7 +76,7 @@ var responseEvents = eventTable{
 	EventResolved: {
 		fields:  "open_steps",
 		apply:   (*Incident).applyResolved,
-		effects: effects{announceIncident, resolvePages, postEvent, refreshCard, refreshTopic},
+		effects: effects{announceIncident, updatePager, resolvePages, postEvent, refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			if e.Field("open_steps") != "" {
 				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, strings.ReplaceAll(e.Field("open_steps"), ",", ", "))

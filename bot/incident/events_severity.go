@@ -17,7 +17,7 @@ var severityEvents = eventTable{
 	EventSeveritySet: {
 		fields:  "from proposed severity",
 		apply:   (*Incident).applySeveritySet,
-		effects: effects{announceRaised, timeAcknowledgementAgain, postEvent, refreshCard, refreshTopic},
+		effects: effects{announceRaised, timeAcknowledgementAgain, updatePager, postEvent, refreshCard, refreshTopic},
 		sentence: func(e Event) Sentence {
 			return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity"))
 		},

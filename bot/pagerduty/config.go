@@ -35,9 +35,37 @@ const (
 	callTimeout = 5 * time.Second
 )
 
-// Config configures the Events API. Each escalation step has its own [Target].
+// Config configures the Events API, for which each escalation step has its own [Target],
+// and the REST API. APIKey, From and Service are needed together.
 type Config struct {
-	EventsURL string `yaml:"events_url"` // base URL (default https://events.pagerduty.com)
+	EventsURL string        `yaml:"events_url"` // base URL (default https://events.pagerduty.com)
+	APIURL    string        `yaml:"api_url"`    // base URL (default https://api.pagerduty.com)
+	APIKey    secret.String `yaml:"api_key"`    // of the REST API, or empty
+	From      string        `yaml:"from"`       // login address of the user in whose name Tocsin writes
+	Service   string        `yaml:"service"`    // ID of the service whose people are paged
+}
+
+var serviceID = regexp.MustCompile(`^P[0-9A-Z]{3,}$`)
+
+// validateREST adds the problems of the keys of the REST API.
+func (c Config) validateREST(p *setting.Problems) {
+	if c.APIURL != "" && !setting.IsURL(c.APIURL) {
+		p.Add("api_url", "is not a URL. Write one that begins with https://, or omit the key")
+	}
+	if c.APIKey.IsZero() && c.From == "" && c.Service == "" {
+		return
+	}
+	if c.APIKey.IsZero() {
+		p.Add("api_key", "is missing, but from or service is set. Write a REST API key that may write, or omit all three keys")
+	}
+	if c.From == "" {
+		p.Add("from", "is missing, but api_key or service is set. Write the login address of a PagerDuty user")
+	} else {
+		p.CheckAddress("from", c.From)
+	}
+	if !serviceID.MatchString(c.Service) {
+		p.Add("service", "is not the ID of a service. Copy it from the address of the service in PagerDuty, such as PABC123")
+	}
 }
 
 // Validate returns the problems of the configuration.
@@ -46,6 +74,7 @@ func (c Config) Validate() setting.Problems {
 	if c.EventsURL != "" && !setting.IsURL(c.EventsURL) {
 		p.Add("events_url", "is not a URL. Write one that begins with https://, or omit the key")
 	}
+	c.validateREST(&p)
 	return p
 }
 
@@ -85,6 +114,12 @@ func (c Config) Warnings() setting.Problems {
 	var p setting.Problems
 	if setting.IsPlainHTTP(c.EventsURL) {
 		p.Add("events_url", "sends routing keys without encryption. Write a URL that begins with https://")
+	}
+	if routingKey.MatchString(c.APIKey.Reveal()) {
+		p.Add("api_key", "has 32 characters, like a routing key. Copy a REST API key, which has 20")
+	}
+	if setting.IsPlainHTTP(c.APIURL) {
+		p.Add("api_url", "sends the API key without encryption. Write a URL that begins with https://")
 	}
 	return p
 }

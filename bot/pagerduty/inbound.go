@@ -167,7 +167,7 @@ func (ev *event) user() (ref, bool) {
 // other incident was raised in PagerDuty and becomes an alert.
 func (ev *event) triggered() ([]incident.Signal, error) {
 	d := ev.Data
-	if _, _, ok := incident.ParsePageKey(string(d.IncidentKey)); ok {
+	if _, ok := pagedIncident(string(d.IncidentKey)); ok {
 		return nil, nil
 	}
 	if d.ID == "" {
@@ -275,8 +275,8 @@ func (ev *event) command(verb incident.Verb, by ref, note string) *incident.Comm
 //     alert for an incident raised in PagerDuty.
 func (ev *event) subject() (incident.IncidentRef, bool) {
 	d := ev.Data
-	if _, _, ok := incident.ParsePageKey(string(d.IncidentKey)); ok {
-		return incident.IncidentRef{PageKey: string(d.IncidentKey)}, true
+	if ref, ok := pagedIncident(string(d.IncidentKey)); ok {
+		return ref, true
 	}
 	if d.Incident == nil {
 		return incident.IncidentRef{Correlation: string(correlationKey(d.ID))}, d.ID != ""

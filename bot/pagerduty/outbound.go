@@ -255,6 +255,7 @@ func (c *Client) post(ctx context.Context, e *pagerduty.V2Event) (status int, er
 // format.
 type responseRecorder struct {
 	http       *http.Client
+	isREST     bool
 	failure    error // of the call, which go-pagerduty does not wrap
 	status     int
 	retryAfter string
@@ -313,6 +314,8 @@ func (r *responseRecorder) classify(err error) error {
 		return err
 	case status >= http.StatusInternalServerError:
 		return health.Status("PagerDuty", status, err)
+	case r.isREST && status >= 400 && status < 500:
+		return refusedREST(status, err)
 	case status >= 400 && status < 500:
 		cause := incident.Say("PagerDuty rejects the event (status %d)", status)
 		if r.namesRoutingKey() || status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound {
@@ -321,6 +324,21 @@ func (r *responseRecorder) classify(err error) error {
 		return blocked(cause, incident.Say("Copy the key of an Events API v2 integration to routing_key under escalation.steps and reload Tocsin, and enable the service in PagerDuty"), err)
 	}
 	return err
+}
+
+// refusedREST classifies a refusal of the REST API. A call with wrong content is wrong every
+// time, and everything else is repaired in the configuration or in PagerDuty.
+func refusedREST(status int, err error) error {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return blocked(incident.Say("PagerDuty does not accept the API key (status %d)", status),
+			incident.Say("Write a REST API key with full access to pagerduty.api_key and reload Tocsin"), err)
+	case http.StatusNotFound:
+		return blocked(incident.Say("PagerDuty does not know the service, the user or the incident (status %d)", status),
+			incident.Say("Correct pagerduty.service and the PagerDuty IDs under people, and reload Tocsin"), err)
+	}
+	return blocked(incident.Say("PagerDuty rejects the call of its REST API (status %d)", status),
+		incident.Say("Check that pagerduty.from is the address of a user of PagerDuty and that pagerduty.service is active, and reload Tocsin"), err)
 }
 
 func blocked(cause, fix incident.Sentence, err error) error {
@@ -335,11 +353,18 @@ func (r *responseRecorder) namesRoutingKey() bool {
 }
 
 func (r *responseRecorder) explain(status int) error {
-	var v struct {
+	type problem struct {
 		Message string   `json:"message"`
 		Errors  []string `json:"errors"`
 	}
-	if json.Unmarshal(r.body, &v) != nil || v.Message == "" {
+	var v struct {
+		problem
+		Error *problem `json:"error"` // of the REST API
+	}
+	if json.Unmarshal(r.body, &v) == nil && v.Error != nil {
+		v.problem = *v.Error
+	}
+	if v.Message == "" {
 		return fmt.Errorf("got status %d", status)
 	}
 	return fmt.Errorf("got status %d: %s", status, strings.Join(append([]string{v.Message}, v.Errors...), "; "))

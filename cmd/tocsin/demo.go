@@ -135,7 +135,7 @@ func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 		return cfg, err
 	}
 	cfg.Mail.Postmortems = []string{company.EveryoneMail}
-	cfg.PagerDuty.EventsURL = c.PageURL
+	cfg.PagerDuty = pagerduty.Config{EventsURL: c.PageURL, APIURL: c.PageURL, APIKey: secret.New(company.PagerToken), From: company.PagerUser(c.People), Service: company.PagerService}
 	cfg.Escalation.Steps = []config.Step{
 		{PagerDuty: &pagerduty.Target{RoutingKey: secret.New(company.RoutingKey())}},
 		{Mail: &mail.Target{To: []string{company.EmergencyMail}}},

@@ -72,6 +72,8 @@ const (
 	SigningSecret   = "5a9db0c55a9db0c55a9db0c55a9db0c5"
 	AnnounceChannel = "incidents"
 	PagerSecret     = "sandbox-pagerduty-webhook-secret"
+	PagerToken      = "sandbox-pager-token0"
+	PagerService    = "PEMERG"
 	SentrySecret    = "sandbox-sentry-client-secret"
 	TrailKey        = "sandbox-eventbridge-key"
 	EmergencyGroup  = "S0EMERGENCY"
@@ -80,6 +82,12 @@ const (
 
 	domain = "payroll.example"
 )
+
+// PagerUser returns the address of the PagerDuty user in whose name Tocsin writes.
+func PagerUser(people []Person) string {
+	n := slices.IndexFunc(people, func(p Person) bool { return p.Pager != "" })
+	return people[n].Email
+}
 
 // RoutingKey returns the integration key of the emergency service.
 func RoutingKey() string { return "0123456789abcdef0123456789abcdef" }
@@ -117,7 +125,7 @@ func Open(o Options) (_ *Company, err error) {
 	if c.ChatURL, err = c.Chat.Start(addr(0)); err != nil {
 		return nil, fmt.Errorf("start workspace: %w", err)
 	}
-	c.Pager = pager.New(pager.Config{Users: c.pagerUsers(), Services: []pager.Service{{ID: "PEMERG", Name: "Emergency", RoutingKey: RoutingKey(), OnCall: c.onCall()}},
+	c.Pager = pager.New(pager.Config{Users: c.pagerUsers(), APIToken: PagerToken, Services: []pager.Service{{ID: PagerService, Name: "Emergency", RoutingKey: RoutingKey(), OnCall: c.onCall()}},
 		Seed: fmt.Sprint(o.Seed), Now: o.Clock, Answers: c.Answers})
 	if c.PageURL, err = c.Pager.Start(addr(1)); err != nil {
 		return nil, fmt.Errorf("start pager: %w", err)

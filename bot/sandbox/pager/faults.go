@@ -83,6 +83,7 @@ const (
 	EffectAcknowledged = "acknowledged" // by event or REST call
 	EffectResolved     = "resolved"     // by event or REST call
 	EffectAnnotated    = "annotated"
+	EffectRenamed      = "renamed"
 	EffectIgnored      = "ignored" // accepted without a change, because nothing was open or it was acknowledged before
 )
 

@@ -22,6 +22,8 @@ func (a *Account) routes() http.Handler {
 	rest("GET /incidents/{id}", a.getIncident)
 	rest("POST /incidents", a.asUser(a.createIncident))
 	rest("PUT /incidents", a.asUser(a.manageIncidents))
+	rest("GET /incidents/{id}/notes", a.listNotes)
+	rest("GET /services/{id}", a.getService)
 	rest("POST /incidents/{id}/notes", a.asUser(a.createNote))
 	rest("/", func(*Request, *http.Request, []byte, bool) reply { return notFound() })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -233,6 +235,9 @@ func (a *Account) listIncidents(_ *Request, r *http.Request, _ []byte, _ bool) r
 		}
 		all = append(all, a.restIncident(in))
 	}
+	if q.Get("sort_by") == "created_at:desc" {
+		slices.Reverse(all)
+	}
 	return paginate(r, "incidents", all)
 }
 
@@ -254,6 +259,9 @@ func (a *Account) createIncident(req *Request, r *http.Request, body []byte, by 
 			Urgency     string                 `json:"urgency"`
 			IncidentKey string                 `json:"incident_key"`
 			Body        *struct{ Details any } `json:"body"`
+			Assignments []struct {
+				Assignee struct{ ID string } `json:"assignee"`
+			} `json:"assignments"`
 		} `json:"incident"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -273,16 +281,25 @@ func (a *Account) createIncident(req *Request, r *http.Request, body []byte, by 
 	if made.Urgency != "low" {
 		made.Urgency = "high"
 	}
+	if chosen := in.Incident.Assignments; len(chosen) > 0 { // instead of the people on call
+		s.OnCall = nil
+		for _, c := range chosen {
+			if _, known := a.user(c.Assignee.ID); !known {
+				return badInput("Assignee cannot be found.")
+			}
+			s.OnCall = append(s.OnCall, c.Assignee.ID)
+		}
+	}
 	p := a.trigger(s, made, by.ID)
 	a.recordEffect(req, r, EffectPaged, p.ID)
 	return reply{http.StatusCreated, map[string]any{"incident": a.restIncident(p)}}
 }
 
-// manageIncidents acknowledges and resolves incidents. It rejects every other
+// manageIncidents acknowledges, resolves and renames incidents. It rejects every other
 // change instead of ignoring it.
 func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by User) reply {
 	var in struct {
-		Incidents []struct{ ID, Status string } `json:"incidents"`
+		Incidents []struct{ ID, Status, Title string } `json:"incidents"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil || len(in.Incidents) == 0 {
 		return badInput("Incidents cannot be blank.")
@@ -294,7 +311,7 @@ func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by
 			return notFound()
 		case at.Status == Resolved:
 			return badInput("Incident Already Resolved")
-		case want.Status != Acknowledged && want.Status != Resolved:
+		case want.Status != Acknowledged && want.Status != Resolved && (want.Status != "" || want.Title == ""):
 			return badInput("Status is not included in the list")
 		}
 	}
@@ -302,7 +319,13 @@ func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by
 	for _, want := range in.Incidents {
 		at := a.find(want.ID)
 		effect := EffectResolved
+		if want.Title != "" {
+			effect = EffectRenamed
+			at.Title = want.Title
+			a.notifyChange()
+		}
 		switch {
+		case want.Status == "":
 		case want.Status == Resolved:
 			a.setStatus(at, Resolved, by.ID, nil)
 		case slices.Contains(at.AckedBy, by.ID):
@@ -316,6 +339,37 @@ func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by
 		changed = append(changed, a.restIncident(at))
 	}
 	return reply{http.StatusOK, map[string]any{"incidents": changed}}
+}
+
+func (a *Account) listNotes(_ *Request, r *http.Request, _ []byte, _ bool) reply {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	in := a.find(r.PathValue("id"))
+	if in == nil {
+		return notFound()
+	}
+	notes := []map[string]any{}
+	for _, n := range in.Notes {
+		notes = append(notes, map[string]any{"id": n.ID, "content": n.Content, "created_at": n.At.Format(time.RFC3339), "user": a.userRef(n.User)})
+	}
+	return reply{http.StatusOK, map[string]any{"notes": notes}}
+}
+
+func (a *Account) getService(_ *Request, r *http.Request, _ []byte, _ bool) reply {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.service(r.PathValue("id"))
+	if !ok {
+		return notFound()
+	}
+	ref := a.serviceRef(s.ID)
+	ref.Type = "service"
+	return reply{http.StatusOK, map[string]any{"service": struct {
+		Ref
+		Name             string `json:"name"`
+		Status           string `json:"status"`
+		EscalationPolicy Ref    `json:"escalation_policy"`
+	}{ref, s.Name, "active", a.policyRef(s.ID)}}}
 }
 
 func (a *Account) createNote(req *Request, r *http.Request, body []byte, by User) reply {

@@ -64,6 +64,7 @@ func (r *reader) step(n ast.Node, roles map[incident.Role]string) stepDraft {
 			d.Title = r.line(e.value, "title", MaxTitle)
 		case "detail":
 			d.Detail = r.text(e.value, "detail", MaxDetail)
+			r.checkPlaceholders(e.value, d.Detail)
 		case "role":
 			d.Role = r.role(e.value, roles)
 		case "action":
@@ -131,6 +132,7 @@ func (r *reader) action(n ast.Node) string {
 			a.Team = r.team(e.value, e.key)
 		default:
 			a.Text = r.text(e.value, e.key, MaxDetail)
+			r.checkPlaceholders(e.value, a.Text)
 		}
 	}
 	if kinds == 0 {

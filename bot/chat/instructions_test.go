@@ -6,6 +6,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"tocsin/bot/incident"
+	"tocsin/playbooks"
 )
 
 func TestSplitInstructions(t *testing.T) {
@@ -44,4 +47,34 @@ func TestSplitInstructions_PreservesWords(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// TestInstructions_CommandsStaySeparate fills the placeholders of the built-in playbooks with
+// long values. Each command and list item still begins its own line.
+func TestInstructions_CommandsStaySeparate(t *testing.T) {
+	library, err := playbooks.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := map[string]string{}
+	for _, name := range incident.Placeholders() {
+		tags[name] = strings.Repeat("x", 60)
+	}
+	for _, name := range library.Names() {
+		run, _ := library.Pin(name)
+		for _, step := range run.Fill(42, incident.Alert{Tags: tags}).Plan {
+			shown := map[string]bool{}
+			for _, p := range splitInstructions(step.Detail) {
+				for _, line := range strings.Split(p.Text, "\n") {
+					shown[strings.TrimSpace(line)] = true
+				}
+			}
+			for _, line := range strings.Split(step.Detail, "\n") {
+				line = strings.TrimSpace(line)
+				if strings.HasPrefix(line, "aws ") && !shown[line] {
+					t.Errorf("%s/%s: got no line of its own for %s", name, step.ID, line)
+				}
+			}
+		}
+	}
 }

@@ -119,6 +119,16 @@ func requestTargets(request detect.Value) (targets string, any bool) {
 	return text.Join(", ", found...), any
 }
 
+// requestParameter returns a text of the request parameters, or "".
+func requestParameter(request detect.Value, name string) text.Flex {
+	for key, member := range request.Members() {
+		if string(key) == name && member.IsString() {
+			return text.Flex(member.Text())
+		}
+	}
+	return ""
+}
+
 // targetsInText is requestTargets for parameters that are JSON in a string.
 func targetsInText(request string) (targets string, any bool) {
 	var parameters map[string]json.RawMessage
@@ -292,7 +302,7 @@ func (r *record) tags() map[string]string {
 	for k, v := range map[string]text.Flex{
 		"event_source": r.EventSource, "event_name": r.EventName, "event_type": r.EventType, "identity_type": r.UserIdentity.Type,
 		"error_code": r.ErrorCode, "read_only": r.ReadOnly, "mfa": r.UserIdentity.MFA,
-		"access_key": r.UserIdentity.AccessKeyID, "session": text.Flex(r.UserIdentity.session()), "address": text.Flex(addressKind(string(r.SourceIPAddress))),
+		"access_key": r.UserIdentity.AccessKeyID, "bucket": requestParameter(r.Request, "bucketName"), "session": text.Flex(r.UserIdentity.session()), "address": text.Flex(addressKind(string(r.SourceIPAddress))),
 	} {
 		if v != "" {
 			tags[k] = string(v)

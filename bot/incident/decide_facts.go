@@ -194,7 +194,7 @@ func (d *decider) startRuns(runs []Run, chosen string) {
 		if d.inc.Run(r.Playbook) != nil {
 			continue
 		}
-		plan, _ := json.Marshal(r)
+		plan, _ := json.Marshal(r.Fill(d.inc.ID, Alert{}))
 		d.emit(EventPlaybookStarted, fields{"run": r.Playbook, "digest": r.Digest, "chosen": chosen}, texts{"run": string(plan)})
 		for _, a := range r.Consult {
 			d.consultTeam(a.Team, a.Blocking)

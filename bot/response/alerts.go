@@ -248,7 +248,7 @@ func (s *session) playbookRuns(inc incident.Incident, a incident.Alert, rule Rul
 	}
 	add := func(run incident.Run) {
 		if inc.Run(run.Playbook) == nil && !slices.ContainsFunc(out, func(have incident.Run) bool { return have.Playbook == run.Playbook }) {
-			out = append(out, run)
+			out = append(out, run.Fill(inc.ID, a))
 		}
 	}
 	if run, ok := s.d.Playbooks.Pin(rule.Playbook); ok {

@@ -204,6 +204,10 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	return s.record(dr, events), nil
 }
 
+// maxFillAlerts is the maximum number of alerts whose values fill the playbook that a
+// person starts.
+const maxFillAlerts = 10
+
 // pinPlaybook sets the plan of the playbook that a person names. Nothing that a person
 // sends sets the plan.
 func (s *session) pinPlaybook(cmd *incident.Command) error {
@@ -222,6 +226,13 @@ func (s *session) pinPlaybook(cmd *incident.Command) error {
 	run, ok := s.d.Playbooks.Pin(cmd.Playbook)
 	if !ok {
 		return incident.NoPlaybook(cmd.Playbook, s.d.Playbooks.List())
+	}
+	alerts, err := s.tx.Alerts(AlertQuery{Incident: cmd.For, Limit: maxFillAlerts})
+	if err != nil {
+		return fmt.Errorf("read alerts of %s: %w", cmd.For, err)
+	}
+	for _, a := range alerts {
+		run = run.Fill(cmd.For, a.Alert)
 	}
 	cmd.Runs = []incident.Run{run}
 	return nil

@@ -21,7 +21,8 @@ type task struct {
 	Done  int    `json:"done"`
 
 	// verbs are the action and callback ids and the words of commands that count. A
-	// refused form does not count, and neither does a button that only opens a form.
+	// refused form does not count. Neither does a button or command that only opens a
+	// form.
 	verbs []string
 }
 
@@ -44,19 +45,19 @@ var tasks = []task{
 type deeds struct {
 	mu      sync.Mutex
 	by      map[string][]string // people by verb
-	pressed map[string]press    // buttons that may still open a form, by trigger
+	pressed map[string]press    // buttons and commands that may still open a form, by trigger
 	opened  map[string]bool     // triggers that opened a form
 }
 
-// press is a button that a person pressed.
+// press is a button that a person pressed, or a command that a person typed.
 type press struct {
 	user string
 	verb string
 	at   time.Time
 }
 
-// formDelay is how long the bot may take to open the form of a button. After that, the
-// button counts as the deed itself.
+// formDelay is how long the bot may take to open a form. After that, the button or
+// command counts as the deed itself.
 const formDelay = time.Second
 
 // maxPressed is the number of triggers that deeds remembers.
@@ -99,14 +100,17 @@ func (d *deeds) deliver(one chat.Delivery) {
 	if json.Unmarshal(one.Payload, &in) != nil {
 		return
 	}
-	words := strings.Fields(in.Text)
+	words, verb := strings.Fields(in.Text), ""
 	switch {
 	case one.Kind == "command" && len(words) > 0:
-		d.did(words[0], one.User)
-	case one.Type == "block_actions" && len(in.Actions) > 0 && !d.opened[one.ID] && len(d.pressed) < maxPressed:
-		d.pressed[one.ID] = press{one.User, in.Actions[0].ActionID, one.Time}
+		verb = words[0]
+	case one.Type == "block_actions" && len(in.Actions) > 0:
+		verb = in.Actions[0].ActionID
 	case one.Type == "view_submission" && !strings.Contains(one.Answer, `"errors"`):
 		d.did(in.View.CallbackID, one.User)
+	}
+	if verb != "" && !d.opened[one.ID] && len(d.pressed) < maxPressed {
+		d.pressed[one.ID] = press{one.User, verb, one.Time}
 	}
 }
 

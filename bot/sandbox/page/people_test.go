@@ -134,7 +134,19 @@ func TestChecklist_TicksItself(t *testing.T) {
 		t.Errorf("got %q after a rejected alert", got)
 	}
 	w.post("/api/alert", m{"alert": "sentry-data-leak"})
-	w.post("/api/command", m{"user": ada, "channel": general, "text": "/incident contain the key is disabled"})
+	w.command = func(form map[string]string) any {
+		if form["text"] == "resolve" {
+			w.api("views.open", m{"trigger_id": form["trigger_id"], "view": modal})
+		}
+		return nil
+	}
+	for _, text := range []string{"contain the key is disabled", "resolve"} {
+		w.post("/api/command", m{"user": ada, "channel": general, "text": "/incident " + text})
+	}
+	if got := done(); got != "alert1" {
+		t.Errorf("got %q before the form of a command could open", got)
+	}
+	offset = time.Minute
 	if got := done(); got != "alert1 contain1" {
 		t.Errorf("got %q after an alert and a command", got)
 	}
@@ -147,7 +159,7 @@ func TestChecklist_TicksItself(t *testing.T) {
 			w.post("/api/click", m{"user": user, "channel": general, "ts": ts, "action_id": id})
 		}
 	}
-	offset = time.Minute
+	offset = 2 * time.Minute
 	if got := done(); got != "alert1 acknowledge1 contain1" {
 		t.Errorf("got %q, want the button that acts and not the one that opens a form", got)
 	}

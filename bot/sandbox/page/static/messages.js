@@ -106,7 +106,7 @@ function tools(m, channel, where, openThread) {
       const b = h("button", { type: "button", title: name, "aria-label": name, "data-testid": "emoji", "data-name": name, onclick: () => { close(); working(b, () => send("/api/react", { ...to, name })); } }, emojiText(name));
       return b;
     })),
-    entries.length ? menu("More actions", icon("more"), "more", (close) => entries.map((draw) => draw(close))) : null);
+    entries.length ? menu("More actions", "⋯", "more", (close) => entries.map((draw) => draw(close))) : null);
 }
 
 const address = (f) => `/files/${f.id}?user=${encodeURIComponent(world.user)}`;

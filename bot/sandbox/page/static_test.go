@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -47,5 +48,40 @@ func TestStaticFiles(t *testing.T) {
 	}
 	if res, body := w.do(req); !strings.Contains(string(body), "app.js") || !strings.Contains(res.Header.Get("Content-Security-Policy"), "script-src 'self'") {
 		t.Errorf("got page %s with policy %q", body, res.Header.Get("Content-Security-Policy"))
+	}
+}
+
+// TestEmoji_KnowsThoseOfTheBot checks that the page can draw every emoji that the bot
+// writes.
+func TestEmoji_KnowsThoseOfTheBot(t *testing.T) {
+	table, err := os.ReadFile("static/emoji.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, word := range strings.Fields(string(table)) {
+		known[word] = true
+	}
+	used := regexp.MustCompile(`[iI]con(?:Line)?(?:\(|: )"([a-z0-9_+-]+)"|":([a-z][a-z0-9_+-]+): `)
+	seen := 0
+	for _, folder := range []string{"../../chat", "../../slack"} {
+		paths, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range used.FindAllStringSubmatch(string(source), -1) {
+				if seen++; !known[m[1]+m[2]] {
+					t.Errorf("%s writes :%s:, which emoji.js does not contain", path, m[1]+m[2])
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("got %d emoji in the code of the bot, want more: has their notation changed?", seen)
 	}
 }

@@ -16,7 +16,7 @@ export function showMessages(box, channel, list, where, openThread, fresh = "") 
   const fixed = (key, draw) => items.push({ key, print: key, draw });
   if (!list.length) fixed("empty", () => h("p", { class: "empty" }, "No messages yet."));
   let before = null;
-  for (const m of list) {
+  for (const m of joined(list)) {
     const date = day(tsDate(m.ts));
     if (where === "channel" && (!before || day(tsDate(before.ts)) !== date)) {
       fixed("day " + date, () => h("div", { class: "day", role: "separator" }, h("span", {}, date)));
@@ -34,13 +34,31 @@ export function showMessages(box, channel, list, where, openThread, fresh = "") 
   keyed(box, items);
 }
 
+/** joined folds the joins that follow each other into one line, as Slack does. */
+function joined(list) {
+  const out = [];
+  for (const m of list) {
+    const last = out[out.length - 1];
+    if (m.subtype === "channel_join" && last?.subtype === "channel_join") {
+      out[out.length - 1] = { ...last, people: [...(last.people || [last.user]), m.user], ts: last.ts };
+    } else out.push(m);
+  }
+  return out;
+}
+
+function joinText(people) {
+  const names = people.map((u) => nameOf(u));
+  const shown = names.length > 3 ? names.slice(0, 2).concat(`${names.length - 2} others`) : names;
+  return h("span", { title: names.join(", ") }, shown.slice(0, -1).join(", ") + " and " + shown[shown.length - 1] + " have joined the channel");
+}
+
 function message(m, channel, follows, where, openThread, thread) {
   const isApp = Boolean(m.bot_id);
   const at = tsDate(m.ts);
   const id = (where === "thread" ? "t-" : "m-") + m.ts;
   const time = h("time", { datetime: at.toISOString(), title: exact(at) }, clock(at));
   if (system.test(m.subtype)) {
-    return h("article", { class: "message system", id, "data-testid": "message", "data-ts": m.ts }, h("div", {}, mrkdwn(m.text), where === "channel" ? replies(m, openThread, thread) : null), time);
+    return h("article", { class: "message system", id, "data-testid": "message", "data-ts": m.ts }, h("div", {}, m.people ? joinText(m.people) : mrkdwn(m.text), where === "channel" ? replies(m, openThread, thread) : null), time);
   }
   const surface = { kind: "message", state: null, fields: [],
     use: (action) => send("/api/click", { user: world.user, channel: channel.id, ts: m.ts, ...action }) };

@@ -25,7 +25,7 @@ const (
 // not expect, and the question for the severity after an acknowledgement without
 // one.
 func Result(cmd incident.Command, r incident.Result) Message {
-	m := newBuilder(incident.Brief{Incident: r.Incident})
+	m := newBuilder(incident.Brief{Incident: r.Incident, Directory: r.Directory})
 	if m.inc.ID == 0 {
 		m.inc.ID, m.Incident = cmd.For, cmd.For
 	}

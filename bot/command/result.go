@@ -31,14 +31,7 @@ func ResultOf(cmd incident.Command, r incident.Result) (incident.Sentence, Resul
 	case r.Unchanged:
 		return incident.Say("No change: the timeline of %s already has this. Its status is %s, its severity %s", inc.ID, inc.Status, inc.Severity), ResultDone
 	case known && y.result != nil:
-		return y.result(inc), y.kind
+		return y.result(change{cmd, inc, r.Events}), y.kind
 	}
 	return incident.Say("Recorded in %s", inc.ID), ResultDone
-}
-
-// done returns a result that is one sentence about the incident.
-func done(format string) func(incident.Incident) incident.Sentence {
-	return func(i incident.Incident) incident.Sentence {
-		return incident.Sentence{Format: format, Args: []any{i.ID}}
-	}
 }

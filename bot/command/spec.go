@@ -38,7 +38,7 @@ type Syntax struct {
 
 	button    []part                                    // the arguments that a button carries
 	atOnce    part                                      // a button with this argument gives the command without the form
-	result    func(incident.Incident) incident.Sentence // or nil, if [ResultOf] is enough
+	result    func(change) incident.Sentence            // names the change
 	unchanged func(incident.Incident) incident.Sentence // if the command had no effect, or nil
 	kind      ResultKind
 	// canonical reports whether the syntax gives a parsed line, if several syntaxes have

@@ -15,13 +15,13 @@ var accessSpecs = []Spec{
 		Examples: []string{"grant @ada because she runs the cluster"},
 		Syntaxes: []Syntax{{Verb: incident.VerbGrant, Args: []Arg{personArg.ask(), becauseArg.ask()},
 			Form:   personForm("Grant read access", "Grant", "Who may read the incident?", "Why does this person need access?"),
-			result: done("The person can now read %s")}}},
+			result: granted}}},
 
 	{Name: "revoke", Help: "end the read access that a person was granted or has as the opener", NeedsIncident: true,
 		Examples: []string{"revoke @ada because she changed teams"},
 		Syntaxes: []Syntax{{Verb: incident.VerbRevoke, Args: []Arg{personArg.ask(), becauseArg.ask()},
 			Form:   personForm("Revoke read access", "Revoke", "Who must no longer read the incident?", "Why does the access end?"),
-			result: done("The person can no longer read %s")}}},
+			result: revoked}}},
 
 	{Name: "exclude", Help: "shut a suspected insider out: no reading, signing or acting (legal or security, seen by them only)", NeedsIncident: true,
 		Examples: []string{"exclude @ada because the key was used from her laptop", "exclude @ada --new-channel because she reads along"},
@@ -44,7 +44,7 @@ var accessSpecs = []Spec{
 
 	{Name: "replacement", Help: "let a person act for a department that has at most one person left (administrators, on the command line)", NeedsIncident: true,
 		Examples: []string{"replacement INC-42 legal ada because the only signer is a suspect"},
-		Syntaxes: []Syntax{{Verb: incident.VerbReplacement, Args: []Arg{departmentArg.named("INC-42 DEPARTMENT"), personArg, becauseArg}}}},
+		Syntaxes: []Syntax{{Verb: incident.VerbReplacement, result: replaced, Args: []Arg{departmentArg.named("INC-42 DEPARTMENT"), personArg, becauseArg}}}},
 
 	{Name: "restrict", Help: "restrict the incident to participants", NeedsIncident: true,
 		Examples: []string{"restrict"},
@@ -56,7 +56,7 @@ var accessSpecs = []Spec{
 
 	{Name: "erase", Help: "erase texts permanently (legal and security together)", NeedsIncident: true,
 		Examples: []string{"erase 17/text because it holds a card number"},
-		Syntaxes: []Syntax{{Verb: incident.VerbErase, Args: []Arg{Arg{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …]", read: readErase, write: writeErase}.ask(), becauseArg.ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbErase, result: erased, Args: []Arg{Arg{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …]", read: readErase, write: writeErase}.ask(), becauseArg.ask()},
 			Form: &FormSpec{Title: "Erase texts", Submit: "Erase", NeedsState: true, fill: inOrder(listTexts, explainIfEmpty("erase", "%s has no text to erase.")), Fields: []Field{
 				erasedTextArg.many("Which texts must be erased permanently?").hint("Legal and security each give the command once."),
 				textArg.input(KindProse, "Why must they be erased?"),
@@ -125,13 +125,6 @@ var publicArg = Arg{read: func(_ *parser, w *Parsed) (bool, error) {
 	w.Command.Public = true
 	return true, nil
 }}
-
-func restricted(i incident.Incident) incident.Sentence {
-	if i.Restricted {
-		return incident.Say("Only participants can now read %s", i.ID)
-	}
-	return incident.Say("The whole company can now read %s", i.ID)
-}
 
 func writeErase(w *Parsed) string {
 	refs := make([]string, len(w.Command.Erase))

@@ -14,7 +14,7 @@ var accessRequestSpec = Spec{Name: "access", NeedsIncident: true,
 		{Verb: incident.VerbEndorseAccess, Words: []string{"endorse", "approve"}, Args: []Arg{incidentArg, personArg, mayBecauseArg}, button: []part{personPart},
 			Form: &FormSpec{Title: "Endorse a request", Submit: "Give access", Fields: []Field{
 				personArg.input(KindPerson, "Who asked for access?"), textArg.input(KindProse, "Why?").optional()}},
-			result: done("The person can now read %s. The access ends after 7 days")},
+			result: endorsed},
 		{Verb: incident.VerbBreakGlass, Words: []string{"break-glass", "breakglass"}, Args: []Arg{incidentArg, requestReasonArg}, kind: ResultPrivate,
 			Form: &FormSpec{Title: "Break-glass", Submit: "Read now", Fields: []Field{
 				requestReasonArg.input(KindProse, "Why do you need to read the incident now?").

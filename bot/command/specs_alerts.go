@@ -25,7 +25,7 @@ var alertSpecs = []Spec{
 						severityArg.radio("Severity", severities...).optional().hint("Empty means the severity of its routing rule."),
 						promoteIntoArg.choice("Attach the alert to which incident?").optional().hint("Empty opens a new incident."),
 					}},
-				result: done("The alert is attached to %s")},
+				result: promoted},
 		}},
 
 	{Name: "explain", Help: "explain how an alert or delivery was routed: every rule evaluated, with the values compared",
@@ -63,7 +63,7 @@ var alertSpecs = []Spec{
 				severityArg.radio("Severity of the new incident", severities...).optional().hint("Empty means the severity of this incident."),
 				textArg.input(KindProse, "Why?").optional(),
 			}},
-			result: done("The alerts of %s moved to a new incident. The timeline has its number")}}},
+			result: split}}},
 
 	{Name: "legal-hold", Help: "set or release a legal hold, which exempts the incident from deletion (legal and security only)", NeedsIncident: true,
 		Examples: []string{"legal-hold because the regulator asked for it", "legal-hold release because the case is closed"},

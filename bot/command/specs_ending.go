@@ -19,7 +19,7 @@ var endingSpecs = []Spec{
 	{Name: "dismiss", NeedsIncident: true, Common: true,
 		Help:     "dismiss the incident as a false alarm (two people, one from security, if it ever was sev1 or sev2, contained or suspected of personal data)",
 		Examples: []string{"dismiss no-personal-data because it was a planned test", "dismiss because the scan was ours"},
-		Syntaxes: []Syntax{{Verb: incident.VerbDismiss, Args: []Arg{happenedAtArg.quiet(), dismissalArg.ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbDismiss, result: dismissed, Args: []Arg{happenedAtArg.quiet(), dismissalArg.ask()},
 			Form: &FormSpec{Title: "Dismiss as false alarm", Submit: "Dismiss", NeedsState: true, fill: askOneOrTwo, Fields: []Field{
 				textArg.input(KindProse, "Why is the incident a false alarm?").optional(),
 				tick("no_personal_data", "Personal data", "No personal data is involved", func(c *incident.Command) { c.NoPersonalData = true }).
@@ -34,7 +34,7 @@ var endingSpecs = []Spec{
 				targetArg.choice("Into which incident?").hint("This incident ends, and the other one continues."),
 				textArg.input(KindProse, "Why?").optional(),
 			}},
-			result: done("%s is merged. Continue in the other incident")}}},
+			result: merged}}},
 }
 
 // statement matches the statement that no personal data is involved, typed as one

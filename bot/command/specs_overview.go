@@ -27,14 +27,14 @@ var overviewSpecs = []Spec{
 				proseArg.input(KindProse, "What does the new commander need to know?").optional().
 					hint("Tocsin adds a briefing: the state, the facts, the deadlines, the open steps and the people."),
 			}},
-			result: done("The command of %s is handed over. Tocsin sends the new commander a briefing")}}},
+			result: handedOver}}},
 
 	{Name: "playbook", Aliases: []string{"playbooks"}, Help: "list the playbooks, or start another one", NeedsIncident: true,
 		Examples: []string{"playbook list", "playbook start data-exposure"},
 		Syntaxes: []Syntax{
 			{Query: QueryPlaybooks, Words: []string{"list"}, Bare: true, Args: []Arg{incidentArg}},
 			{Verb: incident.VerbStartPlaybook, Words: []string{"start", "run"}, Args: []Arg{incidentArg, playbookArg}, button: []part{playbookPart},
-				result: done("The playbook starts in %s. Tocsin posts its first steps")},
+				result: playbookStarted},
 		}},
 }
 

@@ -17,7 +17,7 @@ var recordSpecs = []Spec{
 				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 1 }},
 			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg},
 				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 0 }},
-			{Verb: incident.VerbEditRecord, Words: []string{"edit"}, Bare: true, Args: []Arg{formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
+			{Verb: incident.VerbEditRecord, result: recordEdited, Words: []string{"edit"}, Bare: true, Args: []Arg{formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
 				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, Fields: recordFields(true)}},
 		}},
 
@@ -36,7 +36,7 @@ var recordSpecs = []Spec{
 				{Kind: KindPlain, Label: incident.Attestation},
 				tick("attest", "Your signature", "I confirm this statement", func(*incident.Command) {}),
 			}},
-			result: done("You signed the closing record of %s")}}},
+			result: signed}}},
 
 	{Name: "object", Help: "object to the closing record and block approval", NeedsIncident: true, Common: true,
 		Examples: []string{"object legal", "object legal sha256:… the impact leaves out the contractors"},
@@ -56,7 +56,7 @@ var recordSpecs = []Spec{
 
 	{Name: "withdraw", Help: "withdraw an objection or your signature", NeedsIncident: true,
 		Examples: []string{"withdraw", "withdraw O1", "withdraw legal"},
-		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, button: []part{itemPart}, atOnce: itemPart, Args: []Arg{
+		Syntaxes: []Syntax{{Verb: incident.VerbWithdraw, result: withdrawn, button: []part{itemPart}, atOnce: itemPart, Args: []Arg{
 			{Name: "item", Usage: "[O1 | DEPARTMENT]", Next: departmentArg.Next, read: readWithdrawn, write: writeWithdrawn}, mayBecauseArg},
 			Form: &FormSpec{Title: "Withdraw", Submit: "Withdraw", NeedsState: true,
 				fill: inOrder(listWithdrawable, explainIfEmpty("item", "%s has no objection or signature to withdraw."), selectOnly("item")), Fields: []Field{
@@ -68,7 +68,7 @@ var recordSpecs = []Spec{
 		Examples: []string{"delegate legal @ada until 2026-12-01", "delegate end legal @ada because Grace is back"},
 		usage:    "[end] DEPARTMENT PERSON until DATE",
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbDelegate, Args: []Arg{departmentArg.ask(), skipWords("to"), personArg.ask(), untilArg.ask()},
+			{Verb: incident.VerbDelegate, result: delegated, Args: []Arg{departmentArg.ask(), skipWords("to"), personArg.ask(), untilArg.ask()},
 				Form: &FormSpec{Title: "Delegate", Submit: "Delegate", NeedsState: true, fill: listTeams, Fields: []Field{
 					departmentArg.choice("For which department?"),
 					personArg.input(KindPerson, "Who acts for it in this incident?"),
@@ -81,7 +81,7 @@ var recordSpecs = []Spec{
 						personArg.input(KindPerson, "Whose delegation ends?"),
 						textArg.input(KindProse, "Why?").optional(),
 					}},
-				result: done("The delegation in %s has ended. Signatures that were given stay valid")}}},
+				result: delegationEnded}}},
 
 	{Name: "consult", Help: "consult a team before closing (blocking: approval needs its answer)", NeedsIncident: true,
 		Examples: []string{"consult payroll blocking"},
@@ -90,11 +90,11 @@ var recordSpecs = []Spec{
 				teamArg.choice("Which team?"),
 				tick("blocking", "Approval", "Wait for the answer before the record is approved", func(c *incident.Command) { c.Blocking = true }).optional(),
 			}},
-			result: done("Tocsin is requesting an answer from the team in %s")}}},
+			result: consulted}}},
 
 	{Name: "involve", Help: "involve a department now, before sign-off", NeedsIncident: true,
 		Examples: []string{"involve legal because a regulator must be notified"},
-		Syntaxes: []Syntax{{Verb: incident.VerbInvolve, Args: []Arg{departmentArg.ask(), mayBecauseArg},
+		Syntaxes: []Syntax{{Verb: incident.VerbInvolve, result: involved, Args: []Arg{departmentArg.ask(), mayBecauseArg},
 			Form: &FormSpec{Title: "Involve a department", Submit: "Involve", NeedsState: true, fill: listTeams, Fields: []Field{
 				departmentArg.choice("Which department?"),
 				textArg.input(KindProse, "Why?").optional(),
@@ -102,14 +102,14 @@ var recordSpecs = []Spec{
 
 	{Name: "answer", Help: "answer for a consulted team", NeedsIncident: true,
 		Examples: []string{"answer payroll no run was affected"},
-		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, button: []part{departmentPart}, Args: []Arg{teamArg.ask(), textArg.ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbAnswer, result: answered, button: []part{departmentPart}, Args: []Arg{teamArg.ask(), textArg.ask()},
 			Form: &FormSpec{Title: "Answer for your team", Submit: "Answer", NeedsState: true, fill: inOrder(listConsulted, explainIfEmpty("department", "No team was consulted on %s."), selectOnly("department")), Fields: []Field{
 				teamArg.choice("For which team?"),
 				textArg.input(KindProse, "How does the incident affect your team, and is anything missing?")}}}}},
 
 	{Name: "revise", Help: "submit a new revision of an approved record for signing", NeedsIncident: true,
 		Examples: []string{"revise the forensics report changes the root cause", `revise set root_cause "the key was guessed" because the forensics report says so`},
-		Syntaxes: []Syntax{{Verb: incident.VerbRevise, Args: []Arg{
+		Syntaxes: []Syntax{{Verb: incident.VerbRevise, result: revised, Args: []Arg{
 			Arg{Name: "record", Usage: "[set FIELD TEXT …] because WHY", Next: []string{"set"}, read: readRevision, write: writeRevision}.ask()},
 			Form: &FormSpec{Title: "Revise the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord,
 				Fields: append([]Field{textArg.input(KindProse, "Why is the record revised?")}, recordFields(false)...)}}}},

@@ -19,7 +19,7 @@ var responseSpecs = []Spec{
 				tick("public", "Who can read the incident?", "Everyone in the company", func(c *incident.Command) { c.Public = true }).
 					optional().hint("If unchecked, only the participants of the incident can read it."),
 			}},
-			result: done("%s is open. Tocsin is creating the channel and will invite you")}}},
+			result: opened}}},
 
 	{Name: "list", Aliases: []string{"ls"}, Help: "list live incidents, all incidents, or the incidents with a status", Common: true,
 		Examples: []string{"list", "list approved"},
@@ -33,7 +33,7 @@ var responseSpecs = []Spec{
 	{Name: "ack", Aliases: []string{"acknowledge"}, Help: "acknowledge: stop paging and become commander if there is none", NeedsIncident: true, Common: true,
 		Examples: []string{"ack", "ack INC-42 sev2"},
 		Syntaxes: []Syntax{{Verb: incident.VerbAcknowledge, Args: []Arg{ackSeverityArg, proseArg.quiet()},
-			result: done("You acknowledged %s. Paging stopped")}}},
+			result: acknowledged}}},
 
 	{Name: "page", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges", NeedsIncident: true,
 		Examples: []string{"page", "page because the database needs a second pair of hands"},
@@ -61,11 +61,9 @@ var responseSpecs = []Spec{
 					currentSeverityArg.radio("Severity", severities...).titled(severityTitles),
 					textArg.input(KindProse, "Why?").optional(),
 				}},
-				result: func(i incident.Incident) incident.Sentence {
-					return incident.Say("The severity of %s is now %s", i.ID, i.Severity)
-				}},
+				result: severitySet},
 			{Verb: incident.VerbKeepSeverity, Words: []string{"keep", "kept", "stay", "leave", "unchanged"}, Args: []Arg{proseReasonArg},
-				result: done("The severity of %s stays as it was")},
+				result: severityKept},
 		}},
 
 	{Name: "role", Aliases: []string{"assign"}, Help: "assign a role to a person, or to yourself with me", NeedsIncident: true, Common: true,
@@ -76,23 +74,23 @@ var responseSpecs = []Spec{
 				personArg.input(KindPerson, "Person"),
 				textArg.input(KindProse, "Why?").optional(),
 			}},
-			result: done("The role in %s is assigned")}}},
+			result: roleAssigned}}},
 
 	{Name: "fact", NeedsIncident: true, Common: true,
 		Help: "set a fact: occurred, detected, aware REGIME, classified, personal_data, affected, time_zone, language",
 		Examples: []string{"fact occurred yesterday 23:10 because the log shows the first call", "fact personal_data suspected because the dump held addresses",
 			"fact affected \"Example SA\" processor 1200 notified 2026-11-24 10:00", "fact aware gdpr 02:31 because counsel read the report"},
-		Syntaxes: []Syntax{{Verb: incident.VerbSetFact, Args: []Arg{factNameArg.ask(), factValueArg.ask(), factReasonArg}, Form: factMenu}}},
+		Syntaxes: []Syntax{{Verb: incident.VerbSetFact, result: factSet, Args: []Arg{factNameArg.ask(), factValueArg.ask(), factReasonArg}, Form: factMenu}}},
 
 	{Name: "step", Help: "mark a playbook step as done, or skip it", NeedsIncident: true, Common: true,
 		Examples: []string{"step done rotate-key the old key is gone", "step skip leaked-aws-credentials/ask-aws because there is no support contract"},
 		usage:    "done | skip STEP [OUTCOME or REASON]",
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbStepDone, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg.ask(), happenedAtArg.quiet(), textArg.named("[OUTCOME]")},
+			{Verb: incident.VerbStepDone, result: stepFinished, button: []part{stepPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, stepArg.ask(), happenedAtArg.quiet(), textArg.named("[OUTCOME]")},
 				Form: &FormSpec{Title: "Complete a step", Submit: "Complete", NeedsState: true, fill: inOrder(listSteps, explainIfEmpty("step", "All steps of %s are finished.")), Fields: []Field{
 					stepArg.choice("Which step?"),
 					textArg.input(KindProse, "What was the result?").optional(), whenField()}}},
-			{Verb: incident.VerbStepSkip, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg.ask(), happenedAtArg.quiet(), textArg.named("REASON").ask()},
+			{Verb: incident.VerbStepSkip, result: stepFinished, button: []part{stepPart}, Words: []string{"skip", "skipped"}, Args: []Arg{incidentArg, stepArg.ask(), happenedAtArg.quiet(), textArg.named("REASON").ask()},
 				Form: &FormSpec{Title: "Skip a step", Submit: "Skip", NeedsState: true, fill: inOrder(listSteps, explainIfEmpty("step", "All steps of %s are finished.")), Fields: []Field{
 					stepArg.choice("Which step?"),
 					textArg.input(KindProse, "Why is the step not needed?"), whenField()}}},
@@ -100,7 +98,7 @@ var responseSpecs = []Spec{
 
 	{Name: "note", Help: "add a note to the timeline", NeedsIncident: true, Common: true,
 		Examples: []string{"note at 02:31 disabled the key"},
-		Syntaxes: []Syntax{{Verb: incident.VerbNote, Args: []Arg{happenedAtArg, audienceArg, proseArg.ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbNote, result: noted, Args: []Arg{happenedAtArg, audienceArg, proseArg.ask()},
 			Form: &FormSpec{Title: "Add a note", Submit: "Add", Fields: []Field{
 				proseArg.input(KindProse, "Note"),
 				whenField(),
@@ -117,11 +115,11 @@ var responseSpecs = []Spec{
 					hint("64 hexadecimal digits. With the hash, the signatures of the closing record also cover the content of the evidence."),
 				whenField(),
 			}},
-			result: done("Recorded the evidence in the timeline of %s")}}},
+			result: evidenceAdded}}},
 
 	{Name: "update", Help: "post a status update for stakeholders", NeedsIncident: true, Common: true,
 		Examples: []string{"update logins work again, we are looking for the cause"},
-		Syntaxes: []Syntax{{Verb: incident.VerbUpdate, Args: []Arg{happenedAtArg.quiet(), textArg.ask()},
+		Syntaxes: []Syntax{{Verb: incident.VerbUpdate, result: done("The status update of %s is posted"), Args: []Arg{happenedAtArg.quiet(), textArg.ask()},
 			Form: &FormSpec{Title: "Post a status update", Submit: "Post", Fields: []Field{textArg.input(KindProse, "What is the current status?")}}}}},
 
 	{Name: "contain", Aliases: []string{"contained"}, Help: "mark the incident as contained: the harm no longer spreads", NeedsIncident: true, Common: true,

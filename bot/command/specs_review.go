@@ -16,24 +16,24 @@ var reviewSpecs = []Spec{
 		Syntaxes: []Syntax{
 			{Verb: incident.VerbScheduleReview, Args: []Arg{meetingArg.ask()},
 				Form:   &FormSpec{Title: "Schedule the review", Submit: "Schedule", Fields: []Field{meetingArg.input(KindMoment, "When is the review meeting?")}},
-				result: done("The review meeting of %s is scheduled. Tocsin mails the invitations")},
-			{Verb: incident.VerbConclude, Words: []string{"conclude", "concluded"}, Args: []Arg{incidentArg, conclusionArg.ask()},
+				result: reviewScheduled},
+			{Verb: incident.VerbConclude, result: concluded, Words: []string{"conclude", "concluded"}, Args: []Arg{incidentArg, conclusionArg.ask()},
 				canonical: func(w *Parsed) bool { return len(w.Command.Actions) == 0 && w.Command.Waiver == "" },
 				Form:      &FormSpec{Title: "Conclude the review", Submit: "Conclude", NeedsState: true, fill: showActions, check: checkActions, Fields: concludeFields()}},
-			{Verb: incident.VerbWaiveActions, Words: []string{"waive"}, Args: []Arg{incidentArg, textArg.named("REASON")}},
+			{Verb: incident.VerbWaiveActions, result: waived, Words: []string{"waive"}, Args: []Arg{incidentArg, textArg.named("REASON")}},
 		}},
 
 	{Name: "action", Help: "add an action item (detection, prevention, mitigation, process) or finish one", NeedsIncident: true,
 		Examples: []string{"action add detection alert on unused keys owner @ada due 2026-12-24", "action done A1 the rule is live"},
 		Syntaxes: []Syntax{
-			{Verb: incident.VerbAddAction, Words: []string{"add"}, Bare: true, Args: []Arg{incidentArg, actionKindArg.ask(), newAction.title, newAction.owner, newAction.due},
+			{Verb: incident.VerbAddAction, result: actionAdded, Words: []string{"add"}, Bare: true, Args: []Arg{incidentArg, actionKindArg.ask(), newAction.title, newAction.owner, newAction.due},
 				Form: &FormSpec{Title: "Add an action item", Submit: "Add", check: func(c *incident.Command) error { return newAction.check(c.Action) }, Fields: []Field{
 					actionKindArg.choice("Kind", names(incident.ActionKinds())...),
 					newAction.title.input(KindLine, "What must be done?"),
 					newAction.owner.input(KindPerson, "Owner"),
 					newAction.due.input(KindDay, "Due date"),
 				}}},
-			{Verb: incident.VerbFinishAction, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, actionArg.ask(), textArg.named("[HOW]")},
+			{Verb: incident.VerbFinishAction, result: actionDone, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, actionArg.ask(), textArg.named("[HOW]")},
 				Form: &FormSpec{Title: "Finish an action item", Submit: "Finish", NeedsState: true, fill: inOrder(listOpenActions, explainIfEmpty("item", "%s has no open action item."), selectOnly("item")), Fields: []Field{
 					actionArg.choice("Which action item is done?"),
 					textArg.input(KindProse, "How was it done?").optional(),

@@ -47,7 +47,6 @@ var endingEvents = eventTable{
 			return Say("%s dismissed the incident as a false alarm", e.By)
 		},
 		text:         "reason",
-		hint:         "The incident is dismissed as a false alarm.",
 		announcement: "%s (%s) was dismissed as a false alarm.",
 		broadcast:    true,
 		lane:         laneResponse,

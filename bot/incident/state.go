@@ -263,7 +263,8 @@ type Result struct {
 	Requested bool `json:"requested,omitempty"`
 	// Reported is set if the author is unknown to the configuration. Then Incident
 	// and Events are empty, and the answer is [ReportReceived].
-	Reported bool `json:"reported,omitempty"`
+	Reported  bool      `json:"reported,omitempty"`
+	Directory Directory `json:"-"` // the people whom the answer names
 }
 
 // View is an incident with its timeline, for an authorized reader.

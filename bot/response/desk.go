@@ -237,6 +237,7 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 	if result.Reported || result.Requested {
 		return answer(d, cmd.By, result, nil) // without an incident
 	}
+	result.Directory = last.dir
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
 	}

@@ -167,7 +167,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("second ack: got %s, want no change", got)
 		}
 		tests := []struct{ user, text, want string }{
-			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "Recorded in"},
+			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "The note is entry"},
 			{"U0ADA", "notte x", `Did you mean \"note\"`},
 			{"U0ADA", "sign leagl", `Did you mean \"legal\"`},
 			{"U0ADA", "submit", "is not possible. You can use "},
@@ -249,7 +249,7 @@ func TestCommand_FailureIsReportedAndRepeatRecordsOnce(t *testing.T) {
 			}
 			e.desk.beforeDo = nil
 			e.slack.timeout = deskTimeout
-			if got := e.typeCommand("U0ADA", test.again); !strings.Contains(got, "Recorded in") {
+			if got := e.typeCommand("U0ADA", test.again); !strings.Contains(got, "The note is entry") {
 				t.Errorf("repeat: got %s, want a recorded note", got)
 			}
 			if len(keys) != 1 || !keys[e.desk.last().Key] {
@@ -271,7 +271,7 @@ func TestCommand_LateResultIsSent(t *testing.T) {
 		t.Errorf("got %s, want a timeout", got)
 	}
 	close(release)
-	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "Recorded in") {
+	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "The note is entry") {
 		t.Errorf("late reply: got %q, want a recorded note", m.Text)
 	}
 }

@@ -127,7 +127,7 @@ func TestHandover(t *testing.T) {
 		e.typeCommand("U0ADA", "ack")
 		requireParts(t, "to nobody", e.typeCommand("U0ADA", "handover @nobody"), "unknown person")
 		requireParts(t, "to oneself", e.typeCommand("U0ADA", "handover me"), "you cannot hand the command over to yourself")
-		requireParts(t, "typed", e.typeCommand("U0ADA", "handover <@U0BEN> the customer calls at four"), "The command of *INC-42* is handed over", "briefing")
+		requireParts(t, "typed", e.typeCommand("U0ADA", "handover <@U0BEN> the customer calls at four"), "commands *INC-42* now", "briefing")
 		if got := e.desk.last(); got.Verb != incident.VerbHandover || got.Person != "p2" || got.Text != "the customer calls at four" || e.desk.incidents[42].Commander != "p2" {
 			t.Errorf("got %+v", got)
 		}

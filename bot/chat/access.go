@@ -4,12 +4,8 @@ import "tocsin/bot/incident"
 
 // accessRequested requests an endorsement from the commander and security.
 func (m *builder) accessRequested() {
-	var commander Text
-	if m.inc.Commander != "" {
-		commander = textf("%s, ", m.inc.Commander)
-	}
-	m.line("%s%s: may this person read the incident for %d days? To decline, type %s.", commander, Team(incident.Security),
-		int(incident.AccessTTL.Hours()/24), Typed("revoke PERSON because REASON"))
+	m.call("May this person read the incident?", append([]incident.PersonID{m.inc.Commander}, m.teamWithout(incident.Security, m.event.By)...)...)
+	m.note("access ends after %d days · to decline, type %s", int(incident.AccessTTL.Hours()/24), Typed("revoke PERSON because REASON"))
 	m.buttons(m.button("Endorse", incident.Command{Verb: incident.VerbEndorseAccess, Person: m.event.By})...)
 }
 

@@ -54,6 +54,11 @@ func (m *builder) verbButton(label string, v incident.Verb) []Action {
 	return m.button(label, incident.Command{Verb: v})
 }
 
+// detailsButton returns the button that shows everything about the event of the message.
+func (m *builder) detailsButton() Action {
+	return ask("Details…", timelineLine(m.inc.ID, incident.TimelineFilter{Entry: m.event.Seq}, m.Directory))
+}
+
 // action returns a button about the incident.
 func (m *builder) action(label string, cmd incident.Command) Action {
 	cmd.For = m.inc.ID

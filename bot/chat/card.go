@@ -42,8 +42,11 @@ func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect)
 		return noCommand, err
 	}
 	var refused error
-	if links[incident.LinkCard] != "" || b.Attempt > 1 {
+	if b.Incident.Links[incident.LinkPin] != id {
 		refused = c.optional(ctx, b, "pin the card", c.platform.Pin(ctx, channel, id))
+		if refused == nil {
+			links[incident.LinkPin] = id
+		}
 	}
 	if refused == nil || isBlocked(refused) {
 		refused = cmp.Or(refused, c.bookmarks(ctx, b, channel, links))

@@ -8,17 +8,31 @@ import (
 	"tocsin/bot/incident"
 )
 
-// OpenChannel creates the channel of the incident. The channel is private if the
-// incident is restricted or excludes a person.
+// OpenChannel creates the channel of the incident and posts the card, which is therefore
+// the first message. The channel is private if the incident is restricted or excludes a
+// person.
 func (c *Effects) OpenChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if b.Incident.Links[incident.LinkChannel] != "" {
 		return noCommand, nil
 	}
+	return c.openChannel(ctx, b, e)
+}
+
+func (c *Effects) openChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	id, err := c.platform.OpenChannel(ctx, b.Incident, needsPrivate(b.Incident))
 	if err != nil {
 		return noCommand, err
 	}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: id}}), nil
+	card, err := c.postOnce(ctx, b, id, b.Incident.CardKey(), Card(b), b.Attempt > 1)
+	if err != nil {
+		return noCommand, err
+	}
+	links := map[string]string{}
+	for _, name := range incident.ChannelContents() {
+		links[name] = ""
+	}
+	links[incident.LinkChannel], links[incident.LinkCard] = id, card.ID
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
 }
 
 // needsPrivate reports whether a new channel of the incident must be private. Anyone
@@ -33,12 +47,7 @@ func (c *Effects) ReplaceChannel(ctx context.Context, b incident.Brief, e incide
 	if b.Incident.Links[incident.LinkChannel] != e.Args["channel"] {
 		return noCommand, nil // replaced by an earlier attempt
 	}
-	id, err := c.platform.OpenChannel(ctx, b.Incident, needsPrivate(b.Incident))
-	if err != nil {
-		return noCommand, err
-	}
-	links := map[string]string{incident.LinkChannel: id, incident.LinkCard: "", incident.LinkBookmark: "", incident.LinkCall: ""}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
+	return c.openChannel(ctx, b, e)
 }
 
 // Remove removes a person from the channel, which may show the removal to
@@ -52,7 +61,8 @@ func (c *Effects) Remove(ctx context.Context, b incident.Brief, e incident.Effec
 	return noCommand, c.platform.Remove(ctx, channel, p)
 }
 
-// Topic shows the status of the incident as the topic of the channel.
+// Topic sets the topic of a new channel. It holds only the ID of the incident and a link,
+// because the chat posts a line about each change.
 func (c *Effects) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -61,23 +71,12 @@ func (c *Effects) Topic(ctx context.Context, b incident.Brief, _ incident.Effect
 	return noCommand, c.platform.SetTopic(ctx, channel, topic(b))
 }
 
-// topic returns the status of the incident in plain text.
 func topic(b incident.Brief) string {
-	inc := b.Incident
-	parts := []string{string(inc.Severity), humanize(inc.Status)}
-	switch {
-	case inc.Commander != "":
-		parts = append(parts, "commander "+b.Directory.Name(inc.Commander))
-	case inc.NeedsPage():
-		parts = append(parts, "unacknowledged")
+	id := b.Incident.Origin.Marked(b.Incident.ID.String())
+	if link := b.Page.Links.Status; IsPage(link) {
+		return id + " · " + link
 	}
-	if inc.MergedInto != 0 {
-		parts = append(parts, "continues in "+inc.MergedInto.String())
-	}
-	if !inc.Review.At.IsZero() && inc.Review.Concluded.IsZero() {
-		parts = append(parts, "review "+inc.Review.At.UTC().Format(timeLayout))
-	}
-	return inc.Origin.Marked(strings.Join(parts, " · "))
+	return id
 }
 
 // timeLayout is the format of times in plain texts, in UTC.

@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"unicode/utf8"
 
 	"tocsin/bot/command"
@@ -14,8 +16,13 @@ const maxOpenSteps = 600
 
 // recordDue offers to write and submit the closing record.
 func (m *builder) recordDue() {
-	m.line("Next: write the closing record and submit it for signing.")
+	m.call("Next: write the closing record and submit it for signing.", m.recordOwner())
 	m.buttons(append(m.verbButton("Edit the record", incident.VerbEditRecord), m.verbButton("Submit the record", incident.VerbSubmit)...)...)
+}
+
+// recordOwner returns the person who writes the closing record.
+func (m *builder) recordOwner() incident.PersonID {
+	return cmp.Or(m.inc.Roles[incident.Scribe], m.inc.Commander)
 }
 
 // record adds the closing record and the steps that were left open.
@@ -50,35 +57,28 @@ func (m *builder) frozen() {
 	m.buttons(m.verbButton("Amend the record", incident.VerbAmend)...)
 }
 
-// missing lists the signatures, objections and answers that approval needs.
-func (m *builder) missing() {
-	unsigned, objections, unanswered := m.inc.Missing()
-	var items List
-	for _, name := range unsigned {
-		items = append(items, string(name))
-	}
-	for _, o := range objections {
-		items = append(items, textf("objection %s", Plain(text.Truncate(o.ID, 20))))
-	}
-	for _, c := range unanswered {
-		items = append(items, textf("answer of %s", string(c.Team)))
-	}
-	if len(items) == 0 {
-		m.note("nothing is missing")
+func (m *builder) objected() {
+	id := m.event.Field("objection")
+	n := slices.IndexFunc(m.inc.Objections, func(o incident.Objection) bool { return o.ID == id })
+	if n >= 0 && !m.inc.Objections[n].Open() {
+		m.iconLine("heavy_check_mark", "The objection is closed: %s.", Plain(humanize(m.inc.Objections[n].How)))
 		return
 	}
-	m.note("still missing: %s", items)
-}
-
-func (m *builder) objected() {
-	m.note("the record cannot be approved until the objection is withdrawn or the record is amended")
+	submitter := incident.PersonID("")
+	if m.inc.Submission != nil {
+		submitter = m.inc.Submission.By
+	}
+	m.call("The record cannot be approved until it is amended or the objection is withdrawn.", m.inc.Commander, submitter)
 	m.buttons(append(m.verbButton("Amend the record", incident.VerbAmend),
-		m.button("Withdraw the objection", incident.Command{Verb: incident.VerbWithdraw, Item: m.event.Field("objection")})...)...)
+		m.button("Withdraw the objection", incident.Command{Verb: incident.VerbWithdraw, Item: id})...)...)
 }
 
 func (m *builder) approved() {
-	m.line("Tocsin is writing the postmortem. Next: schedule the review meeting.")
-	m.note("%s", m.field("digest"))
+	m.line("Tocsin is writing the postmortem.")
+	if !m.inc.Review.At.IsZero() {
+		return
+	}
+	m.call("Next: schedule the review meeting.", m.inc.Commander)
 	m.buttons(m.verbButton("Schedule the review", incident.VerbScheduleReview)...)
 }
 
@@ -87,12 +87,81 @@ func (m *builder) reviewScheduled() {
 }
 
 func (m *builder) waiverApproval() {
-	m.line("A member of %s must endorse the waiver.", Team(incident.Security))
+	m.call("A member of security must endorse the waiver.", m.teamWithout(incident.Security, m.event.By)...)
+}
+
+// teamWithout returns the representatives of a department except one person.
+func (m *builder) teamWithout(name incident.Department, p incident.PersonID) []incident.PersonID {
+	people := m.inc.Representatives(m.brief.Directory, name, m.brief.Now)
+	return slices.DeleteFunc(slices.Clone(people), func(q incident.PersonID) bool { return q == p })
+}
+
+// callPerson notifies the person of the event, who may sign now.
+func (m *builder) callPerson() {
+	if p := m.event.Field("person"); p != "" && incident.PersonID(p) != m.event.By {
+		m.call("you can now sign in this thread.", incident.PersonID(p))
+	}
+}
+
+// callOwner notifies the owner of an action item.
+func (m *builder) callOwner() {
+	if p := incident.PersonID(m.event.Field("owner")); p != m.event.By {
+		m.call("the action item is yours.", p)
+	}
 }
 
 func (m *builder) closed() {
-	m.line("The incident was reviewed in person. Every action item has an owner and a due date:")
-	m.bullets(actionLines(m.brief.Directory, m.inc.Actions))
+	if d := m.inc.Review.Decisions; d != "" {
+		m.line("%s held the review meeting. Attendance: %s. Decisions:", m.inc.Review.By, incident.People(m.inc.Review.Attendance))
+		m.quote(d)
+	}
+	if len(m.inc.Actions) > 0 {
+		m.line("Every action item has an owner and a due date:")
+		m.bullets(actionLines(m.brief.Directory, m.inc.Actions))
+	}
+	m.buttons(m.verbButton("Reopen", incident.VerbReopen)...)
+}
+
+// Signoff returns the first message of the sign-off's thread: who signed, and what approval
+// still needs.
+func Signoff(b incident.Brief) Message {
+	m := newBuilder(b)
+	sub := m.inc.Submission
+	unsigned, objections, unanswered := m.inc.Missing()
+	var signed, waiting List
+	for _, name := range incident.RequiredDepartments() {
+		if sig := m.inc.SignedBy(name); sig != nil {
+			signed = append(signed, textf("%s (%s)", string(name), sig.By))
+		}
+	}
+	if sub != nil {
+		for _, name := range unsigned {
+			waiting = append(waiting, string(name))
+		}
+	}
+	for _, o := range objections {
+		waiting = append(waiting, textf("objection %s of %s", Plain(text.Truncate(o.ID, 20)), string(o.Department)))
+	}
+	for _, c := range unanswered {
+		waiting = append(waiting, textf("answer of %s", string(c.Team)))
+	}
+	title := Strong{"Answers and sign-off"}
+	switch {
+	case sub == nil:
+		m.iconLine("lower_left_fountain_pen", "%s: the closing record is not submitted yet.", title)
+	case len(waiting) == 0:
+		m.iconLine("lower_left_fountain_pen", "%s: revision %d is approved.", title, sub.Document.Revision)
+	default:
+		m.iconLine("lower_left_fountain_pen", "%s: revision %d, %d of %d signatures.", title, sub.Document.Revision, len(signed), len(incident.RequiredDepartments()))
+	}
+	if len(signed) > 0 {
+		m.line("Signed: %s.", signed)
+	}
+	if len(waiting) > 0 {
+		m.line("Waiting for: %s.", waiting)
+	}
+	m.note("the requests and answers are in this thread")
+	return m.message()
 }
 
 // actionLines returns action items as lines of plain text.
@@ -117,15 +186,15 @@ func FinalMessage(b incident.Brief) Message {
 	return m.message()
 }
 
-// AskSign requests the signature of a department in the channel of the
-// incident. It mentions the group of the department and everyone who may sign
+// AskSign requests the signature of a department in the thread of the sign-off. It
+// mentions the group of the department and everyone who may sign
 // for it.
 func (c *Effects) AskSign(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	name := incident.Department(e.Args["department"])
 	if b.Incident.Submission == nil || b.Incident.SignedBy(name) != nil {
 		return noCommand, nil // amended or signed since the effect was created
 	}
-	return noCommand, c.postToChannel(ctx, b, SignatureRequest(b, name))
+	return c.postIn(ctx, b, e, inSignoff, SignatureRequest(b, name))
 }
 
 // SignatureRequest returns the request for the signature of a department.
@@ -142,13 +211,12 @@ func SignatureRequest(b incident.Brief, name incident.Department) Message {
 	return m.message()
 }
 
-// AskConsult requests the answer of a consulted team in the channel of the
-// incident.
+// AskConsult requests the answer of a consulted team in the thread of the sign-off.
 func (c *Effects) AskConsult(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	name := incident.Department(e.Args["department"])
 	for _, consulted := range b.Incident.Consultations {
 		if consulted.Team == name && !consulted.Answered() {
-			return noCommand, c.postToChannel(ctx, b, AnswerRequest(b, consulted))
+			return c.postIn(ctx, b, e, inSignoff, AnswerRequest(b, consulted))
 		}
 	}
 	return noCommand, nil // answered since the effect was created
@@ -170,7 +238,14 @@ func AnswerRequest(b incident.Brief, c incident.Consultation) Message {
 
 // representatives mentions the group of a team and its current representatives.
 func (m *builder) representatives(name incident.Department) Text {
-	persons := incident.People(m.inc.Representatives(m.brief.Directory, name, m.brief.Now))
+	people := m.inc.Representatives(m.brief.Directory, name, m.brief.Now)
+	if sub := m.inc.Submission; sub != nil && len(people) > 1 {
+		people = m.teamWithout(name, sub.By) // who wrote the text knows it
+	}
+	var persons List
+	for _, p := range people {
+		persons = append(persons, Mention(p))
+	}
 	if t, _ := m.brief.Directory.Team(name); t.Group != "" {
 		return textf("%s %s", Group(t.Group), persons)
 	}
@@ -180,18 +255,15 @@ func (m *builder) representatives(name incident.Department) Text {
 // Retract edits the message of a closed request, which loses its buttons. It does nothing
 // if the message was not posted.
 func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	channel, err := channelOf(b.Incident)
-	if err != nil {
-		return noCommand, err
-	}
-	m, ok := RetractedRequest(b, e), true
+	m, at, ok := RetractedRequest(b, e), inSignoff, true
 	if incident.EffectKind(e.Args["request"]) == incident.EffectPost {
+		at = newEventBuilder(b).place()
 		m, ok = EventMessage(b, incident.Via(c.platform.Name()))
 	}
 	if !ok {
 		return noCommand, nil
 	}
-	return noCommand, c.optional(ctx, b, "retract a request", c.edit(ctx, b, channel, incident.RequestKey(e), m, b.Event.RecordedAt))
+	return noCommand, c.optional(ctx, b, "retract a request", c.editAt(ctx, b, at, incident.RequestKey(e), m))
 }
 
 // RetractedRequest returns the request to a department after it was answered or became
@@ -205,13 +277,13 @@ func RetractedRequest(b incident.Brief, e incident.Effect) Message {
 			return SignatureRequest(b, name) // other people may sign now
 		}
 		if sig := m.inc.SignedBy(name); sig != nil {
-			m.iconLine("lower_left_fountain_pen", "%s signed the closing record of %s.", Strong{string(name)}, Strong{m.inc.ID})
-		} else {
-			m.iconLine("lower_left_fountain_pen", "The request to %s to sign the closing record of %s no longer applies.", Strong{string(name)}, Strong{m.inc.ID})
+			m.iconLine("heavy_check_mark", "%s: %s signed the closing record at %s.", Strong{string(name)}, sig.By, sig.At)
+			m.small(textf("revision %d", m.inc.Submission.Document.Revision), textf("%s", digest(sig.Digest)))
+			return m.message()
 		}
+		m.iconLine("heavy_minus_sign", "%s: this request no longer applies, because the closing record changed.", Strong{string(name)})
 	default:
-		m.iconLine("speech_balloon", "The question to %s about %s is closed.", Strong{string(name)}, Strong{m.inc.ID})
+		m.iconLine("heavy_check_mark", "%s answered.", Strong{string(name)})
 	}
-	m.requestClosed()
 	return m.message()
 }

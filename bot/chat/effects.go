@@ -42,6 +42,8 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectReplaceChannel:      c.ReplaceChannel,
 		incident.EffectTopic:               c.Topic,
 		incident.EffectCard:                c.Card,
+		incident.EffectChecklist:           c.EditChecklist,
+		incident.EffectSignoff:             c.EditSignoff,
 		incident.EffectPost:                c.Post,
 		incident.EffectAskSign:             c.AskSign,
 		incident.EffectAskConsult:          c.AskConsult,
@@ -93,38 +95,29 @@ func channelOf(inc incident.Incident) (string, error) {
 	return "", &incident.Permanent{Err: fmt.Errorf("%s has no channel in the chat", inc.ID)}
 }
 
-// Post posts the message about the event in the channel of the incident.
-func (c *Effects) Post(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+// Post posts the message about the event at its place in the channel of the incident.
+func (c *Effects) Post(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if len(b.Missed) > 0 {
 		return noCommand, c.postMissed(ctx, b)
 	}
+	at := newEventBuilder(b).place()
 	m, ok := EventMessage(b, incident.Via(c.platform.Name()))
-	if !ok {
+	if !ok && threads[at].first == nil {
 		return noCommand, nil
 	}
-	err := c.postToChannel(ctx, b, m)
+	cmd, err := c.postIn(ctx, b, e, at, m)
 	if b.Event.Kind == incident.EventEffectFailed && isPermanent(err) {
 		// A failure event about this failure would cause an endless loop.
 		c.log.ErrorContext(ctx, "post failure message failed", "incident", b.Incident.ID, "err", err)
 		return noCommand, nil
 	}
-	return noCommand, err
+	return cmd, err
 }
 
 // Archive posts the final message in the channel of an ended incident. It
 // does not archive the channel, because the messages are part of the history.
-func (c *Effects) Archive(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	return noCommand, c.postToChannel(ctx, b, FinalMessage(b))
-}
-
-// postToChannel posts a message once in the channel of the incident.
-func (c *Effects) postToChannel(ctx context.Context, b incident.Brief, m Message) error {
-	channel, err := channelOf(b.Incident)
-	if err != nil {
-		return err
-	}
-	_, err = c.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
-	return err
+func (c *Effects) Archive(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	return c.postIn(ctx, b, e, inChannel, FinalMessage(b))
 }
 
 // postOnce posts a message with a mark. If search is true and the channel

@@ -11,112 +11,139 @@ import (
 	"tocsin/bot/text"
 )
 
-// layout is the message about one kind of event. Its first line is the event's
-// sentence after the icon, then the text that a person wrote. More adds
-// details, next actions and buttons, or is nil. A layout without an icon sends
-// no message.
+// layout is the message about one kind of event: where people read it and how it looks.
+// Its first line is the event's sentence after the icon, then the text that a person
+// wrote. More adds details, next actions and buttons, or is nil. It writes the whole
+// message of a layout without an icon.
 type layout struct {
-	icon Icon
-	more func(*builder)
+	place place
+	icon  Icon
+	more  func(*builder)
 }
 
-// silent events send no message: the card shows them, the chat itself does, or
-// another message follows.
-var silent = layout{}
-
-// layouts holds every kind of event. A test compares it with the domain.
+// layouts holds every kind of event. A test compares it with the domain. The main channel
+// has only messages that people must read or act on. A kind has an exception to its place
+// in [exceptions].
 var layouts = map[incident.EventKind]layout{
-	incident.EventOpened:              {"rotating_light", (*builder).openedNotice},
-	incident.EventAlertAttached:       {"bell", (*builder).alertDetail},
-	incident.EventAlertCounted:        {"repeat", nil},
-	incident.EventSourceNoted:         {"memo", (*builder).statusUnchanged},
-	incident.EventAcknowledged:        {"raised_hand", (*builder).severityButtons},
-	incident.EventAckTimedOut:         {"hourglass", (*builder).pagingRestarted},
-	incident.EventRoundStarted:        {"pager", nil},
-	incident.EventPageStarted:         silent, // paged or page_failed follows
-	incident.EventPaged:               {"pager", nil},
-	incident.EventPageFailed:          {"warning", (*builder).nextStep},
-	incident.EventPageUnanswered:      {"warning", (*builder).nextStep},
-	incident.EventSeveritySet:         {"level_slider", nil},
-	incident.EventSeverityProposed:    {"chart_with_upwards_trend", (*builder).severityAnswers},
-	incident.EventSeverityKept:        {"level_slider", nil},
-	incident.EventRoleAssigned:        {"bust_in_silhouette", nil},
-	incident.EventFactSet:             {"pushpin", nil},
-	incident.EventDepartmentsInvolved: {"telephone_receiver", nil},
-	incident.EventNoted:               {"memo", nil},
-	incident.EventEvidence:            {"file_folder", nil},
-	incident.EventUpdated:             {"mega", nil},
-	incident.EventContained:           {"shield", nil},
-	incident.EventResolved:            {"white_check_mark", (*builder).recordDue},
-	incident.EventReopened:            {"rotating_light", nil},
-	incident.EventDismissProposed:     {"grey_question", (*builder).dismissalApproval},
-	incident.EventDismissed:           {"grey_exclamation", (*builder).dismissalReview},
-	incident.EventMergedInto:          {"arrow_right", (*builder).mergedInto},
-	incident.EventMergedFrom:          {"arrow_left", nil},
-	incident.EventSplitInto:           {"twisted_rightwards_arrows", nil},
-	incident.EventSplitFrom:           {"twisted_rightwards_arrows", (*builder).splitFrom},
-	incident.EventLegalHoldSet:        {"lock", (*builder).legalHold},
-	incident.EventLegalHoldReleased:   {"unlock", nil},
-	incident.EventPlaybookStarted:     {"book", (*builder).playbookDetail},
-	incident.EventStepStarted:         {"ballot_box_with_check", (*builder).stepStarted},
-	incident.EventStepDone:            {"heavy_check_mark", nil},
-	incident.EventStepSkipped:         {"fast_forward", nil},
-	incident.EventStepLate:            {"alarm_clock", (*builder).stepLate},
-	incident.EventAccessGranted:       {"key", nil},
-	incident.EventAccessRequested:     {"key", (*builder).accessRequested},
-	incident.EventBreakGlass:          {"warning", (*builder).brokenGlass},
+	incident.EventOpened:               {nowhere, "", nil}, // the card is the first message
+	incident.EventAlertAttached:        {inAlerts, "", (*builder).alertLines},
+	incident.EventAlertCounted:         {inAlerts, "repeat", nil},
+	incident.EventSourceNoted:          {inAlerts, "memo", (*builder).statusUnchanged},
+	incident.EventAcknowledged:         {inChannel, "raised_hand", (*builder).commands},
+	incident.EventAckTimedOut:          {inChannel, "hourglass", (*builder).pagingRestarted},
+	incident.EventRoundStarted:         {nowhere, "", nil}, // the card, and the message about its cause
+	incident.EventPageStarted:          {nowhere, "", nil}, // paged or page_failed follows
+	incident.EventPaged:                {nowhere, "", nil}, // the card
+	incident.EventPageFailed:           {inChannel, "warning", (*builder).nextStep},
+	incident.EventPageUnanswered:       {inChannel, "warning", (*builder).nextStep},
+	incident.EventSeveritySet:          {inChannel, "level_slider", (*builder).severityRaised},
+	incident.EventSeverityProposed:     {inChannel, "chart_with_upwards_trend", (*builder).severityAnswers},
+	incident.EventSeverityKept:         {nowhere, "", nil}, // the message of the proposal is edited
+	incident.EventRoleAssigned:         {inChecklist, "bust_in_silhouette", (*builder).roleTasks},
+	incident.EventFactSet:              {nowhere, "pushpin", nil}, // the card
+	incident.EventDepartmentsInvolved:  {nowhere, "telephone_receiver", (*builder).emptyDepartments},
+	incident.EventNoted:                {inChecklist, "memo", nil},
+	incident.EventEvidence:             {inChecklist, "file_folder", nil},
+	incident.EventUpdated:              {inChannel, "mega", nil},
+	incident.EventContained:            {inChannel, "shield", (*builder).nextStatus},
+	incident.EventResolved:             {inChannel, "white_check_mark", (*builder).recordDue},
+	incident.EventReopened:             {inChannel, "rotating_light", (*builder).nextStatus},
+	incident.EventDismissProposed:      {inChannel, "grey_question", (*builder).dismissalApproval},
+	incident.EventDismissed:            {inChannel, "grey_exclamation", (*builder).dismissalReview},
+	incident.EventMergedInto:           {inChannel, "arrow_right", (*builder).mergedInto},
+	incident.EventMergedFrom:           {inChannel, "arrow_left", nil},
+	incident.EventSplitInto:            {inChannel, "twisted_rightwards_arrows", nil},
+	incident.EventSplitFrom:            {inChannel, "twisted_rightwards_arrows", (*builder).splitFrom},
+	incident.EventLegalHoldSet:         {inChannel, "lock", (*builder).legalHold},
+	incident.EventLegalHoldReleased:    {inChecklist, "unlock", nil},
+	incident.EventPlaybookStarted:      {inChecklist, "", nil}, // the first message of the thread
+	incident.EventStepStarted:          {inChecklist, "", (*builder).stepLine},
+	incident.EventStepDone:             {inChecklist, "heavy_check_mark", nil}, // of Tocsin: a person's step is ticked
+	incident.EventStepSkipped:          {nowhere, "", nil},                     // the step is ticked
+	incident.EventStepLate:             {inChecklist, "alarm_clock", (*builder).stepLate},
+	incident.EventAccessGranted:        {nowhere, "", nil}, // the chat shows who joined
+	incident.EventAccessRevoked:        {nowhere, "", nil},
+	incident.EventAccessRequested:      {inChannel, "key", (*builder).accessRequested},
+	incident.EventBreakGlass:           {inChannel, "warning", (*builder).brokenGlass},
+	incident.EventAccessRequestExpired: {nowhere, "", nil},
+	incident.EventAccessExpired:        {nowhere, "", nil},
+	incident.EventRestricted:           {inChannel, "lock", (*builder).channelVisibility},
+	incident.EventExclusionProposed:    {nowhere, "", nil}, // only legal and security may know
+	incident.EventExcluded:             {nowhere, "", nil},
+	incident.EventReadmissionProposed:  {nowhere, "", nil},
+	incident.EventReadmitted:           {nowhere, "", nil},
+	incident.EventReplacementNamed:     {inSignoff, "handshake", (*builder).callPerson},
+	incident.EventChannelReplaced:      {inChannel, "wave", (*builder).welcome},
+	incident.EventChannelLost:          {nowhere, "", nil}, // the channel is gone: the welcome in the next one names it
+	incident.EventChannelFound:         {nowhere, "", nil}, // the messages that waited follow
+	incident.EventChannelOpened:        {nowhere, "wave", (*builder).welcome},
+	incident.EventInvited:              {nowhere, "", nil}, // the chat shows who joined
+	incident.EventLinked:               {nowhere, "", nil},
+	incident.EventEffectFailed:         {inChannel, "x", (*builder).effectFailed},
+	incident.EventEffectDropped:        {inChannel, "x", (*builder).effectFailed},
+	incident.EventRetried:              {nowhere, "", nil}, // the command was answered, and the card shows what waits
+	incident.EventErasureProposed:      {inChannel, "wastebasket", nil},
+	incident.EventErased:               {inChecklist, "wastebasket", nil},
+	incident.EventPersonLeft:           {inChannel, "wave", (*builder).personLeft},
 
-	// The card and the message of the request show these.
-	incident.EventAccessRequestExpired: silent,
-	incident.EventAccessExpired:        silent,
+	incident.EventRecordEdited:       {nowhere, "", nil}, // the card counts the parts
+	incident.EventSubmitted:          {inSignoff, "lock_with_ink_pen", (*builder).frozen},
+	incident.EventSigned:             {nowhere, "", nil}, // the request is ticked
+	incident.EventSignatureWithdrawn: {inSignoff, "leftwards_arrow_with_hook", nil},
+	incident.EventSignaturesVoided:   {inChannel, "warning", (*builder).recordDue},
+	incident.EventObjected:           {inSignoffAndChannel, "no_entry", (*builder).objected},
+	incident.EventObjectionClosed:    {nowhere, "", nil}, // the message of the objection is edited
+	incident.EventAmended:            {inSignoff, "pencil2", (*builder).recordDue},
+	incident.EventApproved:           {inChannel, "tada", (*builder).approved},
+	incident.EventRevised:            {inSignoff, "arrows_counterclockwise", (*builder).frozen},
+	incident.EventConsulted:          {nowhere, "", nil}, // the request follows
+	incident.EventAnswered:           {inSignoff, "speech_balloon", nil},
+	incident.EventDelegated:          {inSignoff, "handshake", (*builder).callPerson},
+	incident.EventDelegationEnded:    {inSignoff, "handshake", nil},
+	incident.EventActionAdded:        {inSignoff, "hammer_and_wrench", (*builder).callOwner},
+	incident.EventActionDone:         {inSignoff, "heavy_check_mark", nil},
+	incident.EventReviewScheduled:    {inChannel, "calendar", (*builder).reviewScheduled},
+	incident.EventReviewInvited:      {nowhere, "", nil}, // the invitation is a mail
+	incident.EventReviewCancelled:    {inChannel, "calendar", nil},
+	incident.EventReviewConcluded:    {inChannel, "busts_in_silhouette", nil},
+	incident.EventWaiverProposed:     {inChannel, "grey_question", (*builder).waiverApproval},
+	incident.EventWaiverEndorsed:     {inSignoff, "white_check_mark", nil},
+	incident.EventClosed:             {inChannel, "checkered_flag", (*builder).closed},
+	incident.EventPostmortemWritten:  {nowhere, "", nil}, // the message with the file follows
+	incident.EventPostmortemShared:   {nowhere, "", nil},
 
-	incident.EventRestricted:          {"lock", (*builder).channelVisibility},
-	incident.EventAccessRevoked:       {"key", nil},
-	incident.EventExclusionProposed:   silent, // only legal and security may know
-	incident.EventExcluded:            silent,
-	incident.EventReadmissionProposed: silent,
-	incident.EventReadmitted:          silent,
-	incident.EventReplacementNamed:    {"handshake", nil},
-	incident.EventChannelReplaced:     {"wave", (*builder).welcome},
-	incident.EventChannelLost:         silent, // the channel is gone: the welcome in the next one names it
-	incident.EventChannelFound:        silent, // the messages that waited follow
-	incident.EventChannelOpened:       {"wave", (*builder).welcome},
-	incident.EventInvited:             silent, // the chat shows who joined
-	incident.EventLinked:              silent,
-	incident.EventEffectFailed:        {"x", (*builder).effectFailed},
-	incident.EventEffectDropped:       {"x", (*builder).effectFailed},
-	incident.EventRetried:             silent, // the command was answered, and the card shows what waits
-	incident.EventErasureProposed:     {"wastebasket", nil},
-	incident.EventErased:              {"wastebasket", nil},
-	incident.EventPersonLeft:          {"wave", (*builder).personLeft},
+	incident.EventPostmortemWithdrawn: {inChannel, "warning", nil},
+}
 
-	incident.EventRecordEdited:       {"pencil2", nil},
-	incident.EventSubmitted:          {"lock_with_ink_pen", (*builder).frozen},
-	incident.EventSigned:             {"lower_left_fountain_pen", (*builder).missing},
-	incident.EventSignatureWithdrawn: {"leftwards_arrow_with_hook", nil},
-	incident.EventSignaturesVoided:   {"warning", (*builder).recordDue},
-	incident.EventObjected:           {"no_entry", (*builder).objected},
-	incident.EventObjectionClosed:    {"heavy_check_mark", nil},
-	incident.EventAmended:            {"pencil2", (*builder).recordDue},
-	incident.EventApproved:           {"tada", (*builder).approved},
-	incident.EventRevised:            {"arrows_counterclockwise", (*builder).frozen},
-	incident.EventConsulted:          {"speech_balloon", nil},
-	incident.EventAnswered:           {"speech_balloon", nil},
-	incident.EventDelegated:          {"handshake", nil},
-	incident.EventDelegationEnded:    {"handshake", nil},
-	incident.EventActionAdded:        {"hammer_and_wrench", nil},
-	incident.EventActionDone:         {"heavy_check_mark", nil},
-	incident.EventReviewScheduled:    {"calendar", (*builder).reviewScheduled},
-	incident.EventReviewInvited:      silent, // the invitation is a mail
-	incident.EventReviewCancelled:    {"calendar", nil},
-	incident.EventReviewConcluded:    {"busts_in_silhouette", nil},
-	incident.EventWaiverProposed:     {"grey_question", (*builder).waiverApproval},
-	incident.EventWaiverEndorsed:     {"white_check_mark", nil},
-	incident.EventClosed:             {"checkered_flag", (*builder).closed},
-	incident.EventPostmortemWritten:  silent, // the message with the file follows
-	incident.EventPostmortemShared:   silent,
-
-	incident.EventPostmortemWithdrawn: {"warning", nil},
+// exceptions return another place for some events of a kind.
+var exceptions = map[incident.EventKind]func(*builder) place{
+	// A person who takes over a role knows it. Everybody must know the commander, whom
+	// the message about an acknowledgement names.
+	incident.EventRoleAssigned: func(m *builder) place {
+		switch person := incident.PersonID(m.event.Field("person")); {
+		case m.event.Field("role") == string(incident.Commander) && m.event.RecordedAt.Equal(m.inc.Paging.AcknowledgedAt):
+			return nowhere
+		case m.event.Field("role") == string(incident.Commander):
+			return inChannel
+		case person == m.event.By, person == "":
+			return nowhere
+		}
+		return inChecklist
+	},
+	// An awareness starts a legal deadline.
+	incident.EventFactSet: func(m *builder) place { return placeIf(m.event.Field("fact") == "aware", inChannel) },
+	// Nobody joins for a department without members: people must configure or invite them.
+	incident.EventDepartmentsInvolved: func(m *builder) place {
+		return placeIf(slices.ContainsFunc(m.involvedNow(), func(name incident.Department) bool { return m.hasNoMembers(name) }), inChannel)
+	},
+	// A long result of a step that Tocsin performed is text to read.
+	incident.EventStepDone: func(m *builder) place {
+		return placeIf(m.botStep() && !isShortOutcome(m.event.Text("outcome")), inChecklist)
+	},
+	// The report of an outsider has no alert that explains it.
+	incident.EventChannelOpened: func(m *builder) place { return placeIf(m.inc.Reporter != nil, inChannel) },
+	// The message about the end has the decisions.
+	incident.EventReviewConcluded: func(m *builder) place { return placeIf(isAllowed(m.inc, incident.VerbConclude), inChannel) },
 }
 
 // EventMessage returns the message about the brief's event, and false for events
@@ -137,18 +164,23 @@ func EventMessage(b incident.Brief, via incident.Via) (Message, bool) {
 	return m.message(), true
 }
 
-// tell adds the event by its layout, and reports false for a silent event.
+// tell adds the event by its layout, and reports false for an event without a message.
 func (m *builder) tell() bool {
 	l := layouts[m.event.Kind]
-	if l.icon == "" {
+	if m.place() == nowhere || l.icon == "" && l.more == nil {
 		return false
 	}
-	m.sentence(l.icon)
-	open, lasting := m.inc.Asks(m.event), slices.Contains(lastingDetails, m.event.Kind)
-	if l.more != nil && (open || lasting) {
+	if l.icon != "" {
+		m.sentence(l.icon)
+	}
+	open := m.inc.Asks(m.event)
+	if l.more != nil && (open || slices.Contains(lastingDetails, m.event.Kind)) {
 		l.more(m)
 	}
-	if !open && (m.removeButtons() || !lasting) {
+	if !open {
+		m.removeButtons()
+	}
+	if !open && l.icon != "" && slices.Contains(mootWhenClosed, m.event.Kind) {
 		m.requestClosed()
 	}
 	return true
@@ -159,10 +191,8 @@ func (m *builder) tell() bool {
 var lastingDetails = []incident.EventKind{incident.EventChannelOpened, incident.EventChannelReplaced, incident.EventStepStarted, incident.EventStepLate,
 	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled}
 
-// removeButtons removes the buttons and menus of a message, and reports whether there
-// were any.
-func (m *builder) removeButtons() bool {
-	before := len(m.Blocks)
+// removeButtons removes the buttons and menus of a message.
+func (m *builder) removeButtons() {
 	m.Blocks = slices.DeleteFunc(m.Blocks, func(b Block) bool {
 		switch b.(type) {
 		case Actions, Choice:
@@ -170,7 +200,6 @@ func (m *builder) removeButtons() bool {
 		}
 		return false
 	})
-	return len(m.Blocks) < before
 }
 
 // requestClosed adds a note that the request is closed.
@@ -178,22 +207,19 @@ func (m *builder) requestClosed() {
 	m.note("%s no action is needed any more", Icon("heavy_check_mark"))
 }
 
-// maxShortOutcome is the maximum length of the outcome of an automated step that
-// is shown in small print.
+// maxShortOutcome is the maximum length of the outcome of an automated step that needs no
+// message.
 const maxShortOutcome = 80
 
-// sentence adds the event's sentence and quotes its text. A short outcome of a
-// step that the bot did itself stays in one line of small print.
+func isShortOutcome(outcome string) bool {
+	return utf8.RuneCountInString(outcome) <= maxShortOutcome && !strings.Contains(outcome, "\n")
+}
+
+// sentence adds the event's sentence and quotes its text.
 func (m *builder) sentence(icon Icon) {
 	sentence, name := m.event.Sentence()
 	if m.event.Kind == incident.EventRestricted && m.event.Field("restricted") != "true" {
 		icon = "unlock"
-	}
-	outcome := m.event.Text("outcome")
-	if m.event.Kind == incident.EventStepDone && m.botStep() && utf8.RuneCountInString(outcome) <= maxShortOutcome && !strings.Contains(outcome, "\n") {
-		m.Notice = textf("%s %s: %s", Icon("robot_face"), m.resolve(sentence), Plain(outcome))
-		m.small(m.Notice)
-		return
 	}
 	m.iconLine(icon, "%s.", m.resolve(sentence))
 	if !m.event.Kind.TextInside() {
@@ -226,8 +252,6 @@ func (m *builder) when(field string) Text {
 	return textf("%s", t)
 }
 
-func (m *builder) openedNotice() { m.restrictedNotice(m.event.Field("restricted") == "true") }
-
 func (m *builder) restrictedNotice(restricted bool) {
 	if restricted {
 		m.note("restricted: outside this channel, Tocsin shows only the number and severity")
@@ -259,38 +283,113 @@ func (m *builder) formerChannel() {
 	}
 }
 
-func (m *builder) alertDetail() {
-	m.quoteText("detail")
-	var rule, source Text
-	if r := m.event.Text("rule"); r != "" {
-		rule = textf("rule: %s", Plain(text.Truncate(r, 300)))
+// maxAlertLines and maxAlertLine limit the text of an alert in the channel. The rest is
+// among its details.
+const (
+	maxAlertLines = 2
+	maxAlertLine  = 160
+)
+
+// alertLines shows an alert in at most five lines.
+func (m *builder) alertLines() {
+	m.iconLine("bell", "%s alert, level %s:", Strong{Plain(properName(m.event.Field("source")))}, m.event.Field("level"))
+	m.quoteText("title")
+	var lines []string
+	if m.event.Audience != incident.AudienceLegalSecurity {
+		for _, l := range strings.Split(m.event.Text("detail"), "\n") {
+			if l = strings.TrimSpace(l); l != "" && l != m.event.Text("title") && len(lines) < maxAlertLines {
+				lines = append(lines, text.Truncate(l, maxAlertLine))
+			}
+		}
 	}
+	m.quote(strings.Join(lines, "\n"))
+	m.small(m.when("at"), m.alertLink())
+	m.buttons(m.detailsButton())
+}
+
+func (m *builder) alertLink() Text {
 	if u := m.event.Text("url"); IsPage(u) {
-		source = textf("%s", Link{u, "open at the source"})
+		return textf("%s", Link{u, "open at the source"})
 	}
-	m.small(m.when("at"), rule, source)
+	return Text{}
+}
+
+// EventDetails returns everything about an event, also what its message leaves out.
+func EventDetails(b incident.Brief) Message {
+	m := newEventBuilder(b)
+	switch b.Event.Kind {
+	case incident.EventStepStarted, incident.EventStepLate:
+		m.stepDetails()
+	case incident.EventAlertAttached:
+		m.alertDetails()
+	default:
+		m.sentence("information_source")
+	}
+	return m.message()
+}
+
+func (m *builder) alertDetails() {
+	sentence, name := m.event.Sentence()
+	m.line("%s.", m.resolve(sentence))
+	m.quoteText(name)
+	m.quoteText("detail")
+	var ids List
+	for _, id := range []string{m.event.Text("rule"), m.event.Field("fingerprint")} {
+		if id != "" {
+			ids = append(ids, Plain(text.Truncate(id, 300)))
+		}
+	}
+	m.small(m.when("at"), m.alertLink())
+	m.small(textf("%s", ids))
 }
 
 func (m *builder) statusUnchanged() { m.note("the incident's status is unchanged") }
 
-// severityButtons adds the menu of severities. After an acknowledgement in the
-// chat, the reply to the person already contains this menu.
-func (m *builder) severityButtons() {
-	if m.event.Via != m.via {
-		m.severityQuestion()
+// emptyDepartments asks for people of the departments that have no members.
+func (m *builder) emptyDepartments() {
+	var empty List
+	for _, name := range m.involvedNow() {
+		if m.hasNoMembers(name) {
+			empty = append(empty, string(name))
+		}
+	}
+	m.line("Nobody joins for %s. Grant a person access, and add members to the configuration.", empty)
+}
+
+// commands names the commander after an acknowledgement.
+func (m *builder) commands() {
+	if m.inc.Commander != "" {
+		m.line("%s commands. Nobody is paged any more.", m.inc.Commander)
 	}
 }
 
-// severityQuestion asks for the severity.
-func (m *builder) severityQuestion() {
-	if isAllowed(m.inc, incident.VerbSetSeverity) {
-		m.line("Set the severity:")
-		m.add(m.severityMenu())
+// severityRaised offers what follows a higher severity: a responder, or an update for the
+// people outside the channel.
+func (m *builder) severityRaised() {
+	from, to := incident.Severity(m.event.Field("from")), incident.Severity(m.event.Field("severity"))
+	if !to.MoreSevereThan(from) {
+		return
+	}
+	if !m.inc.Paging.Acknowledged() {
+		m.buttons(m.ackButton()...)
+		return
+	}
+	m.buttons(m.verbButton("Post an update", incident.VerbUpdate)...)
+}
+
+// nextStatus offers the verb that moves the incident on.
+func (m *builder) nextStatus() {
+	row := m.verbButton("Mark as contained", incident.VerbContain)
+	if len(row) == 0 {
+		row = m.verbButton("Mark as resolved", incident.VerbResolve)
+	}
+	if len(row) > 0 {
+		m.buttons(append(row, m.verbButton("Post an update", incident.VerbUpdate)...)...)
 	}
 }
 
 func (m *builder) pagingRestarted() {
-	m.line("Paging restarted. Press %s to take over.", Strong{"Acknowledge"})
+	m.call("Paging restarted. Press Acknowledge to take over.", incident.PersonID(m.event.Field("person")))
 	m.buttons(m.ackButton()...)
 }
 

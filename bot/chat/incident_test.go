@@ -175,17 +175,15 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	d.see("#announcements", "INC-1 was opened at sev2.", "restricted")
 	d.see("#announcements", "on-call: INC-1 sev2: security incident (reported by a person) needs a responder. Press Acknowledge: you command.")
 	d.see("@p3", "needs a responder", "[Acknowledge]")
-	d.see(channel, "This is the channel of INC-1 (sev2). Every tocsin  command", "> a key leaked to <@everyone>")
 	card := d.see(channel, "INC-1 sev2 TRIAGE, restricted", "Commander: none; paging", "[Acknowledge]")
 	d.until("the pin, the topic and the responders", func() bool {
 		c := d.channels[channel]
-		return d.find(channel, "INC-1 sev2 TRIAGE").pinned && c.topic == "sev2 · triage · unacknowledged" && c.private && len(c.members) == 4
+		return d.find(channel, "INC-1 sev2 TRIAGE").pinned && c.topic == "INC-1" && c.private && len(c.members) == 4
 	})
 
 	d.press("p2", card, "Acknowledge", nil)
-	d.see(channel, "@p2 acknowledged")
+	d.see(channel, "p2 acknowledged")
 	d.see(channel, "INC-1 sev2 ACTIVE", "p2 commands")
-	d.until("the topic", func() bool { return d.channels[channel].topic == "sev2 · active · commander p2" })
 	d.do("p2", incident.Command{For: id, Verb: incident.VerbGrant, Person: "p7", Text: "for the press"})
 	d.until("the invitation of a reader", func() bool { return slices.Contains(d.channels[channel].members, "p7") })
 	d.do("p2", incident.Command{For: id, Verb: incident.VerbRevoke, Person: "p7", Text: "not needed"})
@@ -204,7 +202,7 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	d.press("p1", d.see(channel, "[Submit the record]"), "Submit the record", func(c *incident.Command) { c.Record = record })
 	d.see(channel, "The record is frozen.", "Root cause:\n> Root cause")
 	for n, team := range incident.RequiredDepartments() {
-		request := d.see(channel, string(team)+": please read the closing record of INC-1, then press Sign or Object.", "@p"+fmt.Sprint(2*n+1), "[Object]")
+		request := d.see(channel, string(team)+": please read the closing record of INC-1, then press Sign or Object.", "@p"+fmt.Sprint(2*n+2), "[Object]")
 		d.press([]string{"p2", "p3", "p5", "p7"}[n], request, "Sign", nil)
 	}
 	d.see(channel, "Tocsin is writing the postmortem.")
@@ -221,7 +219,7 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	due := time.Now().AddDate(0, 1, 0)
 	d.do("p1", incident.Command{For: id, Verb: incident.VerbConclude, Attendance: []incident.PersonID{"p1", "p2"}, Text: "decided", Actions: []incident.Action{
 		{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "no keys", Owner: "p2", Due: due}}})
-	d.see(channel, "The incident was reviewed in person.", "- A1 · detection · alarm · p1")
+	d.see(channel, "p1 held the review meeting. Attendance: p1, p2.", "> decided", "- A1 · detection · alarm · p1")
 	d.see(channel, "INC-1 sev2 CLOSED")
 	for question, want := range map[string]string{"status": "INC-1 sev2 CLOSED", "record show": "Root cause:\n> Root cause", "list all": "- INC-1 · sev2 · closed · a key leaked",
 		"alerts": "There are no", "help sign": "tocsin sign", "status INC-2": "INC-2"} {
@@ -276,7 +274,7 @@ func TestCard_LastStateAfterRestart(t *testing.T) {
 		assign("p2")
 	}
 	assign("p4")
-	d.see(channel, "@p1 assigned the role commander to @p4.")
+	d.see(channel, "p1 assigned the role commander to p4.")
 	if err := d.store.Close(); err != nil {
 		t.Fatal(err)
 	}

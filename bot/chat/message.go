@@ -101,8 +101,9 @@ type (
 	Link struct{ URL, Label string }
 	// Channel is a link to a channel.
 	Channel string
-	// Team mentions the group of a department or team, or is its name.
-	Team incident.Department
+	// Mention notifies a person about a new message. Every other person in a text is only
+	// named.
+	Mention incident.PersonID
 	// Group mentions the group with an ID of the platform, or the responders.
 	Group string
 	// List joins its items with commas.

@@ -24,7 +24,11 @@ func (c *Effects) postMissed(ctx context.Context, b incident.Brief) error {
 	key := b.Mark + "/summary"
 	if b.Attempt > 1 {
 		for _, known := range []string{b.Mark, key} {
-			posted, found, err := c.platform.Find(ctx, channel, "", known, searchStart(b))
+			in := ""
+			if known == b.Mark {
+				in = b.Incident.Links[threads[newEventBuilder(b).place()].link]
+			}
+			posted, found, err := c.platform.Find(ctx, channel, in, known, searchStart(b))
 			if err != nil {
 				return err
 			}
@@ -60,8 +64,9 @@ func MissedSummary(b incident.Brief, via incident.Via) (Message, bool) {
 	m.via = via
 	var lines []incident.Event
 	for _, e := range b.Missed {
+		m.event = e
 		switch asks := m.inc.Asks(e); {
-		case layouts[e.Kind].icon == "":
+		case m.place() == nowhere || layouts[e.Kind].icon == "" && layouts[e.Kind].more == nil:
 		case slices.Contains(callsForHelp, e.Kind) && (!m.inc.NeedsPage() || asks && m.inc.IsRequest(e)):
 		case !asks && slices.Contains(mootWhenClosed, e.Kind):
 		default:

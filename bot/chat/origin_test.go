@@ -45,7 +45,7 @@ func TestMessages_MarkOrigin(t *testing.T) {
 			}
 		}
 	}
-	if got := topic(b); got != "[DRILL] sev2 · in review" {
+	if got := topic(b); got != "[DRILL] INC-42" {
 		t.Errorf("topic: got %q", got)
 	}
 	if got := SummaryLine(inc.Summary()); got != "[DRILL] INC-42 · sev2 · in review · a key leaked" {

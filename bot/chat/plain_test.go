@@ -272,8 +272,10 @@ func plainArg(m chat.Message, arg any) string {
 			names = append(names, f.Name)
 		}
 		return join(" and ", names)
+	case chat.Mention:
+		return "@" + m.Directory.Name(incident.PersonID(v))
 	case incident.PersonID:
-		return "@" + m.Directory.Name(v)
+		return m.Directory.Name(v)
 	case incident.People:
 		var names []any
 		for _, id := range v {

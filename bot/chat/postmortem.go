@@ -75,7 +75,7 @@ func (c *Effects) AnnouncePostmortem(ctx context.Context, b incident.Brief, e in
 		_, err := c.sendToEach(ctx, b, b.Incident.PostmortemReaders(record.Audience, b.Directory, b.Now), m)
 		return noCommand, err
 	}
-	return noCommand, c.postToChannel(ctx, b, m)
+	return c.postIn(ctx, b, e, inSignoff, m)
 }
 
 // AnnounceWithdrawal announces to the audience of a postmortem that it no longer applies.

@@ -1,15 +1,17 @@
 package chat
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
 )
 
 func (m *builder) dismissalApproval() {
-	m.line("A second, independent person must agree. One of the two must be from %s.", Team(incident.Security))
+	m.call("A second, independent person must agree. One of the two must be from security.", m.teamWithout(incident.Security, m.event.By)...)
 	m.buttons(m.verbButton("Agree and dismiss", incident.VerbDismiss)...)
 }
 
@@ -69,28 +71,103 @@ func (m *builder) playbookTitle(id string) string {
 	return id
 }
 
-// assignee names the person who has a role, or else the commander.
-func (m *builder) assignee(r incident.Role) {
+// performer returns the person who performs a step: of its role, or else the commander.
+func (m *builder) performer(step incident.Step) incident.PersonID {
+	return cmp.Or(m.inc.Roles[step.Role], m.inc.Commander)
+}
+
+// presentAfterStep is how long a person who finished a step counts as present.
+const presentAfterStep = 30 * time.Minute
+
+// isBusy reports whether a person worked in the thread when a step started: another step
+// was open, or the person finished one shortly before. Such a person follows the thread and
+// needs no mention.
+func (m *builder) isBusy(p incident.PersonID, with incident.Step) bool {
+	before := true
+	for _, r := range m.inc.Runs {
+		for _, s := range r.Plan {
+			switch {
+			case s.ID == with.ID && s.Started.Equal(with.Started):
+				before = false
+			case s.Action != "" || s.Started.IsZero():
+			case s.Finished() && s.By == p && with.Started.Sub(s.At).Abs() < presentAfterStep:
+				return true
+			case m.performer(s) != p, s.Finished() && s.At.Before(with.Started):
+			case s.Started.Before(with.Started), s.Started.Equal(with.Started) && before:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// assigned names the person who performs a step.
+func (m *builder) assigned(step incident.Step) Text {
+	p := m.performer(step)
 	switch {
-	case r == "":
-	case m.inc.Roles[r] != "":
-		m.line("Assigned to %s (%s).", m.inc.Roles[r], string(r))
-	case m.inc.Commander != "":
-		m.line("Assigned to %s until the role %s is filled.", m.inc.Commander, string(r))
+	case p == "" && step.Role != "":
+		return textf("the role %s is free", string(step.Role))
+	case p == "":
+		return textf("not assigned")
+	}
+	return m.called(step, p)
+}
+
+// called names or mentions the person who performs a step, and says why the step is the
+// commander's if it is another role's.
+func (m *builder) called(step incident.Step, who any) Text {
+	if step.Role == "" || m.inc.Roles[step.Role] != "" {
+		return textf("%s", who)
+	}
+	return textf("%s, until the role %s is filled", who, string(step.Role))
+}
+
+// stepLine shows a step in one line: who performs it and until when, or how it ended.
+func (m *builder) stepLine() {
+	ref, step := m.step()
+	title, outcome := Strong{Plain(text.Truncate(step.Title, 200))}, Plain(text.Truncate(text.Line(step.Outcome), 300))
+	switch step.Status {
+	case incident.StepDone:
+		m.iconLine("white_check_mark", "%s · %s: %s", title, step.By, outcome)
+	case incident.StepSkipped:
+		m.iconLine("fast_forward", "%s · skipped by %s: %s", title, step.By, outcome)
 	default:
-		m.line("No one has the role %s. Take it with %s.", string(r), Typed("role "+string(r)+" me"))
+		parts := []any{title, m.assigned(step)}
+		if p := m.performer(step); p != "" && !m.isBusy(p, step) {
+			parts[1] = m.called(step, Mention(p))
+		}
+		if d := due(step); !isEmpty(d) {
+			parts = append(parts, d)
+		}
+		m.iconLine("white_large_square", "%s", Joined{" · ", parts})
+		m.stepButtons(ref, step)
 	}
 }
 
-func (m *builder) playbookDetail() {
-	run := m.inc.Run(m.event.Field("run"))
-	if run == nil {
+func (m *builder) stepLate() {
+	ref, step := m.step()
+	m.call("Finish the step, or skip it with a reason.", m.performer(step))
+	m.small(due(step))
+	m.stepButtons(ref, step)
+}
+
+// roleTasks notifies a person about a role and about the open steps of the role.
+func (m *builder) roleTasks() {
+	person := incident.PersonID(m.event.Field("person"))
+	if person == "" || person == m.event.By {
 		return
 	}
-	m.line("%d steps. Tocsin posts each step here when it is due.", len(run.Plan))
-	if d := m.event.Field("digest"); d != "" {
-		m.note("%s, pinned as %s", Plain(text.Truncate(run.Playbook, 80)), digest(d))
+	var open List
+	for _, step := range m.currentSteps() {
+		if string(step.Role) == m.event.Field("role") && len(open) < 5 {
+			open = append(open, Plain(text.Truncate(step.Title, 100)))
+		}
 	}
+	if len(open) == 0 {
+		m.line("%s: no step is open for you now.", Mention(person))
+		return
+	}
+	m.line("%s: your open steps: %s.", Mention(person), open)
 }
 
 func (m *builder) stepButtons(ref string, step incident.Step) {
@@ -98,7 +175,8 @@ func (m *builder) stepButtons(ref string, step incident.Step) {
 	if step.Action == "" {
 		row = append(row, m.button("Done", incident.Command{Verb: incident.VerbStepDone, Step: ref})...)
 	}
-	m.buttons(append(row, m.button("Skip", incident.Command{Verb: incident.VerbStepSkip, Step: ref})...)...)
+	row = append(row, m.button("Skip", incident.Command{Verb: incident.VerbStepSkip, Step: ref})...)
+	m.buttons(append(row, m.detailsButton())...)
 }
 
 // due returns the deadline of a step, or an empty text.
@@ -112,23 +190,61 @@ func due(step incident.Step) Text {
 	return textf("due %s", step.Started.Add(step.Deadline))
 }
 
-func (m *builder) stepStarted() {
+// stepDetails shows what to do in a step.
+func (m *builder) stepDetails() {
 	ref, step := m.step()
-	if step.Action != "" {
-		m.line("Tocsin performs this step.")
-	} else {
-		m.assignee(step.Role)
+	m.line("%s", Strong{Plain(text.Truncate(step.Title, 300))})
+	m.small(m.assigned(step), due(step), textf("%s", Plain(text.Truncate(ref, 160))))
+	m.instructions(step)
+	if step.Finished() {
+		m.quote(step.Outcome)
 	}
+}
+
+// instructions adds the instructions of a step.
+func (m *builder) instructions(step incident.Step) {
 	if passages := splitInstructions(strings.Trim(step.Detail, "\n ")); len(passages) > 0 {
 		m.add(Instructions(passages))
 	}
-	m.small(due(step), textf("%s", Plain(text.Truncate(ref, 160))))
-	m.stepButtons(ref, step)
 }
 
-func (m *builder) stepLate() {
-	ref, step := m.step()
-	m.assignee(step.Role)
-	m.small(due(step), textf("%s", Plain(text.Truncate(ref, 160))))
-	m.stepButtons(ref, step)
+// maxNextSteps is the number of open steps that the first message of the checklist names.
+const maxNextSteps = 3
+
+// Checklist returns the first message of the checklist's thread: how far the playbooks are
+// and which steps are next.
+func Checklist(b incident.Brief) Message {
+	m := newBuilder(b)
+	finished, total := 0, 0
+	var titles List
+	for _, r := range m.inc.Runs {
+		titles = append(titles, Plain(text.Truncate(cmp.Or(r.Title, r.Playbook), 80)))
+		total += len(r.Plan)
+		for _, s := range r.Plan {
+			if s.Finished() {
+				finished++
+			}
+		}
+	}
+	if total == 0 {
+		m.iconLine("book", "%s: no playbook runs. Notes and evidence are in this thread.", Strong{"Checklist"})
+		return m.message()
+	}
+	m.iconLine("book", "%s: %d of %d steps finished. %s", Strong{"Checklist"}, finished, total, titles)
+	steps := m.currentSteps()
+	if !isAllowed(m.inc, incident.VerbStepDone) {
+		steps = nil
+	}
+	for _, s := range steps[:min(len(steps), maxNextSteps)] {
+		parts := []any{Plain(text.Truncate(s.Title, 120)), m.assigned(s)}
+		if d := due(s); !isEmpty(d) {
+			parts = append(parts, d)
+		}
+		m.line("Next: %s", Joined{" · ", parts})
+	}
+	if more := len(steps) - maxNextSteps; more > 0 {
+		m.line("And %d more.", more)
+	}
+	m.note("each step is a line in this thread, with its buttons")
+	return m.message()
 }

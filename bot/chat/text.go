@@ -75,15 +75,29 @@ func (m *builder) resolveArg(arg any) any {
 	return arg
 }
 
-// teams mentions the groups of departments. It marks departments without
-// members.
+// involvedNow returns the departments of an event about them.
+func (m *builder) involvedNow() (out []incident.Department) {
+	for _, name := range strings.Split(m.event.Field("departments"), ",") {
+		if name != "" {
+			out = append(out, incident.Department(name))
+		}
+	}
+	return out
+}
+
+func (m *builder) hasNoMembers(name incident.Department) bool {
+	t, _ := m.brief.Directory.Team(name)
+	return len(t.Members) == 0 && t.Group == ""
+}
+
+// teams names departments. It marks those without members.
 func (m *builder) teams(names incident.Departments) List {
 	var items List
 	for _, name := range names {
-		if t, _ := m.brief.Directory.Team(name); len(t.Members) == 0 && t.Group == "" {
-			items = append(items, textf("%s (no members configured)", Team(name)))
+		if m.hasNoMembers(name) {
+			items = append(items, textf("%s (no members configured)", string(name)))
 		} else {
-			items = append(items, Team(name))
+			items = append(items, string(name))
 		}
 	}
 	return items

@@ -13,17 +13,19 @@ import (
 const maxEntryText = 240
 
 // Timeline returns a page of the timeline: the last entries that the filter selects, the
-// oldest first, with a button for those before.
+// oldest first, with a button for those before. It shows everything about a single entry.
 func Timeline(v incident.View, f incident.TimelineFilter, now time.Time) Message {
 	m := newBuilder(briefOf(v, now))
 	page, earlier := f.Page(v.Timeline)
-	typed := func(f incident.TimelineFilter) string {
-		line, _ := command.Format(command.Parsed{Query: command.QueryTimeline, Timeline: f, Command: incident.Command{For: v.Incident.ID}}, v.Directory)
-		return line
-	}
+	typed := func(f incident.TimelineFilter) string { return timelineLine(v.Incident.ID, f, v.Directory) }
 	if len(page) == 0 {
 		m.line("No entry of the timeline of %s matches. Type %s for all of them.", Strong{m.inc.ID}, Typed("timeline "+m.inc.ID.String()))
 		return m.message()
+	}
+	if f.Entry > 0 {
+		b := briefOf(v, now)
+		b.Event = page[0]
+		return EventDetails(b)
 	}
 	m.line("Timeline of %s: entries %d to %d of %d, the newest last.", Strong{m.inc.ID}, page[0].Seq, page[len(page)-1].Seq, len(v.Timeline))
 	for chunk := range slices.Chunk(page, 4) {
@@ -44,6 +46,12 @@ func Timeline(v incident.View, f incident.TimelineFilter, now time.Time) Message
 	}
 	m.buttons(row...)
 	return m.message()
+}
+
+// timelineLine returns the command that shows a part of a timeline.
+func timelineLine(id incident.ID, f incident.TimelineFilter, d incident.Directory) string {
+	line, _ := command.Format(command.Parsed{Query: command.QueryTimeline, Timeline: f, Command: incident.Command{For: id}}, d)
+	return line
 }
 
 var topicLabels = map[string]string{"notes": "Notes", "steps": "Steps", "facts": "Facts", "updates": "Updates"}

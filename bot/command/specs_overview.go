@@ -15,9 +15,9 @@ var overviewSpecs = []Spec{
 		Syntaxes: []Syntax{{Query: QueryMy}}},
 
 	{Name: "timeline", Aliases: []string{"history", "log"}, Help: "show the last 20 entries of the timeline, of one kind, one person or since a time", NeedsIncident: true, Common: true,
-		Examples: []string{"timeline", "timeline notes by @ada", "timeline INC-42 steps since 02:31", "timeline before 40"},
-		Syntaxes: []Syntax{{Query: QueryTimeline, Args: []Arg{{Name: "timeline", Usage: "[KIND] [by PERSON] [since TIME] [before NUMBER]",
-			Next: append(incident.TimelineTopics(), "by", "since", "before"), read: readTimelineFilter, write: writeTimelineFilter}}}}},
+		Examples: []string{"timeline", "timeline notes by @ada", "timeline INC-42 steps since 02:31", "timeline before 40", "timeline entry 7"},
+		Syntaxes: []Syntax{{Query: QueryTimeline, Args: []Arg{{Name: "timeline", Usage: "[KIND] [by PERSON] [since TIME] [before NUMBER] [entry NUMBER]",
+			Next: append(incident.TimelineTopics(), "by", "since", "before", "entry"), read: readTimelineFilter, write: writeTimelineFilter}}}}},
 
 	{Name: "handover", Aliases: []string{"hand-over"}, Help: "make another person commander, and send them a briefing", NeedsIncident: true, Common: true,
 		Examples: []string{"handover @ada", "handover @ada the customer calls back at 04:00"},
@@ -92,13 +92,12 @@ func readTimelineWord(p *parser, f *incident.TimelineFilter) error {
 		if f.Before != 0 {
 			return twice("before")
 		}
-		word, _ := p.next()
-		n, err := strconv.Atoi(strings.TrimPrefix(word.text, "#"))
-		if err != nil || n < 1 {
-			return incident.Invalid("before", "%q is not the number of an entry. Type a number such as 40", truncate(word.text))
+		return readEntryNumber(p, "before", &f.Before)
+	case p.take("entry"):
+		if f.Entry != 0 {
+			return twice("entry")
 		}
-		f.Before = n
-		return nil
+		return readEntryNumber(p, "entry", &f.Entry)
 	}
 	word, _ := p.next()
 	topic := strings.ToLower(strings.Trim(word.text, ",.:"))
@@ -111,8 +110,19 @@ func readTimelineWord(p *parser, f *incident.TimelineFilter) error {
 			return nil
 		}
 	}
-	return unknownWord(incident.Invalid, "timeline", word.text, append(incident.TimelineTopics(), "by", "since", "before"),
+	return unknownWord(incident.Invalid, "timeline", word.text, append(incident.TimelineTopics(), "by", "since", "before", "entry"),
 		"unknown filter %q of the timeline. Did you mean %s?", "unknown filter %q of the timeline. Use one of: %s")
+}
+
+// readEntryNumber reads the number of an entry of a timeline.
+func readEntryNumber(p *parser, field string, n *int) error {
+	word, _ := p.next()
+	got, err := strconv.Atoi(strings.TrimPrefix(word.text, "#"))
+	if err != nil || got < 1 {
+		return incident.Invalid(field, "%q is not the number of an entry. Type a number such as 40", truncate(word.text))
+	}
+	*n = got
+	return nil
 }
 
 func writeTimelineFilter(w *Parsed) string {
@@ -129,6 +139,9 @@ func writeTimelineFilter(w *Parsed) string {
 	}
 	if f.Before > 0 {
 		out = append(out, "before "+strconv.Itoa(f.Before))
+	}
+	if f.Entry > 0 {
+		out = append(out, "entry "+strconv.Itoa(f.Entry))
 	}
 	return strings.Join(out, " ")
 }

@@ -31,7 +31,7 @@ func TestAccessRequest_EndorsedEndsByItself(t *testing.T) {
 		granted := w.events[len(w.events)-1]
 		w.must("", Command{Verb: VerbInvited, People: []PersonID{"out1", "eng2"}})
 		kinds := effectKindsOf(granted.Effects(w.inc, Incident{}, Env{Now: w.now, Directory: w.dir}))
-		if want := []EffectKind{EffectDeadline, EffectInvite, EffectPost}; !slices.Equal(kinds, want) {
+		if want := []EffectKind{EffectDeadline, EffectInvite}; !slices.Equal(kinds, want) {
 			t.Errorf("got effects %v of the grant, want %v", kinds, want)
 		}
 		w.now = w.inc.AccessUntil["out1"].Add(-time.Hour)

@@ -61,16 +61,24 @@ func refreshEffect(kind EffectKind) effectFunc {
 			return nil
 		}
 		e := c.effect(kind, nil)
-		e.Key, e.Refresh = c.inc.ID.String()+"/"+string(kind), true
+		e.Key, e.Refresh = c.inc.refreshKey(kind), true
 		return []Effect{e}
 	}
 }
 
+func (i Incident) refreshKey(kind EffectKind) string { return i.ID.String() + "/" + string(kind) }
+
+// CardKey returns the idempotency key of the card, which is also its mark in the channel.
+func (i Incident) CardKey() string { return i.refreshKey(EffectCard) }
+
 // Effects of many kinds of events.
 var (
-	postEvent    = channelEffect(EffectPost)
-	refreshCard  = refreshEffect(EffectCard)
-	refreshTopic = refreshEffect(EffectTopic)
+	postEvent   = channelEffect(EffectPost)
+	refreshCard = refreshEffect(EffectCard)
+	// refreshChecklist and refreshSignoff show in the first message of a thread how far it
+	// is.
+	refreshChecklist = refreshEffect(EffectChecklist)
+	refreshSignoff   = refreshEffect(EffectSignoff)
 )
 
 // announceIncident builds a post in the announce channel: only id and severity of a

@@ -8,7 +8,7 @@ type EffectKind string
 // The kinds of effects.
 const (
 	// Slack, in the lane of the incident's channel.
-	EffectOpenChannel    EffectKind = "open_channel"    // create the channel, pin the card, set topic and bookmark
+	EffectOpenChannel    EffectKind = "open_channel"    // create the channel and post its card
 	EffectInvite         EffectKind = "invite"          // invite Args "people" (comma-separated PersonIDs) to the channel
 	EffectRemove         EffectKind = "remove"          // remove Args "person" from the channel
 	EffectReplaceChannel EffectKind = "replace_channel" // continue in a new channel instead of Args "channel"
@@ -18,6 +18,7 @@ const (
 	EffectRetract        EffectKind = "retract"         // edit the message of a request that closed or changed. Args "request" is its kind
 	EffectUpload         EffectKind = "upload"          // upload the postmortem of Args "revision" to the channel
 	EffectArchive        EffectKind = "archive"         // post a final message in the channel of a merged or dismissed incident
+	EffectTopic          EffectKind = "topic"           // set the topic of a new channel, once
 	// Slack, in other channels.
 	EffectAnnounce           EffectKind = "announce"            // id and severity in the announce channel
 	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // announce the postmortem to its audience
@@ -30,8 +31,9 @@ const (
 	// MaintenanceEnded.
 	EffectAnnounceMaintenance EffectKind = "announce_maintenance"
 	// Slack, refreshed when the state changes.
-	EffectCard  EffectKind = "card"  // the pinned card
-	EffectTopic EffectKind = "topic" // the channel's topic
+	EffectCard      EffectKind = "card"      // the pinned card
+	EffectChecklist EffectKind = "checklist" // the first message of the checklist's thread
+	EffectSignoff   EffectKind = "signoff"   // the first message of the sign-off's thread
 	// Paging. Args "round" and "escalation_step".
 	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
@@ -88,6 +90,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectArchive:        {task: "post the last message in the channel", needsChannel: true},
 	EffectCard:           {task: "update the card in the channel", needsChannel: true},
 	EffectTopic:          {task: "set the topic of the channel", needsChannel: true},
+	EffectChecklist:      {task: "update the checklist in the channel", needsChannel: true},
+	EffectSignoff:        {task: "update the sign-off in the channel", needsChannel: true},
 
 	EffectAnnounce:            {task: "announce the incident in Slack", public: true},
 	EffectAnnouncePostmortem:  {task: "announce the postmortem in Slack", hasDocument: true, stepsAside: true},

@@ -29,7 +29,7 @@ var accessEvents = eventTable{
 			}
 			i.addAccess(e.person("person"))
 		},
-		effects: effects{timeAccess, invitePerson, postEvent},
+		effects: effects{timeAccess, invitePerson},
 		sentence: func(e Event) Sentence {
 			if until := parseInstant(e.Field("until")); !until.IsZero() {
 				return Say("%s gave %s the access that they asked for, until %s", e.By, e.person("person"), until)
@@ -43,7 +43,7 @@ var accessEvents = eventTable{
 		fields:     "person",
 		repeatable: true,
 		apply:      func(i *Incident, e Event) { i.revoke(e.person("person"), e.RecordedAt) },
-		effects:    effects{removePerson, postEvent},
+		effects:    effects{removePerson},
 		sentence: func(e Event) Sentence {
 			return Say("%s revoked the access of %s", e.By, e.person("person"))
 		},
@@ -81,7 +81,7 @@ var accessEvents = eventTable{
 		fields:   "channel in_channel person second",
 		secret:   true,
 		apply:    (*Incident).applyExcluded,
-		effects:  effects{excludeFromChannel, refreshCard, refreshTopic},
+		effects:  effects{excludeFromChannel, refreshCard},
 		sentence: sayExcluded,
 		text:     "reason",
 		hint:     "The person is excluded: no reading, signing or acting in this incident.",
@@ -296,7 +296,7 @@ func (i Incident) ReplacesChannel() bool {
 // only a reader. Everybody who was ever invited is a reader.
 func postDeparture(c effectBuilder) []Effect {
 	if !c.inc.Status.Ended() {
-		return slices.Concat(postEvent(c), refreshCard(c), refreshTopic(c))
+		return slices.Concat(postEvent(c), refreshCard(c), refreshSignoff(c))
 	}
 	if c.event.Field(HeldAction) == "" {
 		return nil

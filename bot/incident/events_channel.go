@@ -22,7 +22,7 @@ var channelEvents = eventTable{
 	EventChannelOpened: {
 		fields:   "name value",
 		apply:    (*Incident).applyLink,
-		effects:  effects{inviteResponders, postEvent, refreshCard, refreshTopic},
+		effects:  effects{inviteResponders, postEvent, refreshCard, setTopic},
 		sentence: func(Event) Sentence { return Say("The incident's channel was opened") },
 		lane:     laneCommunication,
 		minor:    true,
@@ -37,7 +37,7 @@ var channelEvents = eventTable{
 	EventChannelFound: {
 		fields:   "channel",
 		apply:    func(i *Incident, _ Event) { i.LostChannel, i.LostHow = "", "" },
-		effects:  effects{refreshCard, refreshTopic},
+		effects:  effects{refreshCard},
 		sentence: func(Event) Sentence { return Say("The incident's channel works again") },
 		lane:     laneCommunication,
 		minor:    true,
@@ -48,7 +48,7 @@ var channelEvents = eventTable{
 			i.FormerChannels, i.LostChannel, i.LostHow = append(i.FormerChannels, i.Links[LinkChannel]), "", ""
 			i.applyLink(e)
 		},
-		effects:      effects{announceReplacement, inviteResponders, welcome, refreshCard, refreshTopic},
+		effects:      effects{announceReplacement, inviteResponders, welcome, refreshCard, setTopic},
 		sentence:     func(Event) Sentence { return Say("The incident continues in a new channel") },
 		announcement: "%s (%s) continues in another channel.",
 		lane:         laneCommunication,
@@ -65,6 +65,7 @@ var channelEvents = eventTable{
 	EventLinked: {
 		fields:   "name value",
 		apply:    (*Incident).applyLink,
+		effects:  effects{refreshNewThread},
 		sentence: sayLinked,
 		lane:     laneResponse,
 		minor:    true,
@@ -104,7 +105,15 @@ func (i *Incident) applyLink(e Event) {
 func sayLinked(e Event) Sentence {
 	switch e.Field("name") {
 	case LinkCard:
+		return Say("The card was posted in the channel")
+	case LinkPin:
 		return Say("The card was pinned in the channel")
+	case LinkChecklist:
+		return Say("The thread of the checklist was started in the channel")
+	case LinkAlerts:
+		return Say("The thread of the alerts was started in the channel")
+	case LinkSignoff:
+		return Say("The thread of the sign-off was started in the channel")
 	case LinkBookmark:
 		return Say("The alert was bookmarked in the channel")
 	case LinkCall:
@@ -113,6 +122,22 @@ func sayLinked(e Event) Sentence {
 		return Say("The incident has a thread in the announce channel")
 	}
 	return Say("The location of %s was recorded", e.literal("name"))
+}
+
+// setTopic sets the topic of a new channel. It has no lane: posts do not wait for it.
+func setTopic(c effectBuilder) []Effect { return []Effect{c.effect(EffectTopic, nil)} }
+
+// refreshNewThread updates the first message of a thread that was just started: it may
+// show an older state.
+func refreshNewThread(c effectBuilder) []Effect {
+	switch {
+	case c.event.Field("value") == "":
+	case c.event.Field("name") == LinkChecklist:
+		return refreshChecklist(c)
+	case c.event.Field("name") == LinkSignoff:
+		return refreshSignoff(c)
+	}
+	return nil
 }
 
 // effectKind returns the kind of effect in an effect's key, "INC-42/17/open_channel".

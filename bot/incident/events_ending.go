@@ -36,7 +36,7 @@ var endingEvents = eventTable{
 				i.Dismissal.By, i.Dismissal.Second = first, e.By
 			}
 		},
-		effects: effects{announceIncident, resolvePages, channelEffect(EffectArchive), refreshCard, refreshTopic},
+		effects: effects{announceIncident, resolvePages, channelEffect(EffectArchive), refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence {
 			if e.Field("person") != "" {
 				return Say("%s and %s dismissed the incident as a false alarm", e.person("person"), e.By)
@@ -54,7 +54,7 @@ var endingEvents = eventTable{
 	EventMergedInto: {
 		fields:  "target",
 		apply:   func(i *Incident, e Event) { i.MergedInto, _ = ParseID(e.Field("target")) },
-		effects: effects{announceIncident, resolvePages, channelEffect(EffectArchive), refreshCard, refreshTopic},
+		effects: effects{announceIncident, resolvePages, channelEffect(EffectArchive), refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence {
 			return Say("%s merged this incident into %s", e.By, e.literal("target"))
 		},

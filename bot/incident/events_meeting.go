@@ -25,7 +25,7 @@ var meetingEvents = eventTable{
 	EventReviewCancelled: {
 		fields:   "cancel cause when",
 		apply:    func(i *Incident, _ Event) { i.Review.At, i.Meeting = time.Time{}, nil },
-		effects:  effects{mailCancellation, postEvent, refreshCard, refreshTopic},
+		effects:  effects{mailCancellation, postEvent, refreshCard},
 		sentence: sayReviewCancelled,
 		lane:     laneCommunication,
 	},

@@ -24,7 +24,7 @@ var pagingEvents = eventTable{
 			i.Paging.AcknowledgedBy, i.Paging.AcknowledgedAt, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
 			i.Paging.AcknowledgedSeverity = i.Severity
 		},
-		effects:   effects{acknowledgePages, timeAcknowledgement, updatePager, postEvent, refreshCard, refreshTopic},
+		effects:   effects{acknowledgePages, timeAcknowledgement, updatePager, postEvent, editSeverityCalls, refreshCard, refreshChecklist},
 		sentence:  say("%s acknowledged the incident"),
 		text:      "text",
 		lane:      laneResponse,
@@ -36,7 +36,7 @@ var pagingEvents = eventTable{
 			i.Paging.AcknowledgedBy, i.Paging.AcknowledgedSeverity = "", ""
 			i.setRole(Commander, "")
 		},
-		effects: effects{postEvent, refreshCard, refreshTopic},
+		effects: effects{postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("The acknowledgement by %s timed out without further activity", e.person("person"))
 		},
@@ -46,7 +46,7 @@ var pagingEvents = eventTable{
 	EventRoundStarted: {
 		fields:   "escalation_step round started_at",
 		apply:    (*Incident).applyRoundStarted,
-		effects:  effects{pageNextStep, postRoundStarted, refreshCard, refreshTopic},
+		effects:  effects{pageNextStep, refreshCard},
 		sentence: func(e Event) Sentence { return Say("Paging round %s started", e.literal("round")) },
 		text:     "reason",
 		lane:     laneCommunication,
@@ -145,15 +145,6 @@ func pageNextStep(c effectBuilder) []Effect {
 		fmt.Sprintf("%s/escalation_timer/%s/%s", c.inc.ID, round, step))
 	page.Urgent, timeout.Urgent = true, true
 	return []Effect{page, timeout}
-}
-
-// postRoundStarted posts that another paging round started. The first is not
-// posted.
-func postRoundStarted(c effectBuilder) []Effect {
-	if c.event.Field("round") == "1" {
-		return nil
-	}
-	return postEvent(c)
 }
 
 // withdrawPages builds one effect for every page that started, because a page of an

@@ -18,7 +18,7 @@ var playbookEvents = eventTable{
 	EventPlaybookStarted: {
 		fields:  "chosen digest run", // chosen is set if a person named the playbook
 		apply:   (*Incident).applyPlaybookStarted,
-		effects: effects{updatePager, postEvent, refreshCard},
+		effects: effects{updatePager, postEvent, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence {
 			if e.is("chosen") {
 				return Say("%s started the playbook %s", e.By, PlaybookRef(e.Field("run")))
@@ -31,7 +31,7 @@ var playbookEvents = eventTable{
 	EventStepStarted: {
 		fields:   "run step",
 		apply:    (*Incident).applyStepStarted,
-		effects:  effects{timeStep, postTask, refreshCard},
+		effects:  effects{timeStep, postTask, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence { return Say("Step %s is due", e.step()) },
 		lane:     laneResponse,
 		minor:    true,
@@ -39,7 +39,7 @@ var playbookEvents = eventTable{
 	EventStepDone: {
 		fields:   "run step",
 		apply:    applyFinish(StepDone),
-		effects:  effects{postEvent, refreshCard},
+		effects:  effects{postBotOutcome, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence { return Say("%s completed step %s", e.By, e.step()) },
 		text:     "outcome",
 		lane:     laneResponse,
@@ -47,7 +47,7 @@ var playbookEvents = eventTable{
 	EventStepSkipped: {
 		fields:   "run step",
 		apply:    applyFinish(StepSkipped),
-		effects:  effects{postEvent, refreshCard},
+		effects:  effects{refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence { return Say("%s skipped step %s", e.By, e.step()) },
 		text:     "outcome",
 		lane:     laneResponse,
@@ -55,7 +55,7 @@ var playbookEvents = eventTable{
 	EventStepLate: {
 		fields:   "run step",
 		apply:    (*Incident).applyStepLate,
-		effects:  effects{postEvent, refreshCard},
+		effects:  effects{postEvent, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence { return Say("Step %s is late", e.step()) },
 		lane:     laneResponse,
 	},
@@ -105,6 +105,31 @@ func postTask(c effectBuilder) []Effect {
 		return nil
 	}
 	return postEvent(c)
+}
+
+// postBotOutcome posts the result of a step that Tocsin performed. The message about a
+// step of a person shows its result itself.
+func postBotOutcome(c effectBuilder) []Effect {
+	if step := c.step(); step == nil || step.Action == "" {
+		return nil
+	}
+	return postEvent(c)
+}
+
+// editSteps builds an edit of the message about each open step of the role that was
+// assigned: it names another person now.
+func editSteps(c effectBuilder) []Effect {
+	role := Role(c.event.Field("role"))
+	var out []Effect
+	for _, r := range c.inc.Requests {
+		if r.Kind != EventStepStarted {
+			continue
+		}
+		if _, step := c.inc.Step(r.Ref); step != nil && (step.Role == role || role == Commander && c.inc.Roles[step.Role] == "") {
+			out = append(out, c.retract(r))
+		}
+	}
+	return out
 }
 
 // timeStep builds the deadline of a step, which counts from its start.

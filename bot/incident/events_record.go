@@ -24,7 +24,7 @@ var recordEvents = eventTable{
 		fields:     "audience language",
 		repeatable: true,
 		apply:      (*Incident).applyRecordEdited,
-		effects:    effects{postEvent, refreshCard},
+		effects:    effects{refreshCard},
 		sentence:   sayRecordEdited,
 		lane:       laneSignOff,
 		minor:      true,
@@ -32,7 +32,7 @@ var recordEvents = eventTable{
 	EventSubmitted: {
 		fields:  "digest events head revision",
 		apply:   (*Incident).applySubmission,
-		effects: effects{inviteSigners, postEvent, askSigners, repeatConsult, refreshCard, refreshTopic},
+		effects: effects{inviteSigners, postEvent, askSigners, repeatConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("%s submitted revision %s of the closing record for signing (%s)", e.By, e.literal("revision"), e.literal("digest"))
 		},
@@ -45,7 +45,7 @@ var recordEvents = eventTable{
 			i.Signatures = append(i.Signatures, Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
 				Digest: e.Field("digest"), Attestation: e.Text("attestation"), Auth: e.Auth, Deputy: e.is("deputy"), Submitter: e.is("submitter")})
 		},
-		effects:   effects{postEvent, refreshCard},
+		effects:   effects{refreshCard, refreshSignoff},
 		sentence:  saySigned,
 		lane:      laneSignOff,
 		milestone: "Signed",
@@ -55,7 +55,7 @@ var recordEvents = eventTable{
 		apply: func(i *Incident, e Event) {
 			i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == e.department() })
 		},
-		effects: effects{postEvent, refreshCard},
+		effects: effects{postEvent, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("%s withdrew the signature of %s", e.By, e.department())
 		},
@@ -65,7 +65,7 @@ var recordEvents = eventTable{
 	EventSignaturesVoided: {
 		fields:  "digest signatures",
 		apply:   func(i *Incident, _ Event) { i.unfreeze() },
-		effects: effects{postEvent, refreshCard, refreshTopic},
+		effects: effects{postEvent, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("The closing record changed. Signatures voided: %d", e.number("signatures"))
 		},
@@ -77,7 +77,7 @@ var recordEvents = eventTable{
 	EventAmended: {
 		fields:    "digest",
 		apply:     func(i *Incident, _ Event) { i.unfreeze() },
-		effects:   effects{postEvent, refreshCard, refreshTopic},
+		effects:   effects{postEvent, refreshCard, refreshSignoff},
 		sentence:  say("%s reopened the closing record to amend it. Its signatures are void"),
 		text:      "reason",
 		lane:      laneSignOff,
@@ -89,7 +89,7 @@ var recordEvents = eventTable{
 		apply: func(i *Incident, e Event) {
 			i.Objections = append(i.Objections, Objection{ID: e.Field("objection"), Department: e.department(), By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Digest: e.Field("digest")})
 		},
-		effects: effects{postEvent, refreshCard},
+		effects: effects{postEvent, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("%s objected for %s (%s)", e.By, e.department(), e.literal("objection"))
 		},
@@ -101,7 +101,7 @@ var recordEvents = eventTable{
 	EventObjectionClosed: {
 		fields:  "how objection",
 		apply:   (*Incident).applyObjectionClosed,
-		effects: effects{postEvent, refreshCard},
+		effects: effects{refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			if e.Field("how") == "amended" {
 				return Say("Objection %s was closed by amending the record", e.literal("objection"))
@@ -114,7 +114,7 @@ var recordEvents = eventTable{
 	EventApproved: {
 		fields:  "digest revision",
 		apply:   func(i *Incident, e Event) { i.Approved = e.number("revision") },
-		effects: effects{writePostmortem, postEvent, refreshCard, refreshTopic},
+		effects: effects{writePostmortem, postEvent, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("Every required department signed. Revision %s of the closing record is approved", e.literal("revision"))
 		},
@@ -129,7 +129,7 @@ var recordEvents = eventTable{
 			i.applySubmission(e)
 			i.Review = Review{}
 		},
-		effects: effects{inviteSigners, postEvent, askSigners, repeatConsult, refreshCard, refreshTopic},
+		effects: effects{inviteSigners, postEvent, askSigners, repeatConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("%s submitted revision %s of the closing record, which supersedes the signed one (%s)", e.By, e.literal("revision"), e.literal("digest"))
 		},

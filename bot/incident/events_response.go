@@ -25,7 +25,7 @@ var responseEvents = eventTable{
 	EventRoleAssigned: {
 		fields:  "handover person role", // handover is set if the person gets a briefing
 		apply:   func(i *Incident, e Event) { i.setRole(Role(e.Field("role")), e.person("person")) },
-		effects: effects{invitePerson, postEvent, refreshCard, refreshTopic, briefCommander},
+		effects: effects{invitePerson, postEvent, refreshCard, refreshChecklist, editSteps, briefCommander},
 		sentence: func(e Event) Sentence {
 			if e.is("handover") {
 				return Say("%s handed the command over to %s", e.By, e.person("person"))
@@ -67,7 +67,7 @@ var responseEvents = eventTable{
 	},
 	EventContained: {
 		apply:     func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },
-		effects:   effects{updatePager, postEvent, refreshCard, refreshTopic},
+		effects:   effects{updatePager, postEvent, refreshCard},
 		sentence:  say("%s marked the incident as contained"),
 		text:      "text",
 		lane:      laneResponse,
@@ -76,7 +76,7 @@ var responseEvents = eventTable{
 	EventResolved: {
 		fields:  "open_steps",
 		apply:   (*Incident).applyResolved,
-		effects: effects{announceIncident, updatePager, resolvePages, postEvent, refreshCard, refreshTopic},
+		effects: effects{announceIncident, updatePager, resolvePages, postEvent, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence {
 			if e.Field("open_steps") != "" {
 				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, strings.ReplaceAll(e.Field("open_steps"), ",", ", "))
@@ -95,7 +95,7 @@ var responseEvents = eventTable{
 			i.Dismissal, i.Unfinished = nil, nil
 			i.Review = Review{}
 		},
-		effects:      effects{announceIncident, postEvent, refreshCard, refreshTopic},
+		effects:      effects{announceIncident, postEvent, refreshCard, refreshChecklist, refreshSignoff},
 		sentence:     say("%s reopened the incident"),
 		text:         "reason",
 		announcement: "%s (%s) was reopened.",
@@ -105,7 +105,7 @@ var responseEvents = eventTable{
 	EventConsulted: {
 		fields:  "blocking department",
 		apply:   (*Incident).applyConsulted,
-		effects: effects{inviteRepresentatives, postEvent, askConsult, refreshCard},
+		effects: effects{inviteRepresentatives, askConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			if e.is("blocking") {
 				return Say("%s consulted %s. The record cannot be approved without an answer", e.By, e.department())
@@ -118,7 +118,7 @@ var responseEvents = eventTable{
 		fields:     "department",
 		repeatable: true,
 		apply:      (*Incident).applyAnswered,
-		effects:    effects{postEvent, refreshCard},
+		effects:    effects{postEvent, refreshCard, refreshSignoff},
 		sentence:   func(e Event) Sentence { return Say("%s answered for %s", e.By, e.department()) },
 		text:       "answer",
 		lane:       laneCommunication,

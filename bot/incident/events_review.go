@@ -54,7 +54,7 @@ var reviewEvents = eventTable{
 		fields:     "cancel people when",
 		repeatable: true,
 		apply:      (*Incident).applyReviewScheduled,
-		effects:    effects{mailInvitation, mailCancellation, postEvent, refreshCard, refreshTopic},
+		effects:    effects{mailInvitation, mailCancellation, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s scheduled the review meeting for %s", e.By, e.stated("when"))
 		},
@@ -116,7 +116,7 @@ var reviewEvents = eventTable{
 		lane:     laneSignOff,
 	},
 	EventClosed: {
-		effects:      effects{announceIncident, resolvePages, postEvent, refreshCard, refreshTopic},
+		effects:      effects{announceIncident, resolvePages, postEvent, refreshCard},
 		sentence:     func(Event) Sentence { return Say("The incident was closed") },
 		hint:         "The incident is closed.",
 		announcement: "%s (%s) was closed.",

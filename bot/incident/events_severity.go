@@ -17,7 +17,7 @@ var severityEvents = eventTable{
 	EventSeveritySet: {
 		fields:  "from proposed severity",
 		apply:   (*Incident).applySeveritySet,
-		effects: effects{announceRaised, timeAcknowledgementAgain, updatePager, postEvent, refreshCard, refreshTopic},
+		effects: effects{announceRaised, timeAcknowledgementAgain, updatePager, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity"))
 		},
@@ -41,7 +41,7 @@ var severityEvents = eventTable{
 			i.SeverityProposal = nil
 			i.recordLowering(e.By)
 		},
-		effects: effects{postEvent, refreshCard},
+		effects: effects{refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s kept the severity at %s, although an alert proposed %s", e.By, e.severity("severity"), e.severity("proposed"))
 		},
@@ -104,6 +104,18 @@ func (i *Incident) recordLowering(p PersonID) {
 	if p != "" && !slices.Contains(i.LoweredBy, p) {
 		i.LoweredBy = append(slices.Clone(i.LoweredBy), p)
 	}
+}
+
+// editSeverityCalls builds an edit of the message about each raised severity, whose button
+// asks for a responder.
+func editSeverityCalls(c effectBuilder) []Effect {
+	var out []Effect
+	for _, r := range c.inc.Requests {
+		if r.Kind == EventSeveritySet {
+			out = append(out, c.retract(r))
+		}
+	}
+	return out
 }
 
 // timeProposal builds the deadline that raises the severity unless a person answers

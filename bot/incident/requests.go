@@ -27,13 +27,18 @@ var requestKinds = map[EventKind]string{
 	EventSeverityProposed: "alert", EventDismissProposed: "", EventWaiverProposed: "",
 	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
 	EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
+	EventSeveritySet: "", EventContained: "", EventReopened: "", EventClosed: "",
 }
 
 // requests returns the requests of an event in the order of their messages. i is the
 // incident after the event.
 func (i Incident) requests(e Event) []Request {
 	var out []Request
-	if field, asks := requestKinds[e.Kind]; asks {
+	field, asks := requestKinds[e.Kind]
+	if e.Kind == EventSeveritySet { // nothing follows a lower severity
+		asks = e.severity("severity").MoreSevereThan(e.severity("from"))
+	}
+	if asks {
 		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPost, Ref: e.Field(field)}
 		if field == "step" {
 			r.Ref = e.step().String()
@@ -80,6 +85,14 @@ func (i Incident) asks(r Request) bool {
 	switch r.Kind {
 	case EventChannelOpened, EventChannelReplaced, EventAckTimedOut, EventPageFailed, EventPageUnanswered:
 		return allowed(VerbAcknowledge) && !i.Paging.Acknowledged()
+	case EventSeveritySet:
+		return i.Status.Responding()
+	case EventContained:
+		return allowed(VerbResolve) && allowed(VerbReopen)
+	case EventReopened:
+		return allowed(VerbContain)
+	case EventClosed:
+		return allowed(VerbReopen)
 	case EventSeverityProposed:
 		return i.SeverityProposal != nil && num(int(i.SeverityProposal.Alert)) == r.Ref
 	case EventDismissProposed:

@@ -124,12 +124,23 @@ type Incident struct {
 const (
 	LinkChannel  = "slack.channel"  // channel id
 	LinkCard     = "slack.card"     // ts of the pinned card
+	LinkPin      = "slack.pin"      // ts of the card when it was pinned
 	LinkBookmark = "slack.bookmark" // bookmark id
 	LinkCall     = "slack.call"     // bookmark id of the call
 	// LinkAnnouncement is the first message in the announce channel, as "channel/ts". The
 	// next announcements are replies in its thread.
 	LinkAnnouncement = "slack.announcement"
+	// The first messages of the threads in the channel.
+	LinkChecklist = "slack.checklist"
+	LinkAlerts    = "slack.alerts"
+	LinkSignoff   = "slack.signoff"
 )
+
+// ChannelContents are the keys of [Incident.Links] that are about the content of the
+// channel. They end with the channel.
+func ChannelContents() []string {
+	return []string{LinkCard, LinkPin, LinkBookmark, LinkCall, LinkChecklist, LinkAlerts, LinkSignoff}
+}
 
 // Role is a responsibility in the response.
 type Role string

@@ -15,6 +15,7 @@ type TimelineFilter struct {
 	Person PersonID  // the author, or ""
 	Since  time.Time // when the events happened or were recorded, or later
 	Before int       // events with a smaller number, or 0
+	Entry  int       // only the event with the number, or 0
 }
 
 // timelineTopics are the kinds of events by the word that people type.
@@ -50,6 +51,7 @@ func (f TimelineFilter) Matches(e Event) bool {
 	case f.Topic != "" && !slices.Contains(timelineTopics[f.Topic], e.Kind),
 		f.Person != "" && e.By != f.Person,
 		f.Before > 0 && e.Seq >= f.Before,
+		f.Entry > 0 && e.Seq != f.Entry,
 		!f.Since.IsZero() && e.HappenedAt.Before(f.Since) && e.RecordedAt.Before(f.Since):
 		return false
 	}

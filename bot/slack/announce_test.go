@@ -278,7 +278,7 @@ func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 // TestRetract_EditsTheMessage checks that a closed request has no buttons.
 func TestRetract_EditsTheMessage(t *testing.T) {
 	f := newOutboundTest(t)
-	b := f.openChannel()
+	b := f.openThread(incident.LinkSignoff)
 	channel := b.Incident.Links[incident.LinkChannel]
 	b.Incident = withSubmittedRecord(b.Incident, incident.AudienceAll)
 	id := b.Incident.ID
@@ -295,7 +295,7 @@ func TestRetract_EditsTheMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	posted := f.botMessages(channel)
+	posted := f.replies(b, incident.LinkSignoff)
 	last := posted[len(posted)-1]
 	if !strings.Contains(last.Text, "no longer applies") || strings.Contains(string(last.Blocks), "button") || strings.Contains(string(last.Blocks), "subteam") {
 		t.Errorf("got message %s %s, want no button and no mention", last.Text, last.Blocks)
@@ -324,8 +324,11 @@ func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		b := f.openChannel()
 		b.Incident = withSubmittedRecord(b.Incident, incident.AudienceAll)
-		f.failThenRetry(f.effects.AskSign, b, "department", "security")
-		posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
+		b.Incident.Links[incident.LinkSignoff] = f.failThenRetry(f.effects.AskSign, b, "department", "security").Links[incident.LinkSignoff]
+		if roots := f.botMessages(b.Incident.Links[incident.LinkChannel]); len(roots) != 1 || roots[0].TS != b.Incident.Links[incident.LinkSignoff] {
+			f.Fatalf("got %d messages in the channel, want the first one of the thread", len(roots))
+		}
+		posted := f.replies(b, incident.LinkSignoff)
 		if len(posted) != 1 {
 			f.Fatalf("got %d requests, want 1", len(posted))
 		}
@@ -340,7 +343,7 @@ func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 		f.must(f.effects.AskConsult, b, "department", "payroll")
 		b.Mark, b.Incident.Consultations[0].At = "mark-3", noon
 		f.must(f.effects.AskConsult, b, "department", "payroll")
-		if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 2 {
+		if n := len(f.replies(b, incident.LinkSignoff)); n != 2 {
 			f.Fatalf("got %d messages, want one for the signature and one for the answer", n)
 		}
 	})

@@ -327,8 +327,8 @@ func (l *layouter) arg(arg any) markup {
 		return linkMarkup(v.URL, v.Label)
 	case chat.Channel:
 		return mentionChannel(string(v))
-	case chat.Team:
-		return mentionTeam(l.directory, incident.Department(v))
+	case chat.Mention:
+		return mention(l.directory, incident.PersonID(v))
 	case chat.Group:
 		if m := mentionGroup(string(v)); m != "" {
 			return m
@@ -356,9 +356,13 @@ func (l *layouter) args(items []any) []markup {
 func (l *layouter) domainArg(arg any) markup {
 	switch v := arg.(type) {
 	case incident.PersonID:
-		return mention(l.directory, v)
+		return l.inert(l.directory.Name(v))
 	case incident.People:
-		return mentionAll(l.directory, v, 1500)
+		names := make([]markup, len(v))
+		for n, id := range v {
+			names[n] = l.inert(l.directory.Name(id))
+		}
+		return joinLimited(names, 1500)
 	case incident.Labels:
 		parts := make([]markup, len(v))
 		for n, label := range v {

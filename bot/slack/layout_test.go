@@ -73,27 +73,21 @@ func fixtures() map[incident.EventKind]fixture {
 	route := map[string]string{"round": "1", "escalation_step": "0", "next": "1"}
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	step := map[string]string{"run": "leaked-aws-credentials", "step": "disable-key"}
-	outcome := map[string]string{"outcome": "disabled at 02:31"}
 	frozen := map[string]string{"revision": "1", "digest": digest}
 	return map[incident.EventKind]fixture{
-		incident.EventOpened:        {map[string]string{"severity": "sev2", "restricted": "true"}, map[string]string{"title": "Root key used", "text": "seen by the auditor"}, true},
-		incident.EventChannelOpened: {fields: map[string]string{"name": incident.LinkChannel, "value": "C0000000042"}, system: true},
 		incident.EventAlertAttached: {map[string]string{"source": "cloudtrail", "kind": "cloudtrail.StopLogging", "level": "high", "at": "2026-11-20T11:58:00Z"},
 			map[string]string{"title": "Trail stopped", "detail": "trail org-main", "rule": "AWS CloudTrail Important Change (vitaliy0x1)", "url": "https://console.example.com/e"}, true},
 		incident.EventAlertCounted:        {map[string]string{"count": "100"}, map[string]string{"title": "Root login"}, true},
 		incident.EventSourceNoted:         {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by a person"}, true},
 		incident.EventAcknowledged:        {texts: text},
 		incident.EventAckTimedOut:         {fields: map[string]string{"person": "p1"}, system: true},
-		incident.EventRoundStarted:        {fields: map[string]string{"round": "2"}, system: true},
-		incident.EventPaged:               {fields: route, system: true},
 		incident.EventPageFailed:          {route, reason, true},
 		incident.EventPageUnanswered:      {fields: route, system: true},
 		incident.EventSeveritySet:         {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
 		incident.EventSeverityProposed:    {fields: map[string]string{"from": "sev4", "severity": "sev1", "kind": "sentry.issue", "alert": "17", "until": "2026-11-20T12:05:00Z"}, system: true},
-		incident.EventSeverityKept:        {map[string]string{"severity": "sev4", "proposed": "sev1"}, reason, false},
 		incident.EventRoleAssigned:        {map[string]string{"role": "scribe", "person": "p4"}, nil, false},
 		incident.EventFactSet:             {map[string]string{"fact": "aware", "regime": "gdpr", "value": "2026-11-20T11:00:00Z"}, reason, false},
-		incident.EventDepartmentsInvolved: {map[string]string{"departments": "legal,security"}, reason, false},
+		incident.EventDepartmentsInvolved: {map[string]string{"departments": "legal,dpo"}, reason, false},
 		incident.EventNoted:               {texts: text},
 		incident.EventEvidence:            {map[string]string{"evidence": "E1", "sha256": strings.Repeat("0f", 32)}, map[string]string{"name": "trail.json", "where": "the vault"}, false},
 		incident.EventUpdated:             {texts: text},
@@ -108,16 +102,12 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventSplitFrom:           {map[string]string{"source": "INC-41"}, reason, false},
 		incident.EventLegalHoldSet:        {texts: reason},
 		incident.EventLegalHoldReleased:   {texts: reason},
-		incident.EventPlaybookStarted:     {fields: map[string]string{"run": "leaked-aws-credentials", "digest": "sha256:0123456789abcdef"}, system: true},
 		incident.EventStepStarted:         {fields: step, system: true},
-		incident.EventStepDone:            {step, outcome, false},
-		incident.EventStepSkipped:         {step, outcome, false},
+		incident.EventStepDone:            {map[string]string{"run": "leaked-aws-credentials", "step": "involve-legal"}, map[string]string{"outcome": "Involved legal.\nNobody of legal answered."}, true},
 		incident.EventStepLate:            {fields: map[string]string{"run": "leaked-aws-credentials", "step": "write-scribe"}, system: true},
-		incident.EventAccessGranted:       {map[string]string{"person": "p5"}, reason, false},
 		incident.EventAccessRequested:     {map[string]string{"until": "2026-12-01T00:00:00Z"}, reason, false},
 		incident.EventBreakGlass:          {map[string]string{"until": "2026-11-24T07:00:00Z"}, reason, false},
 		incident.EventRestricted:          {map[string]string{"restricted": "true"}, reason, false},
-		incident.EventAccessRevoked:       {map[string]string{"person": "p5"}, reason, false},
 		incident.EventReplacementNamed:    {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z", "administrator": "root"}, reason, false},
 		incident.EventChannelReplaced:     {fields: map[string]string{"name": "slack.channel", "value": "C0NEW"}, system: true},
 		incident.EventEffectFailed:        {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
@@ -125,17 +115,13 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventErasureProposed:     {texts: reason},
 		incident.EventErased:              {map[string]string{"person": "p2"}, reason, false},
 		incident.EventPersonLeft:          {map[string]string{"person": "p2", "role": "commander", "access": "true", "action": "A1", "successor": "p3"}, nil, true},
-		incident.EventRecordEdited:        {map[string]string{"audience": "all"}, map[string]string{"summary": "A root key leaked.", "root_cause": "It was in an image."}, false},
 		incident.EventSubmitted:           {fields: frozen},
 		incident.EventRevised:             {frozen, reason, false},
 		incident.EventAmended:             {texts: reason},
-		incident.EventSigned:              {fields: map[string]string{"department": "security", "digest": digest, "deputy": "true"}},
 		incident.EventSignatureWithdrawn:  {map[string]string{"department": "security", "digest": digest}, reason, false},
 		incident.EventSignaturesVoided:    {map[string]string{"signatures": "2"}, reason, false},
 		incident.EventObjected:            {map[string]string{"objection": "O1", "department": "legal"}, reason, false},
-		incident.EventObjectionClosed:     {map[string]string{"objection": "O1", "how": "withdrawn"}, reason, false},
 		incident.EventApproved:            {fields: frozen},
-		incident.EventConsulted:           {fields: map[string]string{"department": "payroll", "blocking": "true"}},
 		incident.EventAnswered:            {map[string]string{"department": "payroll"}, map[string]string{"answer": "nothing was paid twice"}, false},
 		incident.EventDelegated:           {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z"}, reason, false},
 		incident.EventDelegationEnded:     {map[string]string{"department": "legal", "person": "p3"}, reason, false},
@@ -388,7 +374,7 @@ func TestMessages_ButtonsCarryTheirCommands(t *testing.T) {
 
 func TestRender_TimeZoneUnchanged(t *testing.T) {
 	x := fixture{fields: map[string]string{"fact": "time_zone", "value": "America/New_York"}}
-	if m, _ := render(x.brief(incident.EventFactSet)); !strings.Contains(m.text, "America/New_York") || !strings.Contains(m.text, "time zone") {
+	if m := laidOut(neutral.EventDetails(x.brief(incident.EventFactSet))); !strings.Contains(m.text, "America/New_York") || !strings.Contains(m.text, "time zone") {
 		t.Errorf("got %s, want the time zone", m.text)
 	}
 }

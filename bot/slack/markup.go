@@ -131,24 +131,6 @@ func mention(d incident.Directory, id incident.PersonID) markup {
 	return escape(d.Name(id), 80)
 }
 
-func mentionAll(d incident.Directory, ids []incident.PersonID, limit int) markup {
-	parts := make([]markup, len(ids))
-	for n, id := range ids {
-		parts[n] = mention(d, id)
-	}
-	return joinLimited(parts, limit)
-}
-
-// mentionTeam returns a mention of the user group of a department, or the
-// name if the department has no group.
-func mentionTeam(d incident.Directory, name incident.Department) markup {
-	t, _ := d.Team(name)
-	if m := mentionGroup(t.Group); m != "" {
-		return m
-	}
-	return humanize(name)
-}
-
 // mentionGroup returns a mention of a user group, or "" for an invalid ID.
 func mentionGroup(id string) markup {
 	if !groupID.MatchString(id) {

@@ -90,7 +90,7 @@ func TestChannel_NameAndTopicOfDrill(t *testing.T) {
 	b.Incident.Links = map[string]string{incident.LinkChannel: cmd.Links[incident.LinkChannel]}
 	f.must(f.effects.Topic, b)
 	channels := slices.DeleteFunc(f.ws.Channels(""), func(c chat.Channel) bool { return !strings.Contains(c.Name, "inc-") })
-	if len(channels) != 1 || channels[0].Name != "drill-inc-42" || !strings.HasPrefix(channels[0].Topic, "[DRILL] sev1") && !strings.HasPrefix(channels[0].Topic, "[DRILL] sev2") {
+	if len(channels) != 1 || channels[0].Name != "drill-inc-42" || channels[0].Topic != "[DRILL] INC-42" {
 		t.Errorf("got channels %+v, want one with name and topic of a drill", channels)
 	}
 	if again.Links[incident.LinkChannel] != cmd.Links[incident.LinkChannel] {

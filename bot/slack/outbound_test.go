@@ -119,7 +119,7 @@ func openedIncident() incident.Incident {
 
 func brief(inc incident.Incident) incident.Brief {
 	return incident.Brief{Incident: inc, Directory: testDirectory(), Now: noon, Attempt: 1, Mark: "mark-1",
-		Event: incident.Event{Seq: 7, Kind: incident.EventNoted, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders,
+		Event: incident.Event{Seq: 7, Kind: incident.EventUpdated, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders,
 			Texts: map[string]incident.Text{"text": {Value: "the key is disabled"}}}}
 }
 
@@ -127,9 +127,29 @@ func brief(inc incident.Incident) incident.Brief {
 func (f *outboundTest) openChannel() incident.Brief {
 	f.Helper()
 	b := brief(openedIncident())
-	cmd := f.must(f.effects.OpenChannel, b)
-	b.Incident.Links = cmd.Links
+	channel, err := f.slack.OpenChannel(f.ctx, b.Incident, true)
+	if err != nil {
+		f.Fatal(err)
+	}
+	b.Incident.Links = map[string]string{incident.LinkChannel: channel}
 	return b
+}
+
+// openThread opens a channel without a card and begins the thread of a link.
+func (f *outboundTest) openThread(link string) incident.Brief {
+	f.Helper()
+	b := f.openChannel()
+	root, err := f.slack.Post(f.ctx, b.Incident.Links[incident.LinkChannel], neutral.Message{}, neutral.Mark{Key: "root"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	b.Incident.Links[link] = root.ID
+	return b
+}
+
+// replies returns the replies in the thread of a link.
+func (f *outboundTest) replies(b incident.Brief, link string) []chat.Message {
+	return f.ws.Thread(b.Incident.Links[incident.LinkChannel], b.Incident.Links[link])[1:]
 }
 
 var effect = incident.Effect{Key: "INC-42/7/x", Incident: 42, Seq: 7, Args: map[string]string{}}

@@ -49,10 +49,13 @@ func TestReplaceChannel_CreatesOneChannelAfterAFault(t *testing.T) {
 		if len(channels) != 1 || cmd.Links[incident.LinkChannel] != channels[0].ID {
 			f.Fatalf("got %+v for channels %+v, want a link to one new channel", cmd.Links, channels)
 		}
-		for _, name := range []string{incident.LinkCard, incident.LinkBookmark} {
-			if old, ok := cmd.Links[name]; !ok || old != "" {
+		for _, name := range incident.ChannelContents() {
+			if old, ok := cmd.Links[name]; !ok || name != incident.LinkCard && old != "" {
 				f.Errorf("%s: got %q, want it cleared, because it is in the old channel", name, old)
 			}
+		}
+		if posted := f.botMessages(channels[0].ID); len(posted) != 1 || posted[0].TS != cmd.Links[incident.LinkCard] {
+			f.Errorf("got messages %d and card %s, want one card", len(posted), cmd.Links[incident.LinkCard])
 		}
 		b.Incident.Links = cmd.Links
 		if again := f.must(f.effects.ReplaceChannel, b, "channel", "C0OLD"); again.Verb != "" {

@@ -16,7 +16,7 @@ func TestRender_ReporterIsNamedAndInert(t *testing.T) {
 	b := incident.Brief{Incident: inc, Directory: testDirectory(), Now: noon}
 	messages := map[string]message{"card": card(b)}
 	texts := map[string]incident.Text{"text": {Value: "more", Salt: []byte{1}}, "reporter_user": {Value: reporter.User}, "reporter_team": {Value: reporter.Team}, "reporter_name": {Value: reporter.Name}}
-	for _, kind := range []incident.EventKind{incident.EventChannelOpened, incident.EventSourceNoted, incident.EventOpened} {
+	for _, kind := range []incident.EventKind{incident.EventChannelOpened, incident.EventSourceNoted} {
 		b.Event = incident.Event{Kind: kind, Via: incident.ViaSlack, Texts: texts, RecordedAt: noon, HappenedAt: noon,
 			Fields: map[string]string{"reported": "true", "restricted": "true", "severity": "sev4", "asked_severity": "sev1", "source": "slack", "name": incident.LinkChannel}}
 		messages[string(kind)], _ = render(b)

@@ -34,8 +34,8 @@ func runDemoStory(ctx context.Context, out io.Writer, o demoOptions, dir string)
 	if err != nil {
 		return fmt.Errorf("play incident (see %s for the steps until then): %w", filepath.Join(dir, "transcript.md"), err)
 	}
-	return writeText(out, fmt.Sprintf("\n%s is closed, %s after the first alert. Wrote transcript.md, postmortem.md and postmortem.html to %s\n",
-		result.Incident, time.Since(began).Round(time.Second/10), terminal.Line(dir)))
+	return writeText(out, fmt.Sprintf("\n%s is closed, %s after the first alert. Wrote transcript.md, postmortem.md and postmortem.html to %s\n%s\n",
+		result.Incident, time.Since(began).Round(time.Second/10), terminal.Line(dir), result.Counts))
 }
 
 // playStory plays the incident of o.Seed with this bot. timeout limits the wait

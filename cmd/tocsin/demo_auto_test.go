@@ -111,6 +111,8 @@ func (s *storyCheck) run(ctx context.Context) (err error) {
 	s.transcript = parseTranscript(string(text))
 	s.checkDatabase(ctx)
 	s.checkSlack()
+	s.checkBudget()
+	s.checkOpening()
 	s.checkPagerDuty()
 	s.checkMail()
 	s.checkPostmortem()
@@ -230,12 +232,57 @@ func (s *storyCheck) checkDatabase(ctx context.Context) {
 	}
 }
 
-// postedKinds are the kinds of events that are posted to the channel in one message.
-var postedKinds = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventSeverityProposed, incident.EventRoleAssigned,
-	incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
-	incident.EventRecordEdited, incident.EventSubmitted, incident.EventSigned, incident.EventAmended, incident.EventObjected, incident.EventObjectionClosed, incident.EventApproved,
-	incident.EventStepDone, incident.EventStepSkipped, incident.EventConsulted, incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled,
-	incident.EventReviewConcluded, incident.EventClosed}
+// postedKinds are the kinds of events that have one message, in the channel or in a thread.
+var postedKinds = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventSeverityProposed,
+	incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
+	incident.EventSubmitted, incident.EventAmended, incident.EventObjected, incident.EventApproved,
+	incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled, incident.EventClosed}
+
+// The budget of a calm incident.
+const (
+	maxLines     = 35 // in the channel, of the bot and of Slack, with each join
+	maxBeforeAct = 4  // posts of the bot in the channel before a person acts
+	maxReplies   = 60 // in threads
+	maxCommander = 12 // notifications of the commander
+	maxOthers    = 6  // notifications of anybody else
+)
+
+// checkBudget checks that the incident was calm, and that the counts are those of the
+// workspace.
+func (s *storyCheck) checkBudget() {
+	c := s.result.Counts
+	for _, b := range []struct {
+		what     string
+		got, max int
+	}{{"lines in the channel", c.Lines, maxLines}, {"posts before a person acted", c.BeforeAct, maxBeforeAct}, {"replies in threads", c.Replies, maxReplies},
+		{"notifications of the commander", c.Commander, maxCommander}, {"notifications of " + c.MostCalled, c.Others, maxOthers}} {
+		if b.got > b.max || b.got == 0 {
+			s.errorf("got %d %s, want 1 to %d (%s)", b.got, b.what, b.max, c)
+		}
+	}
+	replies := s.positions(func(h string) bool {
+		return strings.HasSuffix(h, "· **tocsin**") && strings.HasPrefix(h, "#"+strings.ToLower(s.result.Incident)+" (thread)")
+	})
+	if len(replies) < c.Replies {
+		s.errorf("got %d replies in the transcript, want %d", len(replies), c.Replies)
+	}
+}
+
+// checkOpening checks the order of the first messages in the channel: the card, the alert
+// and the checklist with the first steps.
+func (s *storyCheck) checkOpening() {
+	inc := s.view.Incident
+	channel := inc.Links[incident.LinkChannel]
+	var first []string
+	for _, m := range s.demo.Company.Chat.Messages(channel) {
+		if m.Subtype == "" && len(first) < 3 {
+			first = append(first, m.TS)
+		}
+	}
+	if want := []string{inc.Links[incident.LinkCard], inc.Links[incident.LinkAlerts], inc.Links[incident.LinkChecklist]}; !slices.Equal(first, want) {
+		s.errorf("got first messages %v, want the card, the alert and the checklist %v", first, want)
+	}
+}
 
 // checkSlack compares the log of Slack with the transcript and the timeline.
 func (s *storyCheck) checkSlack() {
@@ -254,7 +301,13 @@ func (s *storyCheck) checkSlack() {
 		}
 	}
 	for _, ch := range ws.Channels("") {
+		var list []chat.Message
 		for _, m := range ws.Messages(ch.ID) {
+			if !m.Broadcast { // which is also in its thread
+				list = append(list, ws.Thread(ch.ID, m.TS)...)
+			}
+		}
+		for _, m := range list {
 			if m.Metadata == nil {
 				continue
 			}
@@ -284,7 +337,7 @@ func (s *storyCheck) checkSlack() {
 	s.compareLists("ephemeral messages", s.positions(func(h string) bool { return strings.Contains(h, "only visible to") }), ephemeral)
 	for _, e := range s.view.Timeline {
 		if slices.Contains(postedKinds, e.Kind) && posts[e.Seq] != 1 {
-			s.errorf("event %d, %s: got %d messages in the channel, want 1", e.Seq, e.Kind, posts[e.Seq])
+			s.errorf("event %d, %s: got %d messages in the channel and its threads, want 1", e.Seq, e.Kind, posts[e.Seq])
 		}
 	}
 	if created := ws.Counts()["conversations.create"]; created.Landed != 1 || created.Calls != 1 {

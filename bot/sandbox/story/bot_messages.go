@@ -13,10 +13,13 @@ const (
 	msgOpenSteps      = "Open steps"
 
 	// Messages in the channel of the incident.
-	msgAlert           = "Alert"
+	msgAlert           = " alert, level"
+	msgChecklist       = "steps finished"
 	msgAlertRepeated   = "occurred 10 times"
 	msgAcknowledgedBy  = "%s acknowledged the incident"
+	msgCommander       = "%s commands"
 	msgRoleAssigned    = "the role"
+	msgAware           = "recorded awareness under gdpr"
 	msgSeverity        = "changed the severity"
 	msgSeverityBefore  = "changed the severity from **%s**"
 	msgSeverityWanted  = "proposes **%s**"
@@ -27,29 +30,24 @@ const (
 	msgAnswered        = "answered"
 	msgContained       = "marked the incident as contained"
 	msgResolved        = "marked the incident as resolved"
-	msgRecordEdited    = "edited the closing record"
 	msgRecordSubmitted = "of the closing record for signing"
 	msgRecordAmended   = "reopened the closing record to amend it"
 	msgObjected        = "objected for %s"
-	msgObjectionClosed = "Objection O1 was closed by amending the record"
-	msgSigned          = "signed for"
+	msgObjectionClosed = "The objection is closed: amended"
+	msgSigned          = "signed the closing record"
 	msgApproved        = "Every required department signed"
 	msgPostmortem      = "postmortem of %s"
 	msgRevision        = "revision 1"
 	msgReviewScheduled = "scheduled the review meeting"
-	msgReviewConcluded = "concluded the review"
+	msgReviewHeld      = "held the review meeting"
 	msgActionItem      = "added action item %s"
 	msgIncidentClosed  = "The incident was closed."
-	msgClosedStatus    = "closed" // in the pinned card and the topic
+	msgClosedStatus    = "closed" // in the pinned card
 
 	// Announcement of the postmortem.
 	msgPostmortemOf = "The postmortem of %s"
 	msgAllSigned    = "signed by every department"
 )
 
-// stepMessages and factMessages are parts of sentences about steps and facts.
-var (
-	stepMessages = map[string]string{"done": "completed step", "skipped": "skipped step"}
-	factMessages = map[string]string{"occurred": "recorded that the incident began", "detected": "recorded that the incident was detected",
-		"aware (gdpr)": "recorded awareness under gdpr", "affected": "added the affected party", "personal data": "set personal data to"}
-)
+// stepMarks begin the line of a finished step.
+var stepMarks = map[string]string{"done": "✅", "skipped": "⏩"}

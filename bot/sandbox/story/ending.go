@@ -124,7 +124,7 @@ func (p *player) holdReview() {
 		p.fail("type /incident review conclude as %s: got reply %q, want a form", chair.Name, answer)
 	}
 	p.mustSubmit(chair, p.awaitForm(chair, "conclude_review"), conclusion)
-	p.awaitText("the conclusion of the review", msgReviewConcluded, chair.Name, p.scenario.texts.decisions)
+	p.awaitText("the conclusion of the review", msgReviewHeld, chair.Name, p.scenario.texts.decisions)
 	p.awaitText("the action item A1", fmt.Sprintf(msgActionItem, "A1"), "detection", p.cast.roles[2].person.Name, p.scenario.texts.detection)
 	p.awaitText("the action item A2", fmt.Sprintf(msgActionItem, "A2"), "prevention", p.cast.roles[1].person.Name, p.scenario.texts.prevention)
 	p.log(p.channelName(), "%s concluded the review: %s", nameAndDepartment(chair), p.scenario.texts.decisions)
@@ -202,10 +202,6 @@ func (p *player) checkEnd() {
 		pins := p.chat.Pins(p.result.Channel)
 		return len(pins) == 1 && strings.Contains(strings.ToLower(pins[0].Message.Text), msgClosedStatus)
 	})
-	p.await("the topic to show closed", func() bool {
-		ch, _ := p.chat.Channel(p.result.Channel)
-		return strings.Contains(ch.Topic, msgClosedStatus)
-	})
 	for _, action := range []string{"evidence", "times", "personal", "aware", "affected", "update", "contain"} {
 		if p.err == nil && !p.doneActions[action] {
 			p.fail("the action %s was not performed", action)
@@ -222,6 +218,7 @@ func (p *player) checkEnd() {
 			p.fail("the bot did not accept the %s %s: %s", d.Kind, d.Type, fmt.Sprint(d.Status, " ", d.Error))
 		}
 	}
+	p.result.Counts = p.count()
 	for _, m := range p.Company.Mail.Messages() {
 		p.result.Mails = append(p.result.Mails, m.MessageID)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tocsin/bot/sandbox/chat"
@@ -31,10 +32,23 @@ func (p *player) awaitOn(subject string, wait func(context.Context, func() bool)
 	return true
 }
 
+// messages returns the messages of a channel with the replies in its threads, in order of
+// time.
+func (p *player) messages(channel string) []chat.Message {
+	var out []chat.Message
+	for _, m := range p.chat.Messages(channel) {
+		if !m.Broadcast { // which is also in its thread
+			out = append(out, p.chat.Thread(channel, m.TS)...)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b chat.Message) int { return strings.Compare(a.TS, b.TS) })
+	return out
+}
+
 // awaitMessage waits for a message whose text matches and returns the latest.
 func (p *player) awaitMessage(channel, subject string, match func(text string) bool) (found chat.Message) {
 	p.await(subject, func() bool {
-		list := p.chat.Messages(channel)
+		list := p.messages(channel)
 		for n := len(list) - 1; n >= 0; n-- {
 			if match(p.read.message(list[n])) {
 				found = list[n]
@@ -47,7 +61,7 @@ func (p *player) awaitMessage(channel, subject string, match func(text string) b
 }
 
 // awaitText waits for a message with all of these texts in the channel of the
-// incident.
+// incident or in its threads.
 func (p *player) awaitText(subject string, texts ...string) chat.Message {
 	return p.awaitMessage(p.result.Channel, "a message about "+subject, containsAll(texts...))
 }
@@ -122,7 +136,7 @@ func controls(m chat.Message) []control {
 // findControl returns a matching control of the latest message that has one in
 // the channel of the incident.
 func (p *player) findControl(action string, match func(control) bool) (control, bool) {
-	list := p.chat.Messages(p.result.Channel)
+	list := p.messages(p.result.Channel)
 	for n := len(list) - 1; n >= 0; n-- {
 		for _, c := range controls(list[n]) {
 			if c.action == action && match(c) {

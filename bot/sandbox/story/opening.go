@@ -86,12 +86,14 @@ func (p *player) awaitBotSetup() {
 	p.awaitMembers("the responders", responders...)
 	p.log(p.channelName(), "tocsin opened a private channel and invited %s", p.nameList(p.members()))
 	p.awaitText("the alert", msgAlert, p.sourceName())
+	p.awaitText("the checklist", msgChecklist)
+	p.await("the first step", func() bool { _, ok := p.openStep(); return ok })
 	p.await("the pinned card", func() bool { return len(p.chat.Pins(p.result.Channel)) == 1 })
 	p.log(p.channelName(), "tocsin posted the alert and the playbook and pinned the incident card")
 }
 
 func (p *player) sourceName() string {
-	source, _, _ := strings.Cut(strings.ToLower(p.scenario.source), ":")
+	source, _, _ := strings.Cut(p.scenario.source, ":")
 	return source
 }
 
@@ -160,8 +162,9 @@ func (p *player) awaitMembers(subject string, people ...company.Person) {
 // acknowledgeFirstPage acknowledges the first round, which makes the person
 // commander.
 func (p *player) acknowledgeFirstPage() {
+	p.firstAct = p.Now()
 	p.acknowledge(p.cast.first, p.scenario.ackBy, 1)
-	p.awaitText("the commander", p.cast.first.Name, msgRoleAssigned, "commander")
+	p.awaitText("the commander", fmt.Sprintf(msgCommander, p.cast.first.Name))
 	p.log(p.channelName(), "%s became commander", nameAndDepartment(p.cast.first))
 }
 
@@ -247,7 +250,6 @@ func (p *player) awaitRepage() {
 func (p *player) sendMoreAlerts() {
 	p.log("alert", "the first alert was repeated %d times, followed by a related alert of another kind", p.scenario.copies)
 	copies := fmt.Sprintf("%d more deliveries of the first alert, each with new ids and a new time", p.scenario.copies)
-	second := "sentry.error"
 	if p.scenario.issue != nil {
 		p.sendAlerts(copies, p.scenario.copies, func(c feed.Copy) (feed.Answer, error) {
 			return p.Company.Sentry.EventAlert(p.ctx, *p.scenario.issue, c)
@@ -257,13 +259,20 @@ func (p *player) sendMoreAlerts() {
 		})
 	} else {
 		then := p.scenario.calls[1]
-		second = "cloudtrail." + then.Name
 		p.sendAlerts(copies, p.scenario.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Trail.Deliver(p.ctx, p.scenario.calls[0], c) })
 		p.sendAlerts("EventBridge sent the next call of the same user: "+then.Name, 1, func(c feed.Copy) (feed.Answer, error) {
 			return p.Company.Trail.Deliver(p.ctx, then, c)
 		})
 	}
-	p.awaitText("the second kind of alert", msgAlert, second)
+	p.await("the second kind of alert", func() bool {
+		alerts := 0
+		for _, m := range p.messages(p.result.Channel) {
+			if strings.Contains(p.read.message(m), msgAlert) {
+				alerts++
+			}
+		}
+		return alerts == 2
+	})
 	p.awaitText("the number of repeats", msgAlertRepeated)
 	p.log(p.channelName(), "tocsin counted the repeats and attached the other alert to the incident")
 	if p.alertSeverity < p.result.Severity { // the alert is more severe than the commander's severity

@@ -234,7 +234,7 @@ var emojis = map[string]string{":white_check_mark:": "✅", ":heavy_check_mark:"
 	":lower_left_fountain_pen:": "🖋", ":calendar:": "📅", ":bell:": "🔔", ":x:": "❌", ":wave:": "👋", ":telephone_receiver:": "📞", ":tada:": "🎉",
 	":shield:": "🛡", ":robot_face:": "🤖", ":repeat:": "🔁", ":raised_hand:": "✋", ":pushpin:": "📌", ":lock_with_ink_pen:": "🔏",
 	":level_slider:": "🎚", ":hammer_and_wrench:": "🛠", ":file_folder:": "📁", ":fast_forward:": "⏩", ":checkered_flag:": "🏁", ":busts_in_silhouette:": "👥",
-	":bust_in_silhouette:": "👤", ":book:": "📖", ":ballot_box_with_check:": "☑", ":pencil2:": "✏", ":alarm_clock:": "⏰", ":key:": "🔑", ":handshake:": "🤝"}
+	":bust_in_silhouette:": "👤", ":book:": "📖", ":ballot_box_with_check:": "☑", ":white_large_square:": "⬜", ":heavy_minus_sign:": "➖", ":chart_with_upwards_trend:": "📈", ":pencil2:": "✏", ":alarm_clock:": "⏰", ":key:": "🔑", ":handshake:": "🤝"}
 
 func emoji(name string) string {
 	if e := emojis[name]; e != "" {

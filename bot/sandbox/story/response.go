@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +61,7 @@ func (p *player) finishOpenSteps() {
 
 // openStep returns the button of the earliest step that is not finished.
 func (p *player) openStep() (control, bool) {
-	for _, m := range p.chat.Messages(p.result.Channel) {
+	for _, m := range p.messages(p.result.Channel) {
 		for _, c := range controls(m) {
 			if c.action == "step_done" && !p.finishedSteps[stepOf(c)] {
 				return c, true
@@ -78,16 +77,14 @@ func stepOf(c control) string {
 	return step
 }
 
-var mentionPattern = regexp.MustCompile(`<@(U\w+)>`)
-
 // finishStep does or skips a step as the person it is assigned to, or else as
 // the commander.
 func (p *player) finishStep(c control) {
 	step := stepOf(c)
 	playbook, id, _ := strings.Cut(step, "/")
 	who := p.cast.first
-	if m := mentionPattern.FindStringSubmatch(c.text); m != nil {
-		if q, ok := p.person(m[1]); ok {
+	for _, q := range p.Company.People {
+		if strings.Contains(p.read.mrkdwn(c.text), q.Name) {
 			who = q
 		}
 	}
@@ -110,7 +107,7 @@ func (p *player) finishStep(c control) {
 	}
 	p.finishedSteps[step] = true
 	p.result.Steps[step] = word
-	p.awaitText("the step "+step, stepMessages[word], who.Name, outcome)
+	p.awaitText("the ticked step "+step, stepMarks[word], who.Name, outcome)
 	p.log(p.channelName(), "%s %s step %s (%s): %s", nameAndDepartment(who), map[bool]string{false: "completed", true: "skipped"}[skip], id, playbook, outcome)
 }
 
@@ -168,7 +165,9 @@ func (p *player) setFact(who company.Person, name string, form formValues, forma
 	} else {
 		p.mustType(who, "fact %s", text)
 	}
-	p.awaitText("the fact "+name, factMessages[name], who.Name)
+	if strings.HasPrefix(name, "aware") {
+		p.awaitText("the fact "+name, msgAware, who.Name)
+	}
 	p.log(p.channelName(), "%s set a fact: %s", nameAndDepartment(who), text)
 }
 

@@ -54,6 +54,7 @@ type Result struct {
 	Steps     map[string]string // "done" or "skipped" by playbook/step, for steps of people
 	Files     map[string]string // Slack file ids by name: postmortem.md and postmortem.html
 	Mails     []string          // Message-IDs in order of arrival
+	Counts    Counts            // at the end
 }
 
 // OverHTTP reports whether Slack delivers over HTTP instead of Socket Mode in
@@ -115,6 +116,7 @@ type player struct {
 	err          error
 
 	startTime     time.Time       // time of the first alert
+	firstAct      time.Time       // time of the first act of a person
 	alertSeverity string          // severity of the first alert
 	finishedSteps map[string]bool // by playbook/step
 	doneActions   map[string]bool // by name, see doOnce

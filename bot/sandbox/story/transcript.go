@@ -77,7 +77,7 @@ func (p *player) conversationName(channel string) string {
 // posts returns an entry for every message, with its original text, and for
 // every edit.
 func (p *player) posts() []entry {
-	var out []entry
+	var out, edits []entry
 	first := map[string]string{} // original texts by place
 	for _, c := range p.chat.Calls() {
 		at := messagePlace(c.Result["channel"], c.Result["ts"])
@@ -86,18 +86,15 @@ func (p *player) posts() []entry {
 		case c.Method == "chat.postMessage":
 			first[at] = p.postedText(c)
 		case c.Method == "chat.update":
-			out = append(out, entry{at: c.Time, head: fmt.Sprintf("%s · **tocsin** edited a message", p.conversationName(c.Result["channel"])), where: at, body: firstLine(p.postedText(c))})
+			edits = append(edits, entry{at: c.Time, where: at, body: firstLine(p.postedText(c))})
 		}
 	}
+	places := map[string]string{} // names of channels and threads by place
 	for _, ch := range p.chat.Channels("") {
 		var joined []string
-		var list []chat.Message
-		for _, m := range p.chat.Messages(ch.ID) {
-			if !m.Broadcast { // which follows in its thread
-				list = append(list, p.chat.Thread(ch.ID, m.TS)...)
-			}
-		}
+		list := p.messages(ch.ID)
 		for n, m := range list {
+			places[messagePlace(ch.ID, m.TS)] = p.placeName(m)
 			if m.Subtype == "channel_join" {
 				if joined = append(joined, p.read.name(m.User)); n+1 < len(list) && list[n+1].Subtype == "channel_join" {
 					continue
@@ -106,25 +103,38 @@ func (p *player) posts() []entry {
 				joined = nil
 				continue
 			}
-			body := p.read.message(m)
-			if posted := first[messagePlace(ch.ID, m.TS)]; posted != "" {
-				body = posted
-			}
-			for _, f := range m.Files {
-				body += "\n📎 " + f.Name
-			}
-			place := p.conversationName(ch.ID)
-			if m.ThreadTS != "" && m.ThreadTS != m.TS {
-				place += " (thread)"
-			}
-			e := entry{at: slackTime(m.TS), head: fmt.Sprintf("%s · **%s**", place, p.read.name(m.User)), where: messagePlace(ch.ID, m.TS), body: body}
-			if m.Subtype == "channel_topic" {
-				e.head, e.where, e.body = fmt.Sprintf("%s · topic changed to", p.conversationName(ch.ID)), "", body[strings.Index(body, ":")+1:]
-			}
-			out = append(out, e)
+			out = append(out, p.post(m, first[messagePlace(ch.ID, m.TS)]))
 		}
 	}
+	for _, e := range edits {
+		e.head = cmp.Or(places[e.where], "a deleted message") + " · **tocsin** edited a message"
+		out = append(out, e)
+	}
 	return out
+}
+
+// post returns the entry of a message with its original text.
+func (p *player) post(m chat.Message, posted string) entry {
+	body := cmp.Or(posted, p.read.message(m))
+	for _, f := range m.Files {
+		body += "\n📎 " + f.Name
+	}
+	if m.Subtype == "channel_topic" {
+		return entry{at: slackTime(m.TS), head: p.conversationName(m.Channel) + " · topic changed to", body: body[strings.Index(body, ":")+1:]}
+	}
+	return entry{at: slackTime(m.TS), head: fmt.Sprintf("%s · **%s**", p.placeName(m), p.read.name(m.User)), where: messagePlace(m.Channel, m.TS), body: body}
+}
+
+// placeName returns the name of the channel of a message, and whether it is in a thread.
+func (p *player) placeName(m chat.Message) string {
+	name := p.conversationName(m.Channel)
+	switch {
+	case m.ThreadTS == "" || m.ThreadTS == m.TS:
+		return name
+	case m.Broadcast:
+		return name + " (thread), also in the channel"
+	}
+	return name + " (thread)"
 }
 
 // postedText returns the text of a message from the call that posted it.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -150,10 +151,52 @@ const findClickable = `(css, text) => [...document.querySelectorAll(css)].revers
   return box.width > 0 && top && (el === top || el.contains(top));
 })`
 
-// press clicks the last element of a selector with a text or value that contains text.
+// pressAttempts is how often the driver presses an element. The page may redraw it
+// between the search and the press.
+const pressAttempts = 8
+
+// press clicks the last element of a selector with a text or value that contains text. It
+// moves the pointer there when the element stands still, as a person does.
 func (v *browserDriver) press(css, text string) {
 	v.Helper()
-	v.waitTrue("press "+css+" "+text, `(css, text) => { const el = (`+findClickable+`)(css, text); el?.focus(); el?.click(); return Boolean(el); }`, css, text)
+	args, err := json.Marshal([]string{css, text})
+	if err != nil {
+		v.Fatal(err)
+	}
+	locate := chromedp.Poll[point](fmt.Sprintf(`((css, text) => {
+		const el = (`+findClickable+`)(css, text);
+		if (!el) return null;
+		const box = el.getBoundingClientRect();
+		const place = [box.x, box.y, box.width, box.height].join();
+		const still = window.placed?.el === el && window.placed.place === place;
+		window.placed = { el, place };
+		if (!still) return null;
+		window.reached = false;
+		el.addEventListener("click", () => { window.reached = true; }, { once: true, capture: true });
+		return { X: box.x + box.width / 2, Y: box.y + box.height / 2 };
+	})(...%s)`, args), chromedp.WithPollingTimeout(browserTimeout))
+	for range pressAttempts {
+		at, err := chromedp.Run(v.ctx, locate)
+		if err != nil {
+			v.fail("press "+css+" "+text, err)
+		}
+		v.run("press "+css, chromedp.MouseClickXY(at.X, at.Y))
+		if reached, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool]("window.reached")); err == nil && reached {
+			return
+		}
+	}
+	v.fail("press "+css+" "+text, errors.New("no press reached the element"))
+}
+
+// point is a place in the viewport.
+type point struct{ X, Y float64 }
+
+// insert types a text into the focused element.
+func (v *browserDriver) insert(text string) {
+	v.Helper()
+	v.run("type "+text, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		return t.Call(ctx, "Input.insertText", map[string]any{"text": text}, nil)
+	}))
 }
 
 // pressAction clicks a button of the app by its action ID and value.
@@ -191,9 +234,16 @@ func (v *browserDriver) openChannel(name string) {
 // sendMessage types a message and sends it.
 func (v *browserDriver) sendMessage(text string) {
 	v.Helper()
-	v.waitTrue("the message box", `(text) => { const el = (`+findClickable+`)("#composer-text", ""); el?.focus(); return Boolean(el) && document.execCommand("insertText", false, text); }`, text)
+	v.sendIn("composer", text)
+}
+
+// sendIn types a message in the box of the channel or of the thread, and sends it.
+func (v *browserDriver) sendIn(box, text string) {
+	v.Helper()
+	v.press("#"+box+"-text", "")
+	v.insert(text)
 	v.run("send "+text, pressEnter)
-	v.waitTrue("the message to be sent: "+text, `() => document.getElementById("composer-text").value === ""`)
+	v.waitTrue("the message to be sent: "+text, `(box) => document.getElementById(box + "-text").value === ""`, box)
 }
 
 // pressEnter presses Enter as a keyboard does, with the character as part of the
@@ -230,11 +280,17 @@ func (v *browserDriver) waitForm(verb string) {
 // fill sets the field of a form, or selects its options.
 func (v *browserDriver) fill(block string, values ...string) {
 	v.Helper()
-	v.waitTrue("fill in "+block, `(block, values) => {
-		const at = "#modal[open] [data-block-id='" + block + "'] ";
-		if (document.querySelector(at + ".choices")) {
-			return values.every((value) => { const label = document.querySelector(at + "[data-value='" + value + "']"); label?.scrollIntoView({ block: "nearest" }); if (label && !label.querySelector("input").checked) label.click(); return label?.querySelector("input").checked; });
+	at := "#modal[open] [data-block-id='" + block + "'] "
+	v.waitTrue("the field "+block, `(at) => Boolean(document.querySelector(at + ":is(.choices, input, select, textarea)"))`, at)
+	if choices, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](fmt.Sprintf("Boolean(document.querySelector(%q))", at+".choices"))); err != nil {
+		v.fail("fill in "+block, err)
+	} else if choices {
+		for _, value := range values {
+			v.press(at+"[data-value='"+value+"'] input:not(:checked)", "")
 		}
+		return
+	}
+	v.waitTrue("fill in "+block, `(at, values) => {
 		const el = (`+findClickable+`)(at + ":is(input, select, textarea)", "");
 		if (!el) return false;
 		el.focus();
@@ -246,7 +302,19 @@ func (v *browserDriver) fill(block string, values ...string) {
 			document.execCommand("insertText", false, values[0]);
 		}
 		return el.value === values[0];
-	}`, block, values)
+	}`, at, values)
+}
+
+// fillIfAsked sets a field that the form has only if several values are possible.
+func (v *browserDriver) fillIfAsked(block, value string) {
+	v.Helper()
+	asked, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](fmt.Sprintf("Boolean(document.querySelector(%q))", "#modal[open] [data-block-id='"+block+"'] :is(input, select)")))
+	if err != nil {
+		v.fail("look for "+block, err)
+	}
+	if asked {
+		v.fill(block, value)
+	}
 }
 
 // submitForm submits the form and waits until it is closed.
@@ -261,6 +329,25 @@ func (v *browserDriver) closeForm() {
 	v.Helper()
 	v.press("[data-testid=modal-close]", "")
 	v.waitTrue("the form to be closed", `() => !document.getElementById("modal").open`)
+}
+
+// openThread opens the thread of the message that contains text.
+func (v *browserDriver) openThread(text string) {
+	v.Helper()
+	v.waitTrue("the thread of "+text, `(text) => [...document.querySelectorAll("#messages .message")].some((m) => m.textContent.includes(text) && m.querySelector("[data-testid=open-thread]"))`, text)
+	v.waitTrue("mark the message "+text, `(text) => { const all = [...document.querySelectorAll("#messages .message")].filter((m) => m.textContent.includes(text) && m.querySelector("[data-testid=open-thread]")); const m = all[all.length - 1]; m?.scrollIntoView({ block: "center" }); return Boolean(m) && (window.wanted = m.dataset.ts); }`, text)
+	ts, err := chromedp.Run(v.ctx, chromedp.Evaluate[string]("window.wanted"))
+	if err != nil {
+		v.fail("the thread of "+text, err)
+	}
+	v.press(`#messages [data-testid=open-thread][data-ts="`+ts+`"]`, "")
+	v.waitText("#thread h2", "Thread")
+}
+
+// waitReply waits until a message of the open thread contains all texts.
+func (v *browserDriver) waitReply(texts ...string) {
+	v.Helper()
+	v.waitTrue("a reply: "+strings.Join(texts, " … "), `(texts) => [...document.querySelectorAll("#thread .message")].some((m) => texts.every((t) => m.textContent.replace(/\s+/g, " ").includes(t)))`, texts)
 }
 
 // openTab opens a tab next to the chat.

@@ -62,6 +62,9 @@ func (a Actor) Click(channelID, ts string, act Action) error {
 	}
 	blocks := blocksOf(m.blocks)
 	typed := map[string]map[string]obj{}
+	if _, e := act.findElement(blocks); e == nil {
+		act.Block, act.Values = "", nil // the app updated the message while the person pressed, which gave its blocks new ids
+	}
 	action, _, err := w.applyAction(blocks, act, typed)
 	if err != nil {
 		w.mu.Unlock()

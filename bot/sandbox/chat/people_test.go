@@ -377,3 +377,40 @@ func TestDispatchAction(t *testing.T) {
 		t.Errorf("got %s, want a closed view without values", raw)
 	}
 }
+
+// TestClick_AfterUpdate checks a press on a button that the app updated in the same moment. Blocks without an id get new
+// ones with each update.
+func TestClick_AfterUpdate(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with)
+	var got []slack.InteractionCallback
+	a.interactions = func(_ http.ResponseWriter, r *http.Request) { got = append(got, interactionOf(t, r)) }
+	card := func(value string) slack.MsgOption {
+		return slack.MsgOptionBlocks(slack.NewActionBlock("", slack.NewButtonBlockElement("sign", value, plain("Sign"))))
+	}
+	_, ts, err := w.api.PostMessage(general, slack.MsgOptionText("card", false), card("INC-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before []struct {
+		ID string `json:"block_id"`
+	}
+	if err := json.Unmarshal(w.ws.Messages(general)[0].Blocks, &before); err != nil {
+		t.Fatal(err)
+	}
+	press := func() error {
+		return w.ws.Act(ada).Click(general, ts, chat.Action{ID: "sign", Block: before[0].ID, Value: "INC-1"})
+	}
+	for _, value := range []string{"INC-1", "INC-2"} {
+		if _, _, _, err := w.api.UpdateMessage(general, ts, slack.MsgOptionText("card", false), card(value)); err != nil {
+			t.Fatal(err)
+		}
+		err := press()
+		if value == "INC-1" && (err != nil || len(got) != 1 || got[0].ActionCallback.BlockActions[0].BlockID == before[0].ID) {
+			t.Errorf("got %v and %d interactions after an update", err, len(got))
+		}
+		if value == "INC-2" && err == nil {
+			t.Error("a press on a button that has another value now reached the app")
+		}
+	}
+}

@@ -63,7 +63,7 @@ function angle(body) {
 }
 
 const inside = "((?:<[^<>\\n]*>|[^<\\n])+?)";
-const inlineMarks = new RegExp(`<([^<>\\n]+)>|\`([^\`\\n]+)\`|\\*${inside}\\*|_${inside}_|~${inside}~|:([a-z0-9_+'-]+):`, "g");
+const inlineMarks = new RegExp(`<([^<>\\n]+)>|\`([^\`\\n]+)\`|\\*${inside}\\*|_${inside}_|~${inside}~|:([a-z0-9_+'-]+):|(https?:\\/\\/[^\\s<>]*[^\\s<>.,;:!?)\\]"'])`, "g");
 const word = /[\p{L}\p{N}]/u;
 
 /** inline renders one line of mrkdwn. */
@@ -83,11 +83,12 @@ function next(text, from) {
   const re = new RegExp(inlineMarks.source, "g");
   re.lastIndex = from;
   for (let m; (m = re.exec(text));) {
-    const [all, angled, code, bold, italic, strike, name] = m;
+    const [all, angled, code, bold, italic, strike, name, url] = m;
     const end = m.index + all.length;
     const found = (node) => ({ index: m.index, end, node });
     if (angled) return found(angle(angled));
     if (code) return found(h("code", {}, unescape(code)));
+    if (url) return found(link(unescape(url), unescape(url)));
     if (name) {
       if (emoji[name]) return found(h("span", { class: "emoji", title: ":" + name + ":", role: "img", "aria-label": name }, emojiText(name)));
     } else {

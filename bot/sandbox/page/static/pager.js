@@ -25,7 +25,7 @@ export async function showPager(panel) {
     };
     return h("article", { class: "page " + in_.status, "data-testid": "pager-incident", "data-incident": in_.id, "data-status": in_.status, "data-key": in_.incident_key },
       h("header", {}, h("span", { class: "status" }, words[in_.status] || in_.status), h("span", { class: "muted" }, `#${in_.number} · ${in_.urgency} · `, h("time", { title: exact(new Date(in_.created_at)) }, clock(new Date(in_.created_at))))),
-      h("h3", {}, in_.title),
+      h("h3", {}, in_.title), in_.event?.summary && in_.event.summary !== in_.title ? h("p", { class: "muted", "data-testid": "pager-retitled" }, "paged as: " + in_.event.summary) : null,
       h("p", { class: "muted" }, (data.services.find((s) => s.id === in_.service)?.name || in_.service), " · ", (in_.assignees || []).length ? "for " + in_.assignees.map(user).join(", ") : "no assignee", " · ", h("code", {}, in_.incident_key || "created by hand")),
       in_.acknowledged_by?.length ? h("p", { class: "muted" }, "acknowledged by " + in_.acknowledged_by.map(user).join(", ")) : null,
       in_.status === "resolved" ? null : h("p", { class: "row" }, in_.status === "triggered" ? act("ack", "Acknowledge", "primary") : null, act("resolve", "Resolve", "")),

@@ -199,12 +199,6 @@ func (v *browserDriver) insert(text string) {
 	}))
 }
 
-// pressAction clicks a button of the app by its action ID and value.
-func (v *browserDriver) pressAction(action, value string) {
-	v.Helper()
-	v.press(`[data-action-id="`+action+`"]`, value)
-}
-
 // selectOption selects an option of a menu outside a form.
 func (v *browserDriver) selectOption(css, value string) {
 	v.Helper()
@@ -322,13 +316,6 @@ func (v *browserDriver) submitForm() {
 	v.Helper()
 	v.press("[data-testid=modal-submit]", "")
 	v.waitTrue("the form to be accepted", `() => !document.getElementById("modal").open`)
-}
-
-// closeForm closes the form without submitting it.
-func (v *browserDriver) closeForm() {
-	v.Helper()
-	v.press("[data-testid=modal-close]", "")
-	v.waitTrue("the form to be closed", `() => !document.getElementById("modal").open`)
 }
 
 // openThread opens the thread of the message that contains text.

@@ -10,7 +10,7 @@ blue_circle 🔵 large_blue_circle 🔵 large_green_circle 🟢 large_orange_cir
 lock_with_ink_pen 🔏 lower_left_fountain_pen 🖋️ loudspeaker 📢 mag 🔍 mailbox 📫 man-raising-hand 🙋 mega 📣 memo 📝 moneybag 💰 newspaper 📰 no_entry ⛔ no_entry_sign 🚫 ok ✅ ok_hand 👌
 octagonal_sign 🛑 open_file_folder 📂 orange_circle 🟠 outbox_tray 📤 package 📦 page_facing_up 📄 page_with_curl 📃 pager 📟 paperclip 📎 pencil ✏️ pencil2 ✏️ point_right 👉 pray 🙏
 pushpin 📌 question ❓ raised_hand ✋ raising_hand 🙋 red_circle 🔴 repeat 🔁 robot_face 🤖 rocket 🚀 rotating_light 🚨 round_pushpin 📍 satellite 📡 scales ⚖️ scream 😱 scroll 📜 see_no_evil 🙈
-shield 🛡️ shrug 🤷 sleeping 😴 smile 😄 sos 🆘 sparkles ✨ speech_balloon 💬 star ⭐ stopwatch ⏱️ tada 🎉 telephone_receiver 📞 thinking_face 🤔 thread 🧵 ticket 🎫 timer_clock ⏲️
+shield 🛡️ shrug 🤷 sleeping 😴 small_blue_diamond 🔹 small_orange_diamond 🔸 smile 😄 sos 🆘 sparkles ✨ speech_balloon 💬 star ⭐ stopwatch ⏱️ tada 🎉 telephone_receiver 📞 thinking_face 🤔 thread 🧵 ticket 🎫 timer_clock ⏲️
 triangular_flag_on_post 🚩 twisted_rightwards_arrows 🔀 unlock 🔓 warning ⚠️ wastebasket 🗑️ wave 👋 white_check_mark ✅ white_large_square ⬜ white_circle ⚪ wrench 🔧 writing_hand ✍️ x ❌ yellow_circle 🟡 zap ⚡ zzz 💤`;
 
 export const emoji = Object.create(null);
@@ -24,7 +24,7 @@ const signs = { white_check_mark: "✔", heavy_check_mark: "✔", ok: "✔", bal
   triangular_flag_on_post: "⚑", star: "★", heart: "♥", "+1": "+1", thumbsup: "+1", "-1": "−1", thumbsdown: "−1", question: "?", grey_question: "?", grey_exclamation: "!", information_source: "ℹ", eyes: "◉", zap: "↯",
   bell: "♪", raised_hand: "✔", wave: "☺", bust_in_silhouette: "☻", busts_in_silhouette: "☻", level_slider: "⇅", pushpin: "⚐", key: "⚷", lock: "⚿", unlock: "⚿", lock_with_ink_pen: "⚿",
   shield: "⛨", calendar: "▦", book: "❡", clipboard: "❡", page_facing_up: "▤", file_folder: "▣", mega: "◁", speech_balloon: "❝", robot_face: "⚙", handshake: "⇄", wastebasket: "⌫", twisted_rightwards_arrows: "⇉", link: "∞",
-  red_circle: "●", large_red_circle: "●", white_circle: "○", white_large_square: "☐", black_circle: "●", tada: "✶", sparkles: "✶" };
+  red_circle: "●", large_red_circle: "●", white_circle: "○", white_large_square: "☐", small_blue_diamond: "◆", small_orange_diamond: "◆", black_circle: "●", tada: "✶", sparkles: "✶" };
 
 /** colours reports whether the browser draws emoji in colour, not as empty boxes. */
 function colours() {

@@ -1,10 +1,30 @@
 package chat
 
 import (
+	"slices"
 	"testing"
 
 	"tocsin/bot/incident"
 )
+
+// TestLayouts_PostOnlyWithAPlace compares the table with the effects of the domain: an event
+// that people read nowhere enqueues no post, and any other one does.
+func TestLayouts_PostOnlyWithAPlace(t *testing.T) {
+	inc := incident.Incident{ID: 42, Status: incident.Active, Links: map[string]string{incident.LinkChannel: "C1"}}
+	for kind, l := range layouts {
+		e := incident.Event{Seq: 7, Kind: kind}
+		posts := slices.ContainsFunc(e.Effects(inc, incident.Incident{}, incident.Env{}), func(e incident.Effect) bool {
+			return e.Kind == incident.EffectPost || e.Kind == incident.EffectArchive
+		})
+		if posts && l.place == nowhere && exceptions[kind] == nil {
+			t.Errorf("%s: got a post, want none, because nobody reads it", kind)
+		}
+		// A step of Tocsin, or one that is not in the plan, has no message.
+		if !posts && l.place != nowhere && kind != incident.EventStepStarted && kind != incident.EventStepDone {
+			t.Errorf("%s: got no post, want one at place %d", kind, l.place)
+		}
+	}
+}
 
 func TestLayouts_CoverEveryKindOfEvent(t *testing.T) {
 	for _, kind := range incident.EventKinds() {

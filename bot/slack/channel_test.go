@@ -143,3 +143,39 @@ func TestArchive_NamesNextIncidentAndLeavesChannelOpen(t *testing.T) {
 		t.Fatalf("got messages %+v and archived %v, want one message and false", posted, c.Archived)
 	}
 }
+
+// TestOpenChannel_CardIsFirst injects a fault into each call of the opening and posts the
+// alert and a step afterwards: the card is the first message, then the alert, then the
+// checklist, each once.
+func TestOpenChannel_CardIsFirst(t *testing.T) {
+	for _, method := range []string{"conversations.create", "chat.postMessage"} {
+		eachFault(t, method, func(f *outboundTest) {
+			b := brief(openedIncident())
+			b.Incident.Links = map[string]string{}
+			link := func(cmd incident.Command) {
+				for name, value := range cmd.Links {
+					b.Incident.Links[name] = value
+				}
+			}
+			link(f.failThenRetry(f.effects.OpenChannel, b))
+			for seq, kind := range []incident.EventKind{incident.EventAlertAttached, incident.EventNoted} {
+				b.Event.Seq, b.Event.Kind = 10+seq, kind
+				b.Mark = "INC-42/" + string(kind)
+				b.Attempt = 2 // as after another fault
+				link(f.must(f.effects.Post, b))
+				link(f.must(f.effects.Post, b))
+			}
+			var got []string
+			for _, m := range f.botMessages(b.Incident.Links[incident.LinkChannel]) {
+				got = append(got, m.TS)
+			}
+			want := []string{b.Incident.Links[incident.LinkCard], b.Incident.Links[incident.LinkAlerts], b.Incident.Links[incident.LinkChecklist]}
+			if !slices.Equal(got, want) {
+				f.Errorf("got messages %v in the channel, want card, alert and checklist %v", got, want)
+			}
+			if n := len(f.replies(b, incident.LinkChecklist)); n != 1 {
+				f.Errorf("got %d replies in the thread of the checklist, want 1", n)
+			}
+		})
+	}
+}

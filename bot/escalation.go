@@ -205,6 +205,60 @@ func (b *Bot) pageOnCall(client *pagerduty.Client, rest *pagerduty.REST) respons
 	}
 }
 
+// updatePager returns the handler that updates the pages that went to PagerDuty.
+func updatePager(g *generation) response.Handler {
+	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
+		steps := g.config.Escalation.Steps
+		brief.Incident.Pages = slices.DeleteFunc(slices.Clone(brief.Incident.Pages), func(p incident.PageRef) bool {
+			return p.EscalationStep >= len(steps) || steps[p.EscalationStep].PagerDuty == nil
+		})
+		return g.pagerREST.UpdatePage(ctx, brief, e)
+	}
+}
+
+// personalPages returns the ways to page a chosen person, the best first. A provider has the
+// name of its system.
+func (b *Bot) personalPages(g *generation) (ways []incident.Provider) {
+	if g.pagerREST != nil {
+		ways = append(ways, incident.ProviderPagerDuty)
+	}
+	if g.mail != nil {
+		ways = append(ways, incident.ProviderMail)
+	}
+	return append(ways, incident.Provider(b.chat.Name()))
+}
+
+// pagePeople returns the handler that pages a chosen person by the first way that works. A
+// later way must not wait for the repair of an earlier one.
+func (b *Bot) pagePeople(g *generation) response.Handler {
+	policy := incident.Policy{PersonalPages: b.personalPages(g)}
+	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
+		person, known := brief.Directory.Person(incident.PersonID(e.Args["people"]))
+		if !known || !brief.Incident.Status.Responding() {
+			return incident.Command{}, nil
+		}
+		var failed []error
+		for _, way := range policy.WaysTo(person) {
+			err := b.pagePerson(ctx, g, way, person, brief, e)
+			if err == nil {
+				return incident.Command{Verb: incident.VerbPersonPaged, For: brief.Incident.ID, By: incident.System, Via: incident.ViaSystem, Key: e.Key, Person: person.ID, Item: string(way)}, nil
+			}
+			failed = append(failed, err)
+		}
+		return incident.Command{}, errors.Join(failed...)
+	}
+}
+
+func (b *Bot) pagePerson(ctx context.Context, g *generation, way incident.Provider, person incident.Person, brief incident.Brief, e incident.Effect) error {
+	switch way {
+	case incident.ProviderPagerDuty:
+		return g.pagerREST.PagePerson(ctx, brief, person.IDAt(way), strconv.Itoa(e.Seq))
+	case incident.ProviderMail:
+		return g.mail.PagePerson(ctx, brief, person.IDAt(way))
+	}
+	return b.chatEffects.PagePerson(ctx, brief, person.ID)
+}
+
 // pollInterval is the time between two looks for acknowledgements in PagerDuty.
 const pollInterval = 10 * time.Second
 

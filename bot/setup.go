@@ -129,7 +129,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	}
 	g.parts = b.generationParts(g, steps)
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
-		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps),
+		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps), PersonalPages: b.personalPages(g),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		PageLinks: b.pageLinks(g), Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
 	return err
@@ -180,8 +180,9 @@ func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 			out[kind] = h
 		}
 	}
+	out[incident.EffectPagePeople] = b.pagePeople(g)
 	if g.pagerREST != nil {
-		out[incident.EffectPagerUpdate] = g.pagerREST.UpdatePage
+		out[incident.EffectPagerUpdate] = updatePager(g)
 	}
 	return out
 }
@@ -189,6 +190,9 @@ func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 // systemOf returns the function that names the outside system of each effect.
 func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) string {
 	systems := map[incident.EffectKind]string{incident.EffectPageAck: incident.SystemPagerDuty, incident.EffectPageResolve: incident.SystemPagerDuty, incident.EffectPageNotice: incident.SystemPagerDuty, incident.EffectPagerUpdate: incident.SystemPagerDuty}
+	if ways := b.personalPages(g); len(ways) > 0 {
+		systems[incident.EffectPagePeople] = string(ways[0])
+	}
 	for kind := range b.chatEffects.Handlers() {
 		systems[kind] = b.chat.Name()
 	}

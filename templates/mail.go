@@ -70,20 +70,14 @@ func (l mailLayout) subject(text string) string {
 // PageMail returns the mail that pages a responder. step is the index of the
 // escalation step, from 0.
 func PageMail(b incident.Brief, step int) Message {
-	l := newMailLayout(b)
+	l := newPageLayout(b)
 	l.Heading = l.ID + " needs a responder"
 	l.Lines = []string{
 		"Tocsin pages you because you are part of the escalation policy and the incident is not acknowledged.",
 		text.Capital(incident.AcknowledgeHint) + ". Type /incident ack " + l.ID + " in Slack or run: tocsin incident ack " + l.ID,
 		"The first person to acknowledge becomes incident commander and stops the paging. If you cannot respond, do nothing. Tocsin then pages the next escalation step.",
 	}
-	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}, {Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.Paging.Round, 1), step+1)}}
-	if b.Page.Subject != "" {
-		l.Facts = append(l.Facts, labelValue{Label: "Kind", Value: b.Page.Subject})
-	}
-	for _, link := range b.Page.Links.List() {
-		l.Facts = append(l.Facts, labelValue{Label: link.Label, Value: link.URL})
-	}
+	l.Facts = append(l.Facts, labelValue{Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.Paging.Round, 1), step+1)})
 	if l.Title != "" {
 		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
 		shown := min(len(b.Incident.Alerts), 5)
@@ -93,10 +87,35 @@ func PageMail(b incident.Brief, step int) Message {
 		if total := incident.SumAlerts(b.AlertCounts); total.Alerts > int64(shown) || total.Occurrences > total.Alerts {
 			l.Facts = append(l.Facts, labelValue{Label: "Alerts in total", Value: fmt.Sprintf("%d, with %s", total.Alerts, plural(int(total.Occurrences), "occurrence"))})
 		}
-	} else {
-		l.Small = "The incident is restricted. Only participants can see its details. Do not forward this mail."
 	}
 	return l.message(b.PageHeadline())
+}
+
+// PersonalPageMail returns the mail that pages a chosen person.
+func PersonalPageMail(b incident.Brief) Message {
+	l := newPageLayout(b)
+	l.Heading = l.ID + " needs you"
+	l.Lines = []string{"A responder asked Tocsin to page you, whoever is on call.", "Join the incident now. If nobody has acknowledged it, " + incident.AcknowledgeHint + "."}
+	if l.Title != "" {
+		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
+	}
+	return l.message(b.PageHeadline())
+}
+
+// newPageLayout returns a layout with the facts and links of every page.
+func newPageLayout(b incident.Brief) mailLayout {
+	l := newMailLayout(b)
+	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}}
+	if b.Page.Subject != "" {
+		l.Facts = append(l.Facts, labelValue{Label: "Kind", Value: b.Page.Subject})
+	}
+	for _, link := range b.Page.Links.List() {
+		l.Facts = append(l.Facts, labelValue{Label: link.Label, Value: link.URL})
+	}
+	if l.Title == "" {
+		l.Small = "The incident is restricted. Only participants can see its details. Do not forward this mail."
+	}
+	return l
 }
 
 // PageWithdrawnMail returns the mail that tells paged people that nobody is needed any

@@ -34,6 +34,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventRoundStarted:         {nowhere, "", nil}, // the card, and the message about its cause
 	incident.EventPageStarted:          {nowhere, "", nil}, // paged or page_failed follows
 	incident.EventPaged:                {nowhere, "", nil}, // the card
+	incident.EventPeoplePaged:          {inChannel, "pager", nil},
+	incident.EventPersonPaged:          {nowhere, "", nil}, // people_paged names the way
 	incident.EventPageFailed:           {inChannel, "warning", (*builder).nextStep},
 	incident.EventPageUnanswered:       {inChannel, "warning", (*builder).nextStep},
 	incident.EventSeveritySet:          {inChannel, "level_slider", (*builder).severityRaised},

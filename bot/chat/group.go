@@ -67,17 +67,43 @@ func firstError(errs ...error) error {
 func GroupPage(b incident.Brief, group string) Message {
 	m := newBuilder(b)
 	m.iconLine("rotating_light", "%s: %s needs a responder. Press %s: you command.", Group(group), Strong{Plain(b.PageHeadline())}, Strong{"Acknowledge"})
+	m.pageLinks()
+	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
+	ack.Style = StylePrimary
+	m.buttons(ack)
+	return m.message()
+}
+
+// PagePerson pages one person by a direct message.
+func (c *Effects) PagePerson(ctx context.Context, b incident.Brief, person incident.PersonID) error {
+	reached, err := c.sendToEach(ctx, b, []incident.PersonID{person}, PersonalPage(b))
+	if err == nil && reached == 0 {
+		err = &incident.Permanent{Err: fmt.Errorf("page a person in the chat: %w", errNoRecipient)}
+	}
+	return err
+}
+
+// PersonalPage returns the page to a chosen person. It holds only the title of a page and
+// its links, because the person may have no access yet.
+func PersonalPage(b incident.Brief) Message {
+	m := newBuilder(b)
+	m.iconLine("rotating_light", "%s needs you. A responder asked Tocsin to page you. Join the channel.", Strong{Plain(b.PageHeadline())})
+	m.pageLinks()
+	if b.Incident.NeedsPage() {
+		m.buttons(m.ackButton()...)
+	}
+	return m.message()
+}
+
+// pageLinks adds the links of a page.
+func (m *builder) pageLinks() {
 	var links List
-	for _, l := range b.Page.Links.List() {
+	for _, l := range m.brief.Page.Links.List() {
 		links = append(links, Link{l.URL, l.Label})
 	}
 	if len(links) > 0 {
 		m.line("%s", links)
 	}
-	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
-	ack.Style = StylePrimary
-	m.buttons(ack)
-	return m.message()
 }
 
 // WithdrawPage edits the messages of a page to a group: they no longer need a responder

@@ -212,3 +212,51 @@ var proseReasonArg = Arg{Name: "text", Usage: "[because REASON]", part: textPart
 var incidentArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {
 	return true, p.takeIncident(w)
 }}
+
+// pagedArg is the person, the team or both of a page. A mention or a mail address is always
+// one. A plain name is one if the reason, another one or nothing follows, because a reason
+// needs no "because".
+var pagedArg = Arg{Name: "person", Usage: "[PERSON] [TEAM]", Next: names(incident.RequiredDepartments()), read: func(p *parser, w *Parsed) (bool, error) {
+	at := p.pos
+	for range 2 {
+		if err := p.paged(w); err != nil {
+			return false, err
+		}
+	}
+	return p.pos > at, nil
+}, write: func(w *Parsed) string {
+	return strings.TrimSpace(writePerson(w.Command.Person) + " " + writeDepartment(w))
+}}
+
+// paged consumes one person or team of a page, if it is next.
+func (p *parser) paged(w *Parsed) error {
+	at := p.pos
+	word, ok := p.peek()
+	if !ok || word.quoted || p.introduced() {
+		return nil
+	}
+	isNamed := strings.Contains(word.text, "@") || isMention(word.text)
+	team, err := p.department()
+	if err == nil && w.Command.Department == "" && (isNamed || p.introduced()) {
+		w.Command.Department = team
+		return nil
+	}
+	p.pos = at
+	person, err := p.person("person")
+	if err == nil && w.Command.Person == "" && (isNamed || p.introduced()) {
+		w.Command.Person = person
+		return nil
+	}
+	p.pos = at
+	if isNamed {
+		return err
+	}
+	return nil
+}
+
+// isMention reports whether a word mentions a person or a team.
+func isMention(word string) bool {
+	_, _, isPerson := mentioned("person", word)
+	_, _, isTeam := mentioned("team", word)
+	return isPerson || isTeam
+}

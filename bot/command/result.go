@@ -1,6 +1,10 @@
 package command
 
-import "tocsin/bot/incident"
+import (
+	"strings"
+
+	"tocsin/bot/incident"
+)
 
 // ResultKind is the kind of a result, for providers that show an icon.
 type ResultKind int
@@ -30,6 +34,8 @@ func ResultOf(cmd incident.Command, r incident.Result) (incident.Sentence, Resul
 		return y.unchanged(inc), y.kind
 	case r.Unchanged:
 		return incident.Say("No change: the timeline of %s already has this. Its status is %s, its severity %s", inc.ID, inc.Status, inc.Severity), ResultDone
+	case len(r.Paged) > 0:
+		return incident.Say("Paging for %s: %s", inc.ID, incident.Quoted(strings.Join(r.Paged, ", "))), ResultPaging
 	case known && y.result != nil:
 		return y.result(change{cmd, inc, r.Events}), y.kind
 	}

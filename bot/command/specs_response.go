@@ -35,10 +35,13 @@ var responseSpecs = []Spec{
 		Syntaxes: []Syntax{{Verb: incident.VerbAcknowledge, Args: []Arg{ackSeverityArg, proseArg.quiet()},
 			result: acknowledged}}},
 
-	{Name: "page", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges", NeedsIncident: true,
-		Examples: []string{"page", "page because the database needs a second pair of hands"},
-		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{proseReasonArg}, kind: ResultPaging,
-			Form:   &FormSpec{Title: "Page someone", Submit: "Page", Fields: []Field{textArg.input(KindProse, "Why is more help needed?").optional()}},
+	{Name: "page", Help: "page a person or a team by name, or the escalation policy again until somebody acknowledges", NeedsIncident: true,
+		Examples: []string{"page", "page because the database needs a second pair of hands", "page @ada because the export job is hers", "page legal because a regulator must be notified"},
+		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{pagedArg, proseReasonArg}, kind: ResultPaging,
+			Form: &FormSpec{Title: "Page someone", Submit: "Page", NeedsState: true, fill: listTeams, Fields: []Field{
+				personArg.input(KindPerson, "Person").optional().hint("Without a person and a team, Tocsin pages the escalation policy again."),
+				departmentArg.choice("Department or team").optional(),
+				textArg.input(KindProse, "Why is more help needed?").optional().hint("A page to a person or a team needs a reason. They see it in the channel.")}},
 			result: done("A new paging round of %s starts. Tocsin pages until a responder acknowledges"),
 			unchanged: func(i incident.Incident) incident.Sentence {
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)

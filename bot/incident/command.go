@@ -156,6 +156,7 @@ type Env struct {
 type Policy struct {
 	EscalateAfter    time.Duration // time until the next escalation step starts
 	AckTimeout       time.Duration // inactivity before a sev1 or sev2 acknowledgement expires, 0 means never
+	PersonalPages    []Provider    // the ways to page a chosen person, the best first
 	EscalationSteps  int           // number of steps of the escalation policy, at least 1
 	NoPageFrom       Severity      // this severity and less severe ones are not paged, empty means all are paged
 	SubmitterMaySign bool          // for small companies, marked in the signature

@@ -8,9 +8,12 @@ import (
 	"time"
 )
 
-// pageAgain starts a new paging round, at any severity. While a round is not
+// pageAgain pages the chosen people, or starts a new paging round, at any severity. While a round is not
 // acknowledged, paging goes on by itself.
 func (d *decider) pageAgain() error {
+	if d.cmd.Person != "" || d.cmd.Department != "" {
+		return d.pagePeople()
+	}
 	if d.inc.NeedsPage() {
 		return nil
 	}

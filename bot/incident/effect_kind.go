@@ -38,6 +38,7 @@ const (
 	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
+	EffectPagePeople  EffectKind = "page_people"  // page Args "people" (comma-separated PersonIDs) themselves, outside the escalation policy
 	// EffectPagerUpdate updates the title of the current page at the pager and adds a note
 	// about the event.
 	EffectPagerUpdate EffectKind = "pager_update"
@@ -103,6 +104,7 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPageAck:     {task: "acknowledge the page at the pager", public: true},
 	EffectPageResolve: {task: "end the page at the pager", public: true},
 
+	EffectPagePeople:  {task: "page a chosen person", public: true},
 	EffectPagerUpdate: {task: "update the page at the pager", public: true, stepsAside: true},
 
 	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true, stepsAside: true},

@@ -92,7 +92,7 @@ const (
 	VerbPromote          Verb = "promote"            // Alerts: one suppressed alert, Severity (optional)
 	VerbSplit            Verb = "split"              // Alerts, Title, Severity (optional), Text: why
 	VerbSetLegalHold     Verb = "set_legal_hold"     // Text: why retention must not delete the incident
-	VerbPageAgain        Verb = "page_again"         // Text: why
+	VerbPageAgain        Verb = "page_again"         // Text: why. Person or Department: page these people instead
 	VerbRevoke           Verb = "revoke_access"      // Person, Text: reason
 	VerbExclude          Verb = "exclude"            // Person, Text: reason, Channel
 	VerbReadmit          Verb = "readmit"            // Person, Text: reason
@@ -114,6 +114,7 @@ const (
 	VerbStepLate          Verb = "step_late"          // Step
 	VerbPage              Verb = "page"               // Round, EscalationStep: the page starts now
 	VerbPaged             Verb = "paged"              // Round, EscalationStep
+	VerbPersonPaged       Verb = "person_paged"       // Person, Item: the way
 	VerbPageFailed        Verb = "page_failed"        // Round, EscalationStep, Text
 	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
 	VerbAckTimeout        Verb = "ack_timeout"        // Round (optional)
@@ -202,6 +203,7 @@ var verbs = map[Verb]verbRule{
 	VerbStepLate:          {decide: (*decider).stepLate},
 	VerbPage:              {decide: (*decider).page},
 	VerbPaged:             {decide: (*decider).pageSent},
+	VerbPersonPaged:       {decide: (*decider).personPaged},
 	VerbPageFailed:        {decide: (*decider).pageFailed},
 	VerbPageTimeout:       {decide: (*decider).pageTimeout},
 	VerbAckTimeout:        {decide: (*decider).ackTimeout},
@@ -273,7 +275,7 @@ var Transitions = []Transition{
 	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "raising the severity pages again, unless it was acknowledged at that severity"},
 	{VerbKeepSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "a person rejects the severity that an alert proposes"},
 	{VerbKeepSeverity, []Status{InReview}, []Status{InReview, Approved}, Responders | TheCommander, "rejecting the proposal can approve the record"},
-	{VerbPageAgain, responding, nil, Responders | TheCommander, "more help is needed: a new paging round starts"},
+	{VerbPageAgain, responding, nil, Responders | TheCommander, "more help is needed: a new paging round starts, or chosen people are paged"},
 	{VerbAssignRole, live, nil, Participants, "roles move between people"},
 	{VerbHandover, live, nil, Responders | TheCommander, "the command passes to another person, who gets a briefing"},
 	{VerbNote, anyStatus, nil, Readers | TheBot, "a note is always possible, after the signatures in the appendix"},
@@ -313,6 +315,7 @@ var Transitions = []Transition{
 	{VerbStepLate, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a step's deadline passed"},
 	{VerbPage, responding, nil, TheBot, "a page starts"},
 	{VerbPaged, anyStatus, nil, TheBot, "a page was sent"},
+	{VerbPersonPaged, anyStatus, nil, TheBot, "a page to a chosen person was sent"},
 	{VerbPageFailed, anyStatus, nil, TheBot, "a page failed and the next escalation step starts at once"},
 	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
 	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},

@@ -69,6 +69,7 @@ var statusMatrix = map[Verb]string{
 	VerbStepLate:          ". . . . - - - - -",
 	VerbPage:              ". ! ! - - - - - -", // acknowledged from active on
 	VerbPaged:             ". . . . . . . . .",
+	VerbPersonPaged:       ". . . . . . . . .",
 	VerbPageFailed:        ". . . . . . . . .",
 	VerbPageTimeout:       ". = = - - - - - -",
 	VerbAckTimeout:        "= . . - - - - - -",

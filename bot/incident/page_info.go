@@ -80,8 +80,7 @@ func (i Incident) sourceName() string {
 // exposure (Sentry)".
 func (i Incident) Subject() string { return fmt.Sprintf("%s (%s)", i.Kind(), i.sourceName()) }
 
-// PageInfo is the part of a page that everybody may read, also about a restricted
-// incident.
+// PageInfo is the public part of a page, also about a restricted incident.
 type PageInfo struct {
 	Subject string    `json:"subject"` // see [Incident.Subject]
 	Links   PageLinks `json:"links"`
@@ -122,8 +121,7 @@ func (b Brief) PageHeadline() string {
 // ID, because notes of a pager identify their incident by it.
 func (b Brief) PageTitle() string { return b.Incident.Origin.Marked(b.PageHeadline()) }
 
-// StatusPage is what the status page of an incident shows to everybody who has its
-// address. It holds no names.
+// StatusPage holds the data of the status page of an incident. It has no names.
 type StatusPage struct {
 	ID             ID
 	Origin         Origin

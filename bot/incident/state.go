@@ -269,6 +269,8 @@ type Result struct {
 	// Earlier is the event of another person because of which it had none, with its time,
 	// or "". See [EarlierText].
 	Earlier string `json:"earlier,omitempty"`
+	// Paged are the people whom the command pages, each with the way.
+	Paged []string `json:"paged,omitempty"`
 	// Requested is set if the author asked for access. Then the result has only the number
 	// of the incident, whether it exists or not, and the answer is [AccessRequested].
 	Requested bool `json:"requested,omitempty"`

@@ -23,7 +23,7 @@ var timelineTopics = map[string][]EventKind{
 	"notes":    {EventNoted},
 	"updates":  {EventUpdated},
 	"alerts":   kindsOf(alertEvents),
-	"paging":   kindsOf(pagingEvents),
+	"paging":   kindsOf(pagingEvents, personalPageEvents),
 	"severity": kindsOf(severityEvents),
 	"response": kindsOf(responseEvents),
 	"facts":    kindsOf(factEvents),

@@ -56,6 +56,20 @@ func (m *Mailer) PageTo(list []string) Handler {
 	}
 }
 
+// PagePerson pages one person by mail.
+func (m *Mailer) PagePerson(ctx context.Context, b incident.Brief, address string) error {
+	to, err := addresses([]string{address})
+	if err != nil {
+		return &incident.Permanent{Err: fmt.Errorf("page a person by mail: %w", err)}
+	}
+	l := m.newOutgoing(b, templates.PersonalPageMail(b))
+	l.urgent = true
+	if err := m.send(ctx, l, to); err != nil {
+		return fmt.Errorf("page a person by mail: %w", err)
+	}
+	return nil
+}
+
 // WithdrawPage returns the handler that mails the addresses in list that the page they
 // got needs no responder any more. Each target gets one such mail: a later page of the
 // same step has its own, and a resolution after an acknowledgement says nothing new.

@@ -60,31 +60,38 @@ func (r *REST) find(ctx context.Context, key string) (found *pagerduty.Incident,
 // appearsWithin is how long PagerDuty may take until an accepted event is an incident.
 const appearsWithin = time.Minute
 
-// UpdatePage is the handler of [incident.EffectPagerUpdate]: it sets the title of the page
-// of the current round and adds a note about the event. A page that is not in PagerDuty is
-// left alone.
+// updatedRounds is the number of paging rounds, from the last one, whose pages are updated.
+const updatedRounds = 3
+
+// UpdatePage is the handler of [incident.EffectPagerUpdate]: it sets the title of the open
+// pages of the last rounds and adds a note about the event to the newest one. A page that is
+// not in PagerDuty is left alone.
 func (r *REST) UpdatePage(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	round := b.Incident.Paging.Round
-	found, err := r.find(ctx, incident.PageKey(b.Incident.ID, round))
-	switch {
-	case err != nil:
-		return incident.Command{}, err
-	case found == nil && b.Now.Before(b.Event.RecordedAt.Add(appearsWithin)) && slices.ContainsFunc(b.Incident.Pages, func(p incident.PageRef) bool { return p.Round == round }):
-		return incident.Command{}, &incident.RetryAfter{After: 10 * time.Second, Err: errors.New("PagerDuty does not show the page yet")}
-	case found == nil:
-		return incident.Command{}, nil
-	}
-	if title := summary(b, round); found.Title != title && found.Status != "resolved" {
-		err := r.call(ctx, "change the title of the page", func(ctx context.Context, api *pagerduty.Client) error {
-			_, err := api.ManageIncidentsWithContext(ctx, r.cfg.From, []pagerduty.ManageIncidentsOptions{{ID: found.ID, Title: title}})
-			return err
-		})
-		if err != nil {
+	last := b.Incident.Paging.Round
+	var newest *pagerduty.Incident
+	for round := last; round > max(0, last-updatedRounds); round-- {
+		if !slices.ContainsFunc(b.Incident.Pages, func(p incident.PageRef) bool { return p.Round == round }) {
+			continue
+		}
+		found, err := r.find(ctx, incident.PageKey(b.Incident.ID, round))
+		switch {
+		case err != nil:
 			return incident.Command{}, err
+		case found == nil && newest == nil && b.Now.Before(b.Event.RecordedAt.Add(appearsWithin)):
+			return incident.Command{}, &incident.RetryAfter{After: 10 * time.Second, Err: errors.New("PagerDuty does not show the page yet")}
+		case found == nil:
+			continue
+		case newest == nil:
+			newest = found
+		}
+		if title := summary(b, round); found.Title != title && found.Status != "resolved" {
+			if err := r.change(ctx, "change the title of the page", pagerduty.ManageIncidentsOptions{ID: found.ID, Title: title}); err != nil {
+				return incident.Command{}, err
+			}
 		}
 	}
-	if note := noteOf(b); note != "" {
-		if err := r.addNote(ctx, found.ID, note); err != nil {
+	if note := noteOf(b); note != "" && newest != nil {
+		if err := r.addNote(ctx, newest.ID, note); err != nil {
 			return incident.Command{}, err
 		}
 	}
@@ -92,6 +99,14 @@ func (r *REST) UpdatePage(ctx context.Context, b incident.Brief, _ incident.Effe
 		return incident.Command{}, nil
 	}
 	return incident.Command{}, r.resolvePersonalPages(ctx, b.Incident.ID)
+}
+
+// change changes PagerDuty incidents in the name of the configured user.
+func (r *REST) change(ctx context.Context, what string, changes ...pagerduty.ManageIncidentsOptions) error {
+	return r.call(ctx, what, func(ctx context.Context, api *pagerduty.Client) error {
+		_, err := api.ManageIncidentsWithContext(ctx, r.cfg.From, changes)
+		return err
+	})
 }
 
 // noteOf returns the note about an event, or "". It names no person of a restricted
@@ -175,10 +190,7 @@ func (r *REST) resolvePersonalPages(ctx context.Context, id incident.ID) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
-	return r.call(ctx, "end the pages to persons", func(ctx context.Context, api *pagerduty.Client) error {
-		_, err := api.ManageIncidentsWithContext(ctx, r.cfg.From, open)
-		return err
-	})
+	return r.change(ctx, "end the pages to persons", open...)
 }
 
 // pagedIncident returns the reference to the incident of a page: of a round, or to a chosen

@@ -280,7 +280,7 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 		sealed, _ := incident.Seal(dr.inc.Head, e, s.d.Salt)
 		dr.inc = incident.Apply(dr.inc, sealed)
 		dr.events = append(dr.events, sealed)
-		result.Events = append(result.Events, sealed)
+		result.Events, result.Paged = append(result.Events, sealed), append(result.Paged, sealed.PagedPeople(s.dir)...)
 		dr.erase = append(dr.erase, sealed.ErasedTexts()...)
 	}
 	for _, e := range result.Events {

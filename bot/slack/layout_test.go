@@ -82,6 +82,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventAcknowledged:        {texts: text},
 		incident.EventAckTimedOut:         {fields: map[string]string{"person": "p1"}, system: true},
 		incident.EventPageFailed:          {route, reason, true},
+		incident.EventPeoplePaged:         {map[string]string{"people": "p1,p4", "way": "pagerduty"}, reason, false},
 		incident.EventPageUnanswered:      {fields: route, system: true},
 		incident.EventSeveritySet:         {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
 		incident.EventSeverityProposed:    {fields: map[string]string{"from": "sev4", "severity": "sev1", "kind": "sentry.issue", "alert": "17", "until": "2026-11-20T12:05:00Z"}, system: true},

@@ -1,0 +1,59 @@
+package incident
+
+import "fmt"
+
+// The kinds of events about pages to chosen people.
+const (
+	EventPeoplePaged EventKind = "people_paged" // a person asks Tocsin to page people
+	EventPersonPaged EventKind = "person_paged" // the page was sent
+)
+
+var personalPageEvents = eventTable{
+	EventPeoplePaged: {
+		fields:  "people way",
+		effects: effects{pageChosen, invitePeople, postEvent, refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s pages %s %s", e.By, People(splitList[PersonID](e.Field("people"))), Literal(Provider(e.Field("way")).pageWay()))
+		},
+		text: "reason",
+		lane: laneCommunication,
+	},
+	EventPersonPaged: {
+		fields:  "person way",
+		effects: effects{refreshCard},
+		sentence: func(e Event) Sentence {
+			return Say("%s was paged %s", e.person("person"), Literal(Provider(e.Field("way")).pageWay()))
+		},
+		lane:  laneCommunication,
+		minor: true,
+	},
+}
+
+// PagedPeople returns the people whom the event pages, each with the way, for the answer
+// to the command.
+func (e Event) PagedPeople(d Directory) []string {
+	if e.Kind != EventPeoplePaged {
+		return nil
+	}
+	var out []string
+	for _, p := range splitList[PersonID](e.Field("people")) {
+		out = append(out, fmt.Sprintf("%s %s", d.Name(p), Provider(e.Field("way")).pageWay()))
+	}
+	return out
+}
+
+// pageChosen builds one page for each person. A person without an answer delays no other.
+func pageChosen(c effectBuilder) []Effect {
+	var out []Effect
+	for _, p := range splitList[string](c.event.Field("people")) {
+		e := c.effect(EffectPagePeople, map[string]string{"people": p}, p)
+		e.Urgent = true
+		out = append(out, e)
+	}
+	return out
+}
+
+// invitePeople invites the people of the event, once the channel is open.
+func invitePeople(c effectBuilder) []Effect {
+	return c.invite(splitList[PersonID](c.event.Field("people")))
+}

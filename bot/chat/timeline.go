@@ -10,7 +10,7 @@ import (
 )
 
 // maxEntryText is the maximum length of the text of an entry in a timeline.
-const maxEntryText = 240
+const maxEntryText = 160
 
 // Timeline returns a page of the timeline: the last entries that the filter selects, the
 // oldest first, with a button for those before. It shows everything about a single entry.
@@ -28,7 +28,7 @@ func Timeline(v incident.View, f incident.TimelineFilter, now time.Time) Message
 		return EventDetails(b)
 	}
 	m.line("Timeline of %s: entries %d to %d of %d, the newest last.", Strong{m.inc.ID}, page[0].Seq, page[len(page)-1].Seq, len(v.Timeline))
-	for chunk := range slices.Chunk(page, 4) {
+	for chunk := range slices.Chunk(page, 2) {
 		var lines []any
 		for _, e := range chunk {
 			lines = append(lines, m.entry(e))

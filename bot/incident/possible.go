@@ -6,8 +6,8 @@ import "slices"
 // steps of the lifecycle, then what keeps others informed, then the rest. Verbs that are
 // not listed follow in the order of the lifecycle table.
 var verbsByNeed = []Verb{
-	VerbAcknowledge, VerbContain, VerbResolve, VerbDismiss, VerbSign, VerbSubmit, VerbAnswer, VerbConclude, VerbScheduleReview,
-	VerbSetSeverity, VerbUpdate, VerbEditRecord, VerbStepDone, VerbHandover, VerbNote, VerbSetFact, VerbAddAction,
+	VerbAcknowledge, VerbContain, VerbResolve, VerbDismiss, VerbSign, VerbSubmit, VerbEditRecord, VerbAnswer, VerbConclude, VerbScheduleReview,
+	VerbSetSeverity, VerbUpdate, VerbStepDone, VerbHandover, VerbNote, VerbSetFact, VerbAddAction,
 	VerbPageAgain, VerbAssignRole, VerbInvolve, VerbConsult, VerbEvidence, VerbObject, VerbStartPlaybook, VerbStepSkip,
 	VerbFinishAction, VerbAmend, VerbRevise, VerbReopen, VerbGrant,
 }
@@ -37,13 +37,14 @@ func Possible(inc Incident, env Env) []Verb {
 			out = append(out, t.Verb)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Verb) int { return a.need() - b.need() })
+	slices.SortStableFunc(out, func(a, b Verb) int { return a.need(inc.Status) - b.need(inc.Status) })
 	return out
 }
 
-// need returns the place of the verb in verbsByNeed.
-func (v Verb) need() int {
-	if n := slices.Index(verbsByNeed, v); n >= 0 {
+// need returns the place of the verb in verbsByNeed. People write the closing record after
+// the response.
+func (v Verb) need(s Status) int {
+	if n := slices.Index(verbsByNeed, v); n >= 0 && (v != VerbEditRecord || s.Closing()) {
 		return n
 	}
 	return len(verbsByNeed)

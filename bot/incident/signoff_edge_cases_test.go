@@ -261,7 +261,7 @@ func TestDecide_ErrorsSuggestNextStep(t *testing.T) {
 		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. You can use ack, contain or dismiss"},
 		{Active, Command{Verb: VerbSign}, "so sign is not possible. You can use contain, resolve or dismiss"},
 		{Contained, Command{Verb: VerbContain}, "so contain is not possible. You can use resolve, dismiss or reopen"},
-		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. You can use submit, reopen or review"},
+		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. You can use submit, reopen or record"},
 		{Dismissed, Command{Verb: VerbEditRecord}, "so record is not possible. You can use reopen, review or note"},
 		{Approved, Command{Verb: VerbContain}, "so contain is not possible. You can use review conclude, revise or reopen"},
 		{InReview, Command{Verb: VerbContain}, "so contain is not possible. You can use sign, amend or reopen"},

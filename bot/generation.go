@@ -99,6 +99,10 @@ func (d liveDesk) IncidentByLink(ctx context.Context, name, value string) (incid
 	return d.desk().IncidentByLink(ctx, name, value)
 }
 
+func (d liveDesk) SeeRecord(ctx context.Context, who incident.Identity, id incident.ID) (*incident.SeenRecord, error) {
+	return d.desk().SeeRecord(ctx, who, id)
+}
+
 func (d liveDesk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) error {
 	return d.desk().Ingest(ctx, batch)
 }

@@ -202,12 +202,9 @@ func SignatureRequest(b incident.Brief, name incident.Department) Message {
 	m := newBuilder(b)
 	sub := m.inc.Submission
 	m.iconLine("lower_left_fountain_pen", "%s: please read the closing record of %s, then press %s or %s. %s",
-		Strong{string(name)}, Strong{m.inc.ID}, Strong{"Sign"}, Strong{"Object"}, m.representatives(name))
+		Strong{string(name)}, Strong{m.inc.ID}, Strong{"Read and sign"}, Strong{"Object"}, m.representatives(name))
 	m.small(textf("revision %d", sub.Document.Revision), textf("%s", digest(sub.Digest)))
-	sign := m.action("Sign", incident.Command{Verb: incident.VerbSign, Department: name, Expect: sub.Digest})
-	object := m.action("Object", incident.Command{Verb: incident.VerbObject, Department: name, Expect: sub.Digest})
-	sign.Style, object.Style = StylePrimary, StyleDanger
-	m.buttons(sign, object)
+	m.buttons(m.signButtons(name, sub.Digest)...)
 	return m.message()
 }
 

@@ -46,6 +46,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectSignoff:             c.EditSignoff,
 		incident.EffectPost:                c.Post,
 		incident.EffectAskSign:             c.AskSign,
+		incident.EffectMessageSigners:      c.MessageSigners,
 		incident.EffectAskConsult:          c.AskConsult,
 		incident.EffectRetract:             c.Retract,
 		incident.EffectUpload:              c.Upload,

@@ -106,6 +106,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventActionDone:         {inSignoff, "heavy_check_mark", nil},
 	incident.EventReviewScheduled:    {inChannel, "calendar", (*builder).reviewScheduled},
 	incident.EventReviewInvited:      {nowhere, "", nil}, // the invitation is a mail
+	incident.EventSignersReminded:    {nowhere, "", nil}, // the reminder is a direct message and a mail
 	incident.EventReviewCancelled:    {inChannel, "calendar", nil},
 	incident.EventReviewConcluded:    {inChannel, "busts_in_silhouette", nil},
 	incident.EventWaiverProposed:     {inChannel, "grey_question", (*builder).waiverApproval},

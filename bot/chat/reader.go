@@ -16,6 +16,7 @@ type Desk interface {
 	Overview(ctx context.Context, who incident.Identity) (incident.Overview, error)
 	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
 	Directory(ctx context.Context) (incident.Directory, error)
+	SeeRecord(ctx context.Context, who incident.Identity, id incident.ID) (*incident.SeenRecord, error)
 }
 
 // Reader answers the questions of a person in the chat.
@@ -129,6 +130,14 @@ func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given inci
 			return c, err
 		}
 		c.Incident, c.Timeline, c.Directory = v.Incident, v.Timeline, v.Directory
+		c.Env = incident.Env{Now: r.Now, Actor: v.Reader, Directory: v.Directory, Policy: v.Policy}
+	}
+	if f.Reads && command.ShowsRecord(c) {
+		seen, err := r.Desk.SeeRecord(ctx, r.Who, given.For)
+		if err != nil {
+			return c, err
+		}
+		c.Seen = seen
 	}
 	if f.NeedsOthers {
 		found, err := r.Desk.List(ctx, r.Who, incident.Filter{})

@@ -13,11 +13,11 @@ import (
 // factTitles are the facts as the menu of the form shows them.
 var factTitles = map[string]string{
 	string(incident.FactOccurred): "When it began", string(incident.FactDetected): "When it was detected", string(incident.FactAware): "When the company became aware, under a law",
-	string(incident.FactClassified): "When it was classified as major", string(incident.FactPersonalData): "Whether personal data is involved", string(incident.FactAffected): "Who is affected",
+	string(incident.FactClassified): "When it was classified as major", string(incident.FactPersonalData): "Whether personal data is involved", string(incident.FactAffected): "Affected parties",
 	string(incident.FactTimeZone): "Time zone of the incident", string(incident.FactLanguage): "Language of the closing record",
 }
 
-// factMenu is the form that asks which fact to set. The form of that fact follows.
+// factMenu is the menu of facts. The form of the selected fact follows.
 var factMenu = &FormSpec{Title: "Set a fact", Submit: "Continue", Fields: []Field{
 	factNameArg.radio("Which fact?", names(incident.FactNames())...).titled(factTitles),
 }}
@@ -33,7 +33,7 @@ var factForms = map[incident.FactName]*FormSpec{
 	incident.FactPersonalData: factForm("Personal data", factTextArg(func(f incident.Facts) string { return string(f.PersonalData) }).
 		radio("Is personal data involved?", string(incident.PersonalUnknown), string(incident.PersonalNo), string(incident.PersonalSuspected), string(incident.PersonalConfirmed)).
 		hint("Suspected and confirmed involve legal, communications and data protection.")),
-	incident.FactAffected: factForm("Who is affected", affectedWhoArg.input(KindLine, "Which group or company is affected?"),
+	incident.FactAffected: factForm("Affected parties", affectedWhoArg.input(KindLine, "Which group or company is affected?"),
 		affectedCapacityArg.radio("What is your company towards them?", string(incident.Controller), string(incident.Processor)).
 			titled(map[string]string{string(incident.Controller): "Controller: we decide why the data is processed", string(incident.Processor): "Processor: we process the data for them"}),
 		affectedCountArg.input(KindNumber, "How many people?").optional().hint("Empty means unknown."),

@@ -14,6 +14,7 @@ type FormSpec struct {
 	NeedsState    bool   // the form shows the state of the incident, or names of the directory
 	NeedsOthers   bool   // the form lists other incidents
 	NeedsAlerts   bool   // the form lists suppressed alerts
+	Reads         bool   // the form shows the submitted record
 	Fields        []Field
 
 	// fill adapts the form to the incident and to what the person already gave, or
@@ -39,6 +40,7 @@ type FormState struct {
 	Step       string              `json:"s,omitempty"`
 	Fact       incident.FactName   `json:"f,omitempty"`
 	Expect     string              `json:"x,omitempty"` // digest of the record in the form
+	Statement  string              `json:"a,omitempty"` // that the signature attests
 }
 
 // FormContext is the input of a form.
@@ -47,6 +49,8 @@ type FormContext struct {
 	Incident  incident.Incident    // if FormSpec.NeedsState
 	Timeline  []incident.Event     // if FormSpec.NeedsState
 	Directory incident.Directory   // if FormSpec.NeedsState
+	Env       incident.Env         // of the person, if FormSpec.NeedsState
+	Seen      *incident.SeenRecord // the submitted record at the last look, or nil
 	Others    []incident.Summary   // if FormSpec.NeedsOthers
 	Alerts    []incident.AlertLine // if FormSpec.NeedsAlerts
 }
@@ -107,7 +111,7 @@ type Paragraph struct {
 // showed and the person left empty has no value or an empty one.
 type Values map[string][]string
 
-// FormOf returns the form of a verb, with which a person begins.
+// FormOf returns the first form of a verb.
 func FormOf(verb incident.Verb) (*FormSpec, bool) {
 	return FormFor(incident.Command{Verb: verb})
 }
@@ -129,7 +133,7 @@ func FormFor(c incident.Command) (*FormSpec, bool) {
 
 // Given returns the part of a command that the form carries along.
 func (s FormState) Given(verb incident.Verb) incident.Command {
-	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect}
+	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Statement: s.Statement}
 	if s.Fact != "" {
 		c.Fact = &incident.FactChange{Name: s.Fact}
 	}
@@ -295,11 +299,10 @@ func (a Arg) radio(label string, options ...string) Field {
 	return f
 }
 
-// many returns the field as a menu of which several options can be selected. The form
-// adds the options.
+// many returns the field as a menu for several options. The form adds the options.
 func (a Arg) many(label string) Field { return a.input(KindMany, label) }
 
-// titled returns the field with what people read instead of the options.
+// titled returns the field with titles for the options.
 func (f Field) titled(titles map[string]string) Field {
 	f.Titles = titles
 	return f

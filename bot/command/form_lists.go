@@ -20,7 +20,7 @@ func (f *Form) field(name string) *Field {
 	return nil
 }
 
-// list adds an option to a menu with what people read instead of it.
+// list adds an option with a title to a menu.
 func (f *Field) list(option, title string) {
 	f.offer(option)
 	f.Titles = maps.Clone(f.Titles)

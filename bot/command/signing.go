@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -44,27 +43,6 @@ var noTextArg = Arg{read: func(p *parser, _ *Parsed) (bool, error) {
 
 // OpenStepsHeading is the heading of the steps that were open at the resolution.
 const OpenStepsHeading = "Steps left open at the resolution"
-
-// showSubmission shows the submitted record with its digest. The command contains
-// the digest from the form, so people sign or object to exactly the record that they
-// saw.
-func showSubmission(f *Form, c FormContext) {
-	sub := c.Incident.Submission
-	if sub == nil {
-		f.Document, f.Fields = []Paragraph{{KindPlain, c.Incident.ID.String() + " has no submitted record."}}, nil
-		return
-	}
-	f.State.Expect = sub.Digest
-	f.Document = []Paragraph{{KindNote, "revision " + strconv.Itoa(sub.Document.Revision) + " · " + sub.Digest}}
-	if open := sub.Document.Unfinished; open != nil {
-		f.Document = append(f.Document, Paragraph{KindHeading, OpenStepsHeading}, Paragraph{KindPlain, open.Text()})
-	}
-	for _, field := range incident.RecordFields() {
-		if text := strings.TrimSpace(sub.Document.Record.Get(field.Name)); text != "" {
-			f.Document = append(f.Document, Paragraph{KindHeading, field.Label}, Paragraph{KindPlain, text})
-		}
-	}
-}
 
 // showSubmissionToTeams is showSubmission for an objection, which consulted teams
 // may raise, too.

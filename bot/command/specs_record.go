@@ -30,18 +30,13 @@ var recordSpecs = []Spec{
 	{Name: "sign", Help: "sign the closing record for your department, under the digest you read", NeedsIncident: true, Common: true,
 		Examples: []string{"sign", "sign legal sha256:…"},
 		Syntaxes: []Syntax{{Verb: incident.VerbSign, button: []part{departmentPart, digestPart}, Args: []Arg{signerArg.ask(), digestArg.ask(), noTextArg},
-			Form: &FormSpec{Title: "Sign the record", Submit: "Sign", NeedsState: true, fill: showSubmission, Fields: []Field{
-				{Kind: KindRule},
-				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
-				{Kind: KindPlain, Label: incident.Attestation},
-				tick("attest", "Your signature", "I confirm this statement", func(*incident.Command) {}),
-			}},
+			Form:   &FormSpec{Title: "Sign the record", Submit: "Sign", NeedsState: true, Reads: true, fill: showSignature, Fields: signFields},
 			result: signed}}},
 
 	{Name: "object", Help: "object to the closing record and block approval", NeedsIncident: true, Common: true,
 		Examples: []string{"object legal", "object legal sha256:… the impact leaves out the contractors"},
 		Syntaxes: []Syntax{{Verb: incident.VerbObject, button: []part{departmentPart, digestPart}, Args: []Arg{signerArg.ask(), digestArg.ask(), textArg.named("[REASON]").ask()},
-			Form: &FormSpec{Title: "Object to the record", Submit: "Object", NeedsState: true, fill: showSubmissionToTeams, Fields: []Field{
+			Form: &FormSpec{Title: "Object to the record", Submit: "Object", NeedsState: true, Reads: true, fill: showSubmissionToTeams, Fields: []Field{
 				{Kind: KindRule},
 				departmentArg.choice("Department", names(incident.RequiredDepartments())...),
 				textArg.input(KindProse, "What is wrong with the record?"),

@@ -16,6 +16,7 @@ import (
 
 	"tocsin/bot/control"
 	"tocsin/bot/detect"
+	"tocsin/bot/incident"
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/redact"
@@ -66,11 +67,6 @@ type Playbooks struct {
 	Folders []string `yaml:"folders"`
 }
 
-// SignOff configures signatures. No setting reduces the number required.
-type SignOff struct {
-	SubmitterMaySign bool `yaml:"submitter_may_sign"`
-}
-
 // Review configures the agenda of incidents that await review.
 type Review struct {
 	Agenda string `yaml:"agenda"`
@@ -83,6 +79,7 @@ func Defaults() Config {
 		Listen: "127.0.0.1:8080", Store: store.Defaults(), TimeZone: "UTC", Language: "en",
 		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(),
 		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4"},
+		SignOff:    SignOff{DeputyAfter: incident.DefaultSignDeputyAfter, HeadAfter: incident.DefaultSignHeadAfter},
 		Review:     Review{Agenda: "0 9 * * MON"},
 		Storm:      response.StormLimit{Incidents: 30, Per: 5 * time.Minute},
 		Routing: []response.Rule{

@@ -152,7 +152,8 @@ var brokenValues = []struct {
 	{"routing.0.attach", true, "routing[0].when"}, {"routing.0.watch", true, "routing[0].when"}, {"routing.0.drop", "why", "routing[0].when"},
 	{"routing.0.recurrence_window", "900h", "routing[0].when"}, {"storm.incidents", -1, ""}, {"storm.per", "1ms", ""},
 	{"retention.alerts", "30d", ""}, {"retention.inbox", "364d", ""}, {"retention.audit", "forever", ""},
-	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"review.agenda", "mondays", ""},
+	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"sign_off.deputy_after", "1s", ""}, {"sign_off.head_after", "1s", ""}, {"sign_off.attestations", map[string]any{"payroll": map[string]any{"version": "1", "text": "x"}}, "sign_off.attestations.payroll"},
+	{"review.agenda", "mondays", ""},
 	{"redaction.keep_emails", map[string]any{"a": 1}, ""}, {"redaction.literals", map[string]any{"a": 1}, ""},
 	{"telemetry.sentry_dsn", "sentry", ""}, {"telemetry.environment", []any{}, ""}, {"telemetry.log_format", "xml", ""}, {"telemetry.log_level", "loud", ""}, {"telemetry.heartbeat_url", "hc-ping", ""}, {"telemetry.heartbeat_interval", "1s", ""}, {"telemetry.heartbeat_method", "PUT", ""},
 	{"control_socket_group", []any{}, ""}, {"administrators", []any{"65534"}, "administrators[0]"}, {"people.1.local", "65532", "people[1].local"},
@@ -294,7 +295,7 @@ func TestBrokenValues_CoverEveryKey(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Config](), "")
-	exempt := []string{"slack.app_token", "slack.signing_secret", "mail.username", "mail.password", "teams.slack_group", "teams.deputies.person", "teams.deputies.from", "teams.deputies.to", "sources.report.pgp_keys.file", "sources.report.pgp_keys.passphrase"}
+	exempt := []string{"slack.app_token", "slack.signing_secret", "mail.username", "mail.password", "teams.slack_group", "teams.deputies.person", "teams.deputies.from", "teams.deputies.to", "sources.report.pgp_keys.file", "sources.report.pgp_keys.passphrase", "sign_off.attestations.version", "sign_off.attestations.text"}
 	for _, path := range missing {
 		if !slices.Contains(exempt, path) {
 			t.Errorf("%s has no broken value", path)

@@ -31,6 +31,8 @@ type Command struct {
 	Auth   string   `json:"auth,omitempty"` // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
 	Via    Via      `json:"via"`
 	Expect string   `json:"expect,omitempty"` // the digest of the record that the person read
+	// Statement is the [Attestation.ID] of the statement that the person read, of VerbSign.
+	Statement string `json:"statement,omitempty"`
 	// Origin is the origin of the delivery that contains the command. Nothing that a
 	// person sends sets it.
 	Origin Origin `json:"-"`
@@ -160,6 +162,9 @@ type Policy struct {
 	EscalationSteps  int           // number of steps of the escalation policy, at least 1
 	NoPageFrom       Severity      // this severity and less severe ones are not paged, empty means all are paged
 	SubmitterMaySign bool          // for small companies, marked in the signature
-	TimeZone         string        // default of the incident
-	Language         string        // default of the closing record
+	SignDeputyAfter  time.Duration // time until the deputies of a department are asked to sign
+	SignHeadAfter    time.Duration // time until its head is asked
+	Attestations     map[Department]Attestation
+	TimeZone         string // default of the incident
+	Language         string // default of the closing record
 }

@@ -9,7 +9,7 @@ import (
 // whether there is anything left to do by then. If the incident moved the deadline,
 // the verb returns a [*NotDue], and Tocsin gives the command again later.
 //
-// The command has the arguments Round, EscalationStep and Step only: ids and numbers,
+// The command has the arguments Round, EscalationStep, Step and Department only: ids and numbers,
 // no text of people.
 type Deadline struct {
 	Command Command
@@ -28,13 +28,16 @@ func (d Deadline) Effect(key string) Effect {
 	if d.Command.Step != "" {
 		args["step"] = d.Command.Step
 	}
+	if d.Command.Department != "" {
+		args["department"] = string(d.Command.Department)
+	}
 	return Effect{Key: key, Kind: EffectDeadline, Incident: d.Command.For, After: d.At, Args: args}
 }
 
 // Deadline returns the deadline that an [EffectDeadline] waits for.
 func (e Effect) Deadline() Deadline {
 	return Deadline{At: e.After, Command: Command{For: e.Incident, Verb: Verb(e.Args["verb"]),
-		Round: atoi(e.Args["round"]), EscalationStep: atoi(e.Args["escalation_step"]), Step: e.Args["step"]}}
+		Round: atoi(e.Args["round"]), EscalationStep: atoi(e.Args["escalation_step"]), Step: e.Args["step"], Department: Department(e.Args["department"])}}
 }
 
 // NotDue is the conflict of a command whose deadline has moved.

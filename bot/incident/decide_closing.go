@@ -169,7 +169,12 @@ func (d *decider) sign() error {
 	if !d.env.Directory.Member(actor, team) {
 		f["deputy"] = "true"
 	}
-	d.emit(EventSigned, f, texts{"attestation": Attestation})
+	attested := d.env.Policy.Attestation(team)
+	if d.cmd.Statement != "" && d.cmd.Statement != attested.ID() {
+		return Stale("the statement that %s signs changed after you read it. Read it again, then sign", team)
+	}
+	f["statement"] = attested.Version
+	d.emit(EventSigned, f, texts{"attestation": attested.Text})
 	d.approve()
 	return nil
 }

@@ -48,7 +48,12 @@ const (
 	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
 	// EffectMailCancellation takes the review meeting on Args "when" out of the
 	// calendars of Args "people" (comma-separated PersonIDs).
-	EffectMailCancellation  EffectKind = "mail_cancellation"
+	EffectMailCancellation EffectKind = "mail_cancellation"
+	// EffectMessageSigners and EffectMailSigners request a signature for Args "department"
+	// from Args "people". Args "stage" is a [SignerStage], and "request" the number of the
+	// event.
+	EffectMessageSigners    EffectKind = "message_signers"    // as direct messages
+	EffectMailSigners       EffectKind = "mail_signers"       // by mail
 	EffectAcknowledgeReport EffectKind = "acknowledge_report" // acknowledge the vulnerability report of Args "alert" to its reporter
 	// Notices about Tocsin, without an incident. Args "about" selects the text.
 	EffectNotice     EffectKind = "notice"      // in the announce channel
@@ -111,6 +116,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectMailWithdrawal:    {task: "say by mail that a postmortem no longer applies", stepsAside: true},
 	EffectMailInvitation:    {task: "send the invitation to the review meeting", stepsAside: true},
 	EffectMailCancellation:  {task: "cancel the review meeting by mail", stepsAside: true},
+	EffectMessageSigners:    {task: "request a signature in direct messages"},
+	EffectMailSigners:       {task: "request a signature by mail"},
 	EffectAcknowledgeReport: {task: "send a receipt to the reporter"},
 
 	EffectNotice:       {task: "post a notice about Tocsin in Slack"},

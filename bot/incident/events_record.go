@@ -17,6 +17,7 @@ const (
 	EventObjectionClosed    EventKind = "objection_closed"
 	EventApproved           EventKind = "approved"
 	EventRevised            EventKind = "revised"
+	EventSignersReminded    EventKind = "signers_reminded"
 )
 
 var recordEvents = eventTable{
@@ -32,7 +33,7 @@ var recordEvents = eventTable{
 	EventSubmitted: {
 		fields:  "digest events head revision",
 		apply:   (*Incident).applySubmission,
-		effects: effects{inviteSigners, postEvent, askSigners, repeatConsult, refreshCard, refreshSignoff},
+		effects: effects{inviteSigners, postEvent, askSigners, messageSigners, repeatConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("%s submitted revision %s of the closing record for signing (%s)", e.By, e.literal("revision"), e.literal("digest"))
 		},
@@ -40,10 +41,10 @@ var recordEvents = eventTable{
 		milestone: "Record submitted",
 	},
 	EventSigned: {
-		fields: "department deputy digest document schema submitter",
+		fields: "department deputy digest document schema statement submitter",
 		apply: func(i *Incident, e Event) {
 			i.Signatures = append(i.Signatures, Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-				Digest: e.Field("digest"), Attestation: e.Text("attestation"), Auth: e.Auth, Deputy: e.is("deputy"), Submitter: e.is("submitter")})
+				Digest: e.Field("digest"), Attestation: e.Text("attestation"), Statement: e.Field("statement"), Auth: e.Auth, Deputy: e.is("deputy"), Submitter: e.is("submitter")})
 		},
 		effects:   effects{refreshCard, refreshSignoff},
 		sentence:  saySigned,
@@ -98,6 +99,13 @@ var recordEvents = eventTable{
 		milestone: "Objection",
 		item:      func(e Event) string { return "objection/" + e.Field("objection") },
 	},
+	EventSignersReminded: {
+		fields:   "department request stage",
+		effects:  effects{messageReminded},
+		sentence: sayReminded,
+		lane:     laneSignOff,
+		minor:    true,
+	},
 	EventObjectionClosed: {
 		fields:  "how objection",
 		apply:   (*Incident).applyObjectionClosed,
@@ -129,7 +137,7 @@ var recordEvents = eventTable{
 			i.applySubmission(e)
 			i.Review = Review{}
 		},
-		effects: effects{inviteSigners, postEvent, askSigners, repeatConsult, refreshCard, refreshSignoff},
+		effects: effects{inviteSigners, postEvent, askSigners, messageSigners, repeatConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
 			return Say("%s submitted revision %s of the closing record, which supersedes the signed one (%s)", e.By, e.literal("revision"), e.literal("digest"))
 		},

@@ -119,6 +119,7 @@ const (
 	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
 	VerbAckTimeout        Verb = "ack_timeout"        // Round (optional)
 	VerbSeverityTimeout   Verb = "severity_timeout"   // nobody answered the proposal of an alert
+	VerbRemindSigners     Verb = "remind_signers"     // Department, Round: Seq of the request, EscalationStep: a SignerStage
 	VerbStormTimeout      Verb = "storm_timeout"      // Round, Count: the alert storm is over
 	VerbLink              Verb = "link"               // Links
 	VerbChannelFound      Verb = "channel_found"      // Item: the lost channel, which works again
@@ -208,6 +209,7 @@ var verbs = map[Verb]verbRule{
 	VerbPageTimeout:       {decide: (*decider).pageTimeout},
 	VerbAckTimeout:        {decide: (*decider).ackTimeout},
 	VerbSeverityTimeout:   {decide: (*decider).severityTimeout},
+	VerbRemindSigners:     {decide: (*decider).remindSigners},
 	VerbStormTimeout:      {decide: (*decider).stormTimeout},
 	VerbLink:              {decide: (*decider).link},
 	VerbChannelFound:      {decide: (*decider).findChannel},
@@ -320,6 +322,7 @@ var Transitions = []Transition{
 	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
 	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},
 	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
+	{VerbRemindSigners, []Status{InReview}, nil, TheBot, "a department has not signed, and its deputies or its head are asked"},
 	{VerbStormTimeout, anyStatus, nil, TheBot, "an alert storm is over"},
 	{VerbLink, anyStatus, nil, TheBot, "ids of the incident in outside systems"},
 	{VerbChannelFound, anyStatus, nil, TheBot, "the lost channel works again"},

@@ -75,6 +75,7 @@ var statusMatrix = map[Verb]string{
 	VerbAckTimeout:        "= . . - - - - - -",
 	VerbSeverityTimeout:   ". . . . r - - - -",
 	VerbStormTimeout:      ". . . . . . . . .",
+	VerbRemindSigners:     "- - - - . - - - -",
 	VerbLink:              ". . . . . . . . .",
 	VerbInvited:           ". . . . . . . . .",
 	VerbPostmortemWritten: "- - - - - . = - -",
@@ -200,6 +201,18 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		c.Playbook, c.Runs = "another", []Run{{Playbook: "another", Plan: []Step{{ID: "x"}}}}
 	case VerbPage, VerbPaged, VerbPageFailed, VerbPageTimeout:
 		by, c.Round, c.EscalationStep = "", w.inc.Paging.Round, 0
+	case VerbRemindSigners:
+		by, c.Department, c.EscalationStep = "", Legal, int(SignerHead)
+		for n, t := range w.dir.Teams {
+			if t.Name == Legal {
+				w.dir.Teams[n].Head = "leg1"
+			}
+		}
+		for _, r := range w.inc.Requests {
+			if r.Effect == EffectAskSign && r.Department == Legal {
+				c.Round = r.Seq
+			}
+		}
 	case VerbStormTimeout:
 		c.Count = 12
 	case VerbAckTimeout:

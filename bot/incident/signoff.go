@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// Attestation is the sentence that a signature attests.
-const Attestation = "I have read this record. On behalf of my department I confirm that it is complete and correct to the best of my knowledge."
-
 // Signature is the signature of a department on a digest.
 type Signature struct {
 	Department  Department `json:"department"`
@@ -17,7 +14,8 @@ type Signature struct {
 	Schema      string     `json:"schema"` // of document
 	Digest      string     `json:"digest"`
 	Attestation string     `json:"attestation"`
-	Auth        string     `json:"auth"` // how the signer was authenticated
+	Statement   string     `json:"statement,omitempty"` // version of the attestation
+	Auth        string     `json:"auth"`                // how the signer was authenticated
 	Deputy      bool       `json:"deputy,omitempty"`
 	// Submitter marks a signature by the submitter of the record, which is allowed
 	// only with [Policy.SubmitterMaySign].

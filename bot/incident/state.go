@@ -294,6 +294,8 @@ type View struct {
 	Possible    []Verb          `json:"-"`                  // that the reader may use now
 	Tasks       []Task          `json:"-"`                  // that wait for the reader
 	Directory   Directory       `json:"-"`
+	Reader      PersonID        `json:"-"`
+	Policy      Policy          `json:"-"`
 }
 
 // RolesOf returns the roles of a person, sorted.

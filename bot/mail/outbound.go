@@ -24,6 +24,7 @@ func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAcknowledgeReport: m.AcknowledgeReport,
 		incident.EffectMailNotice:        m.Notice,
 		incident.EffectMailHandover:      m.Handover,
+		incident.EffectMailSigners:       m.Signers,
 	}
 }
 

@@ -32,6 +32,7 @@ func toSeveral(m *mail.Mailer) map[string]func(*testing.T, incident.Brief) (inci
 		incident.EffectMailCancellation: {"people": "p1,p2,p4", "when": meeting.Format("2006-01-02T15:04:05Z07:00")},
 		incident.EffectMailHandover:     {"successors": "p1,p2,p4", "person": "p3"},
 		incident.EffectMailNotice:       {"about": "health"},
+		incident.EffectMailSigners:      {"people": "p1,p2,p4", "department": "security", "request": "7"},
 	}
 	for kind, send := range m.Handlers() {
 		if kind == incident.EffectAcknowledgeReport { // to the reporter alone
@@ -44,6 +45,10 @@ func toSeveral(m *mail.Mailer) map[string]func(*testing.T, incident.Brief) (inci
 			b.Event.Fields = map[string]string{"when": meeting.Format("2006-01-02T15:04:05Z07:00"), "audience": string(incident.AudienceResponders)}
 			if kind == incident.EffectMailWithdrawal {
 				b.Event.Kind, b.Event.Fields["people"] = incident.EventPostmortemWithdrawn, "p1,p2,p4"
+			}
+			if kind == incident.EffectMailSigners {
+				b.Incident.Status, b.Incident.Submission = incident.InReview, &incident.Submission{Digest: "d"}
+				b.Incident.Requests = []incident.Request{{Seq: 7, Kind: incident.EventSubmitted, Effect: incident.EffectAskSign, Department: incident.Security, Ref: "d"}}
 			}
 			b.Directory.Teams[1].Members = []incident.Membership{{Person: "p1"}, {Person: "p2"}, {Person: "p4"}} // security
 			return send(t.Context(), b, incident.Effect{Key: "INC-42/9/" + string(kind), Kind: kind, Incident: 42, Args: args[kind]})

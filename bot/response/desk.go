@@ -189,6 +189,8 @@ func New(o Options) (*Desk, error) {
 	}
 	o.Policy.EscalationSteps = max(o.Policy.EscalationSteps, 1)
 	setDefault(&o.Policy.EscalateAfter, 5*time.Minute)
+	setDefault(&o.Policy.SignDeputyAfter, incident.DefaultSignDeputyAfter)
+	setDefault(&o.Policy.SignHeadAfter, incident.DefaultSignHeadAfter)
 	o.Policy.Language, o.Policy.TimeZone = cmp.Or(o.Policy.Language, "en"), cmp.Or(o.Policy.TimeZone, "UTC")
 	setDefault(&o.MissedAfter, time.Minute)
 	setDefault(&o.PageTimeout, 10*time.Second)

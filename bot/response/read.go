@@ -24,7 +24,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		if err != nil {
 			return err
 		}
-		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), AlertCounts: counts, Directory: dir, Page: d.pageInfo(inc)}
+		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), AlertCounts: counts, Directory: dir, Page: d.pageInfo(inc), Policy: d.Policy}
 		v.Waiting, err = waitsOf(r, id)
 		if d.Playbooks != nil {
 			v.Playbooks = d.Playbooks.List()
@@ -34,6 +34,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 	if err != nil {
 		return answer(d, who, incident.View{}, err)
 	}
+	v.Reader = person
 	env := d.readerEnv(person, v.Directory)
 	v.Possible, v.Tasks = incident.Possible(v.Incident, env), v.Incident.Tasks(env)
 	if !mayReadPrivileged(who, person, v.Incident, v.Directory, d.Now()) {

@@ -69,8 +69,9 @@ func (d *Desk) redactError(p incident.Provider, err error) error {
 var (
 	plainString = reflect.TypeFor[string]()
 	// unredactedTypes are copied unchanged. Adapters need the names and addresses
-	// of the directory to reach people, and the address of a reporter.
-	unredactedTypes = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true, reflect.TypeFor[incident.Reply](): true}
+	// of the directory to reach people, the address of a reporter, and the statements of
+	// the configuration that people sign.
+	unredactedTypes = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true, reflect.TypeFor[incident.Reply](): true, reflect.TypeFor[incident.Policy](): true}
 )
 
 // redactedCopy returns a deep copy of v with every text redacted.

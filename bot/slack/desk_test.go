@@ -32,6 +32,8 @@ type fakeDesk struct {
 	onLookup    func()                                    // runs at the start of IncidentByLink
 	listErr     error                                     // of List and Overview
 	timeline    []incident.Event                          // of every incident
+	policy      incident.Policy
+	seen        map[incident.PersonID]*incident.SeenRecord
 }
 
 func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
@@ -54,7 +56,7 @@ func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Resul
 		return incident.Result{}, incident.Unknown("incident", "there is no %s", cmd.For)
 	}
 	person, _ := testDirectory().Resolve(cmd.By)
-	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory()})
+	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory(), Policy: c.policy})
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -93,7 +95,7 @@ func (c *fakeDesk) Show(_ context.Context, who incident.Identity, id incident.ID
 		inc = c.redact(inc)
 	}
 	return incident.View{Incident: inc, Directory: testDirectory(), Possible: incident.Possible(inc, env), Tasks: inc.Tasks(env),
-		Playbooks: []incident.PlaybookInfo{{Name: "data-exposure", Title: "Data exposure"}}, Timeline: c.timeline}, nil
+		Playbooks: []incident.PlaybookInfo{{Name: "data-exposure", Title: "Data exposure"}}, Timeline: c.timeline, Reader: person.ID, Policy: c.policy}, nil
 }
 
 func (c *fakeDesk) Overview(_ context.Context, who incident.Identity) (incident.Overview, error) {
@@ -114,6 +116,21 @@ func (c *fakeDesk) Overview(_ context.Context, who incident.Identity) (incident.
 		}
 	}
 	return v, nil
+}
+
+// SeeRecord remembers the submitted record that a person saw like the real Desk.
+func (c *fakeDesk) SeeRecord(_ context.Context, who incident.Identity, id incident.ID) (*incident.SeenRecord, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	person, _ := testDirectory().Resolve(who)
+	before := c.seen[person.ID]
+	if sub := c.incidents[id].Submission; sub != nil {
+		if c.seen == nil {
+			c.seen = map[incident.PersonID]*incident.SeenRecord{}
+		}
+		c.seen[person.ID] = &incident.SeenRecord{At: c.now(), Document: sub.Document}
+	}
+	return before, nil
 }
 
 func (c *fakeDesk) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {

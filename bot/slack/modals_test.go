@@ -182,7 +182,7 @@ func TestSignAndObject(t *testing.T) {
 	digest := e.desk.incidents[42].Submission.Digest
 	e.click("U0ADA", ActionID(incident.VerbSign), buttonValue(42, "engineering", digest))
 	v := e.currentForm("U0ADA")
-	for _, want := range []string{digest, incident.Attestation, "Root cause", "call ada@example.com"} {
+	for _, want := range []string{digest, incident.Policy{}.Attestation(incident.Engineering).Text, "You have not read this record before", "Root cause", "call ada@example.com"} {
 		if !strings.Contains(string(v.Blocks), want) {
 			t.Errorf("got form %s, want %q", v.Blocks, want)
 		}
@@ -209,6 +209,63 @@ func TestSignAndObject(t *testing.T) {
 	e.click("U0CLEO", ActionID(incident.VerbWithdraw), buttonValue(42, "O1"))
 	if got := e.desk.incidents[42].Objections[0]; got.Open() {
 		t.Errorf("got open objection %+v, want it withdrawn", got)
+	}
+}
+
+// A person who cannot sign reads who can, and gets no form.
+func TestSignForm_NamesWhoCanSign(t *testing.T) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		e.desk.change(submitRecord)
+		digest := e.desk.incidents[42].Submission.Digest
+		e.click("U0BEN", ActionID(incident.VerbSign), buttonValue(42, "legal", digest))
+		if v := e.currentForm("U0BEN"); v.Submit != "" || !strings.Contains(string(v.Blocks), "You cannot sign") || !strings.Contains(string(v.Blocks), "Can sign for legal: Cleo") {
+			t.Errorf("got %s with the button %q, want who can sign", v.Blocks, v.Submit)
+		}
+		if _, seen := e.desk.seen["p2"]; seen {
+			t.Error("the record counts as seen, want it unseen")
+		}
+	})
+}
+
+// The second look at a record shows what changed since the first one.
+func TestSignForm_ShowsWhatChanged(t *testing.T) {
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.policy.Attestations = map[incident.Department]incident.Attestation{incident.Engineering: {Version: "2026-11", Text: "The cause is right."}}
+	e.desk.change(func(inc *incident.Incident) {
+		submitRecord(inc)
+		inc.Facts.PersonalData = incident.PersonalSuspected
+		inc.Submission.Document.Facts = inc.Facts
+		inc.Objections = []incident.Objection{{ID: "O7", Department: incident.Legal, By: "p3", Reason: "how many?"}}
+	})
+	sign := func() string {
+		e.typeCommand("U0ADA", "sign engineering")
+		v := e.currentForm("U0ADA")
+		if err := e.ws.Act("U0ADA").CloseView(v.ID, true); err != nil {
+			t.Fatal(err)
+		}
+		return string(v.Blocks)
+	}
+	if got := sign(); !strings.Contains(got, "The cause is right.") || !strings.Contains(got, "2026-11") || !strings.Contains(got, "O7 of legal") || !strings.Contains(got, "Personal data: suspected") {
+		t.Errorf("got %s, want the statement, the objection and the facts", got)
+	}
+	if got := sign(); !strings.Contains(got, "Unchanged since you read it") {
+		t.Errorf("got %s, want no change", got)
+	}
+	e.desk.change(func(inc *incident.Incident) { inc.Submission.Document.Record.RootCause = "a guessed key" })
+	if got := sign(); !strings.Contains(got, "Changed since you read it") || !strings.Contains(got, "− r\\n+ a guessed key") {
+		t.Errorf("got %s, want the change of the root cause", got)
+	}
+}
+
+// Nobody signs a statement that changed after the form showed it.
+func TestSignForm_RejectsChangedStatement(t *testing.T) {
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.change(submitRecord)
+	e.typeCommand("U0ADA", "sign engineering")
+	e.currentForm("U0ADA")
+	e.desk.policy.Attestations = map[incident.Department]incident.Attestation{incident.Engineering: {Version: "2", Text: "Everything is right."}}
+	if out := e.submit("U0ADA", map[string]any{"attest": []string{"yes"}}); out.Outcome != chat.SubmitErrors || !strings.Contains(toJSON(out.Errors), "statement") {
+		t.Errorf("got %+v, want an error about the statement", out)
 	}
 }
 

@@ -92,8 +92,8 @@ func (p *player) signForOtherDepartment() {
 		reply = p.typeCommand(who, "sign legal %s", p.result.Digest)
 	} else {
 		p.press(who, p.awaitSignRequest("legal"), nil)
-		v := p.awaitForm(who, "sign")
-		reply = p.submit(who, v, formValues{"department": "legal", "attest": []string{"yes"}})
+		v := p.awaitForm(who, "sign") // without fields
+		reply = p.read.blocks(v.Blocks)
 		p.closeForm(who, v.ID)
 	}
 	if p.err == nil && !strings.Contains(reply, msgNotAMember) {
@@ -144,7 +144,7 @@ func (p *player) amendRecord() {
 func (p *player) signStaleDigest(who company.Person, team string) {
 	var reply string
 	if p.scenario.staleForm {
-		reply = p.submit(who, p.staleForm, formValues{"department": team, "attest": []string{"yes"}})
+		reply = p.submit(who, p.staleForm, formValues{"attest": []string{"yes"}})
 		p.closeForm(who, p.staleForm.ID)
 	} else {
 		reply = p.typeCommand(who, "sign %s %s", team, p.result.Stale)
@@ -164,7 +164,7 @@ func (p *player) signAll() {
 		if shown := p.read.blocks(v.Blocks); p.err == nil && !strings.Contains(shown, p.result.Digest) {
 			p.fail("the signature form of %s does not show the digest %s: %s", who.Name, p.result.Digest, shown)
 		}
-		p.mustSubmit(who, v, formValues{"department": team, "attest": []string{"yes"}})
+		p.mustSubmit(who, v, formValues{"attest": []string{"yes"}})
 		p.awaitText("the signature of "+team, team, msgSigned, who.Name, shortDigest(p.result.Digest))
 		p.result.Signers[team] = who.ID
 		p.log(p.channelName(), "%s signed for %s (%d of 4)", nameAndDepartment(who), team, n+1)

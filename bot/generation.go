@@ -75,6 +75,10 @@ func (d liveDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result
 	return d.desk().Do(ctx, cmd)
 }
 
+func (d liveDesk) Offer(ctx context.Context, cmd incident.Command) error {
+	return d.desk().Offer(ctx, cmd)
+}
+
 func (d liveDesk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
 	return d.desk().Show(ctx, who, id, reason)
 }

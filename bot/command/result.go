@@ -28,6 +28,8 @@ func ResultOf(cmd incident.Command, r incident.Result) (incident.Sentence, Resul
 		return incident.ReportReceived, ResultDone
 	case r.Requested:
 		return incident.AccessRequested(inc.ID), ResultDone
+	case r.Unchanged && r.Earlier != "" && r.Next != "":
+		return incident.Say("No change: %s. The status of %s is %s, its severity %s. %s", incident.Quoted(r.Earlier), inc.ID, inc.Status, inc.Severity, incident.Literal(r.Next)), ResultDone
 	case r.Unchanged && r.Earlier != "":
 		return incident.Say("No change: %s. The status of %s is %s, its severity %s", incident.Quoted(r.Earlier), inc.ID, inc.Status, inc.Severity), ResultDone
 	case r.Unchanged && known && y.unchanged != nil:

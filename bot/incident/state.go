@@ -271,6 +271,9 @@ type Result struct {
 	Earlier string `json:"earlier,omitempty"`
 	// Paged are the people whom the command pages, each with the way.
 	Paged []string `json:"paged,omitempty"`
+	// Next is a sentence about the commands that make sense for the author of a command
+	// without effect, or "". See [Suggestions].
+	Next string `json:"next,omitempty"`
 	// Requested is set if the author asked for access. Then the result has only the number
 	// of the incident, whether it exists or not, and the answer is [AccessRequested].
 	Requested bool `json:"requested,omitempty"`

@@ -117,6 +117,9 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, readErr
 	}
 	result.Earlier = earlier
+	if dr := s.drafts[cmd.For]; result.Unchanged && dr != nil {
+		result.Next = incident.Suggestions(cmd, dr.inc, s.env(cmd))
+	}
 	return result, withEarlier(err, earlier)
 }
 

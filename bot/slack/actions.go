@@ -64,6 +64,11 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	}
 	cmd := command.Press(verb, id, args)
 	if command.AsksForm(cmd) {
+		asked := cmd
+		asked.By, asked.Via, asked.Auth = s.identityOf(in.account()), incident.ViaSlack, authentication
+		if err := s.desk.Offer(ctx, asked); incident.CodeOf(err) != "" { // after any other error, the form reports it
+			return err
+		}
 		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: verb, prefill: cmd}, s.notifier(in))
 	}
 	cmd = s.commandBy(in.account(), idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)

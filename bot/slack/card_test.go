@@ -167,3 +167,23 @@ func TestCard_MenuGivesItsCommands(t *testing.T) {
 		})
 	}
 }
+
+// TestCard_OutdatedButton presses the buttons of a card that shows an earlier status. The
+// answer names the status and what is possible, and no form opens.
+func TestCard_OutdatedButton(t *testing.T) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		ts := e.postBlocks(laidOut(neutral.Card(cardIncident(incident.Active, nil))).blocks...)
+		e.desk.change(func(inc *incident.Incident) { inc.Status = incident.Resolved })
+		for _, action := range []chat.Action{{ID: "contain"}, {ID: "page_again"}} {
+			if err := e.ws.Act("U0ADA").Click(e.channel, ts, action); err != nil {
+				t.Fatal(err)
+			}
+			if got := e.lastEphemeral("U0ADA").Text; !strings.Contains(got, "INC-42 is resolved, so ") || !strings.Contains(got, "You can use ") {
+				t.Errorf("%s: got reply %q, want the status and what is possible", action.ID, got)
+			}
+			if views := e.ws.OpenViews("U0ADA"); len(views) != 0 {
+				t.Errorf("%s: got a form %q, want none", action.ID, views[0].Title)
+			}
+		}
+	})
+}

@@ -70,6 +70,18 @@ func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Resul
 	return r, nil
 }
 
+func (c *fakeDesk) Offer(_ context.Context, cmd incident.Command) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	inc, ok := c.incidents[cmd.For]
+	if !ok {
+		return nil
+	}
+	person, _ := testDirectory().Resolve(cmd.By)
+	_, err := incident.Offer(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory()})
+	return err
+}
+
 func (c *fakeDesk) Alerts(_ context.Context, _ incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

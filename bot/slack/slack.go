@@ -34,6 +34,8 @@ import (
 type Desk interface {
 	chat.Desk
 	Do(ctx context.Context, cmd incident.Command) (incident.Result, error)
+	// Offer returns an [incident.Error] if no form can make a command possible any more.
+	Offer(ctx context.Context, cmd incident.Command) error
 	IncidentByLink(ctx context.Context, name, value string) (incident.ID, error)
 }
 

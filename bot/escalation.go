@@ -234,7 +234,8 @@ func (b *Bot) pagePeople(g *generation) response.Handler {
 	policy := incident.Policy{PersonalPages: b.personalPages(g)}
 	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
 		person, known := brief.Directory.Person(incident.PersonID(e.Args["people"]))
-		if !known || !brief.Incident.Status.Responding() {
+		isHere := brief.Event.Kind == incident.EventAbsentPaged && !brief.Incident.Here[person.ID].IsZero()
+		if !known || isHere || !brief.Incident.Status.Responding() || brief.Incident.Excludes(person.ID) {
 			return incident.Command{}, nil
 		}
 		var failed []error

@@ -302,14 +302,33 @@ func (m *builder) owner(r incident.Role) any {
 	return textf("no %s", string(cmp.Or(r, incident.Commander)))
 }
 
-// peopleLine names the people with a role, except the commander.
+// peopleLine counts the people who are here, and names those who were called and show no
+// sign. If nobody is absent, it names the people with a role.
 func (m *builder) peopleLine() Text {
-	items := m.roles()
-	if len(items) == 0 {
-		return textf("Roles: only the commander")
+	here := textf("Here %d", m.inc.Present())
+	absent := m.inc.Absent(m.brief.Now)
+	if len(absent) == 0 {
+		if items := m.roles(); len(items) > 0 {
+			return textf("%s: %s", here, items)
+		}
+		return here
 	}
-	return textf("Roles: %s", items)
+	var items List
+	for _, p := range absent[:min(len(absent), maxCardAbsent)] {
+		if p.PagedAt.IsZero() {
+			items = append(items, textf("%s (called %s)", m.name(p.Person), m.clock(p.CalledAt())))
+		} else {
+			items = append(items, textf("%s (paged %s)", m.name(p.Person), m.clock(p.PagedAt)))
+		}
+	}
+	if more := len(absent) - len(items); more > 0 {
+		items = append(items, textf("%d more", more))
+	}
+	return textf("%s; no sign of %s", here, items)
 }
+
+// maxCardAbsent is the number of absent people that the card names.
+const maxCardAbsent = 3
 
 // maxCardRoles is the number of roles that the card names.
 const maxCardRoles = 4

@@ -86,8 +86,7 @@ const timeLayout = "2006-01-02 15:04 UTC"
 func humanize[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }
 
 // Invite adds people to the channel. The returned command lists new and
-// existing members. A message in the channel lists the people who could not
-// be invited, with the reason.
+// existing members, and the people who could not be invited, with the reason.
 func (c *Effects) Invite(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -107,26 +106,19 @@ func (c *Effects) Invite(ctx context.Context, b incident.Brief, e incident.Effec
 	if err != nil {
 		return noCommand, err
 	}
-	if len(refused) > 0 {
-		if _, err := c.postOnce(ctx, b, channel, b.Mark, NotInvited(b, refused), b.Attempt > 1); err != nil {
-			return noCommand, err
-		}
-	}
-	if len(members) == 0 {
+	if len(members)+len(refused) == 0 {
 		return noCommand, nil
 	}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: members}), nil
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: members, Refused: refused}), nil
 }
 
-// NotInvited lists the people who could not be invited, with the reasons.
-func NotInvited(b incident.Brief, refused map[incident.PersonID]string) Message {
-	m := newBuilder(b)
-	m.iconLine("warning", "Tocsin could not invite these people. Invite them by hand, or contact a workspace admin:")
+// notInvited lists the reasons why people could not be invited.
+func (m *builder) notInvited() {
+	m.line("Invite them by hand, or contact a workspace admin:")
 	var lines []string
-	for id, reason := range refused {
-		lines = append(lines, b.Directory.Name(id)+": "+reason)
+	for id, reason := range m.event.Texts {
+		lines = append(lines, m.Directory.Name(incident.PersonID(id))+": "+reason.Value)
 	}
 	slices.Sort(lines)
 	m.bullets(lines)
-	return m.message()
 }

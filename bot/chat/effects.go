@@ -50,6 +50,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAskConsult:          c.AskConsult,
 		incident.EffectRetract:             c.Retract,
 		incident.EffectUpload:              c.Upload,
+		incident.EffectHashFile:            c.HashFile,
 		incident.EffectArchive:             c.Archive,
 		incident.EffectAnnounce:            c.Announce,
 		incident.EffectAnnouncePostmortem:  c.AnnouncePostmortem,

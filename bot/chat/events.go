@@ -46,6 +46,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventDepartmentsInvolved:  {nowhere, "telephone_receiver", (*builder).emptyDepartments},
 	incident.EventNoted:                {inChecklist, "memo", nil},
 	incident.EventEvidence:             {inChecklist, "file_folder", nil},
+	incident.EventEvidenceHashed:       {nowhere, "", nil}, // the record and the timeline have the hash
+	incident.EventEvidenceChanged:      {inChannel, "warning", nil},
 	incident.EventUpdated:              {inChannel, "mega", nil},
 	incident.EventContained:            {inChannel, "shield", (*builder).nextStatus},
 	incident.EventResolved:             {inChannel, "white_check_mark", (*builder).recordDue},
@@ -80,6 +82,10 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventChannelFound:         {nowhere, "", nil}, // the messages that waited follow
 	incident.EventChannelOpened:        {nowhere, "wave", (*builder).welcome},
 	incident.EventInvited:              {nowhere, "", nil}, // the chat shows who joined
+	incident.EventCalled:               {nowhere, "", nil}, // the card and the command who show the people
+	incident.EventPresence:             {nowhere, "", nil},
+	incident.EventAbsentPaged:          {nowhere, "", nil},
+	incident.EventNotInvited:           {inChannel, "warning", (*builder).notInvited},
 	incident.EventLinked:               {nowhere, "", nil},
 	incident.EventEffectFailed:         {inChannel, "x", (*builder).effectFailed},
 	incident.EventEffectDropped:        {inChannel, "x", (*builder).effectFailed},

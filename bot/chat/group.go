@@ -83,10 +83,17 @@ func (c *Effects) PagePerson(ctx context.Context, b incident.Brief, person incid
 	return err
 }
 
-// PersonalPage returns the page to a chosen person. It holds only the title of a page and
-// its links, because the person may have no access yet.
+// PersonalPage returns the page to one person: a chosen one, or one who was called and has
+// shown no sign. It holds only the title of a page and its links, because the person may
+// have no access yet, and because a notification may appear on a locked screen.
 func PersonalPage(b incident.Brief) Message {
 	m := newBuilder(b)
+	if b.Event.Kind == incident.EventAbsentPaged {
+		m.iconLine("rotating_light", "%s needs you. You were called and have shown no sign. Press %s, or write in the channel.", Strong{Plain(b.PageHeadline())}, Strong{hereLabel})
+		m.pageLinks()
+		m.buttons(m.hereButton()...)
+		return m.message()
+	}
 	m.iconLine("rotating_light", "%s needs you. A responder asked Tocsin to page you. Join the channel.", Strong{Plain(b.PageHeadline())})
 	m.pageLinks()
 	if b.Incident.NeedsPage() {

@@ -96,6 +96,10 @@ func (p *plainChat) OpenChannel(_ context.Context, inc incident.Incident, privat
 
 func (*plainChat) AnnounceChannel(context.Context) (string, error) { return "#announcements", nil }
 
+func (*plainChat) HashFile(context.Context, string) (string, int64, string, error) {
+	return "", 0, "the chat has no files", nil
+}
+
 func (p *plainChat) DirectChannel(_ context.Context, person incident.Person) (name string, err error) {
 	name = person.IDAt(plainProvider)
 	return name, p.change(func() error {

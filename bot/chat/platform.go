@@ -38,6 +38,9 @@ type Platform interface {
 	// Update replaces a message. It returns [ErrNoMessage] if the message was
 	// deleted.
 	Update(ctx context.Context, channel, id string, m Message, mark Mark) error
+	// HashFile downloads a file of the chat and returns its SHA-256 and its size in
+	// bytes. If the file can never be hashed, it returns the reason.
+	HashFile(ctx context.Context, file string) (sum string, size int64, reason string, err error)
 	// Pin pins a message in its channel.
 	Pin(ctx context.Context, channel, id string) error
 	// Bookmark adds a link to the channel, unless it has one with the title, and

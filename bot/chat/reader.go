@@ -65,6 +65,12 @@ func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, erro
 			return Message{}, err
 		}
 		return Record(b), nil
+	case command.QueryWho:
+		b, err := r.Show(ctx, typed.Command.For, "list of people")
+		if err != nil {
+			return Message{}, err
+		}
+		return Who(b), nil
 	}
 	return r.alerts(ctx, *typed.AlertRequest)
 }

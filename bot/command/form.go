@@ -41,6 +41,7 @@ type FormState struct {
 	Fact       incident.FactName   `json:"f,omitempty"`
 	Expect     string              `json:"x,omitempty"` // digest of the record in the form
 	Statement  string              `json:"a,omitempty"` // that the signature attests
+	Message    *incident.Message   `json:"m,omitempty"` // that the command is about, without its text and files
 }
 
 // FormContext is the input of a form.
@@ -133,7 +134,7 @@ func FormFor(c incident.Command) (*FormSpec, bool) {
 
 // Given returns the part of a command that the form carries along.
 func (s FormState) Given(verb incident.Verb) incident.Command {
-	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Statement: s.Statement}
+	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Statement: s.Statement, Message: s.Message}
 	if s.Fact != "" {
 		c.Fact = &incident.FactChange{Name: s.Fact}
 	}
@@ -147,6 +148,9 @@ func (f *FormSpec) Open(c FormContext) Form {
 		State: FormState{Incident: given.For, Department: given.Department, Step: given.Step, Expect: given.Expect}}
 	if given.Fact != nil {
 		out.State.Fact = given.Fact.Name
+	}
+	if m := given.Message; m != nil {
+		out.State.Message = &incident.Message{Ref: m.Ref, Author: m.Author, AuthorName: m.AuthorName, At: m.At}
 	}
 	for n, field := range out.Fields {
 		out.Fields[n].Value = field.arg.initial(c)

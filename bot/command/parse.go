@@ -34,6 +34,7 @@ const (
 	QueryMy        = "my"
 	QueryTimeline  = "timeline"
 	QueryPlaybooks = "playbooks"
+	QueryWho       = "who"
 )
 
 // Context is the context of a command line or a form.

@@ -47,6 +47,18 @@ var responseSpecs = []Spec{
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
 			}}}},
 
+	{Name: "here", Help: "say that you are here: Tocsin counts you and does not page you", NeedsIncident: true, Common: true,
+		Examples: []string{"here", "here INC-42"},
+		Syntaxes: []Syntax{{Verb: incident.VerbHere, Args: []Arg{incidentArg},
+			result: done("You are here, and %s counts you"),
+			unchanged: func(i incident.Incident) incident.Sentence {
+				return incident.Say("No change: %s counts you already", i.ID)
+			}}}},
+
+	{Name: "who", Help: "show who was called and how, who is here, who shows no sign and who cannot be invited", NeedsIncident: true, Common: true,
+		Examples: []string{"who", "who INC-42"},
+		Syntaxes: []Syntax{{Query: QueryWho, Args: []Arg{incidentArg}}}},
+
 	{Name: "retry", Help: "try again at once what waits for an outside system, such as a channel that Slack refused to create", NeedsIncident: true,
 		Examples: []string{"retry", "retry INC-42"},
 		Syntaxes: []Syntax{{Verb: incident.VerbRetry, Args: []Arg{incidentArg},

@@ -217,6 +217,11 @@ func newActionArgs(title, owner, due string, of func(*Parsed) *incident.Action) 
 			}
 			of(w).Title = p.inner(text).freeText()
 			return true, nil
+		}, value: func(c FormContext) string {
+			if c.Given.Action == nil {
+				return ""
+			}
+			return c.Given.Action.Title
 		}},
 		owner: Arg{Name: owner, Usage: "owner PERSON", read: func(p *parser, w *Parsed) (bool, error) {
 			person, err := p.person(owner)

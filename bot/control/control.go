@@ -124,6 +124,7 @@ type Reply struct {
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
 	Times     []string                     `json:"times,omitempty"` // the typed times as Tocsin read them
 	Unchanged bool                         `json:"unchanged,omitempty"`
+	Who       []string                     `json:"who,omitempty"` // one line about each person who was called or is here
 }
 
 // TimelinePage is a part of a timeline.
@@ -191,6 +192,10 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 			reply.Playbooks = &Playbooks{Running: append([]incident.Run{}, view.Incident.Runs...), Available: append([]incident.PlaybookInfo{}, view.Playbooks...)}
 		}
 		return reply, err
+	case words.Query == command.QueryWho:
+		view, err := desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
+		reply.Who = whoLines(view, c.Clock())
+		return reply, err
 	case words.Query != "":
 		view, err := desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
 		reply.View = &view
@@ -208,6 +213,21 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 		return reply, err
 	}
 	return reply, nil
+}
+
+// whoLines returns who was called to an incident and who is here, as the command line
+// prints it.
+func whoLines(v incident.View, now time.Time) []string {
+	inc := v.Incident
+	out := []string{fmt.Sprintf("%s: %d here", inc.ID, inc.Present())}
+	for _, p := range inc.Roster() {
+		var facts []string
+		for _, f := range p.Facts(inc, now) {
+			facts = append(facts, f.Show(showTime).String())
+		}
+		out = append(out, v.Directory.Name(p.Person)+": "+strings.Join(facts, ", "))
+	}
+	return out
 }
 
 // showTime returns a time of a command as the command line prints it.

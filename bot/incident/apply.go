@@ -36,7 +36,7 @@ func (i *Incident) apply(e Event) {
 		i.Head = Head{Seq: e.Seq, Hash: e.Hash}
 	}
 	i.UpdatedAt = e.RecordedAt
-	if e.By != "" && (e.By == i.Paging.AcknowledgedBy || e.By == i.Commander) {
+	if e.By != "" && e.Kind != EventPresence && (e.By == i.Paging.AcknowledgedBy || e.By == i.Commander) {
 		i.Paging.LastAction = e.RecordedAt
 	}
 	if e.Kind == EventOpened && i.Privileged == nil {
@@ -52,6 +52,9 @@ func (i *Incident) apply(e Event) {
 			i.Written = map[PersonID]int{}
 		}
 		i.Written[e.By] += len(e.Texts)
+	}
+	if !slices.Contains(noPresence, e.Kind) {
+		i.markHere(e.By, e.RecordedAt)
 	}
 	if spec.apply != nil {
 		spec.apply(i, e)
@@ -77,7 +80,8 @@ func (i Incident) clone() Incident {
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)
 	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
 	i.SplitInto, i.LoweredBy, i.Privileged = slices.Clone(i.SplitInto), slices.Clone(i.LoweredBy), slices.Clone(i.Privileged)
-	i.Runs = slices.Clone(i.Runs)
+	i.Calls, i.Here, i.NotInvited = slices.Clone(i.Calls), maps.Clone(i.Here), maps.Clone(i.NotInvited)
+	i.Runs, i.Messages = slices.Clone(i.Runs), slices.Clone(i.Messages)
 	if i.Meeting != nil {
 		meeting := *i.Meeting
 		meeting.Invited = slices.Clone(meeting.Invited)

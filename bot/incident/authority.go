@@ -191,7 +191,7 @@ func (d *decider) authorize() error {
 	case !d.inc.MayRead(d.env.Directory, d.env.Actor, d.env.Now):
 		return errNoAccess(d.inc.ID)
 	case !who.Has(Readers) && d.inc.readsByBreakGlass(d.env.Directory, d.env.Actor, d.env.Now):
-		return Forbidden("break-glass in %s allows reading and notes only. To do more, type access request %[1]s because REASON", d.inc.ID)
+		return d.readsOnly()
 	case !d.holds(who):
 		return d.refused(who)
 	}
@@ -208,6 +208,11 @@ func (d *decider) refused(who Authority) error {
 		return Forbidden("%s is not a member or current deputy of %s. Ask one of them. You can use %s", d.env.Directory.Name(d.env.Actor), d.cmd.Department, d.suggestions())
 	}
 	return Forbidden("%s in %s is for %s, and %s is none of them. Ask one of them. You can use %s", name, d.inc.ID, who&^TheBot, d.env.Directory.Name(d.env.Actor), d.suggestions())
+}
+
+// readsOnly returns the error for a reader by break-glass.
+func (d *decider) readsOnly() error {
+	return Forbidden("break-glass in %s allows reading and notes only. To do more, type access request %[1]s because REASON", d.inc.ID)
 }
 
 // holds reports whether the actor, who may read the incident, belongs to a class.

@@ -60,6 +60,7 @@ type Command struct {
 	Fact       *FactChange       `json:"fact,omitempty"`
 	Record     map[string]string `json:"record,omitempty"` // field name → text
 	Evidence   *Evidence         `json:"evidence,omitempty"`
+	Message    *Message          `json:"message,omitempty"` // that becomes a note, evidence or an action item
 	Action     *Action           `json:"action,omitempty"`
 	Channel    string            `json:"channel,omitempty"` // of VerbExclude: ChannelRemove or ChannelNew
 	Item       string            `json:"item,omitempty"`    // id of an action item, objection or file
@@ -76,17 +77,18 @@ type Command struct {
 	NoPersonalData bool `json:"no_personal_data,omitempty"`
 
 	// Arguments of the bot's verbs.
-	Alert          *AlertRef         `json:"alert,omitempty"`
-	Runs           []Run             `json:"runs,omitempty"`  // playbooks to start, with their plans
-	Links          map[string]string `json:"links,omitempty"` // see [Incident.Links]
-	Round          int               `json:"round,omitempty"`
-	EscalationStep int               `json:"escalation_step,omitempty"`
-	Count          int64             `json:"count,omitempty"`
-	Occurrences    int64             `json:"occurrences,omitempty"` // of the Count alerts of a postmortem
-	Document       string            `json:"document,omitempty"`    // digest of a written document
-	Revision       int               `json:"revision,omitempty"`
-	People         []PersonID        `json:"people,omitempty"`
-	Effect         string            `json:"effect,omitempty"` // key of the effect that failed
+	Alert          *AlertRef           `json:"alert,omitempty"`
+	Runs           []Run               `json:"runs,omitempty"`  // playbooks to start, with their plans
+	Links          map[string]string   `json:"links,omitempty"` // see [Incident.Links]
+	Round          int                 `json:"round,omitempty"`
+	EscalationStep int                 `json:"escalation_step,omitempty"`
+	Count          int64               `json:"count,omitempty"`
+	Occurrences    int64               `json:"occurrences,omitempty"` // of the Count alerts of a postmortem
+	Document       string              `json:"document,omitempty"`    // digest of a written document
+	Revision       int                 `json:"revision,omitempty"`
+	People         []PersonID          `json:"people,omitempty"`
+	Refused        map[PersonID]string `json:"refused,omitempty"` // why people could not be invited
+	Effect         string              `json:"effect,omitempty"`  // key of the effect that failed
 }
 
 // argument is a free text or a date of a command with the name of its field.
@@ -103,6 +105,9 @@ func (c Command) freeTexts() []argument {
 	}
 	if c.Evidence != nil {
 		out = append(out, argument{field: "name", text: c.Evidence.Name}, argument{field: "where", text: c.Evidence.Where})
+	}
+	if c.Message != nil {
+		out = append(out, argument{field: "message", text: c.Message.Text})
 	}
 	if c.Action != nil {
 		out = append(out, argument{field: "action", text: c.Action.Title})

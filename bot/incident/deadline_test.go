@@ -11,7 +11,7 @@ import (
 func TestDeadline_EffectHoldsTheCommand(t *testing.T) {
 	at := start.Add(time.Hour)
 	for _, cmd := range []Command{{Verb: VerbPageTimeout, Round: 2, EscalationStep: 1}, {Verb: VerbPageTimeout, Round: 1}, {Verb: VerbAckTimeout, Round: 3},
-		{Verb: VerbSeverityTimeout}, {Verb: VerbStepLate, Step: "leaked-aws-credentials/rotate"}, {Verb: VerbStormTimeout, Round: 1}} {
+		{Verb: VerbSeverityTimeout}, {Verb: VerbAbsenceTimeout}, {Verb: VerbStepLate, Step: "leaked-aws-credentials/rotate"}, {Verb: VerbStormTimeout, Round: 1}} {
 		cmd.For = 7
 		want := Deadline{Command: cmd, At: at}
 		if diff := cmp.Diff(want, want.Effect("k").Deadline()); diff != "" {

@@ -178,10 +178,13 @@ func (d *decider) addEvidence() error {
 	if sum != "" && !sha256Hex.MatchString(sum) {
 		return Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(e.SHA256))
 	}
+	if d.cmd.Message != nil {
+		return d.keepAsEvidence(sum)
+	}
 	if slices.ContainsFunc(d.inc.Evidence, func(h Evidence) bool { return sum != "" && h.SHA256 == sum && h.Name == e.Name }) {
 		return nil
 	}
-	d.emit(EventEvidence, fields{"evidence": "E" + num(len(d.inc.Evidence)+1), "sha256": sum},
+	d.emit(EventEvidence, fields{"evidence": d.nextEvidence(), "sha256": sum},
 		texts{"name": e.Name, "where": e.Where, "text": d.cmd.Text})
 	d.voidSubmission("new evidence was added")
 	return nil
@@ -254,6 +257,9 @@ func (d *decider) startStep() error {
 		return err
 	}
 	d.emit(EventStepStarted, stepFields(run, step), nil)
+	if step.Action == "" {
+		d.callForRole(step.Role)
+	}
 	return nil
 }
 

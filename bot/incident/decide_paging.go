@@ -44,6 +44,11 @@ func (d *decider) stepFieldsOfRound() fields {
 
 func (d *decider) pageSent() error {
 	d.emit(EventPaged, d.stepFieldsOfRound(), nil)
+	if !d.inc.Status.Responding() {
+		return nil
+	}
+	d.call(CalledOnCall, "", d.cmd.People)
+	d.callResponders()
 	return nil
 }
 
@@ -59,6 +64,9 @@ func (d *decider) pageFailed() error {
 		f["next"] = num(next)
 	}
 	d.emit(EventPageFailed, f, texts{"reason": d.cmd.Text})
+	if f["next"] == "" && d.inc.Status.Responding() {
+		d.callResponders()
+	}
 	return nil
 }
 
@@ -187,6 +195,9 @@ func (d *decider) link() error {
 		}
 		d.emit(kind, f, nil)
 	}
+	if d.inc.Paging.Round == 0 && d.inc.Status.Responding() {
+		d.callResponders() // no page finds anybody on call
+	}
 	return nil
 }
 
@@ -214,10 +225,10 @@ func (d *decider) peopleInvited() error {
 	fresh := slices.DeleteFunc(slices.Clone(d.cmd.People), func(p PersonID) bool {
 		return slices.Contains(d.inc.Access, p) || slices.Contains(d.inc.Revoked, p) // an invitation may be older than the revocation
 	})
-	if len(fresh) == 0 {
-		return nil
+	if len(fresh) > 0 {
+		d.emit(EventInvited, fields{"people": joinList(fresh)}, nil)
 	}
-	d.emit(EventInvited, fields{"people": joinList(fresh)}, nil)
+	d.notInvited()
 	return nil
 }
 

@@ -198,7 +198,12 @@ func (d *decider) note() error {
 	if err := d.requireText("text", d.cmd.Text, "the note is empty. Type note TEXT"); err != nil {
 		return err
 	}
-	d.emit(EventNoted, nil, texts{"text": d.cmd.Text})
+	if d.hasMessage(KeptAsNote) {
+		return nil
+	}
+	f, t := d.messageContent()
+	t["text"] = d.cmd.Text
+	d.emit(EventNoted, f, t)
 	return nil
 }
 

@@ -106,13 +106,19 @@ func (d *decider) action(a Action) error {
 	if a.Due.Add(36 * time.Hour).Before(d.env.Now) { // the due day ends later in western time zones
 		return Invalid("due", "%s has passed. Give a due date in the future", a.Due.UTC().Format(time.DateOnly))
 	}
-	d.emit(EventActionAdded, fields{"action": fmt.Sprintf("A%d", len(d.inc.Actions)+1), "kind": string(a.Kind), "owner": string(a.Owner), "due": instant(a.Due)}, texts{"title": a.Title})
+	f, t := d.messageContent()
+	f["action"], f["kind"], f["owner"], f["due"] = fmt.Sprintf("A%d", len(d.inc.Actions)+1), string(a.Kind), string(a.Owner), instant(a.Due)
+	t["title"] = a.Title
+	d.emit(EventActionAdded, f, t)
 	return nil
 }
 
 func (d *decider) addAction() error {
 	if d.cmd.Action == nil {
 		return Invalid("action", "the action item is missing. Type action add KIND TITLE owner PERSON due DATE")
+	}
+	if m := d.cmd.Message; m != nil && d.inc.Keeps(m.Ref, KeptAsAction) {
+		return nil
 	}
 	if err := d.action(*d.cmd.Action); err != nil {
 		return err

@@ -17,6 +17,7 @@ const (
 	EffectAskConsult     EffectKind = "ask_consult"     // request an answer from the representatives of Args "department"
 	EffectRetract        EffectKind = "retract"         // edit the message of a request that closed or changed. Args "request" is its kind
 	EffectUpload         EffectKind = "upload"          // upload the postmortem of Args "revision" to the channel
+	EffectHashFile       EffectKind = "hash_file"       // download the file Args "file" of the chat, which is Args "evidence", for its hash
 	EffectArchive        EffectKind = "archive"         // post a final message in the channel of a merged or dismissed incident
 	EffectTopic          EffectKind = "topic"           // set the topic of a new channel, once
 	// Slack, in other channels.
@@ -38,7 +39,7 @@ const (
 	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
-	EffectPagePeople  EffectKind = "page_people"  // page Args "people" (comma-separated PersonIDs) themselves, outside the escalation policy
+	EffectPagePeople  EffectKind = "page_people"  // page the person of Args "people" outside the escalation policy
 	// EffectPagerUpdate updates the title of the current page at the pager and adds a note
 	// about the event.
 	EffectPagerUpdate EffectKind = "pager_update"
@@ -93,6 +94,7 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectAskConsult:     {task: "ask a team in the channel", needsChannel: true},
 	EffectRetract:        {task: "edit a message in the channel", needsChannel: true, stepsAside: true},
 	EffectUpload:         {task: "upload the postmortem to the channel", needsChannel: true, hasDocument: true, stepsAside: true},
+	EffectHashFile:       {task: "compute the hash of a file that is evidence"},
 	EffectArchive:        {task: "post the last message in the channel", needsChannel: true},
 	EffectCard:           {task: "update the card in the channel", needsChannel: true},
 	EffectTopic:          {task: "set the topic of the channel", needsChannel: true},
@@ -109,7 +111,7 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPageAck:     {task: "acknowledge the page at the pager", public: true},
 	EffectPageResolve: {task: "end the page at the pager", public: true},
 
-	EffectPagePeople:  {task: "page a chosen person", public: true},
+	EffectPagePeople:  {task: "page a person", public: true},
 	EffectPagerUpdate: {task: "update the page at the pager", public: true, stepsAside: true},
 
 	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true, stepsAside: true},

@@ -67,7 +67,7 @@ var eventSpecs = func() eventTable {
 }()
 
 // eventTopics are the parts of eventSpecs.
-var eventTopics = []eventTable{alertEvents, pagingEvents, personalPageEvents, severityEvents, responseEvents, factEvents, playbookEvents,
+var eventTopics = []eventTable{alertEvents, pagingEvents, personalPageEvents, severityEvents, responseEvents, factEvents, playbookEvents, presenceEvents,
 	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, accessRequestEvents, retentionEvents, channelEvents}
 
 // EventKinds returns every kind of event, sorted.

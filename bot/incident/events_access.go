@@ -145,6 +145,7 @@ func (i *Incident) applyExcluded(e Event) {
 	i.Exclusions = append(i.Exclusions, Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Second: e.person("second"), Channel: e.Field("channel"), Left: i.leaves(e)})
 	i.ExclusionProposed = nil
 	i.dropAccess(p, e.RecordedAt)
+	i.forget(p)
 	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
 	for _, r := range i.RolesOf(p) {
 		i.setRole(r, "")
@@ -195,6 +196,7 @@ func (i *Incident) applyPersonLeft(e Event) {
 		i.setRole(r, "")
 	}
 	i.dropAccess(p, e.RecordedAt)
+	i.forget(p)
 	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
 	signed := splitList[Department](e.Field("signatures"))
 	i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.By == p && slices.Contains(signed, s.Department) })

@@ -22,7 +22,7 @@ var channelEvents = eventTable{
 	EventChannelOpened: {
 		fields:   "name value",
 		apply:    (*Incident).applyLink,
-		effects:  effects{inviteResponders, postEvent, refreshCard, setTopic},
+		effects:  effects{inviteExpected, postEvent, refreshCard, setTopic},
 		sentence: func(Event) Sentence { return Say("The incident's channel was opened") },
 		lane:     laneCommunication,
 		minor:    true,
@@ -48,14 +48,20 @@ var channelEvents = eventTable{
 			i.FormerChannels, i.LostChannel, i.LostHow = append(i.FormerChannels, i.Links[LinkChannel]), "", ""
 			i.applyLink(e)
 		},
-		effects:      effects{announceReplacement, inviteResponders, welcome, refreshCard, setTopic},
+		effects:      effects{announceReplacement, inviteExpected, welcome, refreshCard, setTopic},
 		sentence:     func(Event) Sentence { return Say("The incident continues in a new channel") },
 		announcement: "%s (%s) continues in another channel.",
 		lane:         laneCommunication,
 	},
 	EventInvited: {
 		fields: "people",
-		apply:  func(i *Incident, e Event) { i.addAccess(splitList[PersonID](e.Field("people"))...) },
+		apply: func(i *Incident, e Event) {
+			people := splitList[PersonID](e.Field("people"))
+			i.addAccess(people...)
+			for _, p := range people {
+				delete(i.NotInvited, p)
+			}
+		},
 		sentence: func(e Event) Sentence {
 			return Say("Tocsin invited %s to the channel", People(splitList[PersonID](e.Field("people"))))
 		},
@@ -146,10 +152,11 @@ func effectKind(key string) string {
 	return parts[min(2, len(parts)-1)]
 }
 
-// inviteResponders invites the responders and participants to a new channel. It
-// has no lane because the channel exists: the invitations do not wait for posts.
-func inviteResponders(c effectBuilder) []Effect {
-	effects := c.invite(append(c.env.Directory.Responders(), c.participants(c.inc)...))
+// inviteExpected invites the people who were called and the participants to a new
+// channel. It has no lane because the channel exists: the invitations do not wait for
+// posts.
+func inviteExpected(c effectBuilder) []Effect {
+	effects := c.invite(append(c.inc.calledBefore(c.event.Seq), c.participants(c.inc)...))
 	for n := range effects {
 		effects[n].Lane = ""
 	}

@@ -4,8 +4,10 @@ import "slices"
 
 // The kinds of events that record facts and evidence.
 const (
-	EventFactSet  EventKind = "fact_set"
-	EventEvidence EventKind = "evidence_added"
+	EventFactSet         EventKind = "fact_set"
+	EventEvidence        EventKind = "evidence_added"
+	EventEvidenceHashed  EventKind = "evidence_hashed"  // the file was downloaded for its hash
+	EventEvidenceChanged EventKind = "evidence_changed" // the original was edited or deleted
 )
 
 var factEvents = eventTable{
@@ -20,13 +22,28 @@ var factEvents = eventTable{
 		item:       func(e Event) string { return "fact/" + e.Field("fact") + "/" + e.Field("regime") + e.Text("who") },
 	},
 	EventEvidence: {
-		fields:     "evidence sha256",
+		fields:     "author evidence file message sha256",
 		repeatable: true,
-		apply: func(i *Incident, e Event) {
-			i.Evidence = append(i.Evidence, Evidence{ID: e.Field("evidence"), Name: e.Text("name"), Where: e.Text("where"), SHA256: e.Field("sha256"), By: e.By, At: e.RecordedAt})
-		},
+		apply:      (*Incident).applyEvidence,
+		effects:    effects{postEvidence, hashFile, refreshCard},
+		sentence:   sayEvidence,
+		text:       "text",
+		lane:       laneResponse,
+		item:       func(e Event) string { return "evidence/" + e.Field("evidence") },
+	},
+	EventEvidenceHashed: {
+		fields:   "evidence sha256 size",
+		apply:    (*Incident).applyEvidenceHashed,
+		sentence: sayEvidenceHashed,
+		text:     "reason",
+		lane:     laneResponse,
+		minor:    true,
+	},
+	EventEvidenceChanged: {
+		fields:   "evidence how person sha256",
+		apply:    (*Incident).applyEvidenceChanged,
 		effects:  effects{postEvent, refreshCard},
-		sentence: sayEvidence,
+		sentence: sayEvidenceChanged,
 		text:     "text",
 		lane:     laneResponse,
 		item:     func(e Event) string { return "evidence/" + e.Field("evidence") },
@@ -109,6 +126,10 @@ func sayAffected(e Event) Sentence {
 func sayEvidence(e Event) Sentence {
 	id, name, where, sum := e.literal("evidence"), e.quoted("name"), e.quoted("where"), e.literal("sha256")
 	switch {
+	case e.Field("message") != "":
+		return Say("%s added a message of %s as evidence %s, SHA-256 %s", e.By, e.author(), id, sum)
+	case e.Field("file") != "":
+		return Say("%s added the file “%s” as evidence %s", e.By, name, id)
 	case where != "" && sum != "":
 		return Say("%s added evidence %s, “%s”, stored in “%s”, SHA-256 %s", e.By, id, name, where, sum)
 	case where != "":

@@ -35,6 +35,7 @@ var pagingEvents = eventTable{
 		apply: func(i *Incident, e Event) {
 			i.Paging.AcknowledgedBy, i.Paging.AcknowledgedSeverity = "", ""
 			i.setRole(Commander, "")
+			delete(i.Here, e.person("person"))
 		},
 		effects: effects{postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
@@ -46,7 +47,7 @@ var pagingEvents = eventTable{
 	EventRoundStarted: {
 		fields:   "escalation_step round started_at",
 		apply:    (*Incident).applyRoundStarted,
-		effects:  effects{pageNextStep, refreshCard},
+		effects:  effects{pageNextStep, timeAbsence, refreshCard},
 		sentence: func(e Event) Sentence { return Say("Paging round %s started", e.literal("round")) },
 		text:     "reason",
 		lane:     laneCommunication,

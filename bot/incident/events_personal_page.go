@@ -11,7 +11,7 @@ const (
 var personalPageEvents = eventTable{
 	EventPeoplePaged: {
 		fields:  "people way",
-		effects: effects{pageChosen, invitePeople, postEvent, refreshCard},
+		effects: effects{pagePersons, invitePeople, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s pages %s %s", e.By, People(splitList[PersonID](e.Field("people"))), Literal(Provider(e.Field("way")).pageWay()))
 		},
@@ -42,8 +42,8 @@ func (e Event) PagedPeople(d Directory) []string {
 	return out
 }
 
-// pageChosen builds one page for each person. A person without an answer delays no other.
-func pageChosen(c effectBuilder) []Effect {
+// pagePersons builds one page for each person of the event. A person without an answer delays no other.
+func pagePersons(c effectBuilder) []Effect {
 	var out []Effect
 	for _, p := range splitList[string](c.event.Field("people")) {
 		e := c.effect(EffectPagePeople, map[string]string{"people": p}, p)

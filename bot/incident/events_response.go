@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +25,8 @@ const (
 var responseEvents = eventTable{
 	EventRoleAssigned: {
 		fields:  "handover person role", // handover is set if the person gets a briefing
-		apply:   func(i *Incident, e Event) { i.setRole(Role(e.Field("role")), e.person("person")) },
-		effects: effects{invitePerson, postEvent, refreshCard, refreshChecklist, editSteps, briefCommander},
+		apply:   (*Incident).applyRoleAssigned,
+		effects: effects{invitePerson, timeAbsence, postEvent, refreshCard, refreshChecklist, editSteps, briefCommander},
 		sentence: func(e Event) Sentence {
 			if e.is("handover") {
 				return Say("%s handed the command over to %s", e.By, e.person("person"))
@@ -52,9 +53,11 @@ var responseEvents = eventTable{
 		milestone: "Departments involved",
 	},
 	EventNoted: {
+		fields:     "author message",
 		repeatable: true,
+		apply:      func(i *Incident, e Event) { i.keepMessage(e, KeptAsNote, "") },
 		effects:    effects{postEvent},
-		sentence:   say("%s added a note"),
+		sentence:   sayNoted,
 		text:       "text",
 		lane:       laneResponse,
 	},
@@ -90,10 +93,12 @@ var responseEvents = eventTable{
 		milestone:    "Resolved",
 	},
 	EventReopened: {
-		apply: func(i *Incident, _ Event) {
+		apply: func(i *Incident, e Event) {
 			i.unfreeze()
 			i.Dismissal, i.Unfinished = nil, nil
 			i.Review = Review{}
+			i.Calls = nil
+			maps.DeleteFunc(i.Here, func(p PersonID, _ time.Time) bool { return p != e.By })
 		},
 		effects:      effects{announceIncident, postEvent, refreshCard, refreshChecklist, refreshSignoff},
 		sentence:     say("%s reopened the incident"),
@@ -178,6 +183,15 @@ func editSignRequests(c effectBuilder) []Effect {
 		}
 	}
 	return out
+}
+
+// applyRoleAssigned assigns a role. A person who gets it from somebody else is called.
+func (i *Incident) applyRoleAssigned(e Event) {
+	role, p := Role(e.Field("role")), e.person("person")
+	i.setRole(role, p)
+	if p != "" && p != e.By {
+		i.addCall(Call{Person: p, Seq: e.Seq, Why: CalledRole, Role: role, At: e.RecordedAt})
+	}
 }
 
 func (i *Incident) setRole(r Role, p PersonID) {

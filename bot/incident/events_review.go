@@ -76,10 +76,11 @@ var reviewEvents = eventTable{
 		item: func(Event) string { return "review/" },
 	},
 	EventActionAdded: {
-		fields:     "action due owner",
+		fields:     "action author due message owner",
 		repeatable: true,
 		apply: func(i *Incident, e Event) {
 			i.Actions = append(i.Actions, Action{ID: e.Field("action"), Kind: ActionKind(e.Field("kind")), Title: e.Text("title"), Owner: e.person("owner"), Due: parseInstant(e.Field("due"))})
+			i.keepMessage(e, KeptAsAction, e.Field("action"))
 		},
 		effects: effects{postEvent, refreshCard},
 		sentence: func(e Event) Sentence {

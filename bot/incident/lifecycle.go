@@ -71,16 +71,16 @@ const (
 	VerbAssignRole       Verb = "assign_role"        // Role, Person
 	VerbHandover         Verb = "handover"           // Person: the new commander, Text: what the state does not show
 	VerbSetFact          Verb = "set_fact"           // Fact, Text: reason
-	VerbNote             Verb = "note"               // Text, Audience
+	VerbNote             Verb = "note"               // Text, Audience, Message (optional)
 	VerbUpdate           Verb = "update"             // Text: status update for stakeholders
-	VerbEvidence         Verb = "evidence"           // Evidence
+	VerbEvidence         Verb = "evidence"           // Evidence, Message (optional)
 	VerbStepDone         Verb = "step_done"          // Step, Text: outcome
 	VerbStepSkip         Verb = "step_skip"          // Step, Text: why
 	VerbConsult          Verb = "consult"            // Department, Blocking
 	VerbAnswer           Verb = "answer"             // Department, Text
 	VerbDelegate         Verb = "delegate"           // Department, Person, Until
 	VerbEndDelegation    Verb = "end_delegation"     // Department, Person, Text: why
-	VerbAddAction        Verb = "add_action"         // Action
+	VerbAddAction        Verb = "add_action"         // Action, Message (optional)
 	VerbFinishAction     Verb = "finish_action"      // Item, Text: how
 	VerbGrant            Verb = "grant_access"       // Person, Text: reason
 	VerbRestrict         Verb = "restrict"           // Public
@@ -102,6 +102,7 @@ const (
 	VerbEndorseAccess    Verb = "endorse_access"     // Person: who asked, Text: reason (optional)
 	VerbBreakGlass       Verb = "break_glass"        // Text: reason
 	VerbRetry            Verb = "retry"              // try waiting effects at once. Count: set by Tocsin
+	VerbHere             Verb = "here"               // HappenedAt, Item: id of a message in the channel that shows it
 )
 
 // The verbs of the bot. Effects, deadlines and sources issue them.
@@ -113,18 +114,21 @@ const (
 	VerbStartStep         Verb = "start_step"         // Step
 	VerbStepLate          Verb = "step_late"          // Step
 	VerbPage              Verb = "page"               // Round, EscalationStep: the page starts now
-	VerbPaged             Verb = "paged"              // Round, EscalationStep
+	VerbPaged             Verb = "paged"              // Round, EscalationStep, People: whom the page reached, if known
 	VerbPersonPaged       Verb = "person_paged"       // Person, Item: the way
 	VerbPageFailed        Verb = "page_failed"        // Round, EscalationStep, Text
 	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
 	VerbAckTimeout        Verb = "ack_timeout"        // Round (optional)
+	VerbAbsenceTimeout    Verb = "absence_timeout"    // people who were called had time to show a sign
 	VerbSeverityTimeout   Verb = "severity_timeout"   // nobody answered the proposal of an alert
 	VerbRemindSigners     Verb = "remind_signers"     // Department, Round: Seq of the request, EscalationStep: a SignerStage
 	VerbStormTimeout      Verb = "storm_timeout"      // Round, Count: the alert storm is over
 	VerbLink              Verb = "link"               // Links
 	VerbChannelFound      Verb = "channel_found"      // Item: the lost channel, which works again
 	VerbChannelLost       Verb = "channel_lost"       // Item: the channel, Reason: ChannelArchived or ChannelDeleted
-	VerbInvited           Verb = "invited"            // People
+	VerbInvited           Verb = "invited"            // People, Refused: why others could not be invited
+	VerbEvidenceHashed    Verb = "evidence_hashed"    // Item: evidence, Document: SHA-256, Count: bytes, Reason: why there is no hash
+	VerbEvidenceChanged   Verb = "evidence_changed"   // Item: id in the chat, Reason: EvidenceEdited or EvidenceDeleted, Document: the new SHA-256, Person, HappenedAt, Text
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
 	VerbPostmortemShared  Verb = "postmortem_shared"  // Revision, Item: file id
 	VerbReviewInvited     Verb = "review_invited"     // People, When: of the meeting
@@ -196,6 +200,7 @@ var verbs = map[Verb]verbRule{
 	VerbEndorseAccess:     {decide: (*decider).endorseAccess, name: "access endorse", writes: true, access: true},
 	VerbBreakGlass:        {decide: (*decider).breakGlass, name: "access break-glass", writes: true, access: true},
 	VerbRetry:             {decide: (*decider).retry, writes: true},
+	VerbHere:              {decide: (*decider).here},
 	VerbAttach:            {decide: (*decider).attach},
 	VerbCount:             {decide: (*decider).count},
 	VerbSourceNote:        {decide: (*decider).sourceNote},
@@ -208,6 +213,7 @@ var verbs = map[Verb]verbRule{
 	VerbPageFailed:        {decide: (*decider).pageFailed},
 	VerbPageTimeout:       {decide: (*decider).pageTimeout},
 	VerbAckTimeout:        {decide: (*decider).ackTimeout},
+	VerbAbsenceTimeout:    {decide: (*decider).absenceTimeout},
 	VerbSeverityTimeout:   {decide: (*decider).severityTimeout},
 	VerbRemindSigners:     {decide: (*decider).remindSigners},
 	VerbStormTimeout:      {decide: (*decider).stormTimeout},
@@ -215,6 +221,8 @@ var verbs = map[Verb]verbRule{
 	VerbChannelFound:      {decide: (*decider).findChannel},
 	VerbChannelLost:       {decide: (*decider).loseChannel},
 	VerbInvited:           {decide: (*decider).peopleInvited},
+	VerbEvidenceHashed:    {decide: (*decider).evidenceHashed},
+	VerbEvidenceChanged:   {decide: (*decider).evidenceChanged},
 	VerbPostmortemWritten: {decide: (*decider).postmortemWritten},
 	VerbPostmortemShared:  {decide: (*decider).postmortemShared},
 	VerbReviewInvited:     {decide: (*decider).reviewInvited},
@@ -307,6 +315,7 @@ var Transitions = []Transition{
 	{VerbRequestAccess, anyStatus, nil, KnownPeople, "a person asks to read a restricted incident"},
 	{VerbEndorseAccess, anyStatus, nil, TheCommander | SecurityTeam, "the person gets the requested access for a time"},
 	{VerbBreakGlass, anyStatus, nil, GlassBreakers, "a person reads at once, and every member knows"},
+	{VerbHere, notDismissedOrMerged, nil, Readers, "a person is here, and a post of a responder extends the acknowledgement"},
 	{VerbRetry, anyStatus, nil, Participants, "effects that wait for an outside system are tried at once"},
 
 	// Verbs of the bot.
@@ -321,6 +330,7 @@ var Transitions = []Transition{
 	{VerbPageFailed, anyStatus, nil, TheBot, "a page failed and the next escalation step starts at once"},
 	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
 	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},
+	{VerbAbsenceTimeout, anyStatus, nil, TheBot, "people who were called and showed no sign are paged"},
 	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
 	{VerbRemindSigners, []Status{InReview}, nil, TheBot, "a department has not signed, and its deputies or its head are asked"},
 	{VerbStormTimeout, anyStatus, nil, TheBot, "an alert storm is over"},
@@ -328,6 +338,8 @@ var Transitions = []Transition{
 	{VerbChannelFound, anyStatus, nil, TheBot, "the lost channel works again"},
 	{VerbChannelLost, anyStatus, nil, TheBot, "the channel is archived or gone"},
 	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
+	{VerbEvidenceHashed, anyStatus, nil, TheBot, "a file that is evidence was downloaded for its hash"},
+	{VerbEvidenceChanged, anyStatus, nil, TheBot, "the original of evidence was edited or deleted"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},
 	{VerbPostmortemShared, anyStatus, nil, TheBot, "the postmortem is in the channel"},
 	{VerbReviewInvited, anyStatus, nil, TheBot, "people were invited to the review meeting"},

@@ -55,6 +55,10 @@ var statusMatrix = map[Verb]string{
 	VerbPromote:           ". . . . r - - - -",
 	VerbSetLegalHold:      ". . . . . . . . -",
 	VerbReleaseLegalHold:  ". . . . . . . . .",
+	VerbHere:              ". . . . . . . - -",
+	VerbEvidenceHashed:    ". . . . . . . . .",
+	VerbEvidenceChanged:   ". . . . . . . . .",
+	VerbAbsenceTimeout:    ". . . = = = = = =",
 	VerbRetry:             ". . . . . . . . .",
 	VerbPageAgain:         "= . . - - - - - -", // triage pages already
 	VerbRevoke:            ". . . . . . . . .",
@@ -130,6 +134,16 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		}
 	case VerbSetSeverity:
 		c.Severity = Sev1
+	case VerbEvidenceHashed, VerbEvidenceChanged:
+		w.inc.Evidence = append(w.inc.Evidence, Evidence{ID: "E9", Name: "auth.log", Ref: "F1"})
+		c.Item, c.Document, c.Reason = "E9", strings.Repeat("ab", 32), "x"
+		if v == VerbEvidenceChanged {
+			c.Item, c.Reason, c.Document = "F1", EvidenceDeleted, ""
+		}
+	case VerbHere:
+		by = "eng4"
+	case VerbAbsenceTimeout:
+		w.inc.Severity, w.inc.Calls = Sev2, []Call{{Person: "eng4", Why: CalledOnCall, At: w.now.Add(-AbsenceTimeout)}}
 	case VerbKeepSeverity, VerbSeverityTimeout:
 		w.inc.SeverityProposal = &SeverityProposal{Severity: Sev1, Kind: "sentry.issue", Until: w.now}
 	case VerbAssignRole:

@@ -68,9 +68,10 @@ type Incident struct {
 	Pages  []PageRef  `json:"pages,omitempty"` // every page that started, of all rounds
 	Alerts []AlertRef `json:"alerts,omitempty"`
 
-	Facts    Facts      `json:"facts"`
-	Evidence []Evidence `json:"evidence,omitempty"`
-	Runs     []Run      `json:"runs,omitempty"` // playbooks, as pinned when they started
+	Facts    Facts         `json:"facts"`
+	Evidence []Evidence    `json:"evidence,omitempty"`
+	Messages []KeptMessage `json:"messages,omitempty"` // of the chat that became a part of the incident
+	Runs     []Run         `json:"runs,omitempty"`     // playbooks, as pinned when they started
 
 	Unfinished    *Unfinished    `json:"unfinished,omitempty"` // nil if no step was open at the resolution
 	Record        ClosingRecord  `json:"record"`
@@ -95,6 +96,12 @@ type Incident struct {
 	SplitFrom  ID   `json:"split_from,omitempty"`
 
 	LegalHold *LegalHold `json:"legal_hold,omitempty"` // nil if there is none
+
+	// Calls are the people whom Tocsin called. Here holds the first sign of each person
+	// of the response, and NotInvited why people cannot be invited to the channel.
+	Calls      []Call                 `json:"calls,omitempty"`
+	Here       map[PersonID]time.Time `json:"here,omitempty"`
+	NotInvited map[PersonID]string    `json:"not_invited,omitempty"`
 
 	// Requests are the messages in the channel that ask people for something. An earlier
 	// version recorded none.
@@ -165,7 +172,7 @@ func Roles() []Role {
 // when Apply derives more from events that earlier versions recorded: stored states with
 // a smaller form are then computed again. A test fails if the fields change and the form
 // does not.
-const StateForm = 1
+const StateForm = 2
 
 // AlertRef is an alert that is attached to an incident. Its repeats are not
 // events. The store counts them.
@@ -193,6 +200,13 @@ type Evidence struct {
 	SHA256 string    `json:"sha256,omitempty"`
 	By     PersonID  `json:"by"`
 	At     time.Time `json:"at"`
+
+	// Of a message or file of the chat.
+	Ref       string           `json:"ref,omitempty"` // id in the chat
+	Author    PersonID         `json:"author,omitempty"`
+	Size      int64            `json:"size,omitempty"`       // of the file, in bytes
+	NotHashed string           `json:"not_hashed,omitempty"` // why there is no hash of the file
+	Changes   []EvidenceChange `json:"changes,omitempty"`    // of the original, since it was kept
 }
 
 // Dismissal is a proposal or a decision to dismiss an incident as a false alarm.

@@ -22,7 +22,7 @@ var unredactedFields = map[string]bool{
 	"Detection.Digest": true, "Detection.CurrentDigest": true, "DetectionTrace.ID": true, "FieldComparison.Field": true,
 	"StoredDelivery.Source": true, "StoredDelivery.SHA256": true, "StoredDelivery.Outcome": true,
 	"AlertRef.Source": true, "AlertRef.Fingerprint": true,
-	"Evidence.ID": true, "Evidence.SHA256": true,
+	"Evidence.ID": true, "Evidence.SHA256": true, "Evidence.Ref": true, "EvidenceChange.How": true, "KeptMessage.Ref": true, "KeptMessage.Item": true,
 	"Run.Playbook": true, "Run.Digest": true, "Step.ID": true, "Step.After": true,
 	"Submission.Digest": true, "SignedDocument.Kind": true, "SignedDocument.Schema": true, "SignedDocument.Incident": true,
 	"SignedDocument.Head": true, "SignedDocument.Evidence": true,

@@ -7,12 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/slack-go/slack"
-
 	"tocsin/bot/chat"
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
-	"tocsin/bot/text"
 )
 
 // handleInteraction handles a button, a form or a shortcut. It returns the
@@ -92,43 +89,6 @@ func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.
 	s.notify(in, s.reply(chat.Result(cmd, o.result)))
 }
 
-// handleShortcut opens the form that adds a message as a note or as evidence.
-func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
-	if in.CallbackID != ShortcutAddNote && in.CallbackID != ShortcutAddEvidence {
-		return nil
-	}
-	pc, err := s.parseContext(ctx, s.identityOf(in.account()), in.channel())
-	if err != nil {
-		return err
-	}
-	if err := pc.Admit(incident.VerbNote); err != nil {
-		return err
-	}
-	if pc.Incident == 0 {
-		return incident.Invalid("incident", "this channel does not belong to an incident. Use the shortcut in the channel of an incident")
-	}
-	message := command.Readable(neutralText(in.Message.Text, pc.Directory))
-	prefill := incident.Command{For: pc.Incident, Text: message, HappenedAt: sentAt(in.Message.TS)}
-	if in.CallbackID == ShortcutAddNote {
-		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))
-	}
-	prefill.Text, prefill.Evidence = "", &incident.Evidence{Name: evidenceName(message), SHA256: text.SHA256(message)}
-	request := formRequest{verb: incident.VerbEvidence, prefill: prefill}
-	if len(in.Message.Files) > 0 {
-		prefill.Evidence.Name, prefill.Evidence.Where, prefill.Evidence.SHA256 = in.Message.Files[0].Name, in.Message.Files[0].Permalink, ""
-	} else {
-		request.prepare = func(ctx context.Context, cmd *incident.Command) {
-			link, err := s.client.GetPermalinkContext(ctx, &slack.PermalinkParameters{Channel: in.channel(), Ts: in.Message.TS})
-			if err != nil {
-				s.log.WarnContext(ctx, "get message permalink failed", "err", err)
-				return
-			}
-			cmd.Evidence.Where = link
-		}
-	}
-	return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), request, s.notifier(in))
-}
-
 // sentAt returns the time in the timestamp of a message, or the zero time if
 // the timestamp is malformed.
 func sentAt(ts string) time.Time {
@@ -154,11 +114,4 @@ func (s *Slack) responseURLNotifier(url string) func(*ephemeral) {
 			s.runInBackground(func(ctx context.Context) { s.respond(ctx, url, *e) })
 		}
 	}
-}
-
-// evidenceName returns the name of a message as evidence: the beginning of
-// its text.
-func evidenceName(text string) string {
-	short, _ := clip(strings.Join(strings.Fields(text), " "), 120)
-	return "message: " + short
 }

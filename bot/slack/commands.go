@@ -39,6 +39,18 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	if err != nil {
 		return s.failedReply(ctx, typed, err)
 	}
+	form := func(r formRequest) (*ephemeral, error) {
+		return nil, s.openForm(ctx, c.TriggerID, s.identityOf(c.account()), r, s.responseURLNotifier(c.ResponseURL))
+	}
+	if answer := s.run(ctx, c, typed, form, s.lateResultNotifier(c.ResponseURL, typed)); answer != nil {
+		return answer
+	}
+	return nil
+}
+
+// run executes a typed command and returns the reply to its author, or nil if a form
+// takes its place. late receives the result of a command that takes too long, or is nil.
+func (s *Slack) run(ctx context.Context, c slashCommand, typed typedCommand, form func(formRequest) (*ephemeral, error), late func(context.Context, incident.Command, outcome)) *ephemeral {
 	cmd, who := typed.Command, s.identityOf(c.account())
 	switch {
 	case chat.IsQuestion(typed.Parsed):
@@ -51,13 +63,15 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 		}
 		return s.replyOrError(ctx, m, err)
 	case typed.Form != "":
-		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: typed.Form, prefill: cmd, people: typed.people}, s.responseURLNotifier(c.ResponseURL)); err != nil {
+		cmd.Verb = typed.Form
+		answer, err := form(formRequest{verb: typed.Form, prefill: cmd, people: typed.people})
+		if err != nil {
 			return s.failedReply(ctx, typed, err)
 		}
-		return nil
+		return answer
 	}
 	cmd = s.commandBy(c.account(), idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
-	result, err := s.attempt(ctx, typed.names(c), cmd, s.lateResultNotifier(c.ResponseURL, typed))
+	result, err := s.attempt(ctx, typed.names(c), cmd, late)
 	if err != nil {
 		return s.failedReply(ctx, typed, err)
 	}
@@ -207,12 +221,16 @@ func (s *Slack) lateResultNotifier(responseURL string, typed typedCommand) func(
 		return nil
 	}
 	return func(ctx context.Context, cmd incident.Command, o outcome) {
-		reply := *s.reply(chat.Result(cmd, o.result))
-		if o.err != nil {
-			reply = *s.failedReply(ctx, typed, o.err)
-		}
-		s.respond(ctx, responseURL, reply)
+		s.respond(ctx, responseURL, *s.resultReply(ctx, typed, cmd, o))
 	}
+}
+
+// resultReply returns the reply about the result of a typed command.
+func (s *Slack) resultReply(ctx context.Context, typed typedCommand, cmd incident.Command, o outcome) *ephemeral {
+	if o.err != nil {
+		return s.failedReply(ctx, typed, o.err)
+	}
+	return s.reply(chat.Result(cmd, o.result))
 }
 
 // recentKeys remembers the keys of commands with an unknown outcome and the

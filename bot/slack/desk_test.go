@@ -44,7 +44,7 @@ func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Resul
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r, ok := c.results[cmd.Key]; ok {
+	if r, ok := c.results[cmd.Key]; ok && cmd.Key != "" {
 		r.Unchanged = true
 		return r, nil
 	}
@@ -56,7 +56,7 @@ func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Resul
 		return incident.Result{}, incident.Unknown("incident", "there is no %s", cmd.For)
 	}
 	person, _ := testDirectory().Resolve(cmd.By)
-	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory(), Policy: c.policy})
+	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, System: cmd.By.Provider == incident.ProviderSystem, Directory: testDirectory(), Policy: c.policy})
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -242,6 +242,7 @@ func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*options)) *inb
 	cfg := chat.Config{Mode: mode, Clock: e.clock, People: []chat.Person{{ID: "U0ADA", Name: "ada"}, {ID: "U0BEN", Name: "ben"}, {ID: "U0CLEO", Name: "cleo"},
 		{ID: "U0EVE", Name: "eve"}, {ID: "U0ZOE", Name: "zoe"}}, Groups: []chat.Group{{ID: "S0SEC", Handle: "security", Members: []string{"U0BEN", "U0EVE"}}}}
 	cfg.Limits.Off, cfg.Answers = true, e.answers
+	cfg.EventRetries = []time.Duration{0} // the events before the first connection
 	e.ws = chat.New(cfg)
 	base, err := e.ws.Start("")
 	if err != nil {

@@ -54,8 +54,9 @@ func actionVerb(id string) (incident.Verb, bool) {
 // The callback IDs of the shortcuts in the manifest of the app.
 const (
 	ShortcutOpen        = "open_incident" // global: open an incident
-	ShortcutAddNote     = "add_note"      // on a message: add the message as a note
-	ShortcutAddEvidence = "add_evidence"  // on a message: add the message or its file as evidence
+	ShortcutAddNote     = "add_note"      // on a message: add the message to the timeline
+	ShortcutAddAction   = "add_action"    // on a message: make the message an action item
+	ShortcutAddEvidence = "add_evidence"  // on a message: keep the message and its files as evidence
 )
 
 // buttonValue returns the value of a button: the incident and further

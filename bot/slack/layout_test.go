@@ -57,6 +57,10 @@ func fullIncident() incident.Incident {
 	inc.Consultations = []incident.Consultation{{Team: "payroll", Blocking: true, AskedAt: noon}}
 	inc.Actions = []incident.Action{{ID: "A1", Kind: incident.ActionDetection, Title: "Alarm on root logins", Owner: "p2", Due: noon.AddDate(0, 1, 0)}}
 	inc.Review.At = noon.AddDate(0, 0, 4)
+	inc.Calls = []incident.Call{{Person: "p1", Why: incident.CalledOnCall, At: noon.Add(-20 * time.Minute)}, {Person: "p4", Why: incident.CalledRole, Role: incident.Scribe, At: noon.Add(-10 * time.Minute), PagedAt: noon.Add(-5 * time.Minute)},
+		{Person: "p3", Why: incident.CalledByPerson, At: noon.Add(-time.Minute)}}
+	inc.Here = map[incident.PersonID]time.Time{"p1": noon.Add(-19 * time.Minute), "p2": noon}
+	inc.NotInvited = map[incident.PersonID]string{"p4": "no Slack user in the configuration"}
 	return inc
 }
 
@@ -81,6 +85,8 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventSourceNoted:         {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by a person"}, true},
 		incident.EventAcknowledged:        {texts: text},
 		incident.EventAckTimedOut:         {fields: map[string]string{"person": "p1"}, system: true},
+		incident.EventEvidenceChanged:     {map[string]string{"evidence": "E1", "how": "edited", "person": "p2"}, map[string]string{"text": "what it says now"}, true},
+		incident.EventNotInvited:          {map[string]string{"people": "p4"}, map[string]string{"p4": "no Slack user in the configuration"}, true},
 		incident.EventPageFailed:          {route, reason, true},
 		incident.EventPeoplePaged:         {map[string]string{"people": "p1,p4", "way": "pagerduty"}, reason, false},
 		incident.EventPageUnanswered:      {fields: route, system: true},
@@ -276,7 +282,7 @@ func TestCardAndOtherMessages(t *testing.T) {
 	for name, m := range map[string]neutral.Message{
 		"status": neutral.Status(grown), "ask_sign": neutral.SignatureRequest(grown, incident.Security), "ask_consult": neutral.AnswerRequest(grown, consult),
 		"announce_restricted": neutral.Announcement(open), "announce_open": neutral.Announcement(public), "announce_postmortem": neutral.PostmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
-		"agenda": neutral.AgendaMessage(agendas), "group_page": neutral.GroupPage(open, "S0SEC"), "archive_merged": neutral.FinalMessage(merged), "archive_dismissed": neutral.FinalMessage(dismissed), "not_invited": neutral.NotInvited(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
+		"agenda": neutral.AgendaMessage(agendas), "group_page": neutral.GroupPage(open, "S0SEC"), "archive_merged": neutral.FinalMessage(merged), "archive_dismissed": neutral.FinalMessage(dismissed), "person_page": neutral.PersonalPage(open), "who": neutral.Who(grown),
 	} {
 		t.Run(name, func(t *testing.T) { checkGolden(t, name, laidOut(m)) })
 	}
@@ -287,7 +293,7 @@ func allMessages() []neutral.Message {
 	b, consult := brief(fullIncident()), fullIncident().Consultations[0]
 	out := []neutral.Message{neutral.Card(brief(openedIncident())), neutral.Status(b), neutral.Record(b), neutral.SignatureRequest(b, incident.Security),
 		neutral.AnswerRequest(b, consult), neutral.Announcement(b), neutral.PostmortemAnnouncement(b, b.Incident.Record), neutral.AgendaMessage(b),
-		neutral.GroupPage(b, "S0SEC"), neutral.NotInvited(b, nil), neutral.Help(""), neutral.Help("open"), neutral.Incidents(nil)}
+		neutral.GroupPage(b, "S0SEC"), neutral.PersonalPage(b), neutral.Who(b), neutral.ShortHelp(), neutral.ReactionRemoved(42), neutral.FormNeeded(incident.Command{Verb: incident.VerbContain, For: 42}), neutral.Help(""), neutral.Help("open"), neutral.Incidents(nil)}
 	for kind, x := range fixtures() {
 		b := x.brief(kind)
 		m, _ := neutral.EventMessage(b, incident.ViaSlack)
@@ -504,7 +510,7 @@ func TestMessages_HostileTexts(t *testing.T) {
 		public := b
 		public.Incident.Restricted = false
 		for _, m := range []neutral.Message{m, neutral.Card(b), neutral.SignatureRequest(b, incident.Security), neutral.AnswerRequest(b, b.Incident.Consultations[0]), neutral.Announcement(public),
-			neutral.PostmortemAnnouncement(b, b.Incident.Record), neutral.NotInvited(b, map[incident.PersonID]string{"p4": "x"})} {
+			neutral.PostmortemAnnouncement(b, b.Incident.Record), neutral.PersonalPage(b), neutral.Who(b)} {
 			checkMessage(t, laidOut(m))
 			if _, err := f.slack.Post(f.ctx, channel, m, neutral.Mark{Key: "m"}); err != nil {
 				t.Fatalf("post: got error %v, want nil", err)

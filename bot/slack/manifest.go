@@ -14,8 +14,9 @@ type Shortcut struct{ Type, CallbackID, Name, Description string }
 func Shortcuts() []Shortcut {
 	return []Shortcut{
 		{"global", ShortcutOpen, "Report an incident", "Report a security problem"},
-		{"message", ShortcutAddNote, "Add as note", "Add this message to the timeline"},
-		{"message", ShortcutAddEvidence, "Add as evidence", "Add this message as evidence"},
+		{"message", ShortcutAddNote, "Add to timeline", "Add this message to the timeline of the incident"},
+		{"message", ShortcutAddAction, "Make an action item", "Make this message an action item with an owner and a due date"},
+		{"message", ShortcutAddEvidence, "Keep as evidence", "Keep this message and its files as evidence with their SHA-256"},
 	}
 }
 

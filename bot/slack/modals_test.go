@@ -400,39 +400,6 @@ func TestOpenForm_RestrictedIncident(t *testing.T) {
 	}
 }
 
-func TestMessageShortcuts(t *testing.T) {
-	e := newInboundTest(t, chat.ModeHTTP)
-	m, err := e.ws.Act("U0BEN").Post(e.channel, "the key of <@U0ADA> &lt;AKIA&gt;", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddNote, e.channel, m.TS); err != nil {
-		t.Fatal(err)
-	}
-	e.submit("U0ADA", nil)
-	if got := e.desk.last(); got.Verb != incident.VerbNote || got.Text != "the key of @Ada Byron <AKIA>" || got.HappenedAt.IsZero() {
-		t.Errorf("got %+v, want the message", got)
-	}
-	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, m.TS); err != nil {
-		t.Fatal(err)
-	}
-	e.submit("U0ADA", nil)
-	if got := e.desk.last().Evidence; got == nil || !strings.Contains(got.Where, "/archives/") || len(got.SHA256) != 64 {
-		t.Errorf("got %+v, want the message", got)
-	}
-	file, err := e.ws.Act("U0BEN").Upload(e.channel, "auth.log", []byte("x"), "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, file.TS); err != nil {
-		t.Fatal(err)
-	}
-	e.submit("U0ADA", nil)
-	if got := e.desk.last().Evidence; got == nil || got.Name != "auth.log" {
-		t.Errorf("got %+v, want the message", got)
-	}
-}
-
 func TestHomeAndStatus(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
 		home := e.openHome("U0ADA")

@@ -51,17 +51,28 @@ type interaction struct {
 		ChannelID   string `json:"channel_id"`
 		IsEphemeral bool   `json:"is_ephemeral"`
 	} `json:"container"`
-	Message struct {
-		Text  string `json:"text"`
-		TS    string `json:"ts"`
-		User  string `json:"user"`
-		Files []struct {
-			Name      string `json:"name"`
-			Permalink string `json:"permalink"`
-		} `json:"files"`
-	} `json:"message"`
+	Message messageObject `json:"message"`
 	View    viewPayload   `json:"view"`
 	Actions []formElement `json:"actions"`
+}
+
+// messageObject is a message in an interaction.
+type messageObject struct {
+	Text     string       `json:"text"`
+	TS       string       `json:"ts"`
+	Thread   string       `json:"thread_ts"`
+	User     string       `json:"user"`
+	Team     string       `json:"team"`
+	UserName string       `json:"username"`
+	BotID    string       `json:"bot_id"`
+	Files    []fileObject `json:"files"`
+}
+
+// fileObject is a file of a message.
+type fileObject struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Permalink string `json:"permalink"`
 }
 
 type idObject struct {
@@ -164,17 +175,62 @@ func (in interaction) channel() string {
 
 // eventPayload is a delivery of the Events API.
 type eventPayload struct {
-	Type      string `json:"type"`
-	TeamID    string `json:"team_id"`
-	Challenge string `json:"challenge"`
-	EventID   string `json:"event_id"`
-	Event     struct {
+	Type      string     `json:"type"`
+	TeamID    string     `json:"team_id"`
+	Challenge string     `json:"challenge"`
+	EventID   string     `json:"event_id"`
+	Event     slackEvent `json:"event"`
+}
+
+// slackEvent is the inner event of a delivery, with the fields of every type that Tocsin
+// handles.
+type slackEvent struct {
+	Type     string `json:"type"`
+	Subtype  string `json:"subtype"`
+	User     flexID `json:"user"`
+	Team     string `json:"team"`      // of the author, in a shared channel another one
+	UserTeam string `json:"user_team"` // like Team
+	Channel  flexID `json:"channel"`
+	Kind     string `json:"channel_type"` // "im" for direct messages
+	Text     string `json:"text"`
+	TS       string `json:"ts"`
+	Thread   string `json:"thread_ts"`
+	Tab      string `json:"tab"`
+	BotID    string `json:"bot_id"`
+	EventTS  string `json:"event_ts"`
+
+	// Of a message that was edited or deleted.
+	Message   editedMessage `json:"message"`
+	Previous  editedMessage `json:"previous_message"`
+	DeletedTS string        `json:"deleted_ts"`
+
+	// Of a reaction.
+	Reaction string `json:"reaction"`
+	Item     struct {
 		Type    string `json:"type"`
-		User    flexID `json:"user"`
-		Channel flexID `json:"channel"`
-		Tab     string `json:"tab"`
-		BotID   string `json:"bot_id"`
-	} `json:"event"`
+		Channel string `json:"channel"`
+		TS      string `json:"ts"`
+	} `json:"item"`
+
+	// Of a file.
+	FileID string   `json:"file_id"`
+	File   idObject `json:"file"`
+}
+
+// editedMessage is a message before or after it was edited.
+type editedMessage struct {
+	Subtype string `json:"subtype"`
+	Text    string `json:"text"`
+	TS      string `json:"ts"`
+	Edited  struct {
+		User string `json:"user"`
+		TS   string `json:"ts"`
+	} `json:"edited"`
+}
+
+// account returns the author of a message. Slack reports the workspace of the author.
+func (e slackEvent) account() account {
+	return account{user: string(e.User), team: cmp.Or(e.UserTeam, e.Team)}
 }
 
 // flexID is an ID that Slack sends as a string or as an object, depending on

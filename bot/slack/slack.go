@@ -24,6 +24,7 @@ import (
 	"tocsin/bot/chat"
 	"tocsin/bot/health"
 	"tocsin/bot/incident"
+	"tocsin/bot/outbound"
 )
 
 // Desk is the part of the write path that this package uses.
@@ -52,6 +53,7 @@ const deskGracePeriod = 200 * time.Millisecond
 type Slack struct {
 	cfg    options
 	client *slack.Client
+	files  *slack.Client // for downloads, with other limits
 	log    *slog.Logger
 	desk   Desk
 
@@ -91,6 +93,7 @@ func New(c Config, d Deps) (*Slack, error) {
 		timeout:    deskTimeout,
 		reconnect:  make(chan struct{}),
 	}
+	s.files = slack.New(cfg.BotToken.Reveal(), append(options, slack.OptionHTTPClient(outbound.NewClient(FileTimeout, outbound.Limits{MaxResponse: MaxFile + 1})))...)
 	s.background.ended.L = &s.background.mu
 	return s, nil
 }
@@ -102,7 +105,7 @@ func (s *Slack) Serve(desk Desk) { s.desk = desk }
 func Scopes() []string {
 	return []string{"app_mentions:read", "bookmarks:read", "bookmarks:write", "channels:history", "channels:manage",
 		"channels:join", "channels:read", "chat:write", "commands", "files:read", "files:write", "groups:history", "groups:read",
-		"groups:write", "im:history", "im:write", "pins:write", "usergroups:read", "users:read"}
+		"groups:write", "im:history", "im:write", "pins:write", "reactions:read", "usergroups:read", "users:read"}
 }
 
 // Check identifies the bot user and returns an error that lists the scopes
@@ -189,9 +192,10 @@ func (s *Slack) Groups(ctx context.Context, groups []string) (map[string][]strin
 	return members, errors.Join(errs...)
 }
 
-// Events returns the types of events that the app subscribes to. Messages are not
-// among them: what people write in a channel stays there unless they add it to the
+// Events returns the types of events that the app subscribes to. Of a message in a
+// channel Tocsin stores only that its author is here, unless people add the message to the
 // timeline.
 func Events() []string {
-	return []string{"app_home_opened", "app_mention", "subteam_members_changed"}
+	return []string{"app_home_opened", "app_mention", "file_change", "file_deleted", "message.channels", "message.groups", "message.im",
+		"reaction_added", "reaction_removed", "subteam_members_changed"}
 }

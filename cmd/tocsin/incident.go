@@ -141,6 +141,13 @@ func show(w io.Writer, r control.Reply) error {
 		return writeLine(w, "%d earlier entries: tocsin incident %s", r.Timeline.Earlier, r.Timeline.More)
 	case r.Playbooks != nil:
 		return showPlaybooks(w, *r.Playbooks)
+	case r.Who != nil:
+		for _, line := range r.Who {
+			if err := writeLine(w, "%s", line); err != nil {
+				return err
+			}
+		}
+		return nil
 	case r.Alerts != nil:
 		for _, line := range templates.AlertResult(*r.Alerts, directory(r.Names), time.Now()) {
 			if err := writeLine(w, "%s", line); err != nil {

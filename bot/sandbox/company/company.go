@@ -272,13 +272,15 @@ func (c *Company) onCall() []string {
 func Shortcuts() []chat.Shortcut {
 	return []chat.Shortcut{
 		{Type: chat.ShortcutGlobal, CallbackID: "open_incident", Name: "Report an incident", Description: "Report a security problem"},
-		{Type: chat.ShortcutMessage, CallbackID: "add_note", Name: "Add as note", Description: "Add this message to the timeline"},
-		{Type: chat.ShortcutMessage, CallbackID: "add_evidence", Name: "Add as evidence", Description: "Add this message as evidence"},
+		{Type: chat.ShortcutMessage, CallbackID: "add_note", Name: "Add to timeline", Description: "Add this message to the timeline of the incident"},
+		{Type: chat.ShortcutMessage, CallbackID: "add_action", Name: "Make an action item", Description: "Make this message an action item with an owner and a due date"},
+		{Type: chat.ShortcutMessage, CallbackID: "add_evidence", Name: "Keep as evidence", Description: "Keep this message and its files as evidence with their SHA-256"},
 	}
 }
 
 // Events returns the types of events that the app of the workspace subscribes to, as
 // its manifest does.
 func Events() []string {
-	return []string{"app_home_opened", "app_mention", "subteam_members_changed"}
+	return []string{"app_home_opened", "app_mention", "file_change", "file_deleted", "message.channels", "message.groups", "message.im",
+		"reaction_added", "reaction_removed", "subteam_members_changed"}
 }

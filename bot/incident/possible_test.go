@@ -64,7 +64,7 @@ func TestPossible_IsComplete(t *testing.T) {
 
 func TestDecide_RefusalsNameWhatIsPossible(t *testing.T) {
 	w := actorFixture(t, Active)
-	for actor, want := range map[PersonID]string{"reader": "You can use note", "holder": "You can use update, step or note"} {
+	for actor, want := range map[PersonID]string{"reader": "You can use note or here", "holder": "You can use update, step or note"} {
 		_, err := w.decideAs(actor, Command{Verb: VerbContain, Text: "x"})
 		if err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", actor, err, want)

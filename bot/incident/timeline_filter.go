@@ -23,7 +23,7 @@ var timelineTopics = map[string][]EventKind{
 	"notes":    {EventNoted},
 	"updates":  {EventUpdated},
 	"alerts":   kindsOf(alertEvents),
-	"paging":   kindsOf(pagingEvents, personalPageEvents),
+	"paging":   kindsOf(pagingEvents, personalPageEvents, presenceEvents),
 	"severity": kindsOf(severityEvents),
 	"response": kindsOf(responseEvents),
 	"facts":    kindsOf(factEvents),

@@ -2,7 +2,6 @@ package slack
 
 import (
 	"context"
-
 )
 
 // handleEvent handles a delivery of the Events API. Slack does not wait for a

@@ -47,7 +47,7 @@ var responseSpecs = []Spec{
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
 			}}}},
 
-	{Name: "here", Help: "say that you are here: Tocsin counts you and does not page you", NeedsIncident: true, Common: true,
+	{Name: "here", Help: "mark yourself as here: Tocsin counts you and does not page you", NeedsIncident: true, Common: true,
 		Examples: []string{"here", "here INC-42"},
 		Syntaxes: []Syntax{{Verb: incident.VerbHere, Args: []Arg{incidentArg},
 			result: done("You are here, and %s counts you"),
@@ -55,7 +55,7 @@ var responseSpecs = []Spec{
 				return incident.Say("No change: %s counts you already", i.ID)
 			}}}},
 
-	{Name: "who", Help: "show who was called and how, who is here, who shows no sign and who cannot be invited", NeedsIncident: true, Common: true,
+	{Name: "who", Help: "list the people who were called, who are here, who show no sign and who cannot be invited", NeedsIncident: true, Common: true,
 		Examples: []string{"who", "who INC-42"},
 		Syntaxes: []Syntax{{Query: QueryWho, Args: []Arg{incidentArg}}}},
 

@@ -56,6 +56,8 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAnnouncePostmortem:  c.AnnouncePostmortem,
 		incident.EffectAnnounceWithdrawal:  c.AnnounceWithdrawal,
 		incident.EffectAgenda:              c.Agenda,
+		incident.EffectShareUpdate:         c.ShareUpdate,
+		incident.EffectAskUpdate:           c.AskUpdate,
 		incident.EffectNotice:              c.Notice,
 		incident.EffectHandover:            c.Handover,
 		incident.EffectAnnounceMaintenance: c.AnnounceMaintenance,

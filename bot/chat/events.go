@@ -48,7 +48,10 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventEvidence:             {inChecklist, "file_folder", nil},
 	incident.EventEvidenceHashed:       {nowhere, "", nil}, // the record and the timeline have the hash
 	incident.EventEvidenceChanged:      {inChannel, "warning", nil},
-	incident.EventUpdated:              {inChannel, "mega", nil},
+	incident.EventUpdated:              {inChannel, "mega", (*builder).updateApproval},
+	incident.EventUpdateApproved:       {inChannel, "white_check_mark", nil},
+	incident.EventUpdateSent:           {nowhere, "", nil}, // the register shows it
+	incident.EventUpdateDue:            {nowhere, "", nil}, // a direct message follows
 	incident.EventContained:            {inChannel, "shield", (*builder).nextStatus},
 	incident.EventResolved:             {inChannel, "white_check_mark", (*builder).recordDue},
 	incident.EventReopened:             {inChannel, "rotating_light", (*builder).nextStatus},

@@ -99,6 +99,7 @@ func (*plainChat) AnnounceChannel(context.Context) (string, error) { return "#an
 func (*plainChat) HashFile(context.Context, string) (string, int64, string, error) {
 	return "", 0, "the chat has no files", nil
 }
+func (*plainChat) NamedChannel(_ context.Context, name string) (string, error) { return name, nil }
 
 func (p *plainChat) DirectChannel(_ context.Context, person incident.Person) (name string, err error) {
 	name = person.IDAt(plainProvider)

@@ -26,6 +26,8 @@ type Platform interface {
 	// configured. After an [incident.ChannelGone] about it, AnnounceChannel looks for
 	// another one with the configured name.
 	AnnounceChannel(ctx context.Context) (channel string, err error)
+	// NamedChannel returns the channel with an ID or a name.
+	NamedChannel(ctx context.Context, name string) (channel string, err error)
 	// DirectChannel returns the channel for direct messages to a person.
 	DirectChannel(ctx context.Context, p incident.Person) (channel string, err error)
 	// Post sends a message with its mark: to the channel, or as a reply in its thread. An

@@ -59,6 +59,12 @@ func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, erro
 		return Playbooks(v, r.Now), nil
 	case command.QueryStatus:
 		return r.Status(ctx, typed.Command.For)
+	case command.QueryUpdates:
+		v, err := r.Desk.Show(ctx, r.Who, typed.Command.For, "opened the updates in "+properName(string(r.Via)))
+		if err != nil {
+			return Message{}, err
+		}
+		return Updates(incident.Brief{Incident: v.Incident, Directory: v.Directory, Now: r.Now}, v.Timeline), nil
 	case command.QueryRecord:
 		b, err := r.Show(ctx, typed.Command.For, "closing record")
 		if err != nil {

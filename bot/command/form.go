@@ -134,7 +134,7 @@ func FormFor(c incident.Command) (*FormSpec, bool) {
 
 // Given returns the part of a command that the form carries along.
 func (s FormState) Given(verb incident.Verb) incident.Command {
-	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Statement: s.Statement, Message: s.Message}
+	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Attested: s.Statement, Message: s.Message}
 	if s.Fact != "" {
 		c.Fact = &incident.FactChange{Name: s.Fact}
 	}

@@ -69,6 +69,7 @@ func openForms(t *testing.T) map[string]openForm {
 		Delegations:   []Delegation{{Department: Legal, From: "p-ben", To: "p-ada", Until: testContext(t).Now.Add(time.Hour)}},
 		Actions:       []Action{{ID: "A1", Kind: ActionDetection, Title: "alert on it", Owner: "p-ada"}}}
 	c.Env = Env{Now: testContext(t).Now, Actor: "p-ada", Directory: c.Directory}
+	c.Incident.Updates = []Update{{ID: "U1", By: "p-ada", At: hour, Audiences: []string{"company"}}}
 	c.Incident.Submission = &Submission{Digest: "sha256:" + strings.Repeat("ab", 32)}
 	c.Timeline = []Event{{Seq: 17, Kind: EventNoted, Texts: map[string]Text{"text": {Value: "4111 1111 1111 1111"}}}}
 	out := map[string]openForm{}
@@ -258,7 +259,7 @@ func TestForms_MeanTheSameAsTyped(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		cmd.Statement = "" // a typed signature attests the statement in force
+		cmd.Attested = "" // a typed signature attests the statement in force
 		if _, ok := Format(Parsed{Command: cmd}, testContext(t).Directory); !ok {
 			if !slices.Contains(onlyForms, f.Verb) {
 				t.Errorf("%s: cannot be typed", name)

@@ -35,6 +35,7 @@ const (
 	QueryTimeline  = "timeline"
 	QueryPlaybooks = "playbooks"
 	QueryWho       = "who"
+	QueryUpdates   = "updates"
 )
 
 // Context is the context of a command line or a form.

@@ -23,6 +23,8 @@ func testContext(t testing.TB) Context {
 	return Context{
 		Incident: 42, Who: "p-ada", Zone: paris, Now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), // 09:00 in Paris
 		Directory: Directory{
+			Audiences:  []UpdateAudience{{Name: "company", Channel: "C1"}, {Name: "customers", Mail: []string{"status@example.com"}, Restricted: true}},
+			Statements: []Statement{{Name: "holding", Text: "We look into {incident}.", ApprovedBy: "Ben"}},
 			People: []Person{
 				{ID: "p-ada", Name: "Ada Lovelace", Identities: []Identity{{Provider: ProviderSlack, ID: "U01"}, {Provider: ProviderMail, ID: "ada@example.com"}}},
 				{ID: "p-ben", Name: "Ben van der Berg", Identities: []Identity{{Provider: ProviderSlack, ID: "U02"}, {Provider: ProviderMail, ID: "ben@example.com"}}},

@@ -65,7 +65,14 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbSetFact}, nil, []incident.Event{event(incident.EventFactSet, "fact", "time_zone", "value", "Europe/Paris")}, "The fact time zone of INC-42 is now Europe/Paris"},
 	{incident.Command{Verb: incident.VerbSetFact}, nil, []incident.Event{event(incident.EventFactSet, "fact", "affected", "@who", "Example SA", "@reason", "the log")}, "Example SA is affected by INC-42. How this is known: the log"},
 	{incident.Command{Verb: incident.VerbNote}, nil, []incident.Event{event(incident.EventNoted)}, "The note is entry 7 of the timeline of INC-42, for responders"},
-	{incident.Command{Verb: incident.VerbUpdate}, nil, nil, "The status update of INC-42 is posted"},
+	{incident.Command{Verb: incident.VerbUpdate}, nil, nil, "The responders of INC-42 have your update"},
+	{incident.Command{Verb: incident.VerbUpdate}, func(i *incident.Incident) {
+		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company", "customers"}}}
+	}, nil, "The responders of INC-42 have U1. company, customers get it when a second person from legal or communications approves it"},
+	{incident.Command{Verb: incident.VerbUpdate}, func(i *incident.Incident) {
+		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company"}, Beforehand: "Ada"}}
+	}, nil, "The responders of INC-42 have U1. It goes to company now"},
+	{incident.Command{Verb: incident.VerbApproveUpdate}, nil, nil, "The update of INC-42 goes to its audiences now"},
 	{incident.Command{Verb: incident.VerbEvidence}, nil, []incident.Event{event(incident.EventEvidence, "evidence", "E1", "@name", "disk")}, "The evidence E1 is in the timeline of INC-42: disk"},
 	{incident.Command{Verb: incident.VerbStepDone}, nil, []incident.Event{event(incident.EventStepDone, "run", "data", "step", "look")}, "The step look of INC-42 is done. Steps that are due: 0"},
 	{incident.Command{Verb: incident.VerbStepSkip}, nil, []incident.Event{event(incident.EventStepSkipped, "run", "data", "step", "look")}, "The step look of INC-42 is skipped. Steps that are due: 0"},
@@ -81,7 +88,7 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbGrant, Person: "ada"}, nil, nil, "ada can now read INC-42"},
 	{incident.Command{Verb: incident.VerbRevoke, Person: "ada"}, nil, nil, "ada can no longer read INC-42"},
 	{incident.Command{Verb: incident.VerbEndorseAccess, Person: "ada"}, nil, nil, "ada can now read INC-42. The access ends after 7 days"},
-	{incident.Command{Verb: incident.VerbBreakGlass}, nil, nil, "You can read INC-42 and add notes for 4 hours. Its members were told, and the next review agenda lists it"},
+	{incident.Command{Verb: incident.VerbBreakGlass}, nil, nil, "You can read INC-42 and add notes for 4 hours. Its members and the next review agenda see this"},
 	{incident.Command{Verb: incident.VerbExclude}, nil, nil, "Recorded for INC-42. Only legal and security see this"}, // the hint of the event follows
 	{incident.Command{Verb: incident.VerbReadmit}, nil, nil, "Recorded for INC-42. Only legal and security see this"},
 	{incident.Command{Verb: incident.VerbReplacement, Person: "ada", Department: "legal"}, nil, nil, "ada acts for legal in INC-42"},
@@ -131,8 +138,8 @@ func TestResultOf_WithoutAChange(t *testing.T) {
 	}{
 		"No change: paging round 3 of INC-42 is running already. Tocsin pages until a responder acknowledges": {incident.VerbPageAgain, incident.Result{Incident: testedIncident(), Unchanged: true}},
 		"No change: the timeline of INC-42 already has this. Its status is in_review, its severity sev2":      {incident.VerbContain, incident.Result{Incident: testedIncident(), Unchanged: true}},
-		incident.ReportReceived.String():        {incident.VerbOpen, incident.Result{Reported: true}},
-		"The status update of INC-42 is posted": {incident.VerbUpdate, incident.Result{}},
+		incident.ReportReceived.String():            {incident.VerbOpen, incident.Result{Reported: true}},
+		"The responders of INC-42 have your update": {incident.VerbUpdate, incident.Result{}},
 	} {
 		if got, _ := command.ResultOf(incident.Command{Verb: r.verb, For: 42}, r.result); got.String() != want {
 			t.Errorf("%s: got %q, want %q", r.verb, got, want)

@@ -5,7 +5,7 @@ import "tocsin/bot/incident"
 // accessRequestSpec is the command of people who may not read an incident, and of those
 // who let them.
 var accessRequestSpec = Spec{Name: "access", NeedsIncident: true,
-	Help:     "ask to read a restricted incident, endorse such a request, or read at once with break-glass (every member is told)",
+	Help:     "request access to a restricted incident, endorse a request, or read at once with break-glass (its members see it)",
 	Examples: []string{"access request INC-42 because I run the cluster", "access endorse @ada", "access break-glass INC-42 because the regulator is calling"},
 	Syntaxes: []Syntax{
 		{Verb: incident.VerbRequestAccess, Words: []string{"request", "ask"}, Args: []Arg{incidentArg, requestReasonArg},
@@ -13,13 +13,13 @@ var accessRequestSpec = Spec{Name: "access", NeedsIncident: true,
 				requestReasonArg.input(KindProse, "Why do you need to read the incident?").hint("Security or the commander decides. Its members read the reason.")}}},
 		{Verb: incident.VerbEndorseAccess, Words: []string{"endorse", "approve"}, Args: []Arg{incidentArg, personArg, mayBecauseArg}, button: []part{personPart},
 			Form: &FormSpec{Title: "Endorse a request", Submit: "Give access", Fields: []Field{
-				personArg.input(KindPerson, "Who asked for access?"), textArg.input(KindProse, "Why?").optional()}},
+				personArg.input(KindPerson, "Who requested access?"), textArg.input(KindProse, "Why?").optional()}},
 			result: endorsed},
 		{Verb: incident.VerbBreakGlass, Words: []string{"break-glass", "breakglass"}, Args: []Arg{incidentArg, requestReasonArg}, kind: ResultPrivate,
 			Form: &FormSpec{Title: "Break-glass", Submit: "Read now", Fields: []Field{
 				requestReasonArg.input(KindProse, "Why do you need to read the incident now?").
-					hint("You can read and add notes for 4 hours. Every member is told, and the next review agenda lists it.")}},
-			result: done("You can read %s and add notes for 4 hours. Its members were told, and the next review agenda lists it"),
+					hint("You can read and add notes for 4 hours. The members of the incident and the next review agenda show it.")}},
+			result: done("You can read %s and add notes for 4 hours. Its members and the next review agenda see this"),
 			unchanged: func(i incident.Incident) incident.Sentence {
 				return incident.Say("No change: you can read %s already", i.ID)
 			}},

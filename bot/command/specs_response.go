@@ -132,11 +132,6 @@ var responseSpecs = []Spec{
 			}},
 			result: evidenceAdded}}},
 
-	{Name: "update", Help: "post a status update for stakeholders", NeedsIncident: true, Common: true,
-		Examples: []string{"update logins work again, we are looking for the cause"},
-		Syntaxes: []Syntax{{Verb: incident.VerbUpdate, result: done("The status update of %s is posted"), Args: []Arg{happenedAtArg.quiet(), textArg.ask()},
-			Form: &FormSpec{Title: "Post a status update", Submit: "Post", Fields: []Field{textArg.input(KindProse, "What is the current status?")}}}}},
-
 	{Name: "contain", Aliases: []string{"contained"}, Help: "mark the incident as contained: the harm no longer spreads", NeedsIncident: true, Common: true,
 		Examples: []string{"contain at 02:31 disabled the key"},
 		Syntaxes: []Syntax{{Verb: incident.VerbContain, Args: []Arg{happenedAtArg, textArg.named("HOW").ask()},

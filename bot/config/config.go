@@ -56,6 +56,7 @@ type Config struct {
 	Storm       response.StormLimit `yaml:"storm"`
 	Retention   store.Retention     `yaml:"retention"`
 	Playbooks   Playbooks           `yaml:"playbooks"`
+	Updates     Updates             `yaml:"updates"`
 	SignOff     SignOff             `yaml:"sign_off"`
 	Review      Review              `yaml:"review"`
 	Redaction   redact.Options      `yaml:"redaction"`

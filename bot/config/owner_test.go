@@ -27,7 +27,7 @@ var owners = map[string]string{
 	"escalation.steps.pagerduty": "bot/pagerduty", "escalation.steps.mail": "bot/mail",
 	// Several parts use these keys.
 	"listen": "bot/config", "public_url": "bot/config", "conference_url": "bot/config", "time_zone": "bot/config", "language": "bot/config", "people": "bot/config", "departments": "bot/config", "teams": "bot/config",
-	"secrets_file": "bot/config", "escalation": "bot/config", "sources": "bot/config", "playbooks": "bot/config", "sign_off": "bot/config", "review": "bot/config",
+	"secrets_file": "bot/config", "escalation": "bot/config", "sources": "bot/config", "playbooks": "bot/config", "updates": "bot/config", "sign_off": "bot/config", "review": "bot/config",
 }
 
 // TestConfig_EachKeyHasOneOwner walks all keys. Each must be declared once, with a yaml

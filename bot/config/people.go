@@ -100,7 +100,7 @@ func (c Config) SlackGroups() []string {
 	return out
 }
 
-// Directory returns the configured people and the members of the Slack user
+// Directory returns the configured people and audiences, and the members of the Slack user
 // groups. The argument maps the id of a group to the Slack ids of its members. A
 // member who is not listed under people has only a Slack identity.
 func (c Config) Directory(groups map[string][]string) incident.Directory {
@@ -147,6 +147,7 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 		add(name, c.Teams[name])
 	}
 	c.markResponders(&d)
+	c.addUpdates(&d)
 	return d
 }
 

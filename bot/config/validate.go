@@ -43,6 +43,7 @@ func (c Config) problems() setting.Problems {
 	c.validateTeams(&p)
 	p = append(p, c.Sources.problems()...)
 	c.validateMailUse(&p)
+	c.validateUpdates(&p)
 	c.validateRouting(&p)
 	return p
 }

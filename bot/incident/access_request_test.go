@@ -105,7 +105,7 @@ func TestBreakGlass_ReadsAndNotesOnly(t *testing.T) {
 			}
 			restricted, glass := w.inc.Restricted, w.inc.BreakGlass
 			_, cmd := validCommand(v, w)
-			w.inc.Restricted, w.inc.BreakGlass = restricted, glass
+			w.inc.Restricted, w.inc.BreakGlass, w.inc.Updates = restricted, glass, nil
 			if _, err := w.decideAs(p, cmd); (err == nil) != (v == VerbNote) {
 				t.Errorf("%s by %s: got %v, want only notes", v, p, err)
 			}

@@ -15,20 +15,21 @@ type Authority uint16
 // [Administrators] and [TheBot] also requires that the person may read the incident: see [Incident.MayRead]. An
 // administrator who is excluded from the incident does not count as one.
 const (
-	Anyone            Authority = 1 << iota // everybody whom a provider authenticated, known to the configuration or not
-	Readers                                 // everybody who may read the incident
-	Participants                            // see [Incident.Participates]
-	Responders                              // responders of the configuration
-	TheCommander                            // the commander of the incident, responder or not
-	StepHolders                             // the holder of the role of the step
-	ItemOwners                              // the owner of the action item
-	DepartmentMembers                       // members, deputies and delegates of the named department
-	SecurityTeam                            // members, deputies and delegates of security
-	LegalOrSecurity                         // members, deputies and delegates of legal or security
-	Administrators                          // the administrators of the configuration
-	TheBot                                  // effects, deadlines and sources
-	KnownPeople                             // all people of the configuration, readers or not
-	GlassBreakers                           // see [Directory.MayBreakGlass], readers or not
+	Anyone                Authority = 1 << iota // everybody whom a provider authenticated, known to the configuration or not
+	Readers                                     // everybody who may read the incident
+	Participants                                // see [Incident.Participates]
+	Responders                                  // responders of the configuration
+	TheCommander                                // the commander of the incident, responder or not
+	StepHolders                                 // the holder of the role of the step
+	ItemOwners                                  // the owner of the action item
+	DepartmentMembers                           // members, deputies and delegates of the named department
+	SecurityTeam                                // members, deputies and delegates of security
+	LegalOrSecurity                             // members, deputies and delegates of legal or security
+	Administrators                              // the administrators of the configuration
+	TheBot                                      // effects, deadlines and sources
+	KnownPeople                                 // all people of the configuration, readers or not
+	LegalOrCommunications                       // members, deputies and delegates of legal or communications
+	GlassBreakers                               // see [Directory.MayBreakGlass], readers or not
 )
 
 // classes are the classes in the order of messages and documents.
@@ -49,6 +50,7 @@ var classes = []struct {
 	{Administrators, "administrators"},
 	{TheBot, "the bot"},
 	{KnownPeople, "all people of the configuration"},
+	{LegalOrCommunications, "legal and communications"},
 	{GlassBreakers, "responders, security, legal and heads of departments"},
 }
 
@@ -247,6 +249,8 @@ func (d *decider) isA(class Authority) bool {
 		return d.inc.represents(dir, actor, Security, now)
 	case LegalOrSecurity:
 		return d.inc.represents(dir, actor, Legal, now) || d.inc.represents(dir, actor, Security, now)
+	case LegalOrCommunications:
+		return d.inc.represents(dir, actor, Legal, now) || d.inc.represents(dir, actor, Communications, now)
 	case Administrators:
 		return d.env.Administrator
 	}

@@ -72,6 +72,7 @@ var actorMatrix = map[Verb]string{
 	VerbErase:            " !   0   x   x   x   x   x   L   S   x   x   !   !",
 	VerbSetLegalHold:     " !   0   x   x   x   x   x   L   S   x   x   !   !",
 	VerbReleaseLegalHold: " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbApproveUpdate:    " !   0   x   x   x   x   x   +   s   x   x   !   !",
 	VerbRequestAccess:    " !   +   +   +   +   +   +   +   +   +   +   !   !",
 	VerbEndorseAccess:    " !   0   x   x   x   x   x   l   S   +   x   !   !",
 	VerbBreakGlass:       " !   x   x   x   x   x   x   +   +   x   +   !   !",
@@ -81,7 +82,7 @@ var actorMatrix = map[Verb]string{
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.
 var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPersonPaged, VerbPageFailed,
-	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbAbsenceTimeout, VerbEvidenceHashed, VerbEvidenceChanged, VerbStormTimeout, VerbRemindSigners, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout}
+	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbAbsenceTimeout, VerbEvidenceHashed, VerbEvidenceChanged, VerbStormTimeout, VerbRemindSigners, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout, VerbUpdateSent, VerbUpdateTimeout}
 
 // actorFixture returns an incident in a status with all actors.
 func actorFixture(t *testing.T, status Status) *fixture {

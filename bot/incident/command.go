@@ -31,8 +31,8 @@ type Command struct {
 	Auth   string   `json:"auth,omitempty"` // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
 	Via    Via      `json:"via"`
 	Expect string   `json:"expect,omitempty"` // the digest of the record that the person read
-	// Statement is the [Attestation.ID] of the statement that the person read, of VerbSign.
-	Statement string `json:"statement,omitempty"`
+	// Attested is the [Attestation.ID] of the statement that the person read, of VerbSign.
+	Attested string `json:"attested,omitempty"`
 	// Origin is the origin of the delivery that contains the command. Nothing that a
 	// person sends sets it.
 	Origin Origin `json:"-"`
@@ -62,12 +62,14 @@ type Command struct {
 	Evidence   *Evidence         `json:"evidence,omitempty"`
 	Message    *Message          `json:"message,omitempty"` // that becomes a note, evidence or an action item
 	Action     *Action           `json:"action,omitempty"`
-	Channel    string            `json:"channel,omitempty"` // of VerbExclude: ChannelRemove or ChannelNew
-	Item       string            `json:"item,omitempty"`    // id of an action item, objection or file
+	Channel    string            `json:"channel,omitempty"`   // of VerbExclude: ChannelRemove or ChannelNew
+	Item       string            `json:"item,omitempty"`      // id of an action item, objection, update or file
+	Audiences  []string          `json:"audiences,omitempty"` // of an update
+	Statement  string            `json:"statement,omitempty"` // of an update: name of a configured text
 	Target     ID                `json:"target,omitempty"`
 	Attendance []PersonID        `json:"attendance,omitempty"`
 	Actions    []Action          `json:"actions,omitempty"` // of a concluded review
-	When       time.Time         `json:"when,omitzero"`     // of the review meeting
+	When       time.Time         `json:"when,omitzero"`     // of the review meeting, or of the next update
 	Waiver     string            `json:"waiver,omitempty"`
 	Audience   Audience          `json:"audience,omitempty"`
 	Erase      []TextRef         `json:"erase,omitempty"`
@@ -161,15 +163,16 @@ type Env struct {
 // Policy is the configuration of the lifecycle. No setting reduces the four
 // required signatures.
 type Policy struct {
-	EscalateAfter    time.Duration // time until the next escalation step starts
-	AckTimeout       time.Duration // inactivity before a sev1 or sev2 acknowledgement expires, 0 means never
-	PersonalPages    []Provider    // the ways to page a chosen person, the best first
-	EscalationSteps  int           // number of steps of the escalation policy, at least 1
-	NoPageFrom       Severity      // this severity and less severe ones are not paged, empty means all are paged
-	SubmitterMaySign bool          // for small companies, marked in the signature
-	SignDeputyAfter  time.Duration // time until the deputies of a department are asked to sign
-	SignHeadAfter    time.Duration // time until its head is asked
-	Attestations     map[Department]Attestation
-	TimeZone         string // default of the incident
-	Language         string // default of the closing record
+	EscalateAfter    time.Duration              // time until the next escalation step starts
+	AckTimeout       time.Duration              // inactivity before a sev1 or sev2 acknowledgement expires, 0 means never
+	PersonalPages    []Provider                 // the ways to page a chosen person, the best first
+	EscalationSteps  int                        // number of steps of the escalation policy, at least 1
+	NoPageFrom       Severity                   // this severity and less severe ones are not paged, empty means all are paged
+	SubmitterMaySign bool                       // for small companies, marked in the signature
+	SignDeputyAfter  time.Duration              // time until the deputies of a department are asked to sign
+	SignHeadAfter    time.Duration              // time until its head is asked
+	Attestations     map[Department]Attestation // of the departments
+	FirstUpdate      map[Severity]time.Duration // time until the first update is due, by severity
+	TimeZone         string                     // default of the incident
+	Language         string                     // default of the closing record
 }

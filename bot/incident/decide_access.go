@@ -49,7 +49,7 @@ func (i Incident) Reachable(d Directory) Directory {
 	if len(i.Exclusions) == 0 {
 		return d
 	}
-	out := Directory{People: slices.Clone(d.People), Teams: slices.Clone(d.Teams), Former: d.Former}
+	out := Directory{People: slices.Clone(d.People), Teams: slices.Clone(d.Teams), Former: d.Former, Audiences: d.Audiences, Statements: d.Statements}
 	for n, p := range out.People {
 		if i.Excludes(p.ID) {
 			out.People[n] = Person{ID: p.ID, Name: p.Name}

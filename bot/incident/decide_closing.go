@@ -170,7 +170,7 @@ func (d *decider) sign() error {
 		f["deputy"] = "true"
 	}
 	attested := d.env.Policy.Attestation(team)
-	if d.cmd.Statement != "" && d.cmd.Statement != attested.ID() {
+	if d.cmd.Attested != "" && d.cmd.Attested != attested.ID() {
 		return Stale("the statement that %s signs changed after you read it. Read it again, then sign", team)
 	}
 	f["statement"] = attested.Version

@@ -32,7 +32,7 @@ func (d *decider) open() error {
 		restricted = "false"
 	}
 	d.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
-		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "provider": string(c.By.Provider), "origin": string(c.Origin)},
+		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "provider": string(c.By.Provider), "origin": string(c.Origin), "update_due": d.firstUpdateDue(severity)},
 		texts{"title": title, "text": c.Text})
 	if c.Alert != nil {
 		if err := d.requireOrigin(alertName(*c.Alert), c.Alert.Origin); err != nil {
@@ -204,14 +204,6 @@ func (d *decider) note() error {
 	f, t := d.messageContent()
 	t["text"] = d.cmd.Text
 	d.emit(EventNoted, f, t)
-	return nil
-}
-
-func (d *decider) update() error {
-	if err := d.requireText("text", d.cmd.Text, "the update is empty. Type update TEXT"); err != nil {
-		return err
-	}
-	d.emit(EventUpdated, nil, texts{"text": d.cmd.Text})
 	return nil
 }
 

@@ -49,6 +49,9 @@ func (d *decider) severity(s Severity, reason string) error {
 	if p := d.inc.SeverityProposal; p != nil && d.cmd.Verb != VerbMerge {
 		f["proposed"] = string(p.Severity) // the command answers the proposal
 	}
+	if d.inc.Status.Responding() {
+		f["update_due"] = d.firstUpdateDue(parsed)
+	}
 	d.emit(EventSeveritySet, f, texts{"reason": reason})
 	if pages {
 		d.startPaging()

@@ -98,7 +98,7 @@ type Team struct {
 	Members      []Membership `json:"members"`
 }
 
-// Directory holds the people and teams of the configuration. It is a snapshot, read
+// Directory holds the people, teams and audiences of the configuration. It is a snapshot, read
 // in the transaction that decides a command.
 type Directory struct {
 	People []Person `json:"people"`
@@ -106,6 +106,9 @@ type Directory struct {
 	// Former are the people who left the configuration. They have a name and no
 	// authority: Person and Resolve do not return them.
 	Former []FormerPerson `json:"former,omitempty"`
+	// Audiences and Statements are the readers and the texts of updates.
+	Audiences  []UpdateAudience `json:"audiences,omitempty"`
+	Statements []Statement      `json:"statements,omitempty"`
 }
 
 // Resolve returns the person with an identity. Mail addresses are compared without

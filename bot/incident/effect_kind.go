@@ -26,7 +26,9 @@ const (
 	// EffectAnnounceWithdrawal tells the people whom EffectAnnouncePostmortem reached that
 	// the postmortem of Args "revision" no longer applies.
 	EffectAnnounceWithdrawal EffectKind = "announce_withdrawal"
-	EffectAgenda             EffectKind = "agenda" // post the review agenda, without an incident
+	EffectShareUpdate        EffectKind = "share_update" // post the update of Args "update" to the channel of Args "audience"
+	EffectAskUpdate          EffectKind = "ask_update"   // remind the communicator of an update that is due
+	EffectAgenda             EffectKind = "agenda"       // post the review agenda, without an incident
 	// EffectAnnounceMaintenance announces the maintenance window of Args "window",
 	// without an incident. Args "event" is MaintenanceStarted, MaintenanceConfirmed or
 	// MaintenanceEnded.
@@ -46,6 +48,7 @@ const (
 	// Mail.
 	EffectMailPostmortem EffectKind = "mail_postmortem"
 	EffectMailWithdrawal EffectKind = "mail_withdrawal" // of the postmortem of Args "revision"
+	EffectMailUpdate     EffectKind = "mail_update"     // the update of Args "update" to Args "audience"
 	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
 	// EffectMailCancellation takes the review meeting on Args "when" out of the
 	// calendars of Args "people" (comma-separated PersonIDs).
@@ -78,6 +81,7 @@ type effectTraits struct {
 	task         string // what the effect does, such as "page people"
 	needsChannel bool
 	public       bool
+	approved     bool
 	hasDocument  bool
 	stepsAside   bool
 	required     bool
@@ -104,6 +108,8 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectAnnounce:            {task: "announce the incident in Slack", public: true},
 	EffectAnnouncePostmortem:  {task: "announce the postmortem in Slack", hasDocument: true, stepsAside: true},
 	EffectAnnounceWithdrawal:  {task: "announce in Slack that a postmortem no longer applies", stepsAside: true},
+	EffectShareUpdate:         {task: "post an update for an audience in Slack", approved: true, stepsAside: true},
+	EffectAskUpdate:           {task: "remind the communicator of an update"},
 	EffectAgenda:              {task: "post the agenda of the review meeting in Slack"},
 	EffectAnnounceMaintenance: {task: "announce a maintenance window in Slack"},
 
@@ -116,6 +122,7 @@ var effectKinds = map[EffectKind]effectTraits{
 
 	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true, stepsAside: true},
 	EffectMailWithdrawal:    {task: "say by mail that a postmortem no longer applies", stepsAside: true},
+	EffectMailUpdate:        {task: "send an update to an audience by mail", approved: true, stepsAside: true},
 	EffectMailInvitation:    {task: "send the invitation to the review meeting", stepsAside: true},
 	EffectMailCancellation:  {task: "cancel the review meeting by mail", stepsAside: true},
 	EffectMessageSigners:    {task: "request a signature in direct messages"},
@@ -147,6 +154,10 @@ func (k EffectKind) NeedsChannel() bool { return effectKinds[k].needsChannel }
 // IsPublic reports whether the effect may reach anyone in the company. Of a restricted
 // incident its handler receives no texts.
 func (k EffectKind) IsPublic() bool { return effectKinds[k].public }
+
+// IsApproved reports whether the effect sends the approved words of an update. Of a
+// restricted incident its handler receives these words and nothing else.
+func (k EffectKind) IsApproved() bool { return effectKinds[k].approved }
 
 // HasDocument reports whether the effect is about a written document.
 func (k EffectKind) HasDocument() bool { return effectKinds[k].hasDocument }

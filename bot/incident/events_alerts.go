@@ -12,9 +12,9 @@ const (
 
 var alertEvents = eventTable{
 	EventOpened: {
-		fields:       "language origin restricted severity time_zone",
+		fields:       "language origin restricted severity time_zone update_due",
 		apply:        (*Incident).applyOpened,
-		effects:      effects{channelEffect(EffectOpenChannel), announceIncident},
+		effects:      effects{channelEffect(EffectOpenChannel), announceIncident, timeUpdate},
 		sentence:     sayOpened,
 		text:         "text",
 		announcement: "%s was opened at %s.",
@@ -51,6 +51,7 @@ var alertEvents = eventTable{
 }
 
 func (i *Incident) applyOpened(e Event) {
+	i.applyUpdateDue(e)
 	i.Title, i.Origin = e.Text("title"), Origin(e.Field("origin"))
 	i.applySeverity(e.severity("severity"))
 	i.Restricted = e.is("restricted")

@@ -12,7 +12,6 @@ const (
 	EventRoleAssigned        EventKind = "role_assigned"
 	EventDepartmentsInvolved EventKind = "departments_involved"
 	EventNoted               EventKind = "noted"
-	EventUpdated             EventKind = "update_posted"
 	EventContained           EventKind = "contained"
 	EventResolved            EventKind = "resolved"
 	EventReopened            EventKind = "reopened"
@@ -60,13 +59,6 @@ var responseEvents = eventTable{
 		sentence:   sayNoted,
 		text:       "text",
 		lane:       laneResponse,
-	},
-	EventUpdated: {
-		repeatable: true,
-		effects:    effects{postEvent, refreshCard},
-		sentence:   say("%s posted a status update"),
-		text:       "text",
-		lane:       laneCommunication,
 	},
 	EventContained: {
 		apply:     func(i *Incident, e Event) { i.setContainedAt(e.RecordedAt) },

@@ -15,9 +15,9 @@ const (
 
 var severityEvents = eventTable{
 	EventSeveritySet: {
-		fields:  "from proposed severity",
+		fields:  "from proposed severity update_due",
 		apply:   (*Incident).applySeveritySet,
-		effects: effects{announceRaised, timeAcknowledgementAgain, updatePager, postEvent, refreshCard},
+		effects: effects{announceRaised, timeAcknowledgementAgain, timeUpdate, updatePager, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity"))
 		},
@@ -61,6 +61,7 @@ func announceRaised(c effectBuilder) []Effect {
 func (i *Incident) applySeveritySet(e Event) {
 	was, s := i.Severity, e.severity("severity")
 	i.applySeverity(s)
+	i.applyUpdateDue(e)
 	switch {
 	case e.By != "" && was.MoreSevereThan(s):
 		i.recordLowering(e.By)

@@ -72,7 +72,8 @@ const (
 	VerbHandover         Verb = "handover"           // Person: the new commander, Text: what the state does not show
 	VerbSetFact          Verb = "set_fact"           // Fact, Text: reason
 	VerbNote             Verb = "note"               // Text, Audience, Message (optional)
-	VerbUpdate           Verb = "update"             // Text: status update for stakeholders
+	VerbUpdate           Verb = "update"             // Text, Audiences, Statement, Item: a corrected update, When: of the next update
+	VerbApproveUpdate    Verb = "approve_update"     // Item: the update
 	VerbEvidence         Verb = "evidence"           // Evidence, Message (optional)
 	VerbStepDone         Verb = "step_done"          // Step, Text: outcome
 	VerbStepSkip         Verb = "step_skip"          // Step, Text: why
@@ -134,6 +135,8 @@ const (
 	VerbReviewInvited     Verb = "review_invited"     // People, When: of the meeting
 	VerbEffectFailed      Verb = "effect_failed"      // Effect, Text
 	VerbEffectDropped     Verb = "effect_dropped"     // Effect, Reason, and Item for the administrator
+	VerbUpdateSent        Verb = "update_sent"        // Item: the update, Text: the audience, Channel: the medium, Reason: why not
+	VerbUpdateTimeout     Verb = "update_timeout"     // the next update is due
 	VerbAccessTimeout     Verb = "access_timeout"     // access or a request for it is over
 	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
 )
@@ -171,6 +174,7 @@ var verbs = map[Verb]verbRule{
 	VerbSetFact:           {decide: (*decider).setFact, name: "fact", writes: true},
 	VerbNote:              {decide: (*decider).note, writes: true},
 	VerbUpdate:            {decide: (*decider).update, writes: true},
+	VerbApproveUpdate:     {decide: (*decider).approveUpdate, name: "update approve"},
 	VerbEvidence:          {decide: (*decider).addEvidence, writes: true},
 	VerbStepDone:          {decide: (*decider).stepDone, name: "step"},
 	VerbStepSkip:          {decide: (*decider).stepSkip, name: "step"},
@@ -228,6 +232,8 @@ var verbs = map[Verb]verbRule{
 	VerbReviewInvited:     {decide: (*decider).reviewInvited},
 	VerbEffectFailed:      {decide: (*decider).effectFailed},
 	VerbEffectDropped:     {decide: (*decider).effectDropped},
+	VerbUpdateSent:        {decide: (*decider).updateSent},
+	VerbUpdateTimeout:     {decide: (*decider).updateTimeout},
 	VerbAccessTimeout:     {decide: (*decider).accessTimeout},
 	VerbPersonLeft:        {decide: (*decider).personLeft},
 }
@@ -289,7 +295,8 @@ var Transitions = []Transition{
 	{VerbAssignRole, live, nil, Participants, "roles move between people"},
 	{VerbHandover, live, nil, Responders | TheCommander, "the command passes to another person, who gets a briefing"},
 	{VerbNote, anyStatus, nil, Readers | TheBot, "a note is always possible, after the signatures in the appendix"},
-	{VerbUpdate, notDismissedOrMerged, nil, Participants | TheBot, "stakeholders get a status update"},
+	{VerbUpdate, notDismissedOrMerged, nil, Participants | TheBot, "responders get an update, further audiences after an approval"},
+	{VerbApproveUpdate, notDismissedOrMerged, nil, LegalOrCommunications, "a second person lets further audiences get an update"},
 	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, Participants, "the closing record is written before it is frozen"},
 	{VerbStepDone, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander | StepHolders | TheBot, "a step was done"},
 	{VerbStepSkip, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander | StepHolders, "a step is not needed, with a reason"},
@@ -345,6 +352,8 @@ var Transitions = []Transition{
 	{VerbReviewInvited, anyStatus, nil, TheBot, "people were invited to the review meeting"},
 	{VerbEffectFailed, anyStatus, nil, TheBot, "an effect was discarded and people must know"},
 	{VerbEffectDropped, anyStatus, nil, TheBot, "an administrator gave up an effect that waited"},
+	{VerbUpdateSent, anyStatus, nil, TheBot, "an audience got an update"},
+	{VerbUpdateTimeout, append(slices.Clip(live), Approved), nil, TheBot, "the next update is due"},
 	{VerbAccessTimeout, anyStatus, nil, TheBot, "temporary access or a request for it ends"},
 	{VerbPersonLeft, anyStatus, nil, TheBot, "a person left the configuration and gives up roles, access and open work"},
 }

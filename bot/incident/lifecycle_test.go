@@ -32,6 +32,9 @@ var statusMatrix = map[Verb]string{
 	VerbSetFact:           ". . . . r - - - -",
 	VerbEvidence:          ". . . . r - - - -",
 	VerbNote:              ". . . . . . . . .",
+	VerbApproveUpdate:     ". . . . . . . - -",
+	VerbUpdateSent:        ". . . . . . . . .",
+	VerbUpdateTimeout:     ". . . . . . - - -",
 	VerbRequestAccess:     ". . . . . . . . .",
 	VerbEndorseAccess:     ". . . . . . . . .",
 	VerbBreakGlass:        ". . . . . . . . .",
@@ -102,6 +105,11 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbPersonLeft:
 		w.must("", Command{Verb: VerbInvited, People: []PersonID{"out1"}})
 		c.Person = "out1"
+	case VerbUpdateTimeout:
+		w.inc.UpdateDue = w.now
+	case VerbApproveUpdate, VerbUpdateSent:
+		by, c.Item = "com2", "U1"
+		w.inc.Updates = []Update{{ID: "U1", By: "eng1", Audiences: []string{"company"}}}
 	case VerbRequestAccess:
 		by, w.inc.Restricted = "out1", true
 	case VerbBreakGlass:

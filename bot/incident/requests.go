@@ -26,7 +26,7 @@ var requestKinds = map[EventKind]string{
 	EventChannelOpened: "", EventChannelReplaced: "", EventAckTimedOut: "", EventPageFailed: "", EventPageUnanswered: "",
 	EventSeverityProposed: "alert", EventDismissProposed: "", EventWaiverProposed: "",
 	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
-	EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
+	EventUpdated: "update", EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
 	EventSeveritySet: "", EventContained: "", EventReopened: "", EventClosed: "",
 }
 
@@ -104,6 +104,9 @@ func (i Incident) asks(r Request) bool {
 		return step != nil && !step.Finished() && allowed(VerbStepDone)
 	case EventResolved, EventSignaturesVoided, EventAmended:
 		return allowed(VerbSubmit)
+	case EventUpdated:
+		u := i.Update(r.Ref)
+		return u != nil && u.Waits() && allowed(VerbApproveUpdate)
 	case EventAccessRequested:
 		return slices.ContainsFunc(i.AccessRequests, func(a AccessRequest) bool { return string(a.By) == r.Ref })
 	case EventObjected:
@@ -218,9 +221,10 @@ func RequestKey(retract Effect) string {
 }
 
 // EventSeq returns the number of the event that the effect shows: the event that caused it,
-// or the one that asked, for an [EffectRetract].
+// or the one that
+// asked, for an [EffectRetract], or the one with the words of an update.
 func (e Effect) EventSeq() int {
-	if e.Kind == EffectRetract {
+	if e.Kind == EffectRetract || e.Kind.IsApproved() {
 		return atoi(e.Args["seq"])
 	}
 	return e.Seq

@@ -71,8 +71,8 @@ func TestSign_AttestsTheStatementOfTheDepartment(t *testing.T) {
 	w := fixtureIn(t, InReview)
 	w.policy.Attestations = map[Department]Attestation{Legal: {Version: "2026-11", Text: "It is right."}}
 	digest := w.inc.Submission.Digest
-	w.mustFail("leg1", Command{Verb: VerbSign, Department: Legal, Expect: digest, Statement: "2026-10#000000000000"}, CodeStale)
-	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: digest, Statement: w.policy.Attestation(Legal).ID()})
+	w.mustFail("leg1", Command{Verb: VerbSign, Department: Legal, Expect: digest, Attested: "2026-10#000000000000"}, CodeStale)
+	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: digest, Attested: w.policy.Attestation(Legal).ID()})
 	w.must("sec1", Command{Verb: VerbSign, Department: Security, Expect: digest})
 	legal, security := w.inc.SignedBy(Legal), w.inc.SignedBy(Security)
 	if legal.Attestation != "It is right." || legal.Statement != "2026-11" || security.Attestation != defaultAttestations[Security] || security.Statement != defaultVersion {

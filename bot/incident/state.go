@@ -95,6 +95,10 @@ type Incident struct {
 	SplitInto  []ID `json:"split_into,omitempty"`
 	SplitFrom  ID   `json:"split_from,omitempty"`
 
+	Updates        []Update  `json:"updates,omitempty"`
+	UpdateDue      time.Time `json:"update_due,omitzero"`       // when the next update is due
+	UpdateReminded bool      `json:"update_reminded,omitempty"` // of the update that is due
+
 	LegalHold *LegalHold `json:"legal_hold,omitempty"` // nil if there is none
 
 	// Calls are the people whom Tocsin called. Here holds the first sign of each person
@@ -345,6 +349,9 @@ func (i Incident) departmentsWithAccess() []Department {
 	}
 	if i.Erasure != nil || i.ExclusionProposed != nil || slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Second != "" }) {
 		out = append(out, Legal, Security)
+	}
+	if slices.ContainsFunc(i.Updates, func(u Update) bool { return len(u.Audiences) > 0 }) { // which they approve
+		out = append(out, Communications, Legal)
 	}
 	if i.Status.Closing() {
 		out = append(out, RequiredDepartments()...)

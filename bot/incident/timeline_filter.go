@@ -21,7 +21,7 @@ type TimelineFilter struct {
 // timelineTopics are the kinds of events by the word that people type.
 var timelineTopics = map[string][]EventKind{
 	"notes":    {EventNoted},
-	"updates":  {EventUpdated},
+	"updates":  kindsOf(updateEvents),
 	"alerts":   kindsOf(alertEvents),
 	"paging":   kindsOf(pagingEvents, personalPageEvents, presenceEvents),
 	"severity": kindsOf(severityEvents),

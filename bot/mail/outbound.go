@@ -19,6 +19,7 @@ func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 	return map[incident.EffectKind]Handler{
 		incident.EffectMailPostmortem:    m.Postmortem,
 		incident.EffectMailWithdrawal:    m.WithdrawPostmortem,
+		incident.EffectMailUpdate:        m.Update,
 		incident.EffectMailInvitation:    m.Invitation,
 		incident.EffectMailCancellation:  m.Cancellation,
 		incident.EffectAcknowledgeReport: m.AcknowledgeReport,

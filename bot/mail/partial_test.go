@@ -33,6 +33,7 @@ func toSeveral(m *mail.Mailer) map[string]func(*testing.T, incident.Brief) (inci
 		incident.EffectMailHandover:     {"successors": "p1,p2,p4", "person": "p3"},
 		incident.EffectMailNotice:       {"about": "health"},
 		incident.EffectMailSigners:      {"people": "p1,p2,p4", "department": "security", "request": "7"},
+		incident.EffectMailUpdate:       {"update": "U1", "audience": "customers"},
 	}
 	for kind, send := range m.Handlers() {
 		if kind == incident.EffectAcknowledgeReport { // to the reporter alone
@@ -50,6 +51,8 @@ func toSeveral(m *mail.Mailer) map[string]func(*testing.T, incident.Brief) (inci
 				b.Incident.Status, b.Incident.Submission = incident.InReview, &incident.Submission{Digest: "d"}
 				b.Incident.Requests = []incident.Request{{Seq: 7, Kind: incident.EventSubmitted, Effect: incident.EffectAskSign, Department: incident.Security, Ref: "d"}}
 			}
+			b.Event.Texts = map[string]incident.Text{"text": {Value: "logins work again"}}
+			b.Directory.Audiences = []incident.UpdateAudience{{Name: "customers", Mail: list}}
 			b.Directory.Teams[1].Members = []incident.Membership{{Person: "p1"}, {Person: "p2"}, {Person: "p4"}} // security
 			return send(t.Context(), b, incident.Effect{Key: "INC-42/9/" + string(kind), Kind: kind, Incident: 42, Args: args[kind]})
 		}

@@ -114,8 +114,12 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 			l.postmortem, l.digest = &p, doc.Digest
 		}
 	}
-	if e.Kind.IsPublic() && b.Incident.Restricted {
+	switch {
+	case !b.Incident.Restricted:
+	case e.Kind.IsPublic():
 		b.Incident, b.Event.Texts = publicView(b.Incident), nil
+	case e.Kind.IsApproved(): // the event has the approved words
+		b.Incident = publicView(b.Incident)
 	}
 	if b.Event.IsPrivileged() && !privileged {
 		b.Event.Texts = nil

@@ -2,6 +2,7 @@ package response
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tocsin/bot/incident"
@@ -111,6 +112,11 @@ func (a *attempt) prepare(s *session) error {
 			return err
 		case obsolete != "":
 			return skip(obsolete)
+		}
+	}
+	if e.Kind.IsApproved() {
+		if withheld, err := a.withholdUpdate(s); err != nil || withheld {
+			return errors.Join(err, skip("the incident became restricted"))
 		}
 	}
 	if e.Kind.NeedsChannel() {

@@ -97,7 +97,8 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventDepartmentsInvolved: {map[string]string{"departments": "legal,dpo"}, reason, false},
 		incident.EventNoted:               {texts: text},
 		incident.EventEvidence:            {map[string]string{"evidence": "E1", "sha256": strings.Repeat("0f", 32)}, map[string]string{"name": "trail.json", "where": "the vault"}, false},
-		incident.EventUpdated:             {texts: text},
+		incident.EventUpdated:             {fields: map[string]string{"update": "U1", "audiences": "company,customers"}, texts: text},
+		incident.EventUpdateApproved:      {fields: map[string]string{"update": "U1", "audiences": "company,customers"}},
 		incident.EventContained:           {texts: text},
 		incident.EventResolved:            {texts: text},
 		incident.EventReopened:            {texts: reason},
@@ -181,6 +182,8 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 		b.Incident.SeverityProposal = &incident.SeverityProposal{Severity: incident.Sev1, Alert: 17, Kind: "sentry.issue"}
 	case incident.EventWaiverProposed:
 		b.Incident.Review.WaivedBy = "p1"
+	case incident.EventUpdated:
+		b.Incident.Updates = []incident.Update{{ID: "U1", Seq: 7, By: "p1", At: noon, Audiences: []string{"company", "customers"}}}
 	case incident.EventAccessRequested:
 		b.Incident.AccessRequests = []incident.AccessRequest{{By: "p1", Until: noon.Add(incident.RequestTTL)}}
 	}

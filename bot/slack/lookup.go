@@ -163,7 +163,7 @@ func (s *Slack) knownAnnounceChannel() string {
 	return s.announceCache.id
 }
 
-var errNoAnnounceChannel = errors.New("the announce channel does not exist, or the app is not a member")
+var errNoChannel = errors.New("the channel does not exist, or the app is not a member")
 
 // AnnounceChannel returns the ID of the announce channel, or "" if none is
 // configured.
@@ -177,18 +177,35 @@ func (s *Slack) AnnounceChannel(ctx context.Context) (string, error) {
 	if s.announceCache.id != "" {
 		return s.announceCache.id, nil
 	}
-	err := s.eachChannel(ctx, func(c slack.Channel) bool {
+	id, err := s.channelNamed(ctx, name, "slack.announce_channel")
+	s.announceCache.id = id
+	return id, err
+}
+
+// NamedChannel returns the ID of a channel of an audience. Audiences get few messages, so
+// the ID is looked up each time.
+func (s *Slack) NamedChannel(ctx context.Context, name string) (string, error) {
+	name = strings.TrimPrefix(name, "#")
+	if channelID.MatchString(name) {
+		return name, nil
+	}
+	return s.channelNamed(ctx, name, "updates.audiences")
+}
+
+// channelNamed looks for a channel by its name, which a setting contains.
+func (s *Slack) channelNamed(ctx context.Context, name, setting string) (id string, err error) {
+	err = s.eachChannel(ctx, func(c slack.Channel) bool {
 		if c.Name == name && !c.IsArchived {
-			s.announceCache.id = c.ID
+			id = c.ID
 		}
-		return s.announceCache.id != ""
+		return id != ""
 	})
 	if err != nil {
 		return "", err
 	}
-	if s.announceCache.id == "" {
+	if id == "" {
 		return "", &incident.Blocked{System: incident.SystemSlack, Cause: incident.Say("the app cannot see the channel %s", incident.Literal("#"+name)),
-			Fix: incident.Say("Create the channel, invite the app, or correct slack.announce_channel and restart Tocsin"), Err: errNoAnnounceChannel}
+			Fix: incident.Say("Create the channel, invite the app, or correct %s and restart Tocsin", incident.Literal(setting)), Err: errNoChannel}
 	}
-	return s.announceCache.id, nil
+	return id, nil
 }

@@ -241,6 +241,9 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	if x := i.ExclusionProposed; x != nil {
 		t.row("exclusion proposed", dir.Name(x.Person), x.Reason)
 	}
+	for _, u := range i.Updates {
+		t.row("update", templates.UpdateLine(u, dir))
+	}
 	for _, f := range incident.RecordFields() {
 		if text := i.Record.Get(f.Name); text != "" {
 			t.row(f.Name, text)

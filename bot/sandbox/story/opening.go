@@ -72,7 +72,7 @@ func (p *player) awaitBotSetup() {
 	}
 
 	page := p.awaitPage(1)
-	p.log("PagerDuty", "paged %s: %s", p.pagedPeople(page), page.Title)
+	p.log("PagerDuty", "paged %s: %s", p.nameList(p.onCall(page)), page.Title)
 
 	p.await("the channel "+strings.ToLower(p.result.Incident), func() bool {
 		ch, ok := p.chat.Channel(strings.ToLower(p.result.Incident))
@@ -82,8 +82,7 @@ func (p *player) awaitBotSetup() {
 	if ch, _ := p.chat.Channel(p.result.Channel); p.err == nil && ch.Kind != chat.KindPrivate {
 		p.fail("the channel %s is not private", ch.Name)
 	}
-	responders := append(p.Company.In("engineering"), p.Company.In("security")...)
-	p.awaitMembers("the responders", responders...)
+	p.awaitMembers("the people on call", p.onCall(page)...)
 	p.log(p.channelName(), "tocsin opened a private channel and invited %s", p.nameList(p.members()))
 	p.awaitText("the alert", msgAlert, p.sourceName())
 	p.awaitText("the checklist", msgChecklist)
@@ -120,15 +119,15 @@ func (p *player) awaitPagerStatus(round int, status ...string) {
 	})
 }
 
-// pagedPeople returns the names of the people who were paged.
-func (p *player) pagedPeople(page pager.Incident) string {
+// onCall returns the people whom a page reached.
+func (p *player) onCall(page pager.Incident) []company.Person {
 	var people []company.Person
 	for _, q := range p.Company.People {
 		if q.Pager != "" && slices.Contains(page.Assignees, q.Pager) {
 			people = append(people, q)
 		}
 	}
-	return p.nameList(people)
+	return people
 }
 
 func (p *player) nameList(people []company.Person) string {
@@ -241,7 +240,7 @@ func (p *player) setSeverity() {
 // and acknowledges it.
 func (p *player) awaitRepage() {
 	page := p.awaitPage(p.result.Rounds + 1)
-	p.log("PagerDuty", "paged again (round %d) because the severity was raised: %s", p.result.Rounds, p.pagedPeople(page))
+	p.log("PagerDuty", "paged again (round %d) because the severity was raised: %s", p.result.Rounds, p.nameList(p.onCall(page)))
 	p.acknowledge(p.cast.second, pick(p.rng, "pagerduty", "button", "command"), p.result.Rounds)
 }
 

@@ -73,8 +73,17 @@ func (m *builder) commanderLine() Text {
 	return textf("Commander: none; no page")
 }
 
-// paged names the target of the page that runs.
+// paged names the people whom the page that runs reached, or its escalation step.
 func (m *builder) paged() Text {
+	var people List
+	for _, c := range m.inc.Calls {
+		if name := m.name(c.Person); c.Why == incident.CalledOnCall && !c.At.Before(m.inc.Paging.EscalationStepAt) && len(people) < maxCardAbsent {
+			people = append(people, textf("%s", name))
+		}
+	}
+	if len(people) > 0 {
+		return join(people)
+	}
 	return textf("escalation step %d", m.inc.Paging.EscalationStep+1)
 }
 

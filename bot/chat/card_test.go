@@ -71,3 +71,27 @@ func TestStatus_CountsAlertsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// TestCard_NamesWhoIsPaged checks the names of the people whom the present escalation step
+// reached.
+func TestCard_NamesWhoIsPaged(t *testing.T) {
+	at := time.Date(2026, 11, 20, 3, 6, 0, 0, time.UTC)
+	directory := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Esra Yıldız"}, {ID: "p2", Name: "Jonas Weber"}, {ID: "p3", Name: "Ada Okafor"}}}
+	inc := incident.Incident{ID: 42, Status: incident.Triage, Severity: incident.Sev1, OpenedAt: at, Paging: incident.Paging{Round: 1, StartedAt: at, EscalationStep: 1, EscalationStepAt: at.Add(time.Minute)}}
+	call := func(p incident.PersonID, why incident.CallReason, after time.Duration) {
+		inc.Calls = append(inc.Calls, incident.Call{Person: p, Why: why, At: at.Add(after)})
+	}
+	shown := func() string {
+		return fmt.Sprint(newBuilder(incident.Brief{Incident: inc, Directory: directory, Now: at.Add(100 * time.Second)}).commanderLine())
+	}
+	call("p3", incident.CalledOnCall, 0) // by the first step
+	call("p3", incident.CalledRole, time.Minute)
+	if got := shown(); !strings.Contains(got, "escalation step 2") || strings.Contains(got, "Ada") {
+		t.Errorf("got %q, want the escalation step", got)
+	}
+	call("p1", incident.CalledOnCall, time.Minute)
+	call("p2", incident.CalledOnCall, time.Minute)
+	if got := shown(); !strings.Contains(got, "Esra") || !strings.Contains(got, "Jonas") || strings.Contains(got, "Ada") || strings.Contains(got, "escalation step") {
+		t.Errorf("got %q, want Esra and Jonas", got)
+	}
+}

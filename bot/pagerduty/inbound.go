@@ -149,6 +149,8 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 		return ev.triggered()
 	case ev.Type == "incident.acknowledged":
 		return ev.acknowledged()
+	case ev.Type == "incident.annotated" && ownNote.MatchString(string(ev.Data.Content)):
+		return nil, nil // by Tocsin: see [REST.UpdatePage]
 	case hasNote:
 		return ev.note(note)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,9 @@ func (r *REST) change(ctx context.Context, what string, changes ...pagerduty.Man
 		return err
 	})
 }
+
+// ownNote matches the notes of [noteOf].
+var ownNote = regexp.MustCompile(`^INC-\d+ .* at \d\d:\d\d UTC \(Tocsin \d+\)$`)
 
 // noteOf returns the note about an event, or "". It names no person of a restricted
 // incident.

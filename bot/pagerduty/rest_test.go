@@ -84,6 +84,31 @@ func TestUpdatePage_ChangesTitleAndAddsNoteOnce(t *testing.T) {
 	}
 }
 
+// TestUpdatePage_OwnNotesAreNoNews decodes the notes that Tocsin adds by the REST API: the
+// webhook reports them.
+func TestUpdatePage_OwnNotesAreNoNews(t *testing.T) {
+	a, events, rest := restAccount(t)
+	if _, err := events.Page(t.Context(), brief(), effect("1", "0")); err != nil {
+		t.Fatal(err)
+	}
+	annotated := string(fixture(t, "annotated.json"))
+	for _, kind := range []incident.EventKind{incident.EventAcknowledged, incident.EventContained, incident.EventResolved, incident.EventSeveritySet} {
+		if _, err := rest.UpdatePage(t.Context(), paged(kind, map[string]string{"from": "sev2", "severity": "sev1"}), incident.Effect{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	notes := a.ByKey("INC-42/1")[0].Notes
+	if len(notes) != 4 {
+		t.Fatalf("got notes %+v, want 4", notes)
+	}
+	for _, n := range notes {
+		if got, err := source.Decode(nil, []byte(strings.Replace(annotated, "key disabled", n.Content, 1))); err != nil || len(got) != 0 {
+			t.Errorf("note %q: got signals %+v and error %v, want none", n.Content, got, err)
+		}
+	}
+	decodeOne(t, []byte(strings.Replace(annotated, "key disabled", "asked in INC-42 (Tocsin 9)", 1)))
+}
+
 func TestUpdatePage_RestrictedNamesNobody(t *testing.T) {
 	a, events, rest := restAccount(t)
 	if _, err := events.Page(t.Context(), brief(), effect("1", "0")); err != nil {

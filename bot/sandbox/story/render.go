@@ -198,7 +198,7 @@ var (
 	anglePattern = regexp.MustCompile(`<([^<>|]*)(?:\|([^<>]*))?>`)
 	boldPattern  = regexp.MustCompile(`\*([^*\n]+)\*`)
 	emojiPattern = regexp.MustCompile(`:[a-z_]+:`)
-	datePattern  = regexp.MustCompile(`^!date\^(\d+)\^`)
+	datePattern  = regexp.MustCompile(`^!date\^(\d+)\^(\{time\}$)?`)
 )
 
 var unescaper = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
@@ -218,8 +218,13 @@ func (r reader) mrkdwn(s string) string {
 		case strings.HasPrefix(target, "!subteam^"):
 			return r.name(strings.TrimPrefix(target, "!subteam^"))
 		case datePattern.MatchString(target):
-			seconds, _ := strconv.ParseInt(datePattern.FindStringSubmatch(target)[1], 10, 64) // cannot fail: the pattern matches digits
-			return time.Unix(seconds, 0).In(r.zone).Format("2 Jan 15:04")
+			date := datePattern.FindStringSubmatch(target)
+			seconds, _ := strconv.ParseInt(date[1], 10, 64) // cannot fail: the pattern matches digits
+			layout := "2 Jan 15:04"
+			if date[2] != "" {
+				layout = "15:04"
+			}
+			return time.Unix(seconds, 0).In(r.zone).Format(layout)
 		case label != "":
 			return fmt.Sprintf("[%s](%s)", label, target)
 		}

@@ -62,9 +62,7 @@ func (d *decider) call(why CallReason, role Role, people []PersonID) {
 		return
 	}
 	by := d.env.Actor
-	if why != CalledByPerson {
-		d.env.Actor = "" // a consequence of the command, and no sign of its author
-	}
+	d.env.Actor = "" // a consequence of the command
 	d.emit(EventCalled, fields{"people": joinList(people), "role": string(role), "why": string(why)}, nil)
 	d.env.Actor = by
 }

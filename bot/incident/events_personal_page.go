@@ -11,7 +11,8 @@ const (
 var personalPageEvents = eventTable{
 	EventPeoplePaged: {
 		fields:  "people way",
-		effects: effects{pagePersons, invitePeople, postEvent, refreshCard},
+		apply:   (*Incident).applyPeoplePaged,
+		effects: effects{pagePersons, invitePeople, timeAbsence, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s pages %s %s", e.By, People(splitList[PersonID](e.Field("people"))), Literal(Provider(e.Field("way")).pageWay()))
 		},
@@ -27,6 +28,13 @@ var personalPageEvents = eventTable{
 		lane:  laneCommunication,
 		minor: true,
 	},
+}
+
+// applyPeoplePaged records the people as called.
+func (i *Incident) applyPeoplePaged(e Event) {
+	for _, p := range splitList[PersonID](e.Field("people")) {
+		i.addCall(Call{Person: p, Seq: e.Seq, Why: CalledByPerson, At: e.RecordedAt})
+	}
 }
 
 // PagedPeople returns the people whom the event pages, each with the way, for the answer

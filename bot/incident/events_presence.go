@@ -69,10 +69,9 @@ func sayCalled(e Event) Sentence {
 		return Say("The page reached %s", people)
 	case CalledRole:
 		return Say("Tocsin called %s for the role %s", people, e.Field("role"))
-	case CalledResponder:
+	default:
 		return Say("The page reached no known person, and Tocsin called %s", people)
 	}
-	return Say("%s called %s", e.By, people)
 }
 
 func (i *Incident) applyCalled(e Event) {

@@ -81,3 +81,17 @@ func TestPageAgain_ExcludedPersonIsNotPaged(t *testing.T) {
 		t.Errorf("got %v and %d events, want a refusal", err, len(events))
 	}
 }
+
+// TestPageAgain_ChosenPersonIsCalled lists a paged person among the called people, and pages
+// the person again after 5 minutes without a sign.
+func TestPageAgain_ChosenPersonIsCalled(t *testing.T) {
+	w := pagingFixture(t)
+	w.must("eng1", Command{Verb: VerbPageAgain, Person: "eng2", Text: "knows the table"})
+	if !w.inc.called("eng2", CalledByPerson, "") || w.inc.Present() != 1 {
+		t.Fatalf("got calls %+v and %d present, want a call of eng2", w.inc.Calls, w.inc.Present())
+	}
+	w.now = w.now.Add(AbsenceTimeout)
+	if got := absentPaged(w.decided("", Command{Verb: VerbAbsenceTimeout})); !slices.Equal(got, []PersonID{"eng2"}) {
+		t.Errorf("got %v paged again, want eng2", got)
+	}
+}

@@ -79,7 +79,7 @@ func TestPartial_EachRecipientOnce(t *testing.T) {
 	}
 }
 
-// TestPartial_PageIsSent checks that a page that reached somebody neither fails nor pages
+// TestPartial_PageIsSent checks that a page that reached a person neither fails nor pages
 // the next step at once, and that its end is requested once.
 func TestPartial_PageIsSent(t *testing.T) {
 	r := &recipients{refused: true}

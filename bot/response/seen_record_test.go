@@ -9,7 +9,7 @@ import (
 	"tocsin/store/storetest"
 )
 
-// Each person sees the record for the first time, and later what that person saw before.
+// TestSeeRecord checks the record that each person saw last.
 func TestSeeRecord(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		h := newTestDesk(t, url, response.StormLimit{})

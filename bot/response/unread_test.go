@@ -8,7 +8,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// unreadDelivery returns a delivery with alerts, of which another part cannot be read.
+// unreadDelivery returns a delivery with alerts and with a part that cannot be read.
 func unreadDelivery(row int64, cause string, alerts ...incident.Alert) incident.DecodedDelivery {
 	out := delivery(row, alerts...)
 	key := "sentry.unreadable|" + cause
@@ -22,7 +22,7 @@ func unreadDelivery(row int64, cause string, alerts ...incident.Alert) incident.
 
 func TestIngest_UnreadDeliveriesOpenOneIncidentForEachCause(t *testing.T) {
 	fx := newRoutedFixture(t, func(o *Options) { o.UsualSeverity = map[string]incident.Severity{"sentry": incident.Sev1} })
-	fx.addWindow(t, "p1", "true") // a window does not suppress what nobody has read
+	fx.addWindow(t, "p1", "true") // a window does not suppress unread alerts
 	for row := range int64(50) {
 		fx.ingest(t, unreadDelivery(row+1, "not JSON"))
 	}

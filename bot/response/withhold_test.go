@@ -78,9 +78,8 @@ func local(person string) incident.Identity {
 	return incident.Identity{Provider: incident.ProviderLocal, ID: person}
 }
 
-// No text for legal and security reaches a channel, a mail to others, or a reader of
-// another department, whichever command recorded it, and what does leave names the
-// number of texts left out.
+// No command sends a text for legal and security to a channel, to the mails of others, or
+// to a reader of another department. The messages name the number of texts left out.
 func TestPrivileged_OnlyLegalAndSecurityRead(t *testing.T) {
 	p := newPrivilegedTest(t, incident.AudienceAll)
 	seen := map[incident.EffectKind]bool{}
@@ -142,8 +141,8 @@ func TestPrivileged_DocumentForItsReaders(t *testing.T) {
 	}
 }
 
-// A state that an earlier version stored does not list its privileged events. Its texts
-// are withheld all the same.
+// A state that an earlier version stored does not list its privileged events. The desk
+// still withholds its texts.
 func TestPrivileged_StateOfAnEarlierVersion(t *testing.T) {
 	p := newPrivilegedTest(t, incident.AudienceAll)
 	inc := p.store.incidents[p.id]

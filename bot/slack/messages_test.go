@@ -61,6 +61,7 @@ func (e *inboundTest) commandsOf(verb incident.Verb) int {
 func TestMessages_ShowWhoIsHere(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
 		e.ws.DuplicateEvents(2)
+		e.desk.policy.AckTimeout = 30 * time.Minute
 		e.typeCommand("U0ADA", "ack")
 		acked := e.incident42().Paging.LastAction
 		before := e.desk.count()
@@ -90,7 +91,7 @@ func TestSpoken(t *testing.T) {
 		bot := "<@" + e.ws.Config().Bot.UserID + "> "
 		for text, want := range map[string]string{
 			bot + "status":              "INC-42",
-			bot + "note the key is old": "Recorded in",
+			bot + "note the key is old": "The note is entry",
 			bot + "what is going on?":   "explains every command",
 			bot:                         "explains every command",
 			bot + "severity sev9":       "sev9",

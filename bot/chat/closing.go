@@ -186,9 +186,8 @@ func FinalMessage(b incident.Brief) Message {
 	return m.message()
 }
 
-// AskSign requests the signature of a department in the thread of the sign-off. It
-// mentions the group of the department and everyone who may sign
-// for it.
+// AskSign requests the signature of a department in the thread of the sign-off. It names
+// the people who may sign and notifies nobody: they get a direct message and a mail.
 func (c *Effects) AskSign(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	name := incident.Department(e.Args["department"])
 	if b.Incident.Submission == nil || b.Incident.SignedBy(name) != nil {
@@ -202,8 +201,8 @@ func SignatureRequest(b incident.Brief, name incident.Department) Message {
 	m := newBuilder(b)
 	sub := m.inc.Submission
 	m.iconLine("lower_left_fountain_pen", "%s: please read the closing record of %s, then press %s or %s. %s",
-		Strong{string(name)}, Strong{m.inc.ID}, Strong{"Read and sign"}, Strong{"Object"}, m.representatives(name))
-	m.small(textf("revision %d", sub.Document.Revision), textf("%s", digest(sub.Digest)))
+		Strong{string(name)}, Strong{m.inc.ID}, Strong{"Read and sign"}, Strong{"Object"}, m.signers(name))
+	m.small(textf("revision %d", sub.Document.Revision))
 	m.buttons(m.signButtons(name, sub.Digest)...)
 	return m.message()
 }
@@ -231,6 +230,18 @@ func AnswerRequest(b incident.Brief, c incident.Consultation) Message {
 	answer.Style = StylePrimary
 	m.buttons(answer)
 	return m.message()
+}
+
+// signers names the people who may sign for a department.
+func (m *builder) signers(name incident.Department) Text {
+	var people List
+	for _, p := range m.inc.Representatives(m.brief.Directory, name, m.brief.Now) {
+		people = append(people, p)
+	}
+	if len(people) == 0 {
+		return Text{}
+	}
+	return textf("They can sign: %s.", people)
 }
 
 // representatives mentions the group of a team and its current representatives.
@@ -275,7 +286,7 @@ func RetractedRequest(b incident.Brief, e incident.Effect) Message {
 		}
 		if sig := m.inc.SignedBy(name); sig != nil {
 			m.iconLine("heavy_check_mark", "%s: %s signed the closing record at %s.", Strong{string(name)}, sig.By, sig.At)
-			m.small(textf("revision %d", m.inc.Submission.Document.Revision), textf("%s", digest(sig.Digest)))
+			m.small(textf("revision %d", m.inc.Submission.Document.Revision))
 			return m.message()
 		}
 		m.iconLine("heavy_minus_sign", "%s: this request no longer applies, because the closing record changed.", Strong{string(name)})

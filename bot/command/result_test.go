@@ -105,6 +105,7 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbSetLegalHold}, nil, nil, "INC-42 is on legal hold. Retention deletes nothing until the hold is released"},
 	{incident.Command{Verb: incident.VerbReleaseLegalHold}, nil, nil, "The legal hold of INC-42 is released"},
 	{incident.Command{Verb: incident.VerbPageAgain}, nil, nil, "A new paging round of INC-42 starts. Tocsin pages until a responder acknowledges"},
+	{incident.Command{Verb: incident.VerbHere}, nil, nil, "You are here, and INC-42 counts you"},
 	{incident.Command{Verb: incident.VerbRetry}, nil, nil, "Tocsin tries again what waits in INC-42. The card shows the result"},
 }
 

@@ -36,11 +36,7 @@ func (d *Desk) SeeRecord(ctx context.Context, who incident.Identity, id incident
 		}
 		return err
 	})
-	if err != nil || out == nil {
-		return nil, err
-	}
-	seen, err := answer(d, who, *out, nil)
-	return &seen, err
+	return answer(d, who, out, err)
 }
 
 // seeRecord stores the submitted record as seen and returns what the person saw before.

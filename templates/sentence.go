@@ -64,7 +64,7 @@ func plainArg(dir incident.Directory, arg any) string {
 		// The brackets keep the redactor from reading a playbook's name such as
 		// leaked-aws-credentials as the name of a secret, and the step as its value.
 		return v.Step + " (playbook " + v.Playbook + ")"
-	case incident.Day, incident.Quoted, incident.Literal, incident.PlaybookRef, incident.ID:
+	case incident.Day, incident.Quoted, incident.Literal, incident.Detail, incident.PlaybookRef, incident.ID:
 		return fmt.Sprint(v)
 	}
 	word := fmt.Sprint(arg)

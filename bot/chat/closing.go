@@ -47,14 +47,14 @@ func (m *builder) record(r incident.ClosingRecord) {
 	}
 }
 
-// frozen writes the submitted record with its digest.
+// frozen writes the submitted record.
 func (m *builder) frozen() {
 	m.line("The record is frozen. The departments sign this text:")
 	if sub := m.inc.Submission; sub != nil && sub.Digest == m.event.Field("digest") {
 		m.record(sub.Document.Record)
 	}
-	m.small(textf("revision %s", m.field("revision")), textf("%s", m.field("digest")))
-	m.buttons(m.verbButton("Amend the record", incident.VerbAmend)...)
+	m.small(textf("revision %s", m.field("revision")))
+	m.buttons(append(m.verbButton("Amend the record", incident.VerbAmend), m.detailsButton())...)
 }
 
 func (m *builder) objected() {
@@ -260,11 +260,14 @@ func (m *builder) representatives(name incident.Department) Text {
 	return textf("%s", persons)
 }
 
-// Retract edits the message of a closed request, which loses its buttons. It does nothing
-// if the message was not posted.
+// Retract edits the messages of a closed request, which lose their buttons. It does nothing
+// if they were not posted.
 func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	m, at, ok := RetractedRequest(b, e), inSignoff, true
-	if incident.EffectKind(e.Args["request"]) == incident.EffectPost {
+	switch incident.EffectKind(e.Args["request"]) {
+	case incident.EffectMessageSigners, incident.EffectPagePeople, incident.EffectAskUpdate:
+		return noCommand, c.retractDirect(ctx, b, e)
+	case incident.EffectPost:
 		at = newEventBuilder(b).place()
 		m, ok = EventMessage(b, incident.Via(c.platform.Name()))
 	}

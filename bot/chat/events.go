@@ -45,7 +45,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventFactSet:              {nowhere, "pushpin", nil}, // the card
 	incident.EventDepartmentsInvolved:  {nowhere, "telephone_receiver", (*builder).emptyDepartments},
 	incident.EventNoted:                {inChecklist, "memo", nil},
-	incident.EventEvidence:             {inChecklist, "file_folder", nil},
+	incident.EventEvidence:             {inChecklist, "file_folder", (*builder).evidenceDetails},
 	incident.EventEvidenceHashed:       {nowhere, "", nil}, // the record and the timeline have the hash
 	incident.EventEvidenceChanged:      {inChannel, "warning", nil},
 	incident.EventUpdated:              {inChannel, "mega", (*builder).updateApproval},
@@ -201,16 +201,23 @@ func (m *builder) tell() bool {
 // lastingDetails are the events whose details stay readable after the request is closed,
 // because they contain more than the next action.
 var lastingDetails = []incident.EventKind{incident.EventChannelOpened, incident.EventChannelReplaced, incident.EventStepStarted, incident.EventStepLate,
-	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled}
+	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled, incident.EventSubmitted, incident.EventRevised}
 
-// removeButtons removes the buttons and menus of a message.
+// removeButtons removes the buttons and menus of a message that give commands. A button
+// that only asks a question stays.
 func (m *builder) removeButtons() {
 	m.Blocks = slices.DeleteFunc(m.Blocks, func(b Block) bool {
-		switch b.(type) {
-		case Actions, Choice:
-			return true
+		_, menu := b.(Choice)
+		return menu
+	})
+	for n, b := range m.Blocks {
+		if row, ok := b.(Actions); ok {
+			m.Blocks[n] = slices.DeleteFunc(slices.Clone(row), func(a Action) bool { return a.Ask == "" })
 		}
-		return false
+	}
+	m.Blocks = slices.DeleteFunc(m.Blocks, func(b Block) bool {
+		row, ok := b.(Actions)
+		return ok && len(row) == 0
 	})
 }
 
@@ -233,10 +240,21 @@ func (m *builder) sentence(icon Icon) {
 	if m.event.Kind == incident.EventRestricted && m.event.Field("restricted") != "true" {
 		icon = "unlock"
 	}
-	m.iconLine(icon, "%s.", m.resolve(sentence))
+	m.iconLine(icon, "%s.", m.resolve(withoutDetails(sentence)))
 	if !m.event.Kind.TextInside() {
 		m.quoteText(name)
 	}
+}
+
+// withoutDetails returns a sentence without the identifiers that few readers need.
+func withoutDetails(sentence Text) Text {
+	sentence.Args = slices.Clone(sentence.Args)
+	for n, arg := range sentence.Args {
+		if _, detail := arg.(incident.Detail); detail {
+			sentence.Args[n] = incident.Detail("")
+		}
+	}
+	return sentence
 }
 
 // quoteText quotes a text of the event. It withholds texts for legal and
@@ -336,9 +354,17 @@ func EventDetails(b incident.Brief) Message {
 		m.alertDetails()
 	default:
 		m.sentence("information_source")
+		for _, name := range []string{"digest", "sha256"} {
+			if id := m.event.Field(name); id != "" {
+				m.line("%s %s", Plain(detailLabels[name]), Code(id))
+			}
+		}
 	}
 	return m.message()
 }
+
+// detailLabels name the identifiers of an event.
+var detailLabels = map[string]string{"digest": "Digest of the record:", "sha256": "SHA-256:"}
 
 func (m *builder) alertDetails() {
 	sentence, name := m.event.Sentence()
@@ -353,6 +379,13 @@ func (m *builder) alertDetails() {
 	}
 	m.small(m.when("at"), m.alertLink())
 	m.small(textf("%s", ids))
+}
+
+// evidenceDetails offers the hash of evidence.
+func (m *builder) evidenceDetails() {
+	if m.event.Field("sha256") != "" {
+		m.buttons(m.detailsButton())
+	}
 }
 
 func (m *builder) statusUnchanged() { m.note("the incident's status is unchanged") }

@@ -127,21 +127,9 @@ func (c *Effects) WithdrawPage(ctx context.Context, b incident.Brief, e incident
 	if round == inc.Paging.Round && !inc.Paging.StartedAt.IsZero() {
 		since = inc.Paging.StartedAt
 	}
-	var failed []error
-	for _, id := range b.Directory.Responders() {
-		p, _ := b.Directory.Person(id)
-		account := p.IDAt(incident.Provider(c.platform.Name()))
-		if account == "" {
-			continue
-		}
-		channel, err := c.platform.DirectChannel(ctx, p)
-		if err == nil {
-			err = c.edit(ctx, b, channel, key+"/"+account, m, since)
-		}
-		failed = append(failed, c.optional(ctx, b, "withdraw a page", err))
-	}
+	failed := c.editDirect(ctx, b, b.Directory.Responders(), key, m, since)
 	_, err := c.inAnnounceChannel(ctx, func(channel string) error { return c.edit(ctx, b, channel, key, m, since) })
-	return noCommand, errors.Join(append(failed, c.optional(ctx, b, "withdraw a page", err))...)
+	return noCommand, errors.Join(failed, c.optional(ctx, b, "withdraw a page", err))
 }
 
 // edit replaces the message with a key in a channel, if it was posted after since.

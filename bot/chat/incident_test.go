@@ -202,8 +202,14 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	d.press("p1", d.see(channel, "[Submit the record]"), "Submit the record", func(c *incident.Command) { c.Record = record })
 	d.see(channel, "The record is frozen.", "Root cause:\n> Root cause")
 	for n, team := range incident.RequiredDepartments() {
-		request := d.see(channel, string(team)+": please read the closing record of INC-1, then press Read and sign or Object.", "@p"+fmt.Sprint(2*n+2), "[Object]")
-		d.press([]string{"p2", "p3", "p5", "p7"}[n], request, "Read and sign", nil)
+		request := d.see(channel, string(team)+": please read the closing record of INC-1, then press Read and sign or Object.", "p"+fmt.Sprint(2*n+2), "[Object]")
+		if strings.Contains(request.text, "@") || strings.Contains(request.text, "sha256") {
+			t.Errorf("got %s, want plain names and no digest", request.text)
+		}
+		signer := []string{"p2", "p3", "p5", "p7"}[n]
+		d.see("@"+signer, "Please sign the closing record of INC-1 for", "[Read and sign]")
+		d.press(signer, request, "Read and sign", nil)
+		d.see("@"+signer, "The closing record of INC-1 is signed for "+string(team))
 	}
 	d.see(channel, "Tocsin is writing the postmortem.")
 	shared := d.see(channel, "Tocsin wrote the postmortem of INC-1, revision 1. Read inc-1-postmortem-r1.md and inc-1-postmortem-r1.html.")

@@ -63,10 +63,6 @@ func (m *builder) resolveArg(arg any) any {
 		if m.event.Audience == incident.AudienceLegalSecurity {
 			return Plain("…")
 		}
-	case incident.Literal:
-		if strings.HasPrefix(string(v), "sha256:") {
-			return digest(string(v))
-		}
 	case time.Time:
 		if v.IsZero() {
 			return "not set"

@@ -15,7 +15,7 @@ const (
 	EffectPost           EffectKind = "post"            // post the event in the channel
 	EffectAskSign        EffectKind = "ask_sign"        // request a signature from the representatives of Args "department"
 	EffectAskConsult     EffectKind = "ask_consult"     // request an answer from the representatives of Args "department"
-	EffectRetract        EffectKind = "retract"         // edit the message of a request that closed or changed. Args "request" is its kind
+	EffectRetract        EffectKind = "retract"         // edit the messages of a request that closed or changed. Args "request" is its kind
 	EffectUpload         EffectKind = "upload"          // upload the postmortem of Args "revision" to the channel
 	EffectHashFile       EffectKind = "hash_file"       // download the file Args "file" of the chat, which is Args "evidence", for its hash
 	EffectArchive        EffectKind = "archive"         // post a final message in the channel of a merged or dismissed incident

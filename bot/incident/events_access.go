@@ -311,6 +311,7 @@ func askSignAgain(c effectBuilder) []Effect {
 	var out []Effect
 	for _, team := range splitList[Department](c.event.Field("signatures")) {
 		out = append(out, c.ask(EffectAskSign, team))
+		out = append(out, c.messageStage(team, SignerMembers, c.event.Seq)...)
 	}
 	return out
 }

@@ -124,18 +124,14 @@ func sayAffected(e Event) Sentence {
 }
 
 func sayEvidence(e Event) Sentence {
-	id, name, where, sum := e.literal("evidence"), e.quoted("name"), e.quoted("where"), e.literal("sha256")
+	id, name, where, sum := e.literal("evidence"), e.quoted("name"), e.quoted("where"), e.detail(", SHA-256 %s", "sha256")
 	switch {
 	case e.Field("message") != "":
-		return Say("%s added a message of %s as evidence %s, SHA-256 %s", e.By, e.author(), id, sum)
+		return Say("%s added a message of %s as evidence %s%s", e.By, e.author(), id, sum)
 	case e.Field("file") != "":
 		return Say("%s added the file “%s” as evidence %s", e.By, name, id)
-	case where != "" && sum != "":
-		return Say("%s added evidence %s, “%s”, stored in “%s”, SHA-256 %s", e.By, id, name, where, sum)
 	case where != "":
-		return Say("%s added evidence %s, “%s”, stored in “%s”", e.By, id, name, where)
-	case sum != "":
-		return Say("%s added evidence %s, “%s”, SHA-256 %s", e.By, id, name, sum)
+		return Say("%s added evidence %s, “%s”, stored in “%s”%s", e.By, id, name, where, sum)
 	}
-	return Say("%s added evidence %s, “%s”", e.By, id, name)
+	return Say("%s added evidence %s, “%s”%s", e.By, id, name, sum)
 }

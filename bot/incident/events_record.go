@@ -35,7 +35,7 @@ var recordEvents = eventTable{
 		apply:   (*Incident).applySubmission,
 		effects: effects{inviteSigners, postEvent, askSigners, messageSigners, repeatConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
-			return Say("%s submitted revision %s of the closing record for signing (%s)", e.By, e.literal("revision"), e.literal("digest"))
+			return Say("%s submitted revision %s of the closing record for signing%s", e.By, e.literal("revision"), e.detail(" (%s)", "digest"))
 		},
 		lane:      laneSignOff,
 		milestone: "Record submitted",
@@ -139,7 +139,7 @@ var recordEvents = eventTable{
 		},
 		effects: effects{inviteSigners, postEvent, askSigners, messageSigners, repeatConsult, refreshCard, refreshSignoff},
 		sentence: func(e Event) Sentence {
-			return Say("%s submitted revision %s of the closing record, which supersedes the signed one (%s)", e.By, e.literal("revision"), e.literal("digest"))
+			return Say("%s submitted revision %s of the closing record, which supersedes the signed one%s", e.By, e.literal("revision"), e.detail(" (%s)", "digest"))
 		},
 		text:      "reason",
 		lane:      laneSignOff,
@@ -198,16 +198,16 @@ func sayRecordEdited(e Event) Sentence {
 }
 
 func saySigned(e Event) Sentence {
-	team, digest := e.department(), e.literal("digest")
+	team, digest := e.department(), e.detail(" (%s)", "digest")
 	switch deputy, submitter := e.is("deputy"), e.is("submitter"); {
 	case deputy && submitter:
-		return Say("%s signed for %s as deputy, having submitted the record (%s)", e.By, team, digest)
+		return Say("%s signed for %s as deputy, having submitted the record%s", e.By, team, digest)
 	case deputy:
-		return Say("%s signed for %s as deputy (%s)", e.By, team, digest)
+		return Say("%s signed for %s as deputy%s", e.By, team, digest)
 	case submitter:
-		return Say("%s signed for %s, having submitted the record (%s)", e.By, team, digest)
+		return Say("%s signed for %s, having submitted the record%s", e.By, team, digest)
 	}
-	return Say("%s signed for %s (%s)", e.By, team, digest)
+	return Say("%s signed for %s%s", e.By, team, digest)
 }
 
 func inviteSigners(c effectBuilder) []Effect {

@@ -24,7 +24,7 @@ var reviewEvents = eventTable{
 		},
 		effects: effects{uploadPostmortem, announcePostmortem, mailPostmortem, refreshCard},
 		sentence: func(e Event) Sentence {
-			return Say("The postmortem was written, revision %s (%s)", e.literal("revision"), e.literal("digest"))
+			return Say("The postmortem was written, revision %s%s", e.literal("revision"), e.detail(" (%s)", "digest"))
 		},
 		lane: laneSignOff,
 	},

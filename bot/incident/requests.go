@@ -1,15 +1,18 @@
 package incident
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
-// Request is a message in the channel that asks people for something, by a button or a
-// mention. When nothing is asked any more, Tocsin edits the message.
+// Request is a message that asks people for something, by a button or a mention: in the
+// channel, or a direct message. When nothing is asked any more, Tocsin edits the message.
 type Request struct {
 	Seq        int        `json:"seq"`                  // number of the event that asks
 	Kind       EventKind  `json:"kind"`                 // of the event
 	Effect     EffectKind `json:"effect"`               // that posts the message
-	Department Department `json:"department,omitempty"` // of [EffectAskSign] and [EffectAskConsult]
-	Ref        string     `json:"ref,omitempty"`        // id of the thing in question: a digest, a step, ...
+	Department Department `json:"department,omitempty"` // of [EffectAskSign], [EffectMessageSigners] and [EffectAskConsult]
+	Ref        string     `json:"ref,omitempty"`        // id of the thing in question: a digest, a step, the paged person, ...
 }
 
 // maxRequests is the maximum number of open requests that an incident records, and
@@ -27,7 +30,7 @@ var requestKinds = map[EventKind]string{
 	EventSeverityProposed: "alert", EventDismissProposed: "", EventWaiverProposed: "",
 	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
 	EventUpdated: "update", EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
-	EventSeveritySet: "", EventContained: "", EventReopened: "", EventClosed: "",
+	EventSeveritySet: "", EventContained: "", EventReopened: "", EventClosed: "", EventSubmitted: "digest", EventRevised: "digest",
 }
 
 // requests returns the requests of an event in the order of their messages. i is the
@@ -50,7 +53,7 @@ func (i Incident) requests(e Event) []Request {
 	}
 	ask := func(kind EffectKind, team Department) {
 		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: kind, Department: team}
-		if kind == EffectAskSign && i.Submission != nil {
+		if kind != EffectAskConsult && i.Submission != nil {
 			r.Ref = i.Submission.Digest
 		}
 		out = append(out, r)
@@ -59,6 +62,7 @@ func (i Incident) requests(e Event) []Request {
 	case EventSubmitted, EventRevised:
 		for _, team := range RequiredDepartments() {
 			ask(EffectAskSign, team)
+			ask(EffectMessageSigners, team)
 		}
 		for _, c := range i.Consultations {
 			ask(EffectAskConsult, c.Team)
@@ -66,9 +70,18 @@ func (i Incident) requests(e Event) []Request {
 	case EventPersonLeft:
 		for _, team := range splitList[Department](e.Field("signatures")) {
 			ask(EffectAskSign, team)
+			ask(EffectMessageSigners, team)
 		}
+	case EventSignersReminded:
+		ask(EffectMessageSigners, e.department())
 	case EventConsulted:
 		ask(EffectAskConsult, e.department())
+	case EventPeoplePaged, EventAbsentPaged:
+		for _, p := range splitList[string](e.Field("people")) {
+			out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPagePeople, Ref: p})
+		}
+	case EventUpdateDue:
+		out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectAskUpdate})
 	}
 	return out
 }
@@ -77,10 +90,17 @@ func (i Incident) requests(e Event) []Request {
 func (i Incident) asks(r Request) bool {
 	allowed := func(v Verb) bool { return transition(v, i.Status) != nil }
 	switch r.Effect {
-	case EffectAskSign:
+	case EffectAskSign, EffectMessageSigners:
 		return i.Submission != nil && i.Submission.Digest == r.Ref && i.SignedBy(r.Department) == nil && allowed(VerbSign)
 	case EffectAskConsult:
 		return allowed(VerbAnswer) && slices.ContainsFunc(i.Consultations, func(c Consultation) bool { return c.Team == r.Department && !c.Answered() })
+	case EffectPagePeople:
+		if r.Kind == EventAbsentPaged {
+			return i.Status.Responding() && i.Here[PersonID(r.Ref)].IsZero()
+		}
+		return i.NeedsPage()
+	case EffectAskUpdate:
+		return allowed(VerbUpdate) && i.UpdateReminded
 	}
 	switch r.Kind {
 	case EventChannelOpened, EventChannelReplaced, EventAckTimedOut, EventPageFailed, EventPageUnanswered:
@@ -93,6 +113,8 @@ func (i Incident) asks(r Request) bool {
 		return allowed(VerbContain)
 	case EventClosed:
 		return allowed(VerbReopen)
+	case EventSubmitted, EventRevised:
+		return i.Submission != nil && i.Submission.Digest == r.Ref && allowed(VerbAmend)
 	case EventSeverityProposed:
 		return i.SeverityProposal != nil && num(int(i.SeverityProposal.Alert)) == r.Ref
 	case EventDismissProposed:
@@ -206,6 +228,10 @@ func (c effectBuilder) retract(r Request) Effect {
 		args["department"] = string(r.Department)
 		more = append(more, string(r.Department))
 	}
+	if r.Effect == EffectPagePeople {
+		args["people"] = r.Ref
+		more = append(more, r.Ref)
+	}
 	return c.inChannel(EffectRetract, args, more...)
 }
 
@@ -214,15 +240,14 @@ func (c effectBuilder) retract(r Request) Effect {
 func RequestKey(retract Effect) string {
 	c := effectBuilder{inc: Incident{ID: retract.Incident}, event: Event{Seq: retract.EventSeq()}}
 	kind := EffectKind(retract.Args["request"])
-	if team := retract.Args["department"]; team != "" {
-		return c.effect(kind, nil, team).Key
+	if about := cmp.Or(retract.Args["department"], retract.Args["people"]); about != "" {
+		return c.effect(kind, nil, about).Key
 	}
 	return c.effect(kind, nil).Key
 }
 
 // EventSeq returns the number of the event that the effect shows: the event that caused it,
-// or the one that
-// asked, for an [EffectRetract], or the one with the words of an update.
+// or the one that asked, for an [EffectRetract], or the one with the words of an update.
 func (e Effect) EventSeq() int {
 	if e.Kind == EffectRetract || e.Kind.IsApproved() {
 		return atoi(e.Args["seq"])

@@ -56,6 +56,9 @@ type (
 	Quoted string
 	// Literal is an identifier that is shown unchanged: a digest, a key, a URL.
 	Literal string
+	// Detail is the end of a sentence with an identifier that few readers need, or "".
+	// Messages leave it out: their details have it.
+	Detail string
 	// Day is the calendar day of a time, in UTC.
 	Day time.Time
 	// PlaybookRef names a playbook by its id.

@@ -1,5 +1,7 @@
 package incident
 
+import "fmt"
+
 // Erased replaces a text that was erased, in every sentence.
 const Erased Quoted = "(erased)"
 
@@ -27,8 +29,17 @@ func (e Event) quoted(name string) Quoted {
 	return Quoted(text.Value)
 }
 
-func (e Event) person(field string) PersonID   { return PersonID(e.Field(field)) }
-func (e Event) department() Department         { return Department(e.Field("department")) }
+func (e Event) person(field string) PersonID { return PersonID(e.Field(field)) }
+func (e Event) department() Department       { return Department(e.Field("department")) }
+
+// detail returns a format with a field, or "" without the field.
+func (e Event) detail(format, field string) Detail {
+	if e.Field(field) == "" {
+		return ""
+	}
+	return Detail(fmt.Sprintf(format, e.Field(field)))
+}
+
 func (e Event) literal(field string) Literal   { return Literal(e.Field(field)) }
 func (e Event) step() StepRef                  { return StepRef{Playbook: e.Field("run"), Step: e.Field("step")} }
 func (e Event) is(field string) bool           { return e.Field(field) == "true" }

@@ -23,6 +23,7 @@ var allowedClients = map[string]string{
 	"bot/slack/config.go":        "type of an option",
 	"bot/pagerduty/config.go":    "type of an option",
 	"bot/pagerduty/outbound.go":  "type of a field",
+	"bot/pagerduty/rest.go":      "type of a field",
 	"bot/trail/config.go":        "type of an option for tests, wrapped by newBoundedClient",
 	"bot/sns/config.go":          "type of an option",
 	"cmd/tocsin/replay_to.go":    "type of a field",

@@ -332,7 +332,10 @@ func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 		if len(posted) != 1 {
 			f.Fatalf("got %d requests, want 1", len(posted))
 		}
-		for _, want := range []string{"subteam^S0SEC", "U0BEN", "U0EVE", b.Incident.Submission.Digest, `INC-42|security|sha256:`, `"action_id":"sign"`, `"action_id":"object"`} {
+		if text := posted[0].Text; strings.Contains(text, "<") || strings.Contains(text, "sha256") {
+			f.Fatalf("got request %q, want no mention and no digest, because each signer gets a direct message", text)
+		}
+		for _, want := range []string{"Ben Oduya", "Eve Stone", `INC-42|security|sha256:`, `"action_id":"sign"`, `"action_id":"object"`} {
 			if !strings.Contains(string(posted[0].Blocks), want) {
 				f.Fatalf("got request %s, want %s", posted[0].Blocks, want)
 			}

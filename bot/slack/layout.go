@@ -373,6 +373,8 @@ func (l *layouter) domainArg(arg any) markup {
 		return l.inert(string(v))
 	case incident.Literal:
 		return escape(string(v), 200)
+	case incident.Detail:
+		return escape(string(v), 200)
 	case incident.Day:
 		return markup(v.String())
 	case time.Time:

@@ -258,7 +258,7 @@ func TestDeskDB_ConcurrentRepeatsOpenOneIncident(t *testing.T) {
 			t.Errorf("got alerts %+v, %v, want one", view.Alerts, err)
 		}
 		pages := 0
-		for _, name := range h.waitFor(t, "open_channel", "post channel_opened", "post alert_counted") {
+		for _, name := range h.waitFor(t, "page", "open_channel", "post channel_opened", "post alert_counted") {
 			if name == "page" {
 				pages++
 			}

@@ -38,14 +38,12 @@ func (p *player) submitRecord(values formValues) {
 	p.press(scribe, p.awaitButton("submit"), nil)
 	p.mustSubmit(scribe, p.awaitForm(scribe, "submit"), values)
 	old := p.result.Digest
-	p.awaitMessage(p.result.Channel, "a message about the submitted record", func(text string) bool {
-		d := digestPattern.FindString(text)
-		if !containsAll(msgRecordSubmitted, scribe.Name)(text) || d == "" || d == old {
-			return false
-		}
-		p.result.Digest = d
-		return true
+	p.awaitText("the submitted record", msgRecordSubmitted, scribe.Name)
+	request := p.awaitControl("a request to sign another digest than "+shortDigest(old), "sign", func(c control) bool {
+		d := digestPattern.FindString(c.value)
+		return d != "" && d != old
 	})
+	p.result.Digest = digestPattern.FindString(request.value)
 	for _, d := range signingDepartments() {
 		p.awaitSignRequest(d)
 		p.awaitMembers(d, p.Company.In(d)...)
@@ -165,7 +163,7 @@ func (p *player) signAll() {
 			p.fail("the signature form of %s does not show the digest %s: %s", who.Name, p.result.Digest, shown)
 		}
 		p.mustSubmit(who, v, formValues{"attest": []string{"yes"}})
-		p.awaitText("the signature of "+team, team, msgSigned, who.Name, shortDigest(p.result.Digest))
+		p.awaitText("the signature of "+team, team, msgSigned, who.Name)
 		p.result.Signers[team] = who.ID
 		p.log(p.channelName(), "%s signed for %s (%d of 4)", nameAndDepartment(who), team, n+1)
 	}

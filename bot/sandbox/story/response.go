@@ -131,7 +131,7 @@ func (p *player) doOnce(name string) {
 	case "evidence":
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", p.scenario.texts.evidence, p.Seed))
 		p.mustType(analyst, `evidence "%s" in s3://evidence-locked/%s/ sha256:%s`, p.scenario.texts.evidence, strings.ToLower(p.result.Incident), hex.EncodeToString(sum[:]))
-		p.awaitText("the evidence", msgEvidence, p.scenario.texts.evidence, hex.EncodeToString(sum[:]))
+		p.awaitText("the evidence", msgEvidence, p.scenario.texts.evidence)
 		p.log(p.channelName(), "%s recorded evidence: %s, sha256 %s…", nameAndDepartment(analyst), p.scenario.texts.evidence, hex.EncodeToString(sum[:4]))
 	case "times":
 		occurred := p.startTime.Add(-95 * time.Minute)

@@ -22,14 +22,14 @@ func (s *session) requestAccess(cmd incident.Command) (incident.Result, error) {
 		return requested, s.tx.Audit(s.denied(cmd))
 	case err != nil:
 		return incident.Result{}, err
-	case dr.inc.MayRead(s.dir, env.Actor, s.now):
-		return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 	}
-	switch _, err := s.decide(cmd); {
+	switch result, err := s.decide(cmd); {
 	case incident.CodeOf(err) != "":
 		return requested, s.tx.Audit(s.denied(cmd))
 	case err != nil:
 		return incident.Result{}, err
+	case result.Unchanged && dr.inc.MayRead(s.dir, env.Actor, s.now):
+		return result, nil // a reader by break-glass can ask for more
 	}
 	return requested, nil
 }

@@ -53,6 +53,42 @@ func TestRequestAccess_EveryAnswerIsEqual(t *testing.T) {
 	}
 }
 
+// TestBreakGlass_LeadsToARequest follows the advice of the refusal that a reader by
+// break-glass gets: the reader asks for access, and security gives it. What break-glass
+// itself allows does not give access to anybody.
+func TestBreakGlass_LeadsToARequest(t *testing.T) {
+	fx := newFixture(t, nil)
+	id := fx.open(t, incident.Sev2)
+	do := func(person string, cmd incident.Command) (incident.Result, error) {
+		cmd.For, cmd.By, cmd.Via = id, slackIdentity(person), incident.ViaSlack
+		return fx.Do(context.Background(), cmd)
+	}
+	fx.do(t, "p5", incident.Command{For: id, Verb: incident.VerbBreakGlass, Text: "the regulator is calling"})
+	fx.do(t, "p7", incident.Command{For: id, Verb: incident.VerbRequestAccess, Text: "x"})
+	for _, cmd := range []incident.Command{{Verb: incident.VerbGrant, Person: "p7", Text: "x"}, {Verb: incident.VerbEndorseAccess, Person: "p7"}, {Verb: incident.VerbRestrict, Public: true},
+		{Verb: incident.VerbAssignRole, Role: incident.Scribe, Person: "p5"}, {Verb: incident.VerbExclude, Person: "p8", Text: "x"}} {
+		if _, err := do("p5", cmd); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "type access request") {
+			t.Errorf("%s by break-glass: got %v, want the advice to ask for access", cmd.Verb, err)
+		}
+	}
+	for n := range 2 {
+		cmd := incident.Command{Verb: incident.VerbRequestAccess, Text: "x"}
+		offer := cmd
+		offer.For, offer.By = id, slackIdentity("p5")
+		if err := fx.Offer(context.Background(), offer); n == 0 && err != nil {
+			t.Errorf("form of the request: got %v", err)
+		}
+		if got, err := do("p5", cmd); err != nil || got.Requested != (n == 0) || got.Unchanged != (n > 0) {
+			t.Errorf("request %d: got requested %t, unchanged %t, %v", n, got.Requested, got.Unchanged, err)
+		}
+	}
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbEndorseAccess, Person: "p5"})
+	fx.now = fx.now.Add(incident.BreakGlassTTL)
+	if _, err := fx.Show(context.Background(), slackIdentity("p5"), id, "x"); err != nil {
+		t.Errorf("got %v after the end of break-glass, want the access that security gave", err)
+	}
+}
+
 // TestAccess_EndsEverywhere reads the incident, the list, the export and the alerts as a
 // person with requested access and as one with break-glass, before and after the end.
 func TestAccess_EndsEverywhere(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 // Offer checks a command before its form opens. It returns the error of [Desk.Do] if
 // nothing in the form could make the command possible, with the event that came first. It
 // changes nothing, and is not an access to the audit log: it returns no text of the incident.
+// The form of a request for access opens whether the incident exists or not.
 func (d *Desk) Offer(ctx context.Context, cmd incident.Command) error {
 	var refused error
 	err := d.Store.View(ctx, func(r Reader) error {
@@ -23,6 +24,9 @@ func (d *Desk) Offer(ctx context.Context, cmd incident.Command) error {
 			return nil
 		}
 		inc, err := r.Incident(cmd.For)
+		if unreadable := incident.CodeOf(err) == incident.CodeUnknown || err == nil && !inc.MayRead(dir, env.Actor, env.Now); unreadable && cmd.Verb == incident.VerbRequestAccess {
+			return nil // like the request itself: see [session.requestAccess]
+		}
 		if incident.CodeOf(err) != "" || err == nil && !incident.MayAddress(cmd, inc, env) {
 			refused = incident.NoAccess(cmd.For)
 			return nil

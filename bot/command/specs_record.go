@@ -17,7 +17,7 @@ var recordSpecs = []Spec{
 				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 1 }},
 			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg},
 				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 0 }},
-			{Verb: incident.VerbEditRecord, result: recordEdited, Words: []string{"edit"}, Bare: true, Args: []Arg{formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
+			{Verb: incident.VerbEditRecord, result: recordEdited, Words: []string{"edit"}, Bare: true, Args: []Arg{incidentArg, formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
 				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, Fields: recordFields(true)}},
 		}},
 
@@ -69,7 +69,7 @@ var recordSpecs = []Spec{
 					personArg.input(KindPerson, "Who acts for it in this incident?"),
 					untilArg.input(KindMoment, "Until when?").hint("At most 90 days."),
 				}}},
-			{Verb: incident.VerbEndDelegation, Words: []string{"end", "revoke"}, Args: []Arg{departmentArg.ask(), skipWords("to"), personArg.ask(), mayBecauseArg},
+			{Verb: incident.VerbEndDelegation, Words: []string{"end", "revoke"}, Args: []Arg{incidentArg, departmentArg.ask(), skipWords("to"), personArg.ask(), mayBecauseArg},
 				Form: &FormSpec{Title: "End a delegation", Submit: "End", NeedsState: true,
 					fill: inOrder(listDelegations, explainIfEmpty("department", "%s has no delegation."), selectOnly("department")), Fields: []Field{
 						departmentArg.choice("Which department?"),

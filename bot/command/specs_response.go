@@ -77,7 +77,7 @@ var responseSpecs = []Spec{
 					textArg.input(KindProse, "Why?").optional(),
 				}},
 				result: severitySet},
-			{Verb: incident.VerbKeepSeverity, Words: []string{"keep", "kept", "stay", "leave", "unchanged"}, Args: []Arg{proseReasonArg},
+			{Verb: incident.VerbKeepSeverity, Words: []string{"keep", "kept", "stay", "leave", "unchanged"}, Args: []Arg{incidentArg, proseReasonArg},
 				result: severityKept},
 		}},
 

@@ -1,6 +1,8 @@
 package command_test
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -50,5 +52,35 @@ func TestParse_TiredInput(t *testing.T) {
 		if got, _ := Format(w, testContext(t).Directory); got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
+	}
+}
+
+// TestParse_IncidentAfterTheWord writes the incident before and after the word that selects
+// the verb, as in "delegate end INC-7 legal".
+func TestParse_IncidentAfterTheWord(t *testing.T) {
+	tried := 0
+	for _, spec := range Specs() {
+		if !spec.NeedsIncident || spec.Name == "legal-hold" || spec.Name == "alerts" { // which have an error that names the order
+			continue
+		}
+		for _, y := range spec.Syntaxes {
+			for _, example := range spec.Examples {
+				for _, word := range y.Words {
+					rest, ok := strings.CutPrefix(example+" ", spec.Name+" "+word+" ")
+					if !ok || strings.Contains(example, "INC-") || strings.Contains(example, "…") {
+						continue
+					}
+					tried++
+					before, err := Parse(spec.Name+" INC-7 "+word+" "+rest, testContext(t))
+					after, errAfter := Parse(spec.Name+" "+word+" INC-7 "+rest, testContext(t))
+					if fmt.Sprint(err) != fmt.Sprint(errAfter) || !reflect.DeepEqual(before, after) {
+						t.Errorf("%s: got %+v, %v after the word, want %+v, %v", example, after, errAfter, before, err)
+					}
+				}
+			}
+		}
+	}
+	if tried < 10 {
+		t.Errorf("got %d examples with a word, want at least 10", tried)
 	}
 }

@@ -218,7 +218,7 @@ func InvitationMail(b incident.Brief) Message {
 		"Decisions, and who informs which people (5 minutes)",
 	}
 	if n := len(b.Incident.Actions); n > 0 {
-		l.Lines = append(l.Lines, "So far there "+map[bool]string{true: "is ", false: "are "}[n == 1]+plural(n, "action item")+".")
+		l.Lines = append(l.Lines, "So far there "+map[bool]string{true: "is ", false: "are "}[n == 1]+plural(n, "action item")+", "+itoa(n-len(b.Incident.OpenActions()))+" done.")
 	}
 	l.Lines = append(l.Lines, "To conclude the review, an attendee types /incident review conclude in the incident's channel and enters the attendees, the decisions and the action items. The incident closes with one action item for detection and one for prevention, or with a waiver that security endorses.")
 	if l.Title == "" {

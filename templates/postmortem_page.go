@@ -64,7 +64,7 @@ type (
 		byline
 	}
 	action      struct{ ID, Kind, Title, Owner, Due, Done string }
-	review      struct{ At, Concluded, Attendance, Decisions, Waiver string }
+	review      struct{ At, Concluded, Attendance, Decisions, Waiver, EarlyReason string }
 	timelineDay struct {
 		Date string
 		Rows []timelineRow

@@ -220,8 +220,8 @@ func (w pageBuilder) actions() []action {
 	var out []action
 	for _, a := range w.Incident.Actions {
 		row := action{ID: oneLine(a.ID), Kind: label(a.Kind), Title: w.textOrRestricted("action/"+a.ID, a.Title), Owner: personName(w.Directory, a.Owner), Due: a.Due.UTC().Format(time.DateOnly), Done: "open"}
-		if !a.Done.IsZero() {
-			row.Done = "done " + a.Done.UTC().Format(time.DateOnly)
+		if a.IsDone() {
+			row.Done = actionMark(a) + Text(a.Progress(a.Done), w.Directory)
 		}
 		out = append(out, row)
 	}
@@ -233,7 +233,7 @@ func (w pageBuilder) review() *review {
 	if r.At.IsZero() && r.Concluded.IsZero() {
 		return nil
 	}
-	out := &review{Decisions: w.textOrRestricted("review/", r.Decisions), Waiver: w.textOrRestricted("review/", r.Waiver)}
+	out := &review{Decisions: w.textOrRestricted("review/", r.Decisions), Waiver: w.textOrRestricted("review/", r.Waiver), EarlyReason: w.textOrRestricted("review/", r.EarlyReason)}
 	if !r.At.IsZero() {
 		out.At = w.timestamp(r.At).String()
 	}
@@ -242,6 +242,9 @@ func (w pageBuilder) review() *review {
 	}
 	if r.Waiver == "" {
 		out.Waiver = ""
+	}
+	if r.EarlyReason == "" {
+		out.EarlyReason = ""
 	}
 	if !r.Concluded.IsZero() {
 		out.Concluded = w.timestamp(r.Concluded).String()

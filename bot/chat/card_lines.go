@@ -527,13 +527,7 @@ func (m *builder) reviewLine() Text {
 
 // actionsLine counts the action items and names the next one.
 func (m *builder) actionsLine() Text {
-	var open []incident.Action
-	for _, a := range m.inc.Actions {
-		if a.Done.IsZero() {
-			open = append(open, a)
-		}
-	}
-	total := len(m.inc.Actions)
+	open, total := m.inc.OpenActions(), len(m.inc.Actions)
 	switch {
 	case total == 0:
 		return textf("Action items: none")

@@ -9,6 +9,7 @@ import (
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
+	"tocsin/templates"
 )
 
 // maxOpenSteps is the maximum length of the list of open steps.
@@ -103,21 +104,36 @@ func (m *builder) callPerson() {
 	}
 }
 
-// callOwner notifies the owner of an action item.
-func (m *builder) callOwner() {
-	if p := incident.PersonID(m.event.Field("owner")); p != m.event.By {
-		m.call("the action item is yours.", p)
+// actionAdded notifies the owner of an action item, and then shows who completed it.
+func (m *builder) actionAdded() {
+	id := m.event.Field("action")
+	n := slices.IndexFunc(m.inc.Actions, func(a incident.Action) bool { return a.ID == id })
+	if n < 0 {
+		return
 	}
+	a := m.inc.Actions[n]
+	if a.IsDone() {
+		m.iconLine("heavy_check_mark", "%s: %s.", Strong{Plain(a.ID)}, m.resolve(a.Progress(m.brief.Now)))
+		return
+	}
+	if a.Owner != m.event.By {
+		m.call("the action item is yours.", a.Owner)
+	}
+	m.buttons(m.button("Done", incident.Command{Verb: incident.VerbFinishAction, Item: a.ID})...)
 }
 
 func (m *builder) closed() {
 	if d := m.inc.Review.Decisions; d != "" {
 		m.line("%s held the review meeting. Attendance: %s. Decisions:", m.inc.Review.By, incident.People(m.inc.Review.Attendance))
 		m.quote(d)
+		if why := m.inc.Review.EarlyReason; why != "" {
+			m.line("Why before the meeting's time:")
+			m.quote(why)
+		}
 	}
 	if len(m.inc.Actions) > 0 {
 		m.line("Every action item has an owner and a due date:")
-		m.bullets(actionLines(m.brief.Directory, m.inc.Actions))
+		m.actionList()
 	}
 	m.buttons(m.verbButton("Reopen", incident.VerbReopen)...)
 }
@@ -164,13 +180,13 @@ func Signoff(b incident.Brief) Message {
 	return m.message()
 }
 
-// actionLines returns action items as lines of plain text.
-func actionLines(d incident.Directory, items []incident.Action) []string {
-	var out []string
-	for _, a := range items {
-		out = append(out, a.ID+" · "+string(a.Kind)+" · "+text.Truncate(a.Title, 120)+" · "+d.Name(a.Owner)+" · due "+a.Due.UTC().Format("2006-01-02"))
+// actionList lists the action items of the incident.
+func (m *builder) actionList() {
+	var lines []string
+	for _, a := range m.inc.Actions {
+		lines = append(lines, templates.ActionLine(a, m.brief.Directory, m.brief.Now))
 	}
-	return out
+	m.bullets(lines)
 }
 
 // FinalMessage returns the final message of an incident. It contains the event

@@ -33,7 +33,7 @@ func (m *builder) details() {
 	m.openSteps()
 	if len(inc.Actions) > 0 {
 		m.heading("Action items")
-		m.bullets(actionLines(m.brief.Directory, inc.Actions))
+		m.actionList()
 	}
 	visibility := textf("public within the company")
 	if inc.Restricted {
@@ -162,6 +162,8 @@ func (m *builder) involvedDepartments() Text {
 
 func (m *builder) review() Text {
 	switch r := m.inc.Review; {
+	case r.EarlyReason != "":
+		return textf("concluded %s before the meeting's time: %s", r.Concluded, incident.Quoted(text.Truncate(text.Line(r.EarlyReason), maxCardTitle)))
 	case !r.Concluded.IsZero():
 		return textf("concluded %s", r.Concluded)
 	case !r.At.IsZero():

@@ -111,7 +111,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventAnswered:           {inSignoff, "speech_balloon", nil},
 	incident.EventDelegated:          {inSignoff, "handshake", (*builder).callPerson},
 	incident.EventDelegationEnded:    {inSignoff, "handshake", nil},
-	incident.EventActionAdded:        {inSignoff, "hammer_and_wrench", (*builder).callOwner},
+	incident.EventActionAdded:        {inSignoff, "hammer_and_wrench", (*builder).actionAdded},
 	incident.EventActionDone:         {inSignoff, "heavy_check_mark", nil},
 	incident.EventReviewScheduled:    {inChannel, "calendar", (*builder).reviewScheduled},
 	incident.EventReviewInvited:      {nowhere, "", nil}, // the invitation is a mail
@@ -201,7 +201,7 @@ func (m *builder) tell() bool {
 // lastingDetails are the events whose details stay readable after the request is closed,
 // because they contain more than the next action.
 var lastingDetails = []incident.EventKind{incident.EventChannelOpened, incident.EventChannelReplaced, incident.EventStepStarted, incident.EventStepLate,
-	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled, incident.EventSubmitted, incident.EventRevised}
+	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled, incident.EventSubmitted, incident.EventRevised, incident.EventActionAdded}
 
 // removeButtons removes the buttons and menus of a message that give commands. A button
 // that only asks a question stays.

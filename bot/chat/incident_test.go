@@ -223,9 +223,9 @@ func TestPlatform_WholeIncident(t *testing.T) {
 
 	d.press("p1", d.see(channel, "[Schedule the review]"), "Schedule the review", func(c *incident.Command) { c.When = time.Now().Add(48 * time.Hour) })
 	due := time.Now().AddDate(0, 1, 0)
-	d.do("p1", incident.Command{For: id, Verb: incident.VerbConclude, Attendance: []incident.PersonID{"p1", "p2"}, Text: "decided", Actions: []incident.Action{
+	d.do("p1", incident.Command{For: id, Verb: incident.VerbConclude, Attendance: []incident.PersonID{"p1", "p2"}, Text: "decided", Reason: "all are here", Actions: []incident.Action{
 		{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "no keys", Owner: "p2", Due: due}}})
-	d.see(channel, "p1 held the review meeting. Attendance: p1, p2.", "> decided", "- A1 · detection · alarm · p1")
+	d.see(channel, "p1 held the review meeting. Attendance: p1, p2.", "> decided", "> all are here", "- A1 · detection · alarm · p1")
 	d.see(channel, "INC-1 sev2 CLOSED")
 	for question, want := range map[string]string{"status": "INC-1 sev2 CLOSED", "record show": "Root cause:\n> Root cause", "list all": "- INC-1 · sev2 · closed · a key leaked",
 		"alerts": "There are no", "help sign": "tocsin sign", "status INC-2": "INC-2"} {

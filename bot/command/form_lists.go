@@ -135,10 +135,8 @@ func listWithdrawable(f *Form, c FormContext) {
 // listOpenActions offers the action items that are not done.
 func listOpenActions(f *Form, c FormContext) {
 	menu := f.field("item")
-	for _, a := range c.Incident.Actions {
-		if a.Done.IsZero() {
-			menu.list(a.ID, a.ID+" "+a.Title)
-		}
+	for _, a := range c.Incident.OpenActions() {
+		menu.list(a.ID, a.ID+" "+a.Title)
 	}
 }
 

@@ -226,13 +226,7 @@ func actionAdded(c change) incident.Sentence {
 }
 
 func actionDone(c change) incident.Sentence {
-	left := 0
-	for _, a := range c.inc.Actions {
-		if a.Done.IsZero() {
-			left++
-		}
-	}
-	return incident.Say("The action item %s of %s is done. Open ones: %d", incident.Literal(c.event(incident.EventActionDone).Field("action")), c.inc.ID, left)
+	return incident.Say("The action item %s of %s is done. Open ones: %d", incident.Literal(c.event(incident.EventActionDone).Field("action")), c.inc.ID, len(c.inc.OpenActions()))
 }
 
 func granted(c change) incident.Sentence {

@@ -12,14 +12,14 @@ import (
 // reviewSpecs are the commands about the review meeting and its action items.
 var reviewSpecs = []Spec{
 	{Name: "review", Help: "schedule the review meeting, conclude it, or waive action items", NeedsIncident: true, Common: true,
-		Examples: []string{"review 2026-11-24 10:00", "review conclude", "review waive there is nothing to detect"},
+		Examples: []string{"review 2026-11-24 10:00", "review conclude", "review conclude because everybody met today", "review waive there is nothing to detect"},
 		Syntaxes: []Syntax{
 			{Verb: incident.VerbScheduleReview, Args: []Arg{meetingArg.ask()},
 				Form:   &FormSpec{Title: "Schedule the review", Submit: "Schedule", Fields: []Field{meetingArg.input(KindMoment, "When is the review meeting?")}},
 				result: reviewScheduled},
 			{Verb: incident.VerbConclude, result: concluded, Words: []string{"conclude", "concluded"}, Args: []Arg{incidentArg, conclusionArg.ask()},
 				canonical: func(w *Parsed) bool { return len(w.Command.Actions) == 0 && w.Command.Waiver == "" },
-				Form:      &FormSpec{Title: "Conclude the review", Submit: "Conclude", NeedsState: true, fill: showActions, check: checkActions, Fields: concludeFields()}},
+				Form:      &FormSpec{Title: "Conclude the review", Submit: "Conclude", NeedsState: true, fill: inOrder(askEarlyReason, showActions), check: checkActions, Fields: concludeFields()}},
 			{Verb: incident.VerbWaiveActions, result: waived, Words: []string{"waive"}, Args: []Arg{incidentArg, textArg.named("REASON")}},
 		}},
 
@@ -33,7 +33,7 @@ var reviewSpecs = []Spec{
 					newAction.owner.input(KindPerson, "Owner"),
 					newAction.due.input(KindDay, "Due date"),
 				}}},
-			{Verb: incident.VerbFinishAction, result: actionDone, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, actionArg.ask(), textArg.named("[HOW]")},
+			{Verb: incident.VerbFinishAction, result: actionDone, button: []part{itemPart}, Words: []string{"done", "finish", "finished"}, Args: []Arg{incidentArg, actionArg.ask(), textArg.named("[HOW]")},
 				Form: &FormSpec{Title: "Finish an action item", Submit: "Finish", NeedsState: true, fill: inOrder(listOpenActions, explainIfEmpty("item", "%s has no open action item."), selectOnly("item")), Fields: []Field{
 					actionArg.choice("Which action item is done?"),
 					textArg.input(KindProse, "How was it done?").optional(),
@@ -70,26 +70,30 @@ var attendeeArg = Arg{Name: "attendance", read: func(p *parser, w *Parsed) (bool
 	return err == nil, err
 }}
 
-// conclusionArg is "with PERSON, PERSON: DECISIONS".
-var conclusionArg = Arg{Name: "attendance", Usage: "[with PERSON, … : DECISIONS]", read: func(p *parser, w *Parsed) (bool, error) {
+// conclusionArg is "with PERSON, PERSON because REASON: DECISIONS". The reason stands
+// before the colon, because decisions have their own reasons.
+var conclusionArg = Arg{Name: "attendance", Usage: "[with PERSON, … [because REASON]: DECISIONS]", read: func(p *parser, w *Parsed) (bool, error) {
 	if !p.take("with") {
+		if p.take("because") {
+			w.Command.Reason = p.freeText()
+			return false, nil // the form asks for the rest
+		}
 		if w.Command.Text = p.freeText(); w.Command.Text != "" {
 			return false, incident.Invalid("attendance", "the people who attended are missing. Type review conclude with @ada, @ben: DECISIONS")
 		}
 		return false, nil
 	}
-	rest := p.rest()
-	plain := masked(rest) // a name may contain the separators
-	end := strings.Index(plain, ":")
-	if end < 0 {
+	people, decisions, ok := p.splitConclusion(w)
+	if !ok {
 		return false, incident.Invalid("text", "the decisions are missing. Type them after a colon: review conclude with @ada, @ben: DECISIONS")
 	}
-	for from := 0; from <= end; {
-		to := end
-		if n := strings.Index(plain[from:end], ","); n >= 0 {
+	plain := masked(people) // a name may contain a comma
+	for from := 0; from <= len(people); {
+		to := len(people)
+		if n := strings.Index(plain[from:], ","); n >= 0 {
 			to = from + n
 		}
-		inner := p.inner(rest[from:to])
+		inner := p.inner(people[from:to])
 		if _, err := attendeeArg.read(inner, w); err != nil {
 			return false, err
 		}
@@ -98,18 +102,64 @@ var conclusionArg = Arg{Name: "attendance", Usage: "[with PERSON, … : DECISION
 		}
 		from = to + 1
 	}
-	w.Command.Text = p.inner(rest[end+1:]).freeText()
+	w.Command.Text = p.inner(decisions).freeText()
 	return true, nil
 }, write: func(w *Parsed) string {
+	reason := introduce("because", w.Command.Reason)
 	if len(w.Command.Attendance) == 0 {
-		return ""
+		return reason
 	}
 	people := make([]string, len(w.Command.Attendance))
 	for n, person := range w.Command.Attendance {
 		people[n] = writePerson(person)
 	}
-	return "with " + strings.Join(people, ", ") + ": " + quoteText(w.Command.Text)
+	return strings.TrimSpace("with "+strings.Join(people, ", ")+" "+reason) + ": " + quoteText(w.Command.Text)
 }}
+
+// splitConclusion splits "PEOPLE because REASON: DECISIONS" at its colon and sets the
+// reason. A colon inside a word of the reason, such as 10:30, does not end it.
+func (p *parser) splitConclusion(w *Parsed) (people, decisions string, ok bool) {
+	rest := p.rest()
+	plain := masked(rest) // a name may contain the separators
+	end := strings.Index(plain, ":")
+	if end < 0 {
+		return "", "", false
+	}
+	q := p.inner(rest)
+	people, introduced := q.cutFirst("because")
+	if !introduced || q.pos > end {
+		return rest[:end], rest[end+1:], true
+	}
+	q.skip()
+	from := q.pos
+	if word, _ := q.next(); word.quoted {
+		if decisions, found := strings.CutPrefix(q.rest(), ":"); found {
+			w.Command.Reason = Readable(word.text)
+			return people, decisions, true
+		}
+	}
+	if n := colonAtWordEnd.FindStringIndex(plain[from:]); n != nil {
+		end = from + n[0]
+	}
+	w.Command.Reason = p.inner(rest[from:max(from, end)]).freeText()
+	return people, rest[end+1:], true
+}
+
+var colonAtWordEnd = regexp.MustCompile(`:(\s|$)`)
+
+// earlyReasonArg is why the review is concluded before its meeting.
+var earlyReasonArg = Arg{Name: "reason", part: reasonPart}
+
+// askEarlyReason asks for a reason only if the meeting has not begun.
+func askEarlyReason(f *Form, c FormContext) {
+	if !c.Incident.ReviewNeedsReason(c.Env.Now) {
+		f.Fields = slices.DeleteFunc(f.Fields, func(field Field) bool { return field.Name == "reason" })
+		return
+	}
+	if at := c.Incident.Review.At; !at.IsZero() {
+		f.field("reason").Label = "Why before the meeting at " + shownTime(at) + "?"
+	}
+}
 
 // requiredActions are the kinds of action items that an incident needs before it can
 // be closed.
@@ -121,6 +171,7 @@ func concludeFields() []Field {
 	fields := []Field{
 		attendeeArg.input(KindPeople, "Who attended?"),
 		textArg.input(KindProse, "What was decided?"),
+		earlyReasonArg.input(KindProse, "Why without a scheduled meeting?").hint("The reason is part of the minutes and of the postmortem."),
 	}
 	for _, kind := range requiredActions {
 		a := requiredAction(kind)
@@ -142,7 +193,8 @@ func showActions(f *Form, c FormContext) {
 		at := slices.IndexFunc(f.Fields, func(f Field) bool { return f.Name == string(kind)+"_heading" })
 		if have >= 0 && at >= 0 {
 			a := c.Incident.Actions[have]
-			f.Fields[at+1].Label = "Already recorded: " + a.ID + " " + a.Title + ". You can add another one."
+			done := map[bool]string{true: " (done)"}[a.IsDone()]
+			f.Fields[at+1].Label = "Already recorded: " + a.ID + " " + a.Title + done + ". You can add another one."
 		}
 	}
 }

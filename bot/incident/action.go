@@ -1,6 +1,9 @@
 package incident
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ActionKind is the purpose of an action item.
 type ActionKind string
@@ -27,7 +30,38 @@ type Action struct {
 	Owner PersonID   `json:"owner"`
 	Due   time.Time  `json:"due"` // midnight UTC of the due day
 	Done  time.Time  `json:"done,omitzero"`
-	How   string     `json:"how,omitempty"` // how it was done
+	// DoneBy is who completed it, and How describes how.
+	DoneBy PersonID `json:"done_by,omitempty"`
+	How    string   `json:"how,omitempty"`
+}
+
+// IsDone reports whether the work is done.
+func (a Action) IsDone() bool { return !a.Done.IsZero() }
+
+// DaysLeft returns the number of days from the day of now, in its zone, to the due day. It
+// is negative if the due day has passed.
+func (a Action) DaysLeft(now time.Time) int {
+	year, month, day := now.Date()
+	return int(a.Due.Sub(time.Date(year, month, day, 0, 0, 0, 0, time.UTC)) / (24 * time.Hour))
+}
+
+// Progress returns who completed the action item and when, or when it is due and how long
+// it is overdue. Every list of action items shows it.
+func (a Action) Progress(now time.Time) Sentence {
+	switch left := a.DaysLeft(now); {
+	case a.IsDone():
+		return Say("done by %s on %s", a.DoneBy, Day(a.Done))
+	case left == -1:
+		return Say("due %s, 1 day overdue", Day(a.Due))
+	case left < -1:
+		return Say("due %s, %d days overdue", Day(a.Due), -left)
+	}
+	return Say("due %s", Day(a.Due))
+}
+
+// OpenActions returns the action items of the incident that are not done.
+func (i Incident) OpenActions() []Action {
+	return slices.DeleteFunc(slices.Clone(i.Actions), Action.IsDone)
 }
 
 // closeBlocker returns the kind of action item that is required for closing and

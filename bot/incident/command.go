@@ -46,7 +46,7 @@ type Command struct {
 	Zone string `json:"zone,omitempty"`
 
 	Text       string            `json:"text,omitempty"`   // note, reason, answer, outcome, decisions
-	Reason     string            `json:"reason,omitempty"` // of VerbResolve: why steps stay open
+	Reason     string            `json:"reason,omitempty"` // of VerbResolve: why steps stay open, of VerbConclude: why before the meeting
 	Title      string            `json:"title,omitempty"`
 	Severity   Severity          `json:"severity,omitempty"`
 	Public     bool              `json:"public,omitempty"`

@@ -160,7 +160,7 @@ func (i Incident) HeldBy(p PersonID, now time.Time) []Held {
 		}
 	}
 	for _, a := range i.Actions {
-		if a.Owner == p && a.Done.IsZero() {
+		if a.Owner == p && !a.IsDone() {
 			add(HeldAction, a.ID)
 		}
 	}

@@ -177,7 +177,7 @@ func TestDecide_InvalidRecordsAndObjections(t *testing.T) {
 func TestDecide_InvalidReviews(t *testing.T) {
 	good := requiredActions[0]
 	conclude := func(change func(*Command)) Command {
-		c := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Actions: requiredActions}
+		c := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Reason: "all are here", Actions: requiredActions}
 		change(&c)
 		return c
 	}
@@ -191,6 +191,8 @@ func TestDecide_InvalidReviews(t *testing.T) {
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Attendance = []PersonID{"eng1", "eng1"} }), CodeInvalid, "attendance"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Attendance[1] = "eve" }), CodeUnknown, "attendance"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Text = "" }), CodeInvalid, "text"},
+		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Reason = " " }), CodeInvalid, "reason"},
+		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Reason = tooLongText }), CodeInvalid, "reason"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Waiver = tooLongText }), CodeInvalid, "waiver"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: "wish"}} }), CodeInvalid, "kind"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: tooLongText}} }), CodeInvalid, "actions"},

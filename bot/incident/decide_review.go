@@ -45,15 +45,41 @@ func (d *decider) conclude() error {
 			return err
 		}
 	}
+	if err := d.requireReviewTime(); err != nil {
+		return err
+	}
 	if strings.TrimSpace(c.Waiver) != "" && d.inc.Review.WaivedBy == "" {
 		d.emit(EventWaiverProposed, nil, texts{"reason": c.Waiver})
 	}
 	if kind := d.inc.closeBlocker(); kind != "" && d.inc.Review.WaivedBy == "" {
 		return Invalid("actions", "closing needs a %s action item with an owner and a due date. Add one, or type review waive REASON", kind)
 	}
-	d.emit(EventReviewConcluded, fields{"people": joinList(present)}, texts{"decisions": c.Text})
+	f := fields{"people": joinList(present)}
+	if at := d.inc.Review.At; !at.IsZero() {
+		f["meeting"] = instant(at)
+	}
+	d.emit(EventReviewConcluded, f, texts{"decisions": c.Text, "reason": strings.TrimSpace(c.Reason)})
 	d.close()
 	return nil
+}
+
+// ReviewNeedsReason reports whether the review can be concluded only with a reason: its
+// meeting has not begun, or none is scheduled.
+func (i Incident) ReviewNeedsReason(now time.Time) bool {
+	return i.Review.At.IsZero() || now.Before(i.Review.At)
+}
+
+// requireReviewTime returns an error if the review is concluded before its meeting without
+// a reason.
+func (d *decider) requireReviewTime() error {
+	switch r := d.inc.Review; {
+	case !d.inc.ReviewNeedsReason(d.env.Now), strings.TrimSpace(d.cmd.Reason) != "":
+		return nil
+	case r.At.IsZero():
+		return Invalid("reason", "no review meeting is scheduled. Type review TIME, or conclude the review now with a reason: review conclude with PEOPLE because REASON: DECISIONS")
+	default:
+		return Invalid("reason", "the review meeting begins at %s. Conclude the review then, or now with a reason: review conclude with PEOPLE because REASON: DECISIONS", TimeText(r.At))
+	}
 }
 
 // close closes an approved incident if its review is concluded and the required
@@ -132,7 +158,7 @@ func (d *decider) finishAction() error {
 		if !strings.EqualFold(a.ID, d.cmd.Item) {
 			continue
 		}
-		if !a.Done.IsZero() {
+		if a.IsDone() {
 			return nil
 		}
 		d.emit(EventActionDone, fields{"action": a.ID}, texts{"text": d.cmd.Text})

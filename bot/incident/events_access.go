@@ -214,7 +214,7 @@ func (i *Incident) applyPersonLeft(e Event) {
 		i.Paging.AcknowledgedBy = ""
 	}
 	for n := range i.Actions {
-		if a := &i.Actions[n]; a.Owner == p && a.Done.IsZero() && e.Field("successor") != "" {
+		if a := &i.Actions[n]; a.Owner == p && !a.IsDone() && e.Field("successor") != "" {
 			a.Owner = e.person("successor")
 		}
 	}

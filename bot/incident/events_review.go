@@ -62,18 +62,19 @@ var reviewEvents = eventTable{
 		lane: laneCommunication,
 	},
 	EventReviewConcluded: {
-		fields: "people",
+		fields: "meeting people", // meeting is its time, if one was scheduled
 		apply: func(i *Incident, e Event) {
+			if e.concludesEarly() {
+				i.Review.EarlyReason = e.Text("reason")
+			}
 			i.Review.Concluded, i.Review.By = e.RecordedAt, e.By
 			i.Review.Attendance, i.Review.Decisions = splitList[PersonID](e.Field("people")), e.Text("decisions")
 		},
-		effects: effects{postEvent, refreshCard},
-		sentence: func(e Event) Sentence {
-			return Say("%s concluded the review. Attendance: %s", e.By, People(splitList[PersonID](e.Field("people"))))
-		},
-		text: "decisions",
-		lane: laneSignOff,
-		item: func(Event) string { return "review/" },
+		effects:  effects{postEvent, refreshCard},
+		sentence: sayConcluded,
+		text:     "decisions",
+		lane:     laneSignOff,
+		item:     func(Event) string { return "review/" },
 	},
 	EventActionAdded: {
 		fields:     "action author due message owner",
@@ -126,6 +127,26 @@ var reviewEvents = eventTable{
 	},
 }
 
+// concludesEarly reports whether the review was concluded with a reason before its meeting,
+// or without one. Events of earlier versions have no reason.
+func (e Event) concludesEarly() bool {
+	meeting := parseInstant(e.Field("meeting"))
+	_, given := e.Texts["reason"]
+	return given && (meeting.IsZero() || e.RecordedAt.Before(meeting))
+}
+
+func sayConcluded(e Event) Sentence {
+	people := People(splitList[PersonID](e.Field("people")))
+	switch meeting := parseInstant(e.Field("meeting")); {
+	case !e.concludesEarly():
+		return Say("%s concluded the review. Attendance: %s", e.By, people)
+	case meeting.IsZero():
+		return Say("%s concluded the review without a scheduled meeting, because “%s”. Attendance: %s", e.By, e.quoted("reason"), people)
+	default:
+		return Say("%s concluded the review before its meeting at %s, because “%s”. Attendance: %s", e.By, meeting, e.quoted("reason"), people)
+	}
+}
+
 func (i *Incident) applyPostmortemShared(e Event) {
 	for n := range i.Postmortems {
 		if p := &i.Postmortems[n]; p.Revision == e.number("revision") {
@@ -137,7 +158,7 @@ func (i *Incident) applyPostmortemShared(e Event) {
 func (i *Incident) applyActionDone(e Event) {
 	for n := range i.Actions {
 		if a := &i.Actions[n]; a.ID == e.Field("action") {
-			a.Done, a.How = e.RecordedAt, e.Text("text")
+			a.Done, a.DoneBy, a.How = e.RecordedAt, e.By, e.Text("text")
 		}
 	}
 }

@@ -186,7 +186,7 @@ func fixtureIn(t tester, s Status) *fixture {
 			w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 		}},
 		{Closed, func() {
-			w.must("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: requiredActions})
+			w.must("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Reason: "all are here", Actions: requiredActions})
 		}},
 	}
 	switch s {

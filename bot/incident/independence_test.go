@@ -157,7 +157,7 @@ func TestSign_OneHumanSignsOnce(t *testing.T) {
 func TestConclude_TwoHumansAttend(t *testing.T) {
 	w := fixtureIn(t, Approved)
 	w.dir.People[1].Name = w.dir.People[0].Name
-	cmd := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "eng2"}, Text: "talked", Actions: requiredActions}
+	cmd := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "eng2"}, Text: "talked", Reason: "all are here", Actions: requiredActions}
 	w.mustFail("eng1", cmd, CodeInvalid)
 	cmd.Attendance = append(cmd.Attendance, "sec1")
 	w.must("eng1", cmd)

@@ -86,7 +86,7 @@ const (
 	VerbGrant            Verb = "grant_access"       // Person, Text: reason
 	VerbRestrict         Verb = "restrict"           // Public
 	VerbScheduleReview   Verb = "schedule_review"    // When
-	VerbConclude         Verb = "conclude_review"    // Attendance, Text: decisions, Actions
+	VerbConclude         Verb = "conclude_review"    // Attendance, Text: decisions, Actions, Reason: why before the meeting
 	VerbWaiveActions     Verb = "waive_actions"      // Text: reason. The first use proposes, a second one by security endorses
 	VerbInvolve          Verb = "involve"            // Department
 	VerbErase            Verb = "erase"              // Erase, Text: reason. Legal and security each give the command once

@@ -98,7 +98,7 @@ func lifecycleCommands(w *fixture) []step {
 		sign("eng2", Engineering), sign("sec1", Security), sign("com1", Communications), sign("leg1", Legal),
 		{"", Command{Verb: VerbPostmortemWritten, Document: "current", Revision: 1}},
 		{"", Command{Verb: VerbPostmortemShared, Revision: 1, Item: "F1"}},
-		{"eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1", "sec1"}, Text: "talked", Actions: requiredActions[:1], Waiver: "nothing to prevent"}},
+		{"eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1", "sec1"}, Text: "talked", Reason: "all are here", Actions: requiredActions[:1], Waiver: "nothing to prevent"}},
 		{"sec1", Command{Verb: VerbWaiveActions, Text: "agreed"}},
 		{"eng1", Command{Verb: VerbAddAction, Action: &requiredActions[1]}},
 		{"sec1", Command{Verb: VerbFinishAction, Item: "a1", Text: "rule is live"}},

@@ -202,7 +202,7 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbScheduleReview:
 		c.When = w.now.AddDate(0, 0, 7)
 	case VerbConclude:
-		c.Attendance, c.Actions = []PersonID{"eng1", "sec1"}, requiredActions
+		c.Attendance, c.Reason, c.Actions = []PersonID{"eng1", "sec1"}, "all are here", requiredActions
 	case VerbErase:
 		by, c.Erase = "leg1", []TextRef{{1, "title"}}
 		w.inc.Restricted = false

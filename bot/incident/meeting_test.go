@@ -90,7 +90,7 @@ func TestMeeting_CalendarsFollowTheIncident(t *testing.T) {
 			case 4:
 				_, _ = w.decideAs("eng1", Command{Verb: VerbRevise, Text: "wrong", Record: map[string]string{"impact": "more"}})
 			case 5:
-				_, _ = w.decideAs("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: requiredActions})
+				_, _ = w.decideAs("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Reason: "all are here", Actions: requiredActions})
 			case 6:
 				role := rapid.SampledFrom([]PersonID{"eng1", "eng2", "sec1", "pay1"}).Draw(rt, "person")
 				_, _ = w.decideAs("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: role})
@@ -201,7 +201,7 @@ func TestMeeting_ConcludedEarly(t *testing.T) {
 		w := fixtureIn(t, Approved)
 		w.must("eng1", Command{Verb: VerbScheduleReview, When: w.now.AddDate(0, 0, 3)})
 		w.now = w.inc.Review.At.Add(-time.Duration(c.hours) * time.Hour)
-		events, err := w.decideAs("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: requiredActions})
+		events, err := w.decideAs("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Reason: "all are here", Actions: requiredActions})
 		if err != nil {
 			t.Fatal(err)
 		}

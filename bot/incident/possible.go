@@ -63,7 +63,7 @@ func (d *decider) mayUse(who Authority) bool {
 		case StepHolders:
 			may = slices.ContainsFunc(d.inc.unfinishedSteps(false), func(s StepRef) bool { return d.inc.mustDo(s, dir, actor, now) })
 		case ItemOwners:
-			may = slices.ContainsFunc(d.inc.Actions, func(a Action) bool { return a.Owner == actor && a.Done.IsZero() })
+			may = slices.ContainsFunc(d.inc.Actions, func(a Action) bool { return a.Owner == actor && !a.IsDone() })
 		case DepartmentMembers:
 			may = len(d.inc.departmentsFor(d.cmd.Verb, dir, actor, now)) > 0
 		default:
@@ -89,7 +89,7 @@ func (d *decider) isUseful() bool {
 	case VerbStepDone, VerbStepSkip:
 		return len(inc.unfinishedSteps(false)) > 0
 	case VerbFinishAction:
-		return slices.ContainsFunc(inc.Actions, func(a Action) bool { return a.Done.IsZero() })
+		return len(inc.OpenActions()) > 0
 	case VerbWithdraw:
 		return len(inc.Signatures) > 0 || slices.ContainsFunc(inc.Objections, Objection.Open)
 	case VerbScheduleReview:

@@ -31,6 +31,7 @@ var requestKinds = map[EventKind]string{
 	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
 	EventUpdated: "update", EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
 	EventSeveritySet: "", EventContained: "", EventReopened: "", EventClosed: "", EventSubmitted: "digest", EventRevised: "digest",
+	EventActionAdded: "action",
 }
 
 // requests returns the requests of an event in the order of their messages. i is the
@@ -133,6 +134,8 @@ func (i Incident) asks(r Request) bool {
 		return slices.ContainsFunc(i.AccessRequests, func(a AccessRequest) bool { return string(a.By) == r.Ref })
 	case EventObjected:
 		return slices.ContainsFunc(i.Objections, func(o Objection) bool { return o.ID == r.Ref && o.Open() })
+	case EventActionAdded:
+		return slices.ContainsFunc(i.OpenActions(), func(a Action) bool { return a.ID == r.Ref })
 	case EventApproved:
 		return allowed(VerbConclude) && i.Review.At.IsZero() && i.Review.Concluded.IsZero()
 	case EventReviewScheduled:
@@ -204,14 +207,15 @@ func (i *Incident) trackRequests(e Event) {
 }
 
 // Retractions returns the effects that edit the messages of the requests that before had
-// open and after has not.
+// open and after has not, and the message about the end, which lists the action items.
 func Retractions(before, after Incident) []Effect {
 	if after.ReplacesChannel() || before.Links[LinkChannel] != after.Links[LinkChannel] {
 		return nil // the messages are in a channel that the incident leaves
 	}
 	var out []Effect
 	for _, r := range before.Requests {
-		if slices.Contains(after.Requests, r) || after.asks(r) {
+		listsChanged := r.Kind == EventClosed && len(after.OpenActions()) != len(before.OpenActions())
+		if !listsChanged && (slices.Contains(after.Requests, r) || after.asks(r)) {
 			continue
 		}
 		c := effectBuilder{inc: after, event: Event{Seq: after.Head.Seq}}

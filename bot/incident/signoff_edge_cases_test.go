@@ -136,7 +136,7 @@ func TestClose_GateCannotBeBypassed(t *testing.T) {
 	w = fixtureIn(t, Approved)
 	w.must("sec1", Command{Verb: VerbWaiveActions, Text: "a vendor's fault"})
 	w.mustFail("sec1", Command{Verb: VerbWaiveActions}, CodeConflict) // same person, although of security
-	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Waiver: "another"})
+	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Reason: "all are here", Waiver: "another"})
 	if w.inc.Review.WaivedBy != "sec1" || w.inc.Status != Approved {
 		t.Errorf("got %+v in %s, want the first waiver, approved", w.inc.Review, w.inc.Status)
 	}

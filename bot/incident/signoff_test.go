@@ -192,7 +192,7 @@ func TestRevise_SupersedesOldRevision(t *testing.T) {
 }
 
 func TestClose_NeedsActionItemsOrWaiver(t *testing.T) {
-	conclude := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked"}
+	conclude := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Reason: "all are here"}
 	w := fixtureIn(t, Approved)
 	w.mustFail("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1"}, Text: "alone", Actions: requiredActions}, CodeInvalid)
 	w.mustFail("sec1", conclude, CodeInvalid)
@@ -310,7 +310,7 @@ func randomCommand(rt *rapid.T, w *fixture) (PersonID, Command) {
 	case VerbWithdraw:
 		cmd.Department = ""
 	case VerbConclude:
-		cmd.Attendance, cmd.Actions = []PersonID{"eng1", "sec1"}, requiredActions
+		cmd.Attendance, cmd.Reason, cmd.Actions = []PersonID{"eng1", "sec1"}, "all are here", requiredActions
 	case VerbDismiss:
 		by = rapid.SampledFrom([]PersonID{"eng1", "sec1", "sec2", "leg1"}).Draw(rt, "dismisses")
 	case VerbErase:

@@ -254,6 +254,8 @@ type Review struct {
 	By         PersonID   `json:"by,omitempty"`
 	Attendance []PersonID `json:"attendance,omitempty"`
 	Decisions  string     `json:"decisions,omitempty"`
+	// EarlyReason is why the review was concluded before its meeting or without one.
+	EarlyReason string `json:"early_reason,omitempty"`
 	// Waiver is the reason for closing without the required action items. It
 	// counts once EndorsedBy, a member of security, is set.
 	Waiver     string   `json:"waiver,omitempty"`

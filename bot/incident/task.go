@@ -220,7 +220,7 @@ func (t *taskList) ownTasks() {
 	}
 	if t.can(VerbFinishAction) {
 		for _, a := range inc.Actions {
-			if a.Owner == me && a.Done.IsZero() {
+			if a.Owner == me && !a.IsDone() {
 				t.add("action done "+a.ID, Task{Due: a.Due, Title: a.Title, Command: Command{Verb: VerbFinishAction, Item: a.ID}})
 			}
 		}

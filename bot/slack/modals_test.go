@@ -72,9 +72,9 @@ func TestForms(t *testing.T) {
 		{"action", "action add", nil, map[string]any{"kind": "detection", "title": "alarm", "owner": "U0EVE", "due": "2026-12-24"},
 			incident.Command{Verb: incident.VerbAddAction, For: 42, Action: &incident.Action{Kind: incident.ActionDetection, Title: "alarm", Owner: "p5", Due: due}}},
 		{"conclude", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
-			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "rotate keys", "detection": "alarm", "detection_owner": "U0ADA", "detection_due": "2026-12-24",
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "rotate keys", "reason": "all are here", "detection": "alarm", "detection_owner": "U0ADA", "detection_due": "2026-12-24",
 				"prevention": "short keys", "prevention_owner": "U0BEN", "prevention_due": "2026-12-24"},
-			incident.Command{Verb: incident.VerbConclude, For: 42, Text: "rotate keys", Attendance: []incident.PersonID{"p1", "p2"},
+			incident.Command{Verb: incident.VerbConclude, For: 42, Text: "rotate keys", Reason: "all are here", Attendance: []incident.PersonID{"p1", "p2"},
 				Actions: []incident.Action{{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "short keys", Owner: "p2", Due: due}}}},
 		{"amend", "amend", submitRecord, map[string]any{"text": "wrong"}, incident.Command{Verb: incident.VerbAmend, For: 42, Text: "wrong"}},
 	}
@@ -304,11 +304,13 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible. You can use "},
 		{"empty record", "record submit form", func(i *incident.Incident) { completeRecord(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
 		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
-			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "owner"},
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "reason": "y", "detection": "alarm"}, "detection_owner", "owner"},
 		{"no actions", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
-			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x"}, "detection", "detection"},
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "reason": "y"}, "detection", "detection"},
 		{"one attendee", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
-			map[string]any{"attendance": []string{"U0ADA"}, "text": "x"}, "attendance", "two"},
+			map[string]any{"attendance": []string{"U0ADA"}, "text": "x", "reason": "y"}, "attendance", "two"},
+		{"before the meeting", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "reason": "  "}, "reason", "empty"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

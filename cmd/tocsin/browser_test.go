@@ -285,6 +285,7 @@ func (v browserIncident) holdReview() {
 	v.waitForm("conclude_review")
 	v.fill("attendance", v.commander.ID, v.security.ID, v.legal.ID)
 	v.fill("text", "Every cache gets the tenant in its key this month.")
+	v.fill("reason", "The customer asked for the decisions today.")
 	v.fill("detection", "A probe that opens pages as two tenants")
 	v.fill("detection_owner", v.security.ID)
 	v.fill("detection_due", day.AddDate(0, 1, 0).Format(time.DateOnly))

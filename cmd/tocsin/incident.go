@@ -225,7 +225,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		}
 	}
 	for _, a := range i.Actions {
-		t.row("action", fmt.Sprintf("%s %s", a.ID, a.Kind), dir.Name(a.Owner)+", due "+a.Due.Format(time.DateOnly), a.Title)
+		t.row("action", templates.ActionLine(a, dir, time.Now()))
 	}
 	if i.Submission != nil {
 		t.row("record", i.Submission.Digest)

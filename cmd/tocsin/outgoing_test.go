@@ -191,7 +191,7 @@ func (o *outgoingTest) close() {
 	o.waitFor(time.Minute, "the mail with the postmortem", func() bool { return len(o.company.Mail.For(company.EveryoneMail)) == 1 })
 	o.slashUntilRecorded(security, channel, "review 2027-11-24 10:00")
 	o.slashUntilRecorded(security, channel, "action add detection "+o.text("action item")+" owner me due 2027-12-24")
-	_, _ = o.slash(security, channel, "review conclude with me: "+o.text("decisions"))
+	_, _ = o.slash(security, channel, "review conclude with me because "+o.text("early review")+": "+o.text("decisions"))
 	_, _ = o.slash(security, channel, "review waive "+o.text("waiver"))
 	_, _ = o.slash(security, channel, "status")
 	o.waitIdle(2 * time.Minute)

@@ -117,6 +117,7 @@ func (p *player) holdReview() {
 
 	conclusion := formValues{
 		"text": p.scenario.texts.decisions, "attendance": p.attendance(),
+		"reason":    "Everyone was in the room, so the meeting began at once.",
 		"detection": p.scenario.texts.detection, "detection_owner": p.cast.roles[2].person.ID, "detection_due": at.AddDate(0, 1, 0).Format(time.DateOnly),
 		"prevention": p.scenario.texts.prevention, "prevention_owner": p.cast.roles[1].person.ID, "prevention_due": at.AddDate(0, 2, 0).Format(time.DateOnly),
 	}

@@ -33,6 +33,8 @@ type pager struct {
 	// notice pages about Tocsin, without an incident, or resolves such a page. It is nil
 	// if the target has another way for notices.
 	notice response.Handler
+	// test sends a test page, and endTest ends it. endTest is nil if the target has no end.
+	test, endTest response.Handler
 }
 
 // target is an escalation step as the store keeps it with each page. It contains the
@@ -71,18 +73,29 @@ func (b *Bot) openPager(g *generation, n int, t target) (pager, error) {
 			return pager{}, err
 		}
 		client.LogTo(b.log)
+		page := client.Page
 		if n != removedStep && g.pagerREST != nil {
-			return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: b.pageOnCall(client, g.pagerREST), notice: pageNotice(client), withdraw: client.Withdraw}, nil
+			page = b.pageOnCall(client, g.pagerREST)
 		}
-		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: client.Page, notice: pageNotice(client), withdraw: client.Withdraw}, nil
+		return pager{system: incident.SystemPagerDuty, target: "PagerDuty", probe: client.Probe, page: page, notice: pageNotice(client), withdraw: client.Withdraw,
+			test: testHandler(func(ctx context.Context, e incident.Effect) error {
+				return client.SendTestPage(ctx, e.TestPage(), e.After)
+			}),
+			endTest: testHandler(func(ctx context.Context, e incident.Effect) error {
+				return client.ResolveTestPage(ctx, e.TestPage(), e.After)
+			})}, nil
 	case t.Mail != nil && g.mail == nil:
 		return pager{}, nil
 	case t.Mail != nil:
-		return pager{system: incident.SystemMail, target: "mail", needs: partMail, page: g.mail.PageTo(t.Mail), withdraw: g.mail.WithdrawPage(t.Mail)}, nil
+		return pager{system: incident.SystemMail, target: "mail", needs: partMail, page: g.mail.PageTo(t.Mail), withdraw: g.mail.WithdrawPage(t.Mail),
+			test: testHandler(func(ctx context.Context, e incident.Effect) error {
+				return g.mail.SendTestPage(ctx, t.Mail, e.TestPage())
+			})}, nil
 	default:
 		probe := func(ctx context.Context) error { return b.chat.ProbeGroup(ctx, t.SlackGroup) }
 		return pager{system: b.chat.Name(), target: "Slack group", probe: probe, interval: slowProbe, needs: partSlack,
-			page: b.chatEffects.PageGroup(t.SlackGroup), withdraw: b.chatEffects.WithdrawPage}, nil
+			page: b.chatEffects.PageGroup(t.SlackGroup), withdraw: b.chatEffects.WithdrawPage,
+			test: b.chatEffects.TestGroup(t.SlackGroup), endTest: b.chatEffects.EndTestGroup}, nil
 	}
 }
 
@@ -109,7 +122,9 @@ func (b *Bot) openSteps(g *generation, handlers map[incident.EffectKind]response
 	if len(withdraw) > 0 {
 		handlers[incident.EffectPageAck], handlers[incident.EffectPageResolve] = callAll(withdraw), callAll(withdraw)
 	}
-	handlers[incident.EffectPageNotice] = noticeOf(steps)
+	handlers[incident.EffectPageNotice] = ofStep(steps, "page about Tocsin", func(p pager) response.Handler { return p.notice })
+	handlers[incident.EffectTestPage] = ofStep(steps, "send a test page", func(p pager) response.Handler { return p.test })
+	handlers[incident.EffectTestPageEnd] = ofStep(steps, "end a test page", endOfTest)
 	return steps, targets, nil
 }
 
@@ -279,12 +294,22 @@ func (b *Bot) pollAcknowledgements(ctx context.Context) {
 		if g.pagerREST == nil || len(g.config.Sources.PagerDuty.WebhookSecrets) > 0 {
 			continue
 		}
-		if live, err := g.desk.HasLive(ctx); err != nil || !live {
+		if awaits, err := awaitsAcknowledgement(ctx, g.desk); err != nil || !awaits {
 			clear(given)
 			continue
 		}
 		b.takeAcknowledgements(ctx, g, given)
 	}
+}
+
+// awaitsAcknowledgement reports whether an incident is live or a test page runs.
+func awaitsAcknowledgement(ctx context.Context, desk *response.Desk) (bool, error) {
+	live, err := desk.HasLive(ctx)
+	if err != nil || live {
+		return live, err
+	}
+	tests, err := desk.TestPages(ctx)
+	return len(tests.Tests) > 0 && tests.Tests[0].Running(), err
 }
 
 // takeAcknowledgements gives the acknowledgements that were not given yet.
@@ -295,6 +320,12 @@ func (b *Bot) takeAcknowledgements(ctx context.Context, g *generation, given map
 		b.log.WarnContext(ctx, "read acknowledgements failed", "component", "bot", "err", err)
 	}
 	for _, ack := range acks {
+		if test, isTest := ack.TestPage(); isTest {
+			if err := g.desk.AcknowledgeTestPage(ctx, test); err != nil && ctx.Err() == nil {
+				b.log.WarnContext(ctx, "record acknowledgement of test page failed", "component", "bot", "err", err) // the next look gives it again
+			}
+			continue
+		}
 		cmd, isPage := ack.Command()
 		if !isPage || given[cmd.Key] {
 			continue
@@ -318,13 +349,28 @@ func pageNotice(client *pagerduty.Client) response.Handler {
 	}
 }
 
-// noticeOf returns the handler of notices as pages, for the step that an effect names.
-func noticeOf(steps []pager) response.Handler {
+// testHandler returns the handler that calls send for the effect of a test page.
+func testHandler(send func(context.Context, incident.Effect) error) response.Handler {
+	return func(ctx context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
+		return incident.Command{}, send(ctx, e)
+	}
+}
+
+// endOfTest returns the handler that ends a test page. A mail has no end.
+func endOfTest(p pager) response.Handler {
+	if p.test == nil || p.endTest != nil {
+		return p.endTest
+	}
+	return testHandler(func(context.Context, incident.Effect) error { return nil })
+}
+
+// ofStep returns the handler that chooses the handler of the step that an effect names.
+func ofStep(steps []pager, task string, choose func(pager) response.Handler) response.Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		n, err := strconv.Atoi(e.Args["escalation_step"])
-		if err != nil || n >= len(steps) || steps[n].notice == nil {
-			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page notice: escalation step %d cannot page about Tocsin any more", n+1)}
+		if err != nil || n >= len(steps) || choose(steps[n]) == nil {
+			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("%s: escalation step %d cannot do so any more", task, n+1)}
 		}
-		return steps[n].notice(ctx, b, e)
+		return choose(steps[n])(ctx, b, e)
 	}
 }

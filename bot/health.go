@@ -38,6 +38,7 @@ const (
 	partMailbox       = "vulnerability mailbox"
 	partSecurityTxt   = "security.txt"
 	partWaiting       = "waiting effects"
+	partTestPage      = "test page"
 )
 
 // slowProbe is the time between two probes that are expensive for the other side.
@@ -86,6 +87,8 @@ func (b *Bot) fixedParts() []telemetry.Part {
 			systems := b.blockedSystems.Load()
 			return systems != nil && areWaitsCovered(*systems, b.currentParts(), func(part string) bool { return other(part) != nil })
 		}})
+	parts = append(parts, telemetry.Part{Name: partTestPage, Probe: b.checkTestPage, Interval: testPageInterval, IsCritical: true, WithoutNotice: true, // the missed test sent one
+		Effect: "A real page can reach nobody"})
 	if b.store.HasDisk() {
 		parts = append(parts, telemetry.Part{Name: partDisk, Check: b.checkDisk, IsCritical: true, Effect: "Tocsin stops when the disk is full: it stores no alerts and pages nobody"})
 	}
@@ -173,6 +176,22 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 		return nil
 	}
 	return describeWaiting(blocked, first)
+}
+
+// testPageInterval is the time between two looks for the result of the last test page.
+const testPageInterval = 15 * time.Second
+
+// checkTestPage returns an error if nobody acknowledged the last test page in time.
+func (b *Bot) checkTestPage(ctx context.Context) error {
+	tests, err := b.Desk().TestPages(ctx)
+	if err != nil {
+		return &health.Problem{Cause: "The result of the last test page cannot be read", Fix: "Check the database", Err: err}
+	}
+	if t, failing := tests.Failing(); failing {
+		return &health.Problem{Since: t.MissedAt, Cause: "Nobody acknowledged the test page of " + t.StartedAt.UTC().Format("2006-01-02 15:04 UTC") + " in time",
+			Fix: "Check who is on call, and whether their pagers work. Then type /incident page test, or run `tocsin incident page test`"}
+	}
+	return nil
 }
 
 // describeWaiting returns the problem of a number of waiting effects.
@@ -299,7 +318,7 @@ func (o effectObserver) partsOf(a response.EffectAttempt) (parts []string) {
 	}
 	isEnd := a.Effect.Kind == incident.EffectPageAck || a.Effect.Kind == incident.EffectPageResolve
 	only, err := strconv.Atoi(a.Effect.Args["escalation_step"])
-	if err != nil || a.Effect.Kind != incident.EffectPage && a.Effect.Kind != incident.EffectPageNotice && !isEnd {
+	if err != nil || a.Effect.Kind != incident.EffectPage && a.Effect.Kind != incident.EffectPageNotice && a.Effect.Kind != incident.EffectTestPage && !isEnd {
 		only = -1
 	}
 	for n, step := range o.steps {

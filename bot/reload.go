@@ -112,6 +112,11 @@ func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, content 
 		return nil, nil, err
 	}
 	b.current.Store(next)
+	if old.config.Escalation.PageTest != c.Escalation.PageTest {
+		if err := b.setSchedules(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	b.parts.ForgetRefusals()
 	return changed, changedContent(old, next), nil
 }

@@ -14,7 +14,7 @@ import (
 // schedule is a job that runs regularly, in the configured time zone.
 type schedule struct {
 	name string
-	cron string
+	cron string // empty for a job that is off
 	run  func(ctx context.Context, at time.Time) error
 }
 
@@ -24,6 +24,7 @@ func (b *Bot) schedules() []schedule {
 		{response.ScheduleAgenda, b.start.Review.Agenda, func(ctx context.Context, at time.Time) error {
 			return liveDesk{&b.current}.Sweep(ctx, response.ScheduleAgenda, at)
 		}},
+		{schedulePageTest, b.current.Load().config.Escalation.PageTest.Cron(), b.sendTestPage},
 		{"retention", "23 3 * * *", b.prune},
 		{"reminders", "11 * * * *", b.remind},
 	}
@@ -38,16 +39,46 @@ func (b *Bot) schedules() []schedule {
 
 // startJobs stores the schedules and starts the jobs.
 func (b *Bot) startJobs(ctx context.Context) error {
-	var rows []store.Schedule
 	run := map[string]func(context.Context, time.Time) error{}
 	for _, s := range b.schedules() {
-		rows = append(rows, store.Schedule{Name: s.name, Kind: s.name, Cron: s.cron, Zone: b.start.TimeZone})
 		run[s.name] = s.run
 	}
-	if err := b.store.SetSchedules(ctx, rows); err != nil {
-		return fmt.Errorf("review.agenda: %w", err)
+	if err := b.setSchedules(ctx); err != nil {
+		return err
 	}
 	return b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: liveDesk{&b.current}.Perform, Scheduled: run})
+}
+
+// setSchedules stores the schedules of the current configuration. A schedule that did not
+// change keeps its next run.
+func (b *Bot) setSchedules(ctx context.Context) error {
+	var rows []store.Schedule
+	for _, s := range b.schedules() {
+		if s.cron != "" {
+			rows = append(rows, store.Schedule{Name: s.name, Kind: s.name, Cron: s.cron, Zone: b.start.TimeZone})
+		}
+	}
+	if err := b.store.SetSchedules(ctx, rows); err != nil {
+		return fmt.Errorf("set schedules: %w", err)
+	}
+	return nil
+}
+
+const (
+	// schedulePageTest is the name of the weekly test page.
+	schedulePageTest = "page_test"
+	// maxTestPageDelay is how late a weekly test page may start. A process that was down
+	// must not wake people with a test.
+	maxTestPageDelay = time.Hour
+)
+
+// sendTestPage starts the weekly test page, once for all replicas.
+func (b *Bot) sendTestPage(ctx context.Context, at time.Time) error {
+	if late := b.clock().Sub(at); late > maxTestPageDelay {
+		b.log.WarnContext(ctx, "weekly test page skipped", "component", "bot", "late", late)
+		return nil
+	}
+	return b.Desk().StartTestPage(ctx, "schedule/"+at.UTC().Format(time.RFC3339))
 }
 
 const (

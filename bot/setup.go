@@ -200,7 +200,7 @@ func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) strin
 		systems[kind] = incident.SystemMail
 	}
 	return func(e incident.Effect) string {
-		isPage := e.Kind == incident.EffectPage || e.Kind == incident.EffectPageAck || e.Kind == incident.EffectPageResolve
+		isPage := e.Kind == incident.EffectPage || e.Kind == incident.EffectPageAck || e.Kind == incident.EffectPageResolve || e.Kind == incident.EffectTestPage || e.Kind == incident.EffectTestPageEnd
 		if step, err := strconv.Atoi(e.Args["escalation_step"]); isPage && err == nil && step < len(steps) {
 			return steps[step].system
 		}

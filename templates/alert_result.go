@@ -18,6 +18,10 @@ func AlertResult(a incident.AlertResult, dir incident.Directory, now time.Time) 
 		out = append(out, a.Done)
 	}
 	switch {
+	case a.TestPages != nil && a.Done != "":
+		return out
+	case a.TestPages != nil:
+		return append(out, testPages(a.TestPages.Tests, dir, now)...)
 	case a.Explanation != nil:
 		return append(out, explanationLines(*a.Explanation)...)
 	case a.Disposition != "":
@@ -111,4 +115,39 @@ func orUnknown(s string) string {
 		return "(unknown)"
 	}
 	return oneLine(s)
+}
+
+func testPages(tests []incident.TestPage, dir incident.Directory, now time.Time) []string {
+	if len(tests) == 0 {
+		return []string{"There are no test pages yet. Type page test to send one."}
+	}
+	out := []string{plural(len(tests), "test page") + ", the newest first:"}
+	for _, t := range tests {
+		out = append(out, TestPageLine(t, dir, now))
+	}
+	return out
+}
+
+// TestPageLine returns one line of plain text about a test page and its state at now.
+func TestPageLine(t incident.TestPage, dir incident.Directory, now time.Time) string {
+	by := "the weekly schedule"
+	if t.StartedBy != "" {
+		by = personName(dir, t.StartedBy)
+	}
+	text := t.StartedAt.UTC().Format(timeLayout) + " · started by " + by
+	if t.Missed() {
+		text += " · missed at step 1 after " + formatDuration(t.MissedAt.Sub(t.StartedAt))
+	}
+	switch {
+	case t.AcknowledgedBy != "":
+		text += fmt.Sprintf(" · %s acknowledged step %d after %s", personName(dir, t.AcknowledgedBy), t.EscalationStep+1, formatDuration(t.AcknowledgedAt.Sub(t.StartedAt)))
+	case t.Running():
+		text += fmt.Sprintf(" · step %d waits since %s", t.EscalationStep+1, formatDuration(now.Sub(t.SteppedAt)))
+	default:
+		text += fmt.Sprintf(" · nobody acknowledged %s", plural(t.EscalationStep+1, "step"))
+	}
+	if t.Stranger != "" {
+		text += " · acknowledged by the account " + clip(oneLine(t.Stranger), 120) + ", which belongs to no responder"
+	}
+	return text
 }

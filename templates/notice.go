@@ -2,7 +2,10 @@ package templates
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"tocsin/bot/incident"
 )
 
 // Values of the argument "about" of a notice.
@@ -31,6 +34,8 @@ func NoticeText(args map[string]string) (problem, advice string) {
 		return problem, "Check its fields and set a new date in sources.report.security_txt.expires. Researchers must not use an expired file."
 	case AboutFault:
 		return faultText(args)
+	case incident.AboutTestPage:
+		return missedTestText(args)
 	}
 	return "Tocsin needs attention: " + args["about"], "Check the log for details."
 }
@@ -57,11 +62,25 @@ func formatInstant(s string) string {
 }
 
 // TestPageMail returns the mail of a test page. Its code proves that a person has it.
-func TestPageMail(code string) Message {
+func TestPageMail(t incident.TestPageText) Message {
 	l := mailLayout{Heading: "TEST: this is a test page of Tocsin", Lines: []string{
 		"Nothing is wrong, and you do not need to respond to an incident.",
-		"Give the code " + code + " to the person who runs tocsin doctor --page. It proves that pages by mail reach you."}}
-	return l.message("TEST page of Tocsin " + code)
+		strings.ReplaceAll(t.Advice(), "`", "") + ". The acknowledgement proves that pages by mail reach you."}}
+	return l.message("TEST page of Tocsin " + t.Code)
+}
+
+// missedTestText returns the text of the notice about a missed test page.
+func missedTestText(args map[string]string) (problem, advice string) {
+	waited, _ := time.ParseDuration(args["waited"]) // zero if damaged
+	problem = fmt.Sprintf("Nobody acknowledged the test page of %s in %s", formatInstant(args["started"]), formatDuration(waited))
+	advice = "A real page would have reached nobody either."
+	if args["next"] != "" {
+		advice = "Tocsin now tests step " + args["next"] + " of the escalation policy."
+	}
+	if args["stranger"] != "" {
+		advice += " " + args["stranger"] + " acknowledged it in PagerDuty, but the account belongs to no responder. Add it under people."
+	}
+	return problem, advice + " Check who is on call, and whether their pagers work. Then type /incident page test."
 }
 
 // NoticeMail returns a notice as a mail, with the text of [NoticeText].

@@ -18,37 +18,44 @@ import (
 // The page succeeds if at least one message was posted.
 func (c *Effects) PageGroup(group string) Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-		m := GroupPage(b, group)
-		reached, err := c.sendToEach(ctx, b, b.Directory.Responders(), m)
-		if err != nil && !isRefused(err) {
+		if err := c.reachGroup(ctx, b, GroupPage(b, group)); err != nil {
 			return noCommand, err
-		}
-		found, problem := c.inAnnounceChannel(ctx, func(channel string) error {
-			// Always search: the direct messages come first, so an earlier attempt may
-			// have stopped between two messages.
-			_, err := c.postOnce(ctx, b, channel, b.Mark, m, true)
-			return err
-		})
-		if found && problem == nil {
-			reached++
-		}
-		switch {
-		case problem != nil && !isRefused(problem):
-			return noCommand, problem
-		case reached == 0 && isBlocked(err):
-			return noCommand, err
-		case reached == 0 && isBlocked(problem):
-			return noCommand, problem
-		case reached == 0:
-			return noCommand, &incident.Blocked{System: c.platform.Name(), Cause: incident.Say("no responder can be reached"), Fix: incident.Say("Add the accounts of the responders under people and reload Tocsin"),
-				Err: fmt.Errorf("page %s in the chat: %w", b.Incident.ID, firstError(err, problem))}
-		case problem != nil:
-			c.log.WarnContext(ctx, "post page in announce channel failed", "incident", b.Incident.ID, "err", problem)
 		}
 		round, _ := strconv.Atoi(e.Args["round"])
 		step, _ := strconv.Atoi(e.Args["escalation_step"])
 		return resultCommand(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, EscalationStep: step}), nil
 	}
+}
+
+// reachGroup posts a page in the announce channel and sends it to every responder.
+func (c *Effects) reachGroup(ctx context.Context, b incident.Brief, m Message) error {
+	reached, err := c.sendToEach(ctx, b, b.Directory.Responders(), m)
+	if err != nil && !isRefused(err) {
+		return err
+	}
+	found, problem := c.inAnnounceChannel(ctx, func(channel string) error {
+		// Always search: the direct messages come first, so an earlier attempt may
+		// have stopped between two messages.
+		_, err := c.postOnce(ctx, b, channel, b.Mark, m, true)
+		return err
+	})
+	if found && problem == nil {
+		reached++
+	}
+	switch {
+	case problem != nil && !isRefused(problem):
+		return problem
+	case reached == 0 && isBlocked(err):
+		return err
+	case reached == 0 && isBlocked(problem):
+		return problem
+	case reached == 0:
+		return &incident.Blocked{System: c.platform.Name(), Cause: incident.Say("no responder can be reached"), Fix: incident.Say("Add the accounts of the responders under people and reload Tocsin"),
+			Err: fmt.Errorf("page %s in the chat: %w", b.Incident.ID, firstError(err, problem))}
+	case problem != nil:
+		c.log.WarnContext(ctx, "post page in announce channel failed", "incident", b.Incident.ID, "err", problem)
+	}
+	return nil
 }
 
 var errNoRecipient = errors.New("no responder has an account in the chat, and no announce channel is configured")
@@ -127,9 +134,14 @@ func (c *Effects) WithdrawPage(ctx context.Context, b incident.Brief, e incident
 	if round == inc.Paging.Round && !inc.Paging.StartedAt.IsZero() {
 		since = inc.Paging.StartedAt
 	}
+	return noCommand, c.editGroup(ctx, b, key, m, since)
+}
+
+// editGroup replaces the messages of a page to a group that [Effects.reachGroup] sent.
+func (c *Effects) editGroup(ctx context.Context, b incident.Brief, key string, m Message, since time.Time) error {
 	failed := c.editDirect(ctx, b, b.Directory.Responders(), key, m, since)
 	_, err := c.inAnnounceChannel(ctx, func(channel string) error { return c.edit(ctx, b, channel, key, m, since) })
-	return noCommand, errors.Join(failed, c.optional(ctx, b, "withdraw a page", err))
+	return errors.Join(failed, c.optional(ctx, b, "withdraw a page", err))
 }
 
 // edit replaces the message with a key in a channel, if it was posted after since.

@@ -35,9 +35,9 @@ var responseSpecs = []Spec{
 		Syntaxes: []Syntax{{Verb: incident.VerbAcknowledge, Args: []Arg{ackSeverityArg, proseArg.quiet()},
 			result: acknowledged}}},
 
-	{Name: "page", Help: "page a person or a team by name, or the escalation policy again until somebody acknowledges", NeedsIncident: true,
-		Examples: []string{"page", "page because the database needs a second pair of hands", "page @ada because the export job is hers", "page legal because a regulator must be notified"},
-		Syntaxes: []Syntax{{Verb: incident.VerbPageAgain, Args: []Arg{pagedArg, proseReasonArg}, kind: ResultPaging,
+	{Name: "page", Help: "page a person or a team by name, the escalation policy again until somebody acknowledges, or a test page that has no incident", NeedsIncident: true,
+		Examples: []string{"page", "page because the database needs a second pair of hands", "page @ada because the export job is hers", "page legal because a regulator must be notified", "page test", "page test list"},
+		Syntaxes: []Syntax{testPageSyntax, {Verb: incident.VerbPageAgain, Args: []Arg{pagedArg, proseReasonArg}, kind: ResultPaging,
 			Form: &FormSpec{Title: "Page someone", Submit: "Page", NeedsState: true, fill: listTeams, Fields: []Field{
 				personArg.input(KindPerson, "Person").optional().hint("Without a person and a team, Tocsin pages the escalation policy again."),
 				departmentArg.choice("Department or team").optional(),

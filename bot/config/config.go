@@ -79,7 +79,7 @@ func Defaults() Config {
 	c := Config{
 		Listen: "127.0.0.1:8080", Store: store.Defaults(), TimeZone: "UTC", Language: "en",
 		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(),
-		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4"},
+		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4", PageTest: PageTest{At: "Tue 10:00"}},
 		SignOff:    SignOff{DeputyAfter: incident.DefaultSignDeputyAfter, HeadAfter: incident.DefaultSignHeadAfter},
 		Review:     Review{Agenda: "0 9 * * MON"},
 		Storm:      response.StormLimit{Incidents: 30, Per: 5 * time.Minute},

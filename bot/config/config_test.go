@@ -119,7 +119,7 @@ var brokenValues = []struct {
 	{"departments.security.deputies.0.to", "2026-12-01", "departments.security.deputies[0].to"},
 	{"departments.communications", nil, ""}, {"departments.payments", map[string]any{"members": []any{"ines@example.com"}}, ""},
 	{"teams.dpo.head", "nobody", ""}, {"teams.dpo.members.0", "nobody", "teams.dpo.members[0]"}, {"teams.legal", map[string]any{"members": []any{"ines@example.com"}}, ""},
-	{"escalation.escalate_after", "5", ""}, {"escalation.ack_timeout", "1s", ""}, {"escalation.no_page_from", "sev1", ""}, {"escalation.steps", []any{}, ""},
+	{"escalation.escalate_after", "5", ""}, {"escalation.ack_timeout", "1s", ""}, {"escalation.no_page_from", "sev1", ""}, {"escalation.page_test.at", "Tuesday 10", ""}, {"escalation.steps", []any{}, ""},
 	{"escalation.steps.0.pagerduty.routing_key", "short", "escalation.steps[0].pagerduty.routing_key"}, {"escalation.steps.1.mail.to", []any{}, "escalation.steps[1].mail.to"},
 	{"escalation.steps.1.mail.to.0", "x", "escalation.steps[1].mail.to[0]"}, {"escalation.steps.2.slack_group", "", "escalation.steps[2]"},
 	{"sources.sentry.client_secrets", []any{""}, "sources.sentry.client_secrets[0]"}, {"sources.cloudtrail.api_keys", []any{""}, "sources.cloudtrail.api_keys[0]"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
@@ -15,7 +16,34 @@ type Escalation struct {
 	EscalateAfter time.Duration `yaml:"escalate_after"`
 	AckTimeout    time.Duration `yaml:"ack_timeout"`
 	NoPageFrom    string        `yaml:"no_page_from"`
+	PageTest      PageTest      `yaml:"page_test"`
 	Steps         []Step        `yaml:"steps"`
+}
+
+// PageTest is the weekly test page.
+type PageTest struct {
+	At string `yaml:"at"` // such as "Tue 10:00" in the configured time zone, or "" for none
+}
+
+// testTime is a day of the week and a time of day.
+var testTime = regexp.MustCompile(`^(?i:(sun|mon|tue|wed|thu|fri|sat)) ([01]?[0-9]|2[0-3]):([0-5][0-9])$`)
+
+// Cron returns the time as a cron expression, or "" for none.
+func (t PageTest) Cron() string {
+	m := testTime.FindStringSubmatch(t.At)
+	if m == nil {
+		return ""
+	}
+	return m[3] + " " + m[2] + " * * " + strings.ToUpper(m[1])
+}
+
+// Validate returns the problems of the test page.
+func (t PageTest) Validate() setting.Problems {
+	var p setting.Problems
+	if t.At != "" && t.Cron() == "" {
+		p.Add("at", "is not a day of the week and a time. Write such as \"Tue 10:00\" in the time zone of time_zone, or \"\" to send no weekly test page")
+	}
+	return p
 }
 
 // Step is one page target of the escalation policy. Exactly one field is set. A new kind
@@ -38,6 +66,7 @@ func (e Escalation) Validate() setting.Problems {
 	if q := e.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
 		p.Add("no_page_from", "unknown severity. Write sev2, sev3 or sev4, or \"\" to page for every incident")
 	}
+	p.AddBelow("page_test", e.PageTest.Validate())
 	if len(e.Steps) == 0 {
 		p.Add("steps", "is empty. Add at least one step with %s", stepKinds("or"))
 	}

@@ -11,6 +11,7 @@ import (
 	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/health"
+	"tocsin/bot/incident"
 	"tocsin/bot/setting"
 )
 
@@ -86,21 +87,22 @@ func (d *Doctor) page(ctx context.Context, check string, step config.Step, o Pag
 func (d *Doctor) sendTestPage(ctx context.Context, step config.Step, code string) (system, target string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
+	page := incident.TestPageText{Code: code, ByDoctor: true}
 	switch {
 	case step.PagerDuty != nil:
 		client, err := d.pagerDuty(*step.PagerDuty)
 		if err != nil {
 			return "PagerDuty", "PagerDuty", err
 		}
-		return "PagerDuty", "PagerDuty", client.SendTestPage(ctx, code, d.Clock())
+		return "PagerDuty", "PagerDuty", client.SendTestPage(ctx, page, d.Clock())
 	case step.Mail != nil:
 		m, err := d.mailer()
 		if err != nil {
 			return "The mail relay", "mail", err
 		}
-		return "The mail relay", strings.Join(step.Mail.To, ", "), m.SendTestPage(ctx, step.Mail.To, code)
+		return "The mail relay", strings.Join(step.Mail.To, ", "), m.SendTestPage(ctx, step.Mail.To, page)
 	}
-	return "Slack", "the Slack group " + step.SlackGroup, d.slack.SendTestPage(ctx, step.SlackGroup, code)
+	return "Slack", "the Slack group " + step.SlackGroup, d.slack.SendTestPage(ctx, step.SlackGroup, page)
 }
 
 // resolveTestPage ends the page at PagerDuty. If that fails, people end it there.
@@ -109,7 +111,7 @@ func (d *Doctor) resolveTestPage(ctx context.Context, step config.Step, code str
 	defer cancel()
 	client, err := d.pagerDuty(*step.PagerDuty)
 	if err == nil {
-		err = client.ResolveTestPage(ctx, code, d.Clock())
+		err = client.ResolveTestPage(ctx, incident.TestPageText{Code: code}, d.Clock())
 	}
 	if err != nil {
 		d.warn("test page", "It is still open in PagerDuty", "Resolve it there")

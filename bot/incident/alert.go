@@ -114,6 +114,8 @@ type Signal struct {
 	Command *Command `json:"command,omitempty"`
 	// Subject identifies the incident of a Command without For. The Desk resolves it.
 	Subject IncidentRef `json:"subject,omitzero"`
+	// TestPage is the acknowledgement of a test page.
+	TestPage *TestPageAck `json:"test_page,omitempty"`
 	// Event is the id of the event in the outside system. An event is counted
 	// once, even if it is received several times or from several endpoints. If it
 	// is empty, every delivery counts.

@@ -22,12 +22,13 @@ const (
 	QueryAlerts      = "alerts"
 	QueryExplain     = "explain"
 	QueryMaintenance = "maintenance"
+	QueryTestPage    = "page_test"
 )
 
 // AlertRequest is a request to the Desk that concerns no single incident: list
-// suppressed alerts, explain an alert, or manage maintenance windows.
+// suppressed alerts, explain an alert, manage maintenance windows, or test paging.
 type AlertRequest struct {
-	Query       string      // QueryAlerts, QueryExplain or QueryMaintenance
+	Query       string      // QueryAlerts, QueryExplain, QueryMaintenance or QueryTestPage
 	Disposition Disposition // of QueryAlerts
 	Alert       int64       // of QueryExplain: id of an alert, or ...
 	Delivery    int64       // ... id of a delivery
@@ -36,6 +37,8 @@ type AlertRequest struct {
 	Confirm int64  // id of a maintenance window
 	End     int64  // id of a maintenance window
 	Key     string // idempotency key of the adapter
+	// Test is the request of QueryTestPage.
+	Test TestPageRequest
 }
 
 // AlertResult is the result of an [AlertRequest].
@@ -47,6 +50,7 @@ type AlertResult struct {
 	MaintenanceWindows []MaintenanceWindow `json:"maintenance_windows,omitempty"` // active and future ones first
 	Done               string              `json:"done,omitempty"`                // sentence about a completed action
 	Explanation        *Explanation        `json:"explanation,omitempty"`
+	TestPages          *TestPageList       `json:"test_pages,omitempty"`
 }
 
 // AlertLine is an alert in one line.

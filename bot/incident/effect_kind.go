@@ -63,6 +63,10 @@ const (
 	EffectNotice     EffectKind = "notice"      // in the announce channel
 	EffectMailNotice EffectKind = "mail_notice" // to the security department
 	EffectPageNotice EffectKind = "page_notice" // as a page of Args "escalation_step"
+	// Test pages, without an incident. Args "code" and "escalation_step".
+	EffectTestPage    EffectKind = "test_page"     // page the target of the step
+	EffectTestPageEnd EffectKind = "test_page_end" // end the page. Args "started" is when the test started, "by" who acknowledged it
+	EffectTestPageDue EffectKind = "test_page_due" // judge inside Tocsin whether the page was acknowledged in time
 	// Handing over the open work of Args "person", who left the configuration, to
 	// Args "successors" (comma-separated PersonIDs). Args "held" lists the work.
 	EffectHandover     EffectKind = "handover"      // as a direct message
@@ -132,6 +136,9 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectNotice:       {task: "post a notice about Tocsin in Slack"},
 	EffectMailNotice:   {task: "send a notice about Tocsin by mail"},
 	EffectPageNotice:   {task: "page people about Tocsin"},
+	EffectTestPage:     {task: "send a test page"},
+	EffectTestPageEnd:  {task: "end a test page", stepsAside: true},
+	EffectTestPageDue:  {task: "check a test page"},
 	EffectHandover:     {task: "send a list of open work in Slack"},
 	EffectMailHandover: {task: "send a list of open work by mail"},
 	EffectBriefing:     {task: "send the briefing to the new commander"},

@@ -48,9 +48,9 @@ func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect
 }
 
 // SendTestPage mails a test page to the addresses of an escalation step.
-func (m *Mailer) SendTestPage(ctx context.Context, list []string, code string) error {
+func (m *Mailer) SendTestPage(ctx context.Context, list []string, t incident.TestPageText) error {
 	to, _ := addresses(list) // the configuration is valid
-	l := outgoing{Message: templates.TestPageMail(code), id: m.messageID("test-page-" + code), date: m.deps.Clock().UTC(), urgent: true}
+	l := outgoing{Message: templates.TestPageMail(t), id: m.messageID("test-page-" + t.Key()), date: m.deps.Clock().UTC(), urgent: true}
 	return m.send(ctx, l, to)
 }
 

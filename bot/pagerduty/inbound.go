@@ -143,6 +143,8 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	ev := v.Event
 	note, hasNote := noteTexts[ev.Type]
 	switch {
+	case ev.Type == "incident.acknowledged" && testPageCode(string(ev.Data.IncidentKey)) != "":
+		return ev.testAcknowledged(), nil
 	case slices.Contains(ignoredTypes, ev.Type), strings.HasPrefix(string(ev.Data.IncidentKey), noticePrefix):
 		return nil, nil
 	case ev.Type == "incident.triggered":
@@ -215,6 +217,16 @@ func (ev *event) acknowledged() ([]incident.Signal, error) {
 		signals = append(signals, incident.Signal{Command: note, Subject: subject})
 	}
 	return signals, nil
+}
+
+// testAcknowledged returns the acknowledgement of a test page by a user.
+func (ev *event) testAcknowledged() []incident.Signal {
+	by, ok := ev.user()
+	if !ok {
+		return nil
+	}
+	return []incident.Signal{{TestPage: &incident.TestPageAck{Code: testPageCode(string(ev.Data.IncidentKey)), Name: string(by.name()), At: text.Timestamp(ev.OccurredAt),
+		By: incident.Identity{Provider: incident.ProviderPagerDuty, ID: string(by.ID)}}}}
 }
 
 // note returns a note with the given text. It returns nothing if an integration

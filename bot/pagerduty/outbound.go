@@ -111,14 +111,14 @@ func (c *Client) Notice(ctx context.Context, n Notice) error {
 const testPrefix = "test/"
 
 // SendTestPage pages the people on call with a test page.
-func (c *Client) SendTestPage(ctx context.Context, code string, at time.Time) error {
-	return c.Notice(ctx, Notice{Key: testPrefix + code, At: at, Summary: "TEST " + code + ": a test page of Tocsin. Nothing is wrong. Acknowledge it",
-		Details: "This page is a test by `tocsin doctor --page`, which waits for the acknowledgement. Nobody needs to respond to an incident."})
+func (c *Client) SendTestPage(ctx context.Context, t incident.TestPageText, at time.Time) error {
+	return c.Notice(ctx, Notice{Key: testPrefix + t.Key(), At: at, Summary: "TEST " + t.Code + ": a test page of Tocsin. Nothing is wrong. Acknowledge it",
+		Details: "This page is a test. Nobody needs to respond to an incident. " + t.Advice() + "."})
 }
 
 // ResolveTestPage ends a test page.
-func (c *Client) ResolveTestPage(ctx context.Context, code string, at time.Time) error {
-	return c.Notice(ctx, Notice{Key: testPrefix + code, IsResolved: true, At: at})
+func (c *Client) ResolveTestPage(ctx context.Context, t incident.TestPageText, at time.Time) error {
+	return c.Notice(ctx, Notice{Key: testPrefix + t.Key(), IsResolved: true, At: at})
 }
 
 // TestAcknowledged returns who acknowledged the test page with a code, if the webhook with
@@ -127,11 +127,20 @@ func TestAcknowledged(body []byte, code string) (by string, ok bool) {
 	var v struct {
 		Event event `json:"event"`
 	}
-	if text.DecodeJSON(body, &v) != nil || v.Event.Type != "incident.acknowledged" || string(v.Event.Data.IncidentKey) != noticePrefix+testPrefix+code {
+	if text.DecodeJSON(body, &v) != nil || v.Event.Type != "incident.acknowledged" || testPageCode(string(v.Event.Data.IncidentKey)) != code {
 		return "", false
 	}
 	user, _ := v.Event.user()
 	return cmp.Or(string(user.Summary), string(user.ID), "somebody"), true
+}
+
+// testPageCode returns the code in the key of a test page, or "" for any other key.
+func testPageCode(key string) string {
+	rest, isTest := strings.CutPrefix(key, noticePrefix+testPrefix)
+	if !isTest {
+		return ""
+	}
+	return incident.TestPageCode(rest)
 }
 
 // intArg returns a numeric argument of an effect, or 0 if it is missing.

@@ -303,3 +303,9 @@ func (a Acknowledgement) Command() (incident.Command, bool) {
 	return incident.Command{Key: "pagerduty:ack/" + a.Key + "/" + a.User, For: id, Round: round, Verb: incident.VerbAcknowledge, Via: incident.ViaPager,
 		By: incident.Identity{Provider: incident.ProviderPagerDuty, ID: a.User}, HappenedAt: a.At}, ok
 }
+
+// TestPage returns the acknowledgement of a test page, or false if it is about another page.
+func (a Acknowledgement) TestPage() (incident.TestPageAck, bool) {
+	code := testPageCode(a.Key)
+	return incident.TestPageAck{Code: code, By: incident.Identity{Provider: incident.ProviderPagerDuty, ID: a.User}, Name: a.Name, At: a.At}, code != ""
+}

@@ -15,9 +15,13 @@ const maxListed = 50
 var dispositionIDs = map[incident.Disposition]incident.ID{incident.DispositionWatched: WatchedAlerts, incident.DispositionDropped: DroppedAlerts, incident.DispositionMaintenance: MaintenanceAlerts}
 
 // Alerts answers a request about suppressed alerts, explanations or maintenance
-// windows. Only responders and representatives of security and legal may use it.
+// windows, or one about test pages. Only responders and representatives of security and legal may use it.
 // Every attempt is written to the audit log.
 func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
+	if e.Query == incident.QueryTestPage {
+		result, err := d.testPages(ctx, who, e)
+		return answer(d, who, result, err)
+	}
 	var result incident.AlertResult
 	person, err := d.AuthorizeAlertAccess(ctx, who, e.Query)
 	if err != nil {

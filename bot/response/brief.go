@@ -57,7 +57,8 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))
 	case incident.EffectAcknowledgeReport:
 		b, err = s.ackBrief(e, b)
-	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice, incident.EffectHandover, incident.EffectMailHandover:
+	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice, incident.EffectHandover, incident.EffectMailHandover,
+		incident.EffectTestPage, incident.EffectTestPageEnd:
 	case incident.EffectAnnounceMaintenance:
 		var m incident.MaintenanceWindow
 		m, _, err = s.announcedWindow(e)

@@ -181,6 +181,11 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 	}
 	for _, row := range batch {
 		for _, signal := range row.Signals {
+			if signal.TestPage != nil {
+				if err := r.acknowledgeTestPage(row, *signal.TestPage); err != nil {
+					return nil, err
+				}
+			}
 			if signal.Command == nil {
 				continue
 			}

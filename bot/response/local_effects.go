@@ -16,6 +16,7 @@ func (a *attempt) localHandler() func(*session) error {
 		incident.EffectDeadline:        a.deadline,
 		incident.EffectBotStep:         a.botStep,
 		incident.EffectWritePostmortem: a.writePostmortem,
+		incident.EffectTestPageDue:     a.testPageDue,
 	}[a.effect.Kind]
 	if do == nil {
 		return nil

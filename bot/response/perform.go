@@ -114,6 +114,11 @@ func (a *attempt) prepare(s *session) error {
 			return skip(obsolete)
 		}
 	}
+	if e.Kind == incident.EffectTestPage {
+		if waits, err := s.testPageWaits(e.TestPage()); err != nil || !waits {
+			return errors.Join(err, skip("the test page is no longer needed"))
+		}
+	}
 	if e.Kind.IsApproved() {
 		if withheld, err := a.withholdUpdate(s); err != nil || withheld {
 			return errors.Join(err, skip("the incident became restricted"))

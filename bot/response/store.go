@@ -295,6 +295,7 @@ const (
 	NamespacePage        Namespace = "page"        // target of a page that started
 	NamespaceBreakGlass  Namespace = "break_glass" // uses of break-glass for the next agenda
 	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
+	NamespaceTestPage    Namespace = "test_page"   // the last test pages
 	NamespaceSeen        Namespace = "seen"        // the submitted record that a person saw last
 )
 

@@ -70,12 +70,11 @@ func (s *Slack) ProbeUser(ctx context.Context, id, key string) error {
 }
 
 // SendTestPage mentions a user group in the announce channel, with the code of a test.
-func (s *Slack) SendTestPage(ctx context.Context, group, code string) error {
+func (s *Slack) SendTestPage(ctx context.Context, group string, t incident.TestPageText) error {
 	channel, err := s.AnnounceChannel(ctx)
 	if err != nil {
 		return problem(err)
 	}
-	text := incident.Say("TEST: %s, this is a test page of Tocsin. Nothing is wrong. Give the code %s to the person who runs `tocsin doctor --page`", chat.Group(group), code)
-	_, err = s.Post(ctx, channel, chat.Message{Blocks: []chat.Block{chat.Paragraph{Icon: "rotating_light", Text: text}}}, chat.Mark{Key: "test-page-" + code})
+	_, err = s.Post(ctx, channel, chat.TestPage(group, t), chat.Mark{Key: "test-page-" + t.Key()})
 	return problem(err)
 }

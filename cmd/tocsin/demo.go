@@ -136,6 +136,7 @@ func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 	}
 	cfg.Mail.Postmortems = []string{company.EveryoneMail}
 	cfg.PagerDuty = pagerduty.Config{EventsURL: c.PageURL, APIURL: c.PageURL, APIKey: secret.New(company.PagerToken), From: company.PagerUser(c.People), Service: company.PagerService}
+	cfg.Escalation.PageTest = config.PageTest{} // a demo on a Tuesday must not surprise people
 	cfg.Escalation.Steps = []config.Step{
 		{PagerDuty: &pagerduty.Target{RoutingKey: secret.New(company.RoutingKey())}},
 		{Mail: &mail.Target{To: []string{company.EmergencyMail}}},

@@ -402,18 +402,10 @@ func (m *builder) notifyLine() Text {
 	return textf("Tell %s without delay (%s)", parties(untold), who)
 }
 
-// recordLine names the person who writes the closing record, and counts its parts.
+// recordLine names the person who writes the closing record, and counts the parts that a
+// person wrote or confirmed.
 func (m *builder) recordLine() Text {
-	written, total := 0, 0
-	for _, f := range incident.RecordFields() {
-		if f.Name == "audience" || f.Name == "language" {
-			continue
-		}
-		if total++; m.inc.Record.Get(f.Name) != "" {
-			written++
-		}
-	}
-	return textf("Closing record: %s, %d of %d parts written", m.owner(incident.Scribe), written, total)
+	return textf("Closing record: %s, %d of %d parts confirmed", m.owner(incident.Scribe), m.inc.Record.ConfirmedParts(), len(incident.RecordParts()))
 }
 
 // openLine counts the open steps and missing answers.

@@ -48,6 +48,33 @@ func (m *builder) record(r incident.ClosingRecord) {
 	}
 }
 
+// drafts adds the drafts of the parts of the record that nobody wrote or confirmed, while
+// the record can be edited.
+func (m *builder) drafts(all []incident.PartDraft) {
+	if !isAllowed(m.inc, incident.VerbEditRecord) {
+		return
+	}
+	var open Sections
+	var missing []string
+	for n, part := range incident.RecordParts() {
+		switch {
+		case n >= len(all) || m.inc.Record.Get(part.Name) != "":
+		case all[n].Text != "":
+			open = append(open, Section{"Draft: " + part.Label, all[n].Text})
+		case part.Required:
+			missing = append(missing, part.Label+": "+all[n].Missing+".")
+		}
+	}
+	if len(open) > 0 {
+		m.line("Tocsin drafted these parts from the timeline. A draft is not submitted and not signed until a person confirms it. Type %s to confirm a part.", Typed("record confirm PART"))
+		m.add(open)
+	}
+	if len(missing) > 0 {
+		m.line("Nobody wrote these parts:")
+		m.bullets(missing)
+	}
+}
+
 // frozen writes the submitted record.
 func (m *builder) frozen() {
 	m.line("The record is frozen. The departments sign this text:")

@@ -18,7 +18,7 @@ func TestMessages_MarkOrigin(t *testing.T) {
 	messages := map[string]Message{
 		"card": Card(b), "signature": SignatureRequest(b, incident.Security), "answer": AnswerRequest(b, incident.Consultation{Team: "payroll"}),
 		"final": FinalMessage(b), "announcement": Announcement(b), "postmortem": PostmortemAnnouncement(b, incident.ClosingRecord{}),
-		"shared": sharedPostmortem(b, incident.Document{}), "page": GroupPage(b, "g"), "person page": PersonalPage(b), "who": Who(b), "record": Record(b),
+		"shared": sharedPostmortem(b, incident.Document{}), "page": GroupPage(b, "g"), "person page": PersonalPage(b), "who": Who(b), "record": Record(incident.View{Incident: inc}, b.Now),
 		"result": Result(incident.Command{Verb: incident.VerbNote}, incident.Result{Incident: inc}),
 	}
 	for _, kind := range incident.EventKinds() {

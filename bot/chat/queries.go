@@ -37,11 +37,12 @@ func (m *builder) exclusions() {
 	}
 }
 
-// Record returns the present closing record.
-func Record(b incident.Brief) Message {
-	m := newBuilder(b)
+// Record returns the present closing record, and the drafts of the other parts.
+func Record(v incident.View, now time.Time) Message {
+	m := newBuilder(briefOf(v, now))
 	m.line("Closing record of %s", Strong{m.inc.ID})
 	m.record(m.inc.Record)
+	m.drafts(v.Draft)
 	if sub := m.inc.Submission; sub != nil {
 		m.small(textf("revision %d, frozen", sub.Document.Revision), textf("%s", Plain(sub.Digest)))
 	}

@@ -66,11 +66,11 @@ func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, erro
 		}
 		return Updates(incident.Brief{Incident: v.Incident, Directory: v.Directory, Now: r.Now}, v.Timeline), nil
 	case command.QueryRecord:
-		b, err := r.Show(ctx, typed.Command.For, "closing record")
+		v, err := r.view(ctx, typed.Command.For, "closing record")
 		if err != nil {
 			return Message{}, err
 		}
-		return Record(b), nil
+		return Record(v, r.Now), nil
 	case command.QueryWho:
 		b, err := r.Show(ctx, typed.Command.For, "list of people")
 		if err != nil {
@@ -141,7 +141,7 @@ func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given inci
 		if err != nil {
 			return c, err
 		}
-		c.Incident, c.Timeline, c.Directory = v.Incident, v.Timeline, v.Directory
+		c.Incident, c.Timeline, c.Directory, c.Draft = v.Incident, v.Timeline, v.Directory, v.Draft
 		c.Env = incident.Env{Now: r.Now, Actor: v.Reader, Directory: v.Directory, Policy: v.Policy}
 	}
 	if f.Reads && command.ShowsRecord(c) {

@@ -40,6 +40,7 @@ type FormState struct {
 	Step       string              `json:"s,omitempty"`
 	Fact       incident.FactName   `json:"f,omitempty"`
 	Expect     string              `json:"x,omitempty"` // digest of the record in the form
+	Seen       int                 `json:"n,omitempty"` // last event of the timeline behind the form
 	Statement  string              `json:"a,omitempty"` // that the signature attests
 	Message    *incident.Message   `json:"m,omitempty"` // that the command is about, without its text and files
 }
@@ -49,6 +50,7 @@ type FormContext struct {
 	Given     incident.Command     // what the person already gave
 	Incident  incident.Incident    // if FormSpec.NeedsState
 	Timeline  []incident.Event     // if FormSpec.NeedsState
+	Draft     []incident.PartDraft // of the closing record, if FormSpec.NeedsState
 	Directory incident.Directory   // if FormSpec.NeedsState
 	Env       incident.Env         // of the person, if FormSpec.NeedsState
 	Seen      *incident.SeenRecord // the submitted record at the last look, or nil
@@ -62,7 +64,7 @@ type Field struct {
 	Kind     FieldKind
 	Label    string // or the text, of a field without input
 	Hint     string
-	Options  []string          // of KindChoice, KindRadio and KindMany, or the label of KindCheck
+	Options  []string          // of KindChoice, KindRadio, KindMany and KindTicks, or the label of KindCheck
 	Titles   map[string]string // of Options, by default the option itself
 	Optional bool
 	Value    string // initial value: a person is named by the id, several by ids with spaces
@@ -85,6 +87,7 @@ const (
 	KindChoice                  // one of Field.Options, in a menu
 	KindRadio                   // one of at most 10 Field.Options, all in view
 	KindMany                    // some of Field.Options
+	KindTicks                   // some of at most 10 Field.Options, all in view
 	KindCheck                   // a box to tick: any text if it is ticked
 	KindPerson                  // a person: a Mention
 	KindPeople                  // people: a Mention each
@@ -134,7 +137,7 @@ func FormFor(c incident.Command) (*FormSpec, bool) {
 
 // Given returns the part of a command that the form carries along.
 func (s FormState) Given(verb incident.Verb) incident.Command {
-	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Attested: s.Statement, Message: s.Message}
+	c := incident.Command{Verb: verb, For: s.Incident, Department: s.Department, Step: s.Step, Expect: s.Expect, Seen: s.Seen, Attested: s.Statement, Message: s.Message}
 	if s.Fact != "" {
 		c.Fact = &incident.FactChange{Name: s.Fact}
 	}
@@ -200,7 +203,7 @@ func (f Field) read(values []string, w *Parsed, c Context) error {
 			continue
 		}
 		p := newParser(value, c)
-		p.spec, p.field, p.whole = SpecOf(w.Command.Verb), true, slices.Contains([]FieldKind{KindChoice, KindRadio, KindMany, KindNumber}, f.Kind)
+		p.spec, p.field, p.whole = SpecOf(w.Command.Verb), true, slices.Contains([]FieldKind{KindChoice, KindRadio, KindMany, KindTicks, KindNumber}, f.Kind)
 		if _, err := f.arg.consume(p, w); err != nil {
 			return err
 		}

@@ -116,6 +116,7 @@ func TestParse(t *testing.T) {
 		{"record", Parsed{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
 		{"record show", Parsed{Query: QueryRecord, Command: Command{For: 42}}},
 		{"record show INC-7", Parsed{Query: QueryRecord, Command: Command{For: 7}}},
+		{"record confirm summary, future detection and impact", Parsed{Command: Command{For: 42, Verb: VerbEditRecord, Confirm: []string{"summary", "what_will_detect_it", "impact"}}}},
 		{"record set INC-7 impact none", Parsed{Command: Command{For: 7, Verb: VerbEditRecord, Record: map[string]string{"impact": "none"}}}},
 		{"step done INC-7 rotate-key gone", Parsed{Command: Command{For: 7, Verb: VerbStepDone, Step: "rotate-key", Text: "gone"}}},
 		{"action done INC-7 a1", Parsed{Command: Command{For: 7, Verb: VerbFinishAction, Item: "A1"}}},

@@ -141,7 +141,7 @@ func evidenceAdded(c change) incident.Sentence {
 
 func recordEdited(c change) incident.Sentence {
 	var labels incident.Labels
-	for _, name := range slices.Sorted(maps.Keys(c.cmd.Record)) {
+	for _, name := range append(slices.Sorted(maps.Keys(c.cmd.Record)), c.cmd.Confirm...) {
 		labels = append(labels, strings.ReplaceAll(name, "_", " "))
 	}
 	return incident.Say("Saved in the closing record of %s: %s", c.inc.ID, labels)

@@ -36,6 +36,7 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbContain}, nil, nil, "INC-42 is contained"},
 	{incident.Command{Verb: incident.VerbResolve}, nil, nil, "INC-42 is resolved. Next: write the closing record"},
 	{incident.Command{Verb: incident.VerbEditRecord, Record: map[string]string{"root_cause": "x", "impact": "y"}}, nil, nil, "Saved in the closing record of INC-42: [impact root cause]"},
+	{incident.Command{Verb: incident.VerbEditRecord, Record: map[string]string{"impact": "y"}, Confirm: []string{"summary"}}, nil, nil, "Saved in the closing record of INC-42: [impact summary]"},
 	{incident.Command{Verb: incident.VerbSubmit}, nil, nil, "The closing record of INC-42 is frozen. Tocsin requests the signatures of the departments"},
 	{incident.Command{Verb: incident.VerbSign}, nil, []incident.Event{event(incident.EventSigned, "department", "legal")}, "You signed the closing record of INC-42 for legal. Not signed yet: [engineering security legal communications]"},
 	{incident.Command{Verb: incident.VerbObject}, nil, nil, "You objected to the closing record of INC-42. Approval waits until you withdraw the objection or the record is amended"},

@@ -9,22 +9,24 @@ import (
 // recordSpecs are the commands about the closing record and its signatures.
 var recordSpecs = []Spec{
 	{Name: "record", Help: "show, edit or submit the closing record that four departments sign", NeedsIncident: true, Common: true,
-		Examples: []string{"record", "record set root_cause the key was in a log line", "record submit"},
-		usage:    "[show | set FIELD TEXT | submit]",
+		Examples: []string{"record", "record confirm summary impact", "record set root_cause the key was in a log line", "record submit"},
+		usage:    "[show | confirm PART … | set FIELD TEXT | submit]",
 		Syntaxes: []Syntax{
 			{Query: QueryRecord, Words: []string{"show", "read"}, Args: []Arg{incidentArg}},
 			{Verb: incident.VerbEditRecord, Words: []string{"set"}, Args: []Arg{incidentArg, recordTextArg},
-				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 1 }},
+				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 1 && len(w.Command.Confirm) == 0 }},
+			{Verb: incident.VerbEditRecord, Words: []string{"confirm"}, Args: []Arg{incidentArg, confirmArg},
+				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 0 && len(w.Command.Confirm) > 0 }},
 			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg},
-				canonical: func(w *Parsed) bool { return len(w.Command.Record) == 0 }},
+				canonical: func(w *Parsed) bool { return len(w.Command.Record)+len(w.Command.Confirm) == 0 }},
 			{Verb: incident.VerbEditRecord, result: recordEdited, Words: []string{"edit"}, Bare: true, Args: []Arg{incidentArg, formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
-				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, Fields: recordFields(true)}},
+				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, fill: showDraft, Fields: append(recordFields(true), confirmField)}},
 		}},
 
 	{Name: "submit", Help: "submit the closing record for signing", NeedsIncident: true,
 		Examples: []string{"submit"},
 		Syntaxes: []Syntax{{Verb: incident.VerbSubmit, canonical: func(*Parsed) bool { return false },
-			Form:   &FormSpec{Title: "Submit the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord, Fields: recordFields(false)},
+			Form:   &FormSpec{Title: "Submit the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord, fill: showDraft, Fields: append(recordFields(false), confirmField)},
 			result: done("The closing record of %s is frozen. Tocsin requests the signatures of the departments")}}},
 
 	{Name: "sign", Help: "sign the closing record for your department, under the digest you read", NeedsIncident: true, Common: true,
@@ -138,7 +140,7 @@ func (p *parser) recordField() (string, error) {
 		trimmed := strings.TrimLeftFunc(rest, isSpace)
 		for _, spelling := range []string{f.Name, strings.ReplaceAll(f.Name, "_", " "), strings.ReplaceAll(f.Name, "_", "-"), strings.ToLower(f.Label), strings.ReplaceAll(strings.ToLower(f.Label), " ", "_")} {
 			after, ok := strings.CutPrefix(trimmed, spelling)
-			if ok && len(spelling) > size && (after == "" || strings.IndexFunc(after, func(r rune) bool { return isSpace(r) || r == ':' || r == '=' }) == 0) {
+			if ok && len(spelling) > size && (after == "" || strings.IndexFunc(after, func(r rune) bool { return isSpace(r) || r == ':' || r == '=' || r == ',' }) == 0) {
 				best, size = f.Name, len(spelling)
 			}
 		}
@@ -152,7 +154,7 @@ func (p *parser) recordField() (string, error) {
 	}
 	p.skip()
 	p.pos += size
-	p.pos += len(p.text[p.pos:]) - len(strings.TrimLeft(p.text[p.pos:], ":="))
+	p.pos += len(p.text[p.pos:]) - len(strings.TrimLeft(p.text[p.pos:], ":=,"))
 	return best, nil
 }
 
@@ -180,12 +182,4 @@ func recordFields(edit bool) []Field {
 		out = append(out, field)
 	}
 	return out
-}
-
-// keepRecord makes a submitted form without changes an empty record.
-func keepRecord(c *incident.Command) error {
-	if c.Record == nil {
-		c.Record = map[string]string{}
-	}
-	return nil
 }

@@ -59,21 +59,26 @@ type Command struct {
 	Step       string            `json:"step,omitempty"` // "rotate-key" or "leaked-aws-credentials/rotate-key"
 	Fact       *FactChange       `json:"fact,omitempty"`
 	Record     map[string]string `json:"record,omitempty"` // field name → text
-	Evidence   *Evidence         `json:"evidence,omitempty"`
-	Message    *Message          `json:"message,omitempty"` // that becomes a note, evidence or an action item
-	Action     *Action           `json:"action,omitempty"`
-	Channel    string            `json:"channel,omitempty"`   // of VerbExclude: ChannelRemove or ChannelNew
-	Item       string            `json:"item,omitempty"`      // id of an action item, objection, update or file
-	Audiences  []string          `json:"audiences,omitempty"` // of an update
-	Statement  string            `json:"statement,omitempty"` // of an update: name of a configured text
-	Target     ID                `json:"target,omitempty"`
-	Attendance []PersonID        `json:"attendance,omitempty"`
-	Actions    []Action          `json:"actions,omitempty"` // of a concluded review
-	When       time.Time         `json:"when,omitzero"`     // of the review meeting, or of the next update
-	Waiver     string            `json:"waiver,omitempty"`
-	Audience   Audience          `json:"audience,omitempty"`
-	Erase      []TextRef         `json:"erase,omitempty"`
-	Alerts     []int64           `json:"alerts,omitempty"` // ids in the store
+	// Confirm are the names of the parts of the record whose drafts become the text, and
+	// Seen is the last event that the person saw, or 0: a part that changed after it is
+	// neither overwritten nor confirmed.
+	Confirm    []string   `json:"confirm,omitempty"`
+	Seen       int        `json:"seen,omitempty"`
+	Evidence   *Evidence  `json:"evidence,omitempty"`
+	Message    *Message   `json:"message,omitempty"` // that becomes a note, evidence or an action item
+	Action     *Action    `json:"action,omitempty"`
+	Channel    string     `json:"channel,omitempty"`   // of VerbExclude: ChannelRemove or ChannelNew
+	Item       string     `json:"item,omitempty"`      // id of an action item, objection, update or file
+	Audiences  []string   `json:"audiences,omitempty"` // of an update
+	Statement  string     `json:"statement,omitempty"` // of an update: name of a configured text
+	Target     ID         `json:"target,omitempty"`
+	Attendance []PersonID `json:"attendance,omitempty"`
+	Actions    []Action   `json:"actions,omitempty"` // of a concluded review
+	When       time.Time  `json:"when,omitzero"`     // of the review meeting, or of the next update
+	Waiver     string     `json:"waiver,omitempty"`
+	Audience   Audience   `json:"audience,omitempty"`
+	Erase      []TextRef  `json:"erase,omitempty"`
+	Alerts     []int64    `json:"alerts,omitempty"` // ids in the store
 
 	// NoPersonalData states, for VerbDismiss, that no personal data is involved.
 	NoPersonalData bool `json:"no_personal_data,omitempty"`
@@ -92,6 +97,10 @@ type Command struct {
 	Refused        map[PersonID]string `json:"refused,omitempty"` // why people could not be invited
 	Effect         string              `json:"effect,omitempty"`  // key of the effect that failed
 }
+
+// NeedsTimeline reports whether [Decide] needs the timeline for the command: it confirms
+// drafts, or its author saw the record at a certain time.
+func (c Command) NeedsTimeline() bool { return len(c.Confirm) > 0 || c.Seen > 0 }
 
 // argument is a free text or a date of a command with the name of its field.
 type argument struct {
@@ -155,6 +164,8 @@ type Env struct {
 	System    bool     // Command.By is the bot or a trusted source
 	Directory Directory
 	Policy    Policy
+	// Timeline has the events of the incident if [Command.NeedsTimeline].
+	Timeline []Event
 	// Administrator is set if the command came from an administrator over the
 	// control socket.
 	Administrator bool

@@ -32,6 +32,12 @@ func (d *decider) recordEdits(record map[string]string) (texts, fields, error) {
 		if !ok || v == d.inc.Record.Get(field.Name) {
 			continue
 		}
+		if err := d.checkUnseen(field, field.Name); err != nil {
+			if strings.TrimSpace(v) == "" {
+				continue // the text of the other person stays
+			}
+			return nil, nil, err
+		}
 		switch field.Name {
 		case "audience":
 			switch Audience(v) {
@@ -68,12 +74,76 @@ func recordNames() string {
 	return strings.Join(names, ", ")
 }
 
-// edit emits the edits of the record, if any, and closes the open objections,
-// which were about the old text.
+// checkUnseen returns an error about an argument if the field changed after the person
+// read the record.
+func (d *decider) checkUnseen(field RecordField, argument string) error {
+	e, ok := partEdits(d.env.Timeline)[field.Name]
+	if d.cmd.Seen == 0 || !ok || e.Seq <= d.cmd.Seen {
+		return nil
+	}
+	name, label, at := d.env.Directory.Name(e.By), strings.ToLower(field.Label), e.RecordedAt.UTC().Format("15:04")
+	switch {
+	case argument == "confirm":
+		return Invalid(argument, "%s changed %s at %s UTC, after you opened the form, so nothing was saved. Untick %[2]s and submit again", name, label, at)
+	case d.cmd.Verb == VerbEditRecord:
+		return Invalid(argument, "%s changed %s at %s UTC, after you opened the form, so nothing was saved. To keep that text, clear this field and submit again. To add to it, copy your text and open the form again", name, label, at)
+	}
+	return Invalid(argument, "%s changed %s at %s UTC, after you opened the form, so nothing was saved. Copy your text and open the form again", name, label, at)
+}
+
+// confirmDrafts adds the drafts that the person confirms to the texts of the record. It
+// returns the names of the added parts. A part that has a text already stays as it is.
+func (d *decider) confirmDrafts(t texts) ([]string, error) {
+	if len(d.cmd.Confirm) == 0 {
+		return nil, nil
+	}
+	drafts, seen := DraftRecord(d.inc, d.env.Timeline, d.env.Directory), []PartDraft(nil)
+	if d.cmd.Seen > 0 {
+		upTo := slices.DeleteFunc(slices.Clone(d.env.Timeline), func(e Event) bool { return e.Seq > d.cmd.Seen })
+		seen = DraftRecord(Fold(d.inc.ID, upTo), upTo, d.env.Directory)
+	}
+	var added []string
+	for n, field := range RecordParts() {
+		draft := drafts[n]
+		if _, edited := t[field.Name]; edited || !slices.Contains(d.cmd.Confirm, field.Name) {
+			continue
+		}
+		if err := d.checkUnseen(field, "confirm"); err != nil {
+			return nil, err
+		}
+		switch {
+		case d.inc.Record.Get(field.Name) != "":
+			continue
+		case draft.Text == "":
+			return nil, Invalid("confirm", "there is no draft of %s. %s", strings.ToLower(field.Label), draft.Missing)
+		case seen != nil && seen[n].Text != draft.Text:
+			return nil, Invalid("confirm", "the draft of %s changed after you opened the form, so nothing was saved. Open the form again and read it", strings.ToLower(field.Label))
+		}
+		t[field.Name] = draft.Text
+		added = append(added, field.Name)
+	}
+	for _, name := range d.cmd.Confirm {
+		if !slices.ContainsFunc(RecordParts(), func(f RecordField) bool { return f.Name == name }) {
+			return nil, Invalid("confirm", "%q is not a part of the closing record that has a draft. Use one of: %s", name, recordNames())
+		}
+	}
+	return added, nil
+}
+
+// edit emits the edits of the record and the confirmed drafts, if any, and closes the
+// open objections, which were about the old text.
 func (d *decider) edit() error {
 	t, f, err := d.recordEdits(d.cmd.Record)
 	if err != nil {
 		return err
+	}
+	confirmed, err := d.confirmDrafts(t)
+	if err != nil {
+		return err
+	}
+	f["from_draft"] = joinList(confirmed)
+	if len(confirmed) == 0 {
+		delete(f, "from_draft")
 	}
 	if len(t)+len(f) > 0 {
 		d.emit(EventRecordEdited, f, t)
@@ -83,7 +153,7 @@ func (d *decider) edit() error {
 }
 
 func (d *decider) editRecord() error {
-	if len(d.cmd.Record) == 0 {
+	if len(d.cmd.Record)+len(d.cmd.Confirm) == 0 {
 		return Invalid("record", "no field given. Type record set FIELD TEXT with one of: %s", recordNames())
 	}
 	return d.edit()
@@ -97,8 +167,19 @@ func (d *decider) submit() error {
 }
 
 // freeze emits kind with the digest that the departments sign. It returns an error
-// if a required field is empty.
+// if a required part is not confirmed or a required field is empty.
 func (d *decider) freeze(kind EventKind, t texts) error {
+	var unconfirmed []string
+	first := ""
+	for _, f := range RecordParts() {
+		if f.Required && strings.TrimSpace(d.inc.Record.Get(f.Name)) == "" {
+			unconfirmed = append(unconfirmed, strings.ToLower(f.Label))
+			first = firstOf(first, f.Name)
+		}
+	}
+	if len(unconfirmed) > 0 {
+		return Invalid(first, "these parts of the closing record are not confirmed: %s. Tick or write them in the form, or type record confirm PART or record set PART TEXT", strings.Join(unconfirmed, ", "))
+	}
 	for _, f := range RecordFields() {
 		if f.Required && strings.TrimSpace(d.inc.Record.Get(f.Name)) == "" {
 			return Invalid(f.Name, "%s is empty. Fill it in, then submit the closing record", f.Label)

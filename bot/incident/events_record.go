@@ -22,7 +22,7 @@ const (
 
 var recordEvents = eventTable{
 	EventRecordEdited: {
-		fields:     "audience language",
+		fields:     "audience from_draft language", // from_draft has the parts that repeat a draft
 		repeatable: true,
 		apply:      (*Incident).applyRecordEdited,
 		effects:    effects{refreshCard},
@@ -183,18 +183,29 @@ func (i *Incident) applySubmission(e Event) {
 	}
 }
 
-// sayRecordEdited names the fields that changed; the record has their text.
+// sayRecordEdited names the fields that changed, and the drafts that were confirmed. The
+// record has their text.
 func sayRecordEdited(e Event) Sentence {
-	var changed Labels
+	var changed, confirmed Labels
+	drafts := splitList[string](e.Field("from_draft"))
 	for _, f := range RecordFields() {
-		if _, ok := e.Texts[f.Name]; ok || e.Field(f.Name) != "" {
+		_, text := e.Texts[f.Name]
+		switch {
+		case slices.Contains(drafts, f.Name):
+			confirmed = append(confirmed, strings.ToLower(f.Label))
+		case text || e.Field(f.Name) != "":
 			changed = append(changed, strings.ToLower(f.Label))
 		}
 	}
-	if len(changed) == 0 {
+	switch {
+	case len(changed)+len(confirmed) == 0:
 		return Say("%s edited the closing record", e.By)
+	case len(changed) == 0:
+		return Say("%s confirmed drafts of the closing record: %s", e.By, confirmed)
+	case len(confirmed) == 0:
+		return Say("%s edited the closing record: %s", e.By, changed)
 	}
-	return Say("%s edited the closing record: %s", e.By, changed)
+	return Say("%s edited the closing record: %s. Drafts confirmed: %s", e.By, changed, confirmed)
 }
 
 func saySigned(e Event) Sentence {

@@ -63,6 +63,9 @@ func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
 	if p == administrator {
 		env.Actor, env.Administrator, cmd.By = "", true, Identity{ProviderLocal, "root"}
 	}
+	if cmd.NeedsTimeline() {
+		env.Timeline = w.events
+	}
 	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
 	before := w.stateJSON()
 	events, err := Decide(cmd, w.inc, env)

@@ -305,9 +305,10 @@ type Result struct {
 
 // View is an incident with its timeline, for an authorized reader.
 type View struct {
-	Incident Incident   `json:"incident"`
-	Timeline []Event    `json:"timeline"`
-	Alerts   []AlertRef `json:"alerts"` // the first 1000, with Count set
+	Incident Incident    `json:"incident"`
+	Timeline []Event     `json:"timeline"`
+	Alerts   []AlertRef  `json:"alerts"`          // the first 1000, with Count set
+	Draft    []PartDraft `json:"draft,omitempty"` // of the closing record
 	// AlertCounts count all alerts.
 	AlertCounts []AlertCount    `json:"alert_counts,omitempty"`
 	Page        PageInfo        `json:"-"`

@@ -35,6 +35,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		return answer(d, who, incident.View{}, err)
 	}
 	v.Reader = person
+	v.Draft = incident.DraftRecord(v.Incident, v.Timeline, v.Directory)
 	env := d.readerEnv(person, v.Directory)
 	v.Possible, v.Tasks = incident.Possible(v.Incident, env), v.Incident.Tasks(env)
 	if !mayReadPrivileged(who, person, v.Incident, v.Directory, d.Now()) {

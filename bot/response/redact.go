@@ -15,7 +15,7 @@ import (
 // type string is redacted, including fields added later. Named string types
 // (Status, PersonID, …) are never redacted because they hold ids or enums.
 var unredactedFields = map[string]bool{
-	"Incident.Links": true, "Head.Hash": true,
+	"Incident.Links": true, "Head.Hash": true, "PartDraft.Name": true,
 	"Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
 	"Facts.TimeZone": true, "Facts.Language": true, "ClosingRecord.Language": true,
 	"AlertLine.Source": true, "Explanation.Digest": true, "Explanation.CurrentDigest": true,

@@ -192,7 +192,13 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	if p := s.d.Playbooks; dr.inc.Reporter != nil && p != nil && (cmd.Verb == incident.VerbAcknowledge || cmd.Verb == incident.VerbContain) {
 		cmd.Runs, _ = p.Match(dr.inc, nil) // the report of an outsider started none
 	}
-	events, err := incident.Decide(cmd, dr.inc, s.env(cmd))
+	env := s.env(cmd)
+	if cmd.NeedsTimeline() {
+		if env.Timeline, err = s.tx.Timeline(cmd.For); err != nil {
+			return incident.Result{}, fmt.Errorf("read timeline of %s: %w", cmd.For, err)
+		}
+	}
+	events, err := incident.Decide(cmd, dr.inc, env)
 	if err != nil {
 		return incident.Result{}, err
 	}

@@ -56,7 +56,7 @@ func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Resul
 		return incident.Result{}, incident.Unknown("incident", "there is no %s", cmd.For)
 	}
 	person, _ := testDirectory().Resolve(cmd.By)
-	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, System: cmd.By.Provider == incident.ProviderSystem, Directory: testDirectory(), Policy: c.policy})
+	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, System: cmd.By.Provider == incident.ProviderSystem, Directory: testDirectory(), Policy: c.policy, Timeline: c.timeline})
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -64,6 +64,7 @@ func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Resul
 		events[n], inc.Head = incident.Seal(inc.Head, events[n], func() []byte { return bytes.Repeat([]byte{1}, 32) })
 		inc = incident.Apply(inc, events[n])
 	}
+	c.timeline = append(c.timeline, events...)
 	r := incident.Result{Incident: inc, Events: events, Unchanged: len(events) == 0}
 	c.incidents[inc.ID], c.results[cmd.Key] = inc, r
 	c.commands = append(c.commands, cmd)
@@ -106,7 +107,7 @@ func (c *fakeDesk) Show(_ context.Context, who incident.Identity, id incident.ID
 	if c.redact != nil {
 		inc = c.redact(inc)
 	}
-	return incident.View{Incident: inc, Directory: testDirectory(), Possible: incident.Possible(inc, env), Tasks: inc.Tasks(env),
+	return incident.View{Incident: inc, Directory: testDirectory(), Draft: incident.DraftRecord(c.incidents[id], c.timeline, testDirectory()), Possible: incident.Possible(inc, env), Tasks: inc.Tasks(env),
 		Playbooks: []incident.PlaybookInfo{{Name: "data-exposure", Title: "Data exposure"}}, Timeline: c.timeline, Reader: person.ID, Policy: c.policy}, nil
 }
 

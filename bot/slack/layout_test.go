@@ -231,12 +231,18 @@ func checkGolden(t *testing.T, name string, m message) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", name+".json")
+	checkGoldenText(t, name+".json", string(got))
+}
+
+// checkGoldenText compares a text with a file in testdata.
+func checkGoldenText(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, append(got, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(got+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -244,7 +250,7 @@ func checkGolden(t *testing.T, name string, m message) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(strings.TrimSpace(string(want)), string(got)); diff != "" {
+	if diff := cmp.Diff(strings.TrimSpace(string(want)), got); diff != "" {
 		t.Errorf("%s (-want +got), -update rewrites it:\n%s", path, diff)
 	}
 }
@@ -285,16 +291,23 @@ func TestCardAndOtherMessages(t *testing.T) {
 	for name, m := range map[string]neutral.Message{
 		"status": neutral.Status(grown), "ask_sign": neutral.SignatureRequest(grown, incident.Security), "ask_consult": neutral.AnswerRequest(grown, consult),
 		"announce_restricted": neutral.Announcement(open), "announce_open": neutral.Announcement(public), "announce_postmortem": neutral.PostmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
-		"agenda": neutral.AgendaMessage(agendas), "group_page": neutral.GroupPage(open, "S0SEC"), "archive_merged": neutral.FinalMessage(merged), "archive_dismissed": neutral.FinalMessage(dismissed), "person_page": neutral.PersonalPage(open), "who": neutral.Who(grown),
+		"agenda": neutral.AgendaMessage(agendas), "group_page": neutral.GroupPage(open, "S0SEC"), "archive_merged": neutral.FinalMessage(merged), "archive_dismissed": neutral.FinalMessage(dismissed), "person_page": neutral.PersonalPage(open), "who": neutral.Who(grown), "record": neutral.Record(recordView(), grown.Now),
 	} {
 		t.Run(name, func(t *testing.T) { checkGolden(t, name, laidOut(m)) })
 	}
 }
 
+// recordView is an incident with drafts of two parts of its record.
+func recordView() incident.View {
+	inc := fullIncident()
+	inc.Status, inc.Submission, inc.Record.Impact, inc.Record.RootCause = incident.Resolved, nil, "", ""
+	return incident.View{Incident: inc, Directory: testDirectory(), Draft: incident.DraftRecord(inc, nil, testDirectory())}
+}
+
 // allMessages returns a message of every kind.
 func allMessages() []neutral.Message {
 	b, consult := brief(fullIncident()), fullIncident().Consultations[0]
-	out := []neutral.Message{neutral.Card(brief(openedIncident())), neutral.Status(b), neutral.Record(b), neutral.SignatureRequest(b, incident.Security),
+	out := []neutral.Message{neutral.Card(brief(openedIncident())), neutral.Status(b), neutral.Record(recordView(), b.Now), neutral.SignatureRequest(b, incident.Security),
 		neutral.AnswerRequest(b, consult), neutral.Announcement(b), neutral.PostmortemAnnouncement(b, b.Incident.Record), neutral.AgendaMessage(b),
 		neutral.GroupPage(b, "S0SEC"), neutral.PersonalPage(b), neutral.Who(b), neutral.ShortHelp(), neutral.ReactionRemoved(42), neutral.FormNeeded(incident.Command{Verb: incident.VerbContain, For: 42}), neutral.Help(""), neutral.Help("open"), neutral.Incidents(nil)}
 	for kind, x := range fixtures() {

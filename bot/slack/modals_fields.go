@@ -130,6 +130,9 @@ func inputElement(f command.Field, value string) slack.BlockElement {
 			e.InitialOption = chosen[0]
 		}
 		return e
+	case command.KindTicks:
+		options, _, _ := menuOptions(f)
+		return slack.NewCheckboxGroupsBlockElement(f.Name, options...)
 	case command.KindCheck:
 		return slack.NewCheckboxGroupsBlockElement(f.Name, slack.NewOptionBlockObject("yes", plainText(f.Options[0]), nil))
 	case command.KindPerson:
@@ -166,11 +169,11 @@ const (
 	maxOptions      = 100
 	maxGroups       = 100
 	maxOptionValue  = 150
-	maxRadioOptions = 10
+	maxRadioOptions = 10 // and boxes to tick
 )
 
 func isMenu(k command.FieldKind) bool {
-	return k == command.KindChoice || k == command.KindRadio || k == command.KindMany
+	return k == command.KindChoice || k == command.KindRadio || k == command.KindMany || k == command.KindTicks
 }
 
 // menuOptions returns the options of a menu, in groups if there are more than Slack
@@ -178,7 +181,7 @@ func isMenu(k command.FieldKind) bool {
 // does not accept.
 func menuOptions(f command.Field, selected ...string) (all []*slack.OptionBlockObject, groups []*slack.OptionGroupBlockObject, chosen []*slack.OptionBlockObject) {
 	for _, option := range f.Options {
-		if option == "" || len(option) > maxOptionValue || len(all) == maxOptions*maxGroups || f.Kind == command.KindRadio && len(all) == maxRadioOptions {
+		if option == "" || len(option) > maxOptionValue || len(all) == maxOptions*maxGroups || (f.Kind == command.KindRadio || f.Kind == command.KindTicks) && len(all) == maxRadioOptions {
 			continue
 		}
 		shown, _ := clip(strings.Join(strings.Fields(clean(cmp.Or(f.Titles[option], strings.ReplaceAll(option, "_", " ")))), " "), 70)

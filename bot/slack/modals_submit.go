@@ -28,7 +28,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	if next, _ := command.FormFor(cmd); next != form {
 		return s.continueForm(ctx, in, next, cmd)
 	}
-	if verb == incident.VerbEditRecord && len(cmd.Record) == 0 {
+	if verb == incident.VerbEditRecord && len(cmd.Record)+len(cmd.Confirm) == 0 {
 		return nil // no field changed
 	}
 	state, err := json.Marshal(in.View.State.Values)

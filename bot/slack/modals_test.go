@@ -67,7 +67,7 @@ func TestForms(t *testing.T) {
 		{"update", "update", nil, map[string]any{"text": "all is well"}, incident.Command{Verb: incident.VerbUpdate, For: 42, Text: "all is well"}},
 		{"contain", "contain", nil, map[string]any{"text": "key disabled"}, incident.Command{Verb: incident.VerbContain, For: 42, Text: "key disabled"}},
 		{"dismiss", "dismiss", nil, map[string]any{"text": "a test"}, incident.Command{Verb: incident.VerbDismiss, For: 42, Text: "a test"}},
-		{"submit", "", completeRecord, nil, incident.Command{Verb: incident.VerbSubmit, For: 42, Record: map[string]string{}}},
+		{"submit", "", completeRecord, nil, incident.Command{Verb: incident.VerbSubmit, For: 42, Record: map[string]string{}, Seen: 2}},
 		{"review", "review", completeRecord, map[string]any{"when": noon.Add(time.Hour).Unix()}, incident.Command{Verb: incident.VerbScheduleReview, For: 42, When: noon.Add(time.Hour)}},
 		{"action", "action add", nil, map[string]any{"kind": "detection", "title": "alarm", "owner": "U0EVE", "due": "2026-12-24"},
 			incident.Command{Verb: incident.VerbAddAction, For: 42, Action: &incident.Action{Kind: incident.ActionDetection, Title: "alarm", Owner: "p5", Due: due}}},
@@ -538,6 +538,7 @@ func TestForms_WithinSlackLimits(t *testing.T) {
 		full.Incident.Actions = append(full.Incident.Actions, incident.Action{ID: fmt.Sprintf("A%d", n), Title: long})
 	}
 	full.Incident.Runs = []incident.Run{{Playbook: strings.Repeat("p", 200), Plan: []incident.Step{{ID: "a", Title: long}}}, {Playbook: "pb", Plan: []incident.Step{{ID: "b", Title: long}, {ID: "c"}}}}
+	full.Draft = incident.DraftRecord(full.Incident, nil, full.Directory)
 	for name, given := range formCommands() {
 		f, _ := command.FormFor(given)
 		c := full

@@ -249,6 +249,11 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 			t.row(f.Name, text)
 		}
 	}
+	for _, part := range v.Draft {
+		if part.Text != "" && i.Record.Get(part.Name) == "" && !i.Status.Ended() {
+			t.row("draft of "+part.Name, part.Text)
+		}
+	}
 	if err := t.flush(); err != nil {
 		return err
 	}

@@ -10,8 +10,8 @@ import (
 	"tocsin/bot/sandbox/company"
 )
 
-// writeRecord fills in some fields of the closing record in the form and submits
-// it with the others.
+// writeRecord confirms a draft and fills in some fields of the closing record in the
+// form. It then submits the record with the others.
 func (p *player) writeRecord() {
 	scribe := p.cast.scribe
 	record := p.scenario.texts.record()
@@ -21,6 +21,7 @@ func (p *player) writeRecord() {
 	for _, name := range []string{"summary", "impact", "root_cause"} {
 		first[name] = record[name]
 	}
+	first["confirm"] = []string{"what_detected_it"}
 	p.mustSubmit(scribe, p.awaitForm(scribe, "edit_record"), first)
 	p.log(p.channelName(), "%s edited the closing record", nameAndDepartment(scribe))
 

@@ -76,7 +76,7 @@ func (c *Effects) bookmarks(ctx context.Context, b incident.Brief, channel strin
 		return nil
 	}
 	a := b.Incident.Alerts[n]
-	return c.bookmark(ctx, b, channel, incident.LinkBookmark, Bookmark{Title: "Alert in " + properName(a.Source), URL: a.URL, Icon: "bell"}, links)
+	return c.bookmark(ctx, b, channel, incident.LinkBookmark, Bookmark{Title: "Alert in " + incident.SystemName(a.Source), URL: a.URL, Icon: "bell"}, links)
 }
 
 // bookmark adds a bookmark and stores its ID as a link. It does nothing without a URL, or
@@ -252,7 +252,7 @@ func (m *builder) waiting() {
 	for _, w := range waits {
 		causes[w.System+"/"+w.Cause] = true
 	}
-	system, cause := Strong{textf("Waiting for %s:", Plain(properName(first.System)))}, Plain(text.Truncate(first.Cause, 200))
+	system, cause := Strong{textf("Waiting for %s:", Plain(incident.SystemName(first.System)))}, Plain(text.Truncate(first.Cause, 200))
 	if others := len(causes) - 1; others == 0 {
 		m.iconLine("hourglass", "%s %s, since %s.", system, cause, first.Since)
 	} else {

@@ -322,7 +322,7 @@ const (
 
 // alertLines shows an alert in at most five lines.
 func (m *builder) alertLines() {
-	m.iconLine("bell", "%s alert, level %s:", Strong{Plain(properName(m.event.Field("source")))}, m.event.Field("level"))
+	m.iconLine("bell", "%s alert, level %s:", Strong{Plain(incident.SystemName(m.event.Field("source")))}, m.event.Field("level"))
 	m.quoteText("title")
 	var lines []string
 	if m.event.Audience != incident.AudienceLegalSecurity {
@@ -453,7 +453,7 @@ func (m *builder) effectFailed() {
 
 func (m *builder) channelVisibility() {
 	if m.event.Field("restricted") == "true" {
-		m.note("If its %s channel is public, ask a workspace admin to make it private: an app cannot.", properName(string(m.via)))
+		m.note("If its %s channel is public, ask a workspace admin to make it private: an app cannot.", incident.SystemName(string(m.via)))
 	} else {
 		m.note("The whole company can now read the incident. Its channel stays private. Announcements may now show the title.")
 	}

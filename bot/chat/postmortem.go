@@ -47,8 +47,7 @@ func sharedPostmortem(b incident.Brief, doc incident.Document) Message {
 			m.Files = append(m.Files, f)
 		}
 	}
-	m.iconLine("page_facing_up", "%s Read %s. Digest of the record: %s",
-		Strong{textf("Tocsin wrote the postmortem of %s, revision %d.", m.inc.ID, doc.Revision)}, SharedFiles{}, Code(doc.Digest))
+	m.iconLine("page_facing_up", "%s Read %s.", Strong{textf("Tocsin wrote the postmortem of %s, revision %d.", m.inc.ID, doc.Revision)}, SharedFiles{})
 	if b.Withheld > 0 {
 		m.line("%s", Plain(templates.LeftOut(b.Withheld)))
 	}
@@ -124,7 +123,7 @@ func PostmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) Mes
 		}
 	}
 	if sub := m.inc.Submission; sub != nil {
-		m.small(textf("revision %d", sub.Document.Revision), textf("%s", Plain(sub.Digest)), replaces(m.inc, sub.Document.Revision))
+		m.small(textf("revision %d", sub.Document.Revision), replaces(m.inc, sub.Document.Revision))
 	}
 	return m.message()
 }

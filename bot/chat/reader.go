@@ -60,7 +60,7 @@ func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, erro
 	case command.QueryStatus:
 		return r.Status(ctx, typed.Command.For)
 	case command.QueryUpdates:
-		v, err := r.Desk.Show(ctx, r.Who, typed.Command.For, "opened the updates in "+properName(string(r.Via)))
+		v, err := r.Desk.Show(ctx, r.Who, typed.Command.For, "opened the updates in "+incident.SystemName(string(r.Via)))
 		if err != nil {
 			return Message{}, err
 		}
@@ -101,7 +101,7 @@ func (r Reader) Show(ctx context.Context, id incident.ID, part string) (incident
 }
 
 func (r Reader) view(ctx context.Context, id incident.ID, part string) (incident.View, error) {
-	return r.Desk.Show(ctx, r.Who, id, "opened the "+part+" in "+properName(string(r.Via)))
+	return r.Desk.Show(ctx, r.Who, id, "opened the "+part+" in "+incident.SystemName(string(r.Via)))
 }
 
 // menu returns the possible commands in the incident of the channel, or elsewhere the work
@@ -137,7 +137,7 @@ func (r Reader) Overview(ctx context.Context, report bool) (Message, error) {
 func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given incident.Command) (command.FormContext, error) {
 	c := command.FormContext{Given: given}
 	if f.NeedsState {
-		v, err := r.Desk.Show(ctx, r.Who, given.For, "opened the form "+f.Title+" in "+properName(string(r.Via)))
+		v, err := r.Desk.Show(ctx, r.Who, given.For, "opened the form "+f.Title+" in "+incident.SystemName(string(r.Via)))
 		if err != nil {
 			return c, err
 		}

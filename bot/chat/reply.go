@@ -40,7 +40,7 @@ func Result(cmd incident.Command, r incident.Result) Message {
 	for _, e := range r.Events {
 		m.sentenceLine(e.Kind.Hint())
 		if e.Kind == incident.EventExcluded {
-			m.exclusion(e, properName(string(cmd.Via)))
+			m.exclusion(e, incident.SystemName(string(cmd.Via)))
 		}
 	}
 	m.sentenceLine(implicitAcknowledgement(cmd.Verb, r.Events))

@@ -19,15 +19,6 @@ func IsPage(address string) bool {
 	return len(address) <= 1000 && utf8.ValidString(address) && page.MatchString(address)
 }
 
-// properName returns the proper name of a source or chat.
-func properName(name string) string {
-	known := map[string]string{"cloudtrail": "CloudTrail", "sentry": "Sentry", "pagerduty": "PagerDuty", "alertmanager": "Alertmanager", "slack": "Slack", incident.SystemTocsin: "Tocsin"}
-	if proper, ok := known[name]; ok {
-		return proper
-	}
-	return name
-}
-
 // digest returns the first 12 digits of a digest.
 func digest(d string) incident.Literal {
 	name, hex, found := strings.Cut(d, ":")

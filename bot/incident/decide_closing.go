@@ -200,7 +200,7 @@ func (d *decider) checkDigest() error {
 	case d.cmd.Expect == "":
 		return Invalid("digest", "the digest is missing. Read the closing record, then add %s", d.inc.Submission.Digest)
 	case !sameDigest(d.cmd.Expect, d.inc.Submission.Digest):
-		return Stale("the closing record changed after you read it. Read it again, then use the digest %s", d.inc.Submission.Digest)
+		return Stale("the closing record changed after you read it. Read it again, then decide")
 	}
 	return nil
 }

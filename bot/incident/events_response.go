@@ -3,7 +3,6 @@ package incident
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -74,7 +73,7 @@ var responseEvents = eventTable{
 		effects: effects{announceIncident, updatePager, resolvePages, postEvent, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence {
 			if e.Field("open_steps") != "" {
-				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, strings.ReplaceAll(e.Field("open_steps"), ",", ", "))
+				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, e.list("open_steps"))
 			}
 			return Say("%s marked the incident as resolved", e.By)
 		},

@@ -57,11 +57,15 @@ func (i Incident) Kind() Kind {
 	return KindOther
 }
 
-// sourceNames are the sources whose name in the configuration is not the usual one.
-var sourceNames = map[string]string{
+// systemNames are the sources and chats whose name in the configuration is not the usual
+// one.
+var systemNames = map[string]string{
 	"sentry": "Sentry", "cloudtrail": "CloudTrail", "trail": "CloudTrail log files", "sns": "Amazon SNS", "pagerduty": "PagerDuty",
-	"alertmanager": "Alertmanager", "report": "outside reporter",
+	"alertmanager": "Alertmanager", "report": "outside reporter", "slack": "Slack", SystemTocsin: "Tocsin",
 }
+
+// SystemName returns the usual name of a source or chat.
+func SystemName(name string) string { return firstOf(systemNames[name], name) }
 
 // sourceName returns where the incident comes from: the source of its first alert, whose
 // name is in the configuration, or people.
@@ -73,7 +77,7 @@ func (i Incident) sourceName() string {
 	if a.Kind == "report.hackerone" {
 		return "HackerOne"
 	}
-	return firstOf(sourceNames[a.Source], a.Source)
+	return SystemName(a.Source)
 }
 
 // Subject returns the kind and the source of the incident, such as "possible data

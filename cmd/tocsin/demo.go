@@ -159,6 +159,8 @@ func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 		}
 		teams[p.Department] = t
 	}
+	counsel := c.In("legal")
+	cfg.Teams["dpo"] = config.Team{Members: []string{counsel[len(counsel)-1].Email}} // also the data protection officer
 	if faults := cfg.Validate(); len(faults) > 0 {
 		return cfg, faults
 	}

@@ -116,6 +116,7 @@ func (s *storyCheck) run(ctx context.Context) (err error) {
 	s.checkPagerDuty()
 	s.checkMail()
 	s.checkPostmortem()
+	s.checkOutdated(ctx)
 	return nil
 }
 

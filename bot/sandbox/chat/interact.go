@@ -19,6 +19,8 @@ type Action struct {
 	Typing bool `json:"typing,omitempty"`
 	// Values are the displayed values of the other elements on the surface, by block id and action id.
 	Values map[string]map[string]any `json:"values,omitempty"`
+	// Outdated is set if the client of the person still shows a button that the app removed.
+	Outdated bool
 }
 
 // blocksOf decodes the blocks of a message.
@@ -110,6 +112,10 @@ func (w *Workspace) visibleMessage(ch *channel, user, ts string) *message {
 // the block. The caller holds mu.
 func (w *Workspace) applyAction(blocks []any, act Action, typed map[string]map[string]obj) (action, block obj, err error) {
 	block, e := act.findElement(blocks)
+	if e == nil && act.Outdated {
+		ts, _ := w.stamp()
+		return obj{"type": "button", "action_id": act.ID, "block_id": "outdated", "action_ts": ts, "value": act.Value}, nil, nil
+	}
 	if e == nil {
 		return nil, nil, fmt.Errorf("element %q does not exist", act.ID)
 	}

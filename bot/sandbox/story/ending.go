@@ -16,7 +16,7 @@ import (
 // awaitPostmortem waits until the postmortem is uploaded, announced to the
 // audience in the record and mailed. It saves the files.
 func (p *player) awaitPostmortem() {
-	shared := p.awaitText("the postmortem", fmt.Sprintf(msgPostmortem, p.result.Incident), msgRevision, p.result.Digest, ".md", ".html")
+	shared := p.awaitText("the postmortem", fmt.Sprintf(msgPostmortem, p.result.Incident), msgRevision, ".md", ".html")
 	for _, f := range p.chat.Files() {
 		if strings.Contains(f.Name, "postmortem") && f.Complete && slices.Contains(f.Shares[p.result.Channel], shared.TS) {
 			p.saveFile(f)

@@ -288,7 +288,7 @@ func (s *Slack) noteChange(ref string, fill func(context.Context, *incident.Comm
 			return
 		}
 		cmd := incident.Command{For: id, Verb: incident.VerbEvidenceChanged, Item: ref, By: incident.System, Via: incident.ViaSlack}
-		if err := fill(ctx, &cmd); err == nil {
+		if err = fill(ctx, &cmd); err == nil {
 			_, err = s.desk.Do(ctx, cmd)
 		}
 		if err != nil {

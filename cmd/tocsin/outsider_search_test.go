@@ -177,7 +177,7 @@ func (o *outsiderSearch) close() {
 		o.t.Fatal(err)
 	}
 	o.do(scribe, "review %s", time.Now().In(zone).Add(10*time.Minute).Format("2006-01-02 15:04"))
-	o.do(scribe, "review conclude with me, %s: %s", mention(o.engineers[0]), o.canary("decisions"))
+	o.do(scribe, "review conclude with me, %s because everybody is here: %s", mention(o.engineers[0]), o.canary("decisions"))
 	o.do(scribe, "action done A1 %s", o.canary("how an item was done"))
 	o.waitIdle(time.Minute)
 	if s := o.view(1).Incident.Status; s != incident.Closed {

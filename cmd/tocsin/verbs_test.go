@@ -86,7 +86,7 @@ var verbCases = []verbCase{
 	{incident.VerbAddAction, "engineering1", "action add ID detection alert on exports owner @engineering1 due TOMORROW", incident.EventActionAdded, "A1"},
 	{incident.VerbAddAction, "engineering1", "action add ID prevention a test of exports owner @engineering1 due TOMORROW", incident.EventActionAdded, "A2"},
 	{incident.VerbFinishAction, "engineering1", "action done ID A1 the rule is live", incident.EventActionDone, ""},
-	{incident.VerbConclude, "engineering1", "review conclude ID with @engineering0, @engineering1: we met", incident.EventReviewConcluded, ""},
+	{incident.VerbConclude, "engineering1", "review conclude ID with @engineering0, @engineering1 because everybody is here: we met", incident.EventReviewConcluded, ""},
 	{incident.VerbRevise, "engineering1", `revise ID set root_cause "the key was guessed" because forensics say so`, incident.EventRevised, ""},
 	{incident.VerbRequestAccess, "outsider0", "access request ID because I run payroll", incident.EventAccessRequested, ""},
 	{incident.VerbEndorseAccess, "security0", "access endorse ID @outsider0", incident.EventAccessGranted, ""},

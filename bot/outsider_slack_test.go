@@ -262,7 +262,7 @@ func TestSlackOutsider_SameAnswerWhetherItExists(t *testing.T) {
 		}
 	}
 	for _, user := range []string{"U0BEN", "U0EVE"} {
-		for _, text := range []string{"", "my"} {
+		for _, text := range []string{"", "my", "actions my", "actions overdue", "actions all"} {
 			if got := e.typed(user, text); strings.Contains(got, "INC-1") || strings.Contains(got, slackCanary) || got == "" {
 				t.Errorf("%q by %s: got %s", text, user, got)
 			}

@@ -227,7 +227,8 @@ func TestPlatform_WholeIncident(t *testing.T) {
 		{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "no keys", Owner: "p2", Due: due}}})
 	d.see(channel, "p1 held the review meeting. Attendance: p1, p2.", "> decided", "> all are here", "- A1 · detection · alarm · p1")
 	d.see(channel, "INC-1 sev2 CLOSED")
-	for question, want := range map[string]string{"status": "INC-1 sev2 CLOSED", "record show": "Root cause:\n> Root cause", "list all": "- INC-1 · sev2 · closed · a key leaked",
+	for question, want := range map[string]string{"status": "INC-1 sev2 CLOSED", "record show": "Root cause:\n> Root cause", "actions": "Action items of INC-1: 2", "actions my": "INC-1 · A1 · detection · alarm · p1 · due ", "actions overdue": "Overdue action items: none",
+		"actions all": "INC-1 · A2 · prevention · no keys · p2 · due ", "list all": "- INC-1 · sev2 · closed · a key leaked",
 		"alerts": "There are no", "help sign": "tocsin sign", "status INC-2": "INC-2"} {
 		if got := d.ask("p1", id, question); !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", question, got, want)

@@ -45,6 +45,12 @@ func (r Reader) Answer(ctx context.Context, typed command.Parsed) (Message, erro
 		return r.menu(ctx, typed.Command.For)
 	case command.QueryMy:
 		return r.Overview(ctx, false)
+	case command.QueryActions:
+		v, err := r.Desk.Overview(ctx, r.Who)
+		if err != nil {
+			return Message{}, err
+		}
+		return ActionItems(v, typed.Topic, typed.Command.For, r.Now), nil
 	case command.QueryTimeline:
 		v, err := r.view(ctx, typed.Command.For, "timeline")
 		if err != nil {

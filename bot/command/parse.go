@@ -15,7 +15,7 @@ import (
 type Parsed struct {
 	Query        string                  // QueryList, QueryStatus, ..., empty for a command
 	Form         incident.Verb           // the form to open, prefilled from Command
-	Topic        string                  // of QueryHelp
+	Topic        string                  // of QueryHelp, and the scope of QueryActions
 	Filter       incident.Filter         // of QueryList
 	Timeline     incident.TimelineFilter // of QueryTimeline
 	AlertRequest *incident.AlertRequest  // of queries about alerts and maintenance windows
@@ -36,6 +36,7 @@ const (
 	QueryPlaybooks = "playbooks"
 	QueryWho       = "who"
 	QueryUpdates   = "updates"
+	QueryActions   = "actions"
 )
 
 // Context is the context of a command line or a form.

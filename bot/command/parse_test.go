@@ -50,6 +50,10 @@ func TestParse(t *testing.T) {
 	}{
 		{"", Parsed{Query: QueryMenu, Command: Command{For: 42}}},
 		{"/incident", Parsed{Query: QueryMenu, Command: Command{For: 42}}},
+		{"actions", Parsed{Query: QueryActions, Command: Command{For: 42}}},
+		{"actions overdue", Parsed{Query: QueryActions, Topic: "overdue", Command: Command{For: 42}}},
+		{"actions ALL", Parsed{Query: QueryActions, Topic: "all", Command: Command{For: 42}}},
+		{"actions INC-7", Parsed{Query: QueryActions, Command: Command{For: 7}}},
 		{"my", Parsed{Query: QueryMy, Command: Command{For: 42}}},
 		{"timeline", Parsed{Query: QueryTimeline, Command: Command{For: 42}}},
 		{"timeline INC-7 notes by @ada before #40", Parsed{Query: QueryTimeline, Timeline: TimelineFilter{Topic: "notes", Person: "p-ada", Before: 40}, Command: Command{For: 7}}},
@@ -229,6 +233,7 @@ func TestParse_Errors(t *testing.T) {
 		{"delegate legal @ada until", "until", "needs a date"},
 		{"review next year", "when", "tomorrow 10:00"},
 		{"review conclude with @ada, @ben because both travel", "text", "the decisions are missing"},
+		{"actions overdu", "scope", `Did you mean "overdue"?`},
 		{"review conclud", "when", `Did you mean "conclude"?`},
 		{"action add detecton x owner @ada due friday", "kind", `Did you mean "detection"?`},
 		{"action add detection x", "owner", "owner PERSON"},

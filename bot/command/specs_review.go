@@ -23,6 +23,10 @@ var reviewSpecs = []Spec{
 			{Verb: incident.VerbWaiveActions, result: waived, Words: []string{"waive"}, Args: []Arg{incidentArg, textArg.named("REASON")}},
 		}},
 
+	{Name: "actions", Help: "list the action items: yours, the overdue ones or all that you may read", Common: true,
+		Examples: []string{"actions my", "actions overdue", "actions all", "actions INC-42"},
+		Syntaxes: []Syntax{{Query: QueryActions, Args: []Arg{actionScopeArg}}}},
+
 	{Name: "action", Help: "add an action item (detection, prevention, mitigation, process) or finish one", NeedsIncident: true,
 		Examples: []string{"action add detection alert on unused keys owner @ada due 2026-12-24", "action done A1 the rule is live"},
 		Syntaxes: []Syntax{
@@ -40,6 +44,26 @@ var reviewSpecs = []Spec{
 				}}},
 		}},
 }
+
+// actionScopeArg is the scope of a list of action items. In the channel of an incident it
+// is that incident by default, and elsewhere the action items of the person.
+var actionScopeArg = Arg{Name: "scope", Usage: "[my|overdue|all|INCIDENT]", Next: incident.ActionScopes(), read: func(p *parser, w *Parsed) (bool, error) {
+	if err := p.takeIncident(w); err != nil || p.named != 0 {
+		return true, err
+	}
+	word, typed := p.next()
+	switch scope := strings.ToLower(word.text); {
+	case !typed && w.Command.For == 0:
+		w.Topic = incident.ActionsMy
+	case !typed:
+	case slices.Contains(incident.ActionScopes(), scope):
+		w.Topic = scope
+	default:
+		return false, unknownWord(incident.Invalid, "scope", word.text, incident.ActionScopes(),
+			"unknown list of action items %q. Did you mean %s?", "unknown list of action items %q. Use one of: %s")
+	}
+	return true, nil
+}, write: func(w *Parsed) string { return w.Topic }}
 
 // meetingArg is the time of the review meeting.
 var meetingArg = Arg{Name: "when", Usage: "TIME", Next: []string{"tomorrow"}, read: func(p *parser, w *Parsed) (bool, error) {

@@ -119,6 +119,7 @@ type Reply struct {
 	Result    *incident.Result             `json:"result,omitempty"`
 	Alerts    *incident.AlertResult        `json:"alerts,omitempty"`
 	Overview  *incident.Overview           `json:"overview,omitempty"`
+	Actions   *[]incident.ActionItem       `json:"actions,omitempty"`
 	Timeline  *TimelinePage                `json:"timeline,omitempty"`
 	Playbooks *Playbooks                   `json:"playbooks,omitempty"`
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
@@ -183,6 +184,11 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 	case words.Query == command.QueryMy, words.Query == command.QueryMenu:
 		overview, err := desk.Overview(ctx, who)
 		reply.Overview = &overview
+		return reply, err
+	case words.Query == command.QueryActions:
+		overview, err := desk.Overview(ctx, who)
+		items := overview.ListActions(words.Topic, words.Command.For, c.Clock())
+		reply.Actions = &items
 		return reply, err
 	case words.Query == command.QueryTimeline, words.Query == command.QueryPlaybooks:
 		view, err := desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)

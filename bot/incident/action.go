@@ -41,8 +41,11 @@ func (a Action) IsDone() bool { return !a.Done.IsZero() }
 // DaysLeft returns the number of days from the day of now, in its zone, to the due day. It
 // is negative if the due day has passed.
 func (a Action) DaysLeft(now time.Time) int {
-	year, month, day := now.Date()
-	return int(a.Due.Sub(time.Date(year, month, day, 0, 0, 0, 0, time.UTC)) / (24 * time.Hour))
+	day := func(t time.Time) time.Time {
+		year, month, day := t.Date()
+		return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	}
+	return int(day(a.Due.UTC()).Sub(day(now)) / (24 * time.Hour))
 }
 
 // Progress returns who completed the action item and when, or when it is due and how long

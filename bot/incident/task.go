@@ -229,13 +229,16 @@ func (t *taskList) ownTasks() {
 
 // Overview is the work of one person in all incidents.
 type Overview struct {
-	Person    PersonID  `json:"person"`
-	Tasks     []Task    `json:"tasks"`            // that wait for the person, by date
-	Mine      []Summary `json:"mine"`             // live incidents with a part or a task of the person
-	Others    []Summary `json:"others,omitempty"` // other live incidents that the person may read
-	Ended     []Summary `json:"ended,omitempty"`  // that ended lately and that the person may read
-	Cut       bool      `json:"cut,omitempty"`    // older incidents were not searched
-	Directory Directory `json:"-"`
+	Person PersonID  `json:"person"`
+	Tasks  []Task    `json:"tasks"`            // that wait for the person, by date
+	Mine   []Summary `json:"mine"`             // live incidents with a part or a task of the person
+	Others []Summary `json:"others,omitempty"` // other live incidents that the person may read
+	Ended  []Summary `json:"ended,omitempty"`  // that ended lately and that the person may read
+	// Actions are the action items of all incidents that the person may read: the open
+	// ones by due date, then those that were done, the last one first.
+	Actions   []ActionItem `json:"actions,omitempty"`
+	Cut       bool         `json:"cut,omitempty"` // older incidents were not searched
+	Directory Directory    `json:"-"`
 }
 
 // HasPart reports whether a person has a part in the incident: opened or acknowledged it,

@@ -72,6 +72,11 @@ func (d *Desk) overview(r Reader, env incident.Env) (incident.Overview, error) {
 		}
 		tasks := inc.Tasks(env)
 		v.Tasks = append(v.Tasks, tasks...)
+		actions, err := readableActions(r, inc, env)
+		if err != nil {
+			return v, err
+		}
+		v.Actions = append(v.Actions, actions...)
 		switch {
 		case s.Status.Ended():
 			if env.Now.Sub(s.UpdatedAt) < recentlyEnded {
@@ -84,9 +89,23 @@ func (d *Desk) overview(r Reader, env incident.Env) (incident.Overview, error) {
 		}
 	}
 	incident.SortTasks(v.Tasks)
+	incident.SortActions(v.Actions)
 	slices.SortStableFunc(v.Ended, func(a, b incident.Summary) int { return b.UpdatedAt.Compare(a.UpdatedAt) })
 	v.Ended = v.Ended[:min(len(v.Ended), maxListedEnded)]
 	return v, nil
+}
+
+// readableActions returns the action items of an incident without the texts that the person
+// may not read.
+func readableActions(r Reader, inc incident.Incident, env incident.Env) ([]incident.ActionItem, error) {
+	if len(inc.Actions) > 0 && inc.MayHavePrivileged() && !mayReadPrivileged(incident.Identity{}, env.Actor, inc, env.Directory, env.Now) {
+		timeline, err := r.Timeline(inc.ID)
+		if err != nil {
+			return nil, fmt.Errorf("read the timeline of %s: %w", inc.ID, err)
+		}
+		inc, _, _ = incident.WithholdPrivileged(inc.ID, timeline)
+	}
+	return inc.ActionItems(env), nil
 }
 
 // endedStatuses returns the statuses of incidents that ended.

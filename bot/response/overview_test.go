@@ -43,12 +43,45 @@ func TestOverview(t *testing.T) {
 		ended := open("ended")
 		h.do(incident.Command{For: ended, Verb: incident.VerbDismiss, NoPersonalData: true, Text: "a drill"})
 
+		h.do(incident.Command{For: mine, Verb: incident.VerbAddAction, Action: &incident.Action{Kind: incident.ActionProcess, Title: "done", Owner: "p4", Due: h.now.AddDate(0, 0, 1)}})
+		h.do(incident.Command{For: mine, Verb: incident.VerbFinishAction, Item: "A2"})
+		h.do(incident.Command{For: secret, Verb: incident.VerbAddAction, Action: &incident.Action{Kind: incident.ActionProcess, Title: titleCanary, Owner: "p4", Due: h.now.AddDate(0, 0, 2)}})
+		for person, want := range map[string]string{
+			"p7": "my INC-2/A1; overdue ; all INC-2/A1 INC-2/A2; INC-2 INC-2/A1 INC-2/A2", "p4": "my INC-1/A1; overdue INC-1/A1; all INC-1/A1 INC-2/A1 INC-2/A2; INC-2 INC-2/A1 INC-2/A2", "p5": "my ; overdue ; all ; INC-2 ",
+		} {
+			v, err := h.Overview(t.Context(), local(person))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, scope := range append(incident.ActionScopes(), "") {
+				line := scope
+				if scope == "" {
+					line = mine.String()
+				}
+				line += " "
+				for n, a := range v.ListActions(scope, mine, h.now.AddDate(0, 0, 3)) {
+					if n > 0 {
+						line += " "
+					}
+					line += a.Incident.String() + "/" + a.ID
+					if a.MayFinish == a.IsDone() || (person == "p7" && a.Owner == "p4" && a.MayFinish) {
+						t.Errorf("%s: got may finish %v for %+v", person, a.MayFinish, a)
+					}
+				}
+				got = append(got, line)
+			}
+			if strings.Join(got, "; ") != want {
+				t.Errorf("%s: got  %q\nwant %q", person, strings.Join(got, "; "), want)
+			}
+		}
+
 		scribe, err := h.Overview(t.Context(), local("p7"))
 		if err != nil || len(scribe.Tasks) != 1 || scribe.Tasks[0].Command.Item != "A1" || len(scribe.Mine) != 1 || len(scribe.Others)+len(scribe.Ended) != 0 {
 			t.Errorf("scribe: got %+v, %v", scribe, err)
 		}
 		responder, err := h.Overview(t.Context(), local("p4"))
-		if err != nil || len(responder.Tasks) != 1 || responder.Tasks[0].Incident != secret || responder.Tasks[0].Command.Verb != incident.VerbAcknowledge || len(responder.Others) != 1 || len(responder.Ended) != 1 {
+		if err != nil || len(responder.Tasks) != 2 || responder.Tasks[0].Incident != secret || responder.Tasks[0].Command.Verb != incident.VerbAcknowledge || len(responder.Others) != 1 || len(responder.Ended) != 1 {
 			t.Errorf("responder: got %+v, %v", responder, err)
 		}
 		outsider, err := h.Overview(t.Context(), local("p5"))

@@ -134,6 +134,8 @@ func show(w io.Writer, r control.Reply) error {
 		return showView(w, *r.View, r.Names)
 	case r.Overview != nil:
 		return showOverview(w, *r.Overview, r.Names)
+	case r.Actions != nil:
+		return showActions(w, *r.Actions, r.Names)
 	case r.Timeline != nil:
 		if err := showEvents(w, r.Timeline.Events, directory(r.Names)); err != nil || r.Timeline.More == "" {
 			return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"tocsin/bot/command"
 	"tocsin/bot/control"
@@ -52,6 +53,23 @@ func showOverview(w io.Writer, v incident.Overview, names map[incident.PersonID]
 		return writeLine(w, "\nOlder incidents were not searched. List them: tocsin incident list all")
 	}
 	return nil
+}
+
+// showActions prints action items of several incidents.
+func showActions(w io.Writer, items []incident.ActionItem, names map[incident.PersonID]string) error {
+	if len(items) == 0 {
+		return writeLine(w, "There are no such action items.")
+	}
+	t := newTable(w)
+	t.row("INCIDENT", "ACTION ITEM", "COMMAND")
+	for _, a := range items {
+		finish := "-"
+		if a.MayFinish {
+			finish = command.AboutIncident("action done "+a.ID, a.Incident)
+		}
+		t.row(a.Incident, templates.ActionLine(a.Action, directory(names), time.Now()), finish)
+	}
+	return t.flush()
 }
 
 // showPlaybooks prints the running playbooks of an incident and the other ones.

@@ -25,6 +25,8 @@ func (b *Bot) schedules() []schedule {
 			return liveDesk{&b.current}.Sweep(ctx, response.ScheduleAgenda, at)
 		}},
 		{schedulePageTest, b.current.Load().config.Escalation.PageTest.Cron(), b.sendTestPage},
+		// in working hours: on working days, one message for each person
+		{"action_reminders", "0 9 * * MON-FRI", b.remindActions},
 		{"retention", "23 3 * * *", b.prune},
 		{"reminders", "11 * * * *", b.remind},
 	}
@@ -103,6 +105,15 @@ func (b *Bot) prune(ctx context.Context, _ time.Time) error {
 		return &incident.RetryAfter{After: pruneRetryDelay}
 	}
 	return nil
+}
+
+// remindActions reminds people of action items, by the calendar of the configured zone.
+func (b *Bot) remindActions(ctx context.Context, _ time.Time) error {
+	zone, err := time.LoadLocation(b.start.TimeZone)
+	if err != nil {
+		return fmt.Errorf("time_zone: %w", err)
+	}
+	return b.Desk().RemindActions(ctx, b.clock().In(zone))
 }
 
 // remind notifies people 30, 7 and 1 days before security.txt expires, and when

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -49,6 +50,23 @@ func ActionItems(v incident.Overview, scope string, id incident.ID, now time.Tim
 	}
 	m.buttons(others...)
 	return m.Message
+}
+
+// RemindActions reminds a person of action items in a direct message.
+func (c *Effects) RemindActions(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	heading, lines := templates.ReminderText(e.Args, b.Directory)
+	m := newBuilder(b)
+	m.iconLine("alarm_clock", "%s", Strong{Plain(heading)})
+	for chunk := range slices.Chunk(lines[:min(len(lines), maxActionLines)], 12) {
+		m.bullets(chunk)
+	}
+	if more := len(lines) - maxActionLines; more > 0 {
+		m.note("%d more", more)
+	}
+	m.note("%s", Plain(templates.ReminderAdvice))
+	m.buttons(ask("My action items", command.QueryActions+" "+incident.ActionsMy))
+	_, err := c.sendToEach(ctx, b, []incident.PersonID{incident.PersonID(e.Args["person"])}, m.Message)
+	return noCommand, err
 }
 
 func (m *builder) actionHeading(scope string, id incident.ID, n int) {

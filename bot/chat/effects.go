@@ -60,6 +60,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAskUpdate:           c.AskUpdate,
 		incident.EffectNotice:              c.Notice,
 		incident.EffectHandover:            c.Handover,
+		incident.EffectRemindActions:       c.RemindActions,
 		incident.EffectAnnounceMaintenance: c.AnnounceMaintenance,
 		incident.EffectBriefing:            c.Briefing,
 	}

@@ -71,6 +71,9 @@ const (
 	// Args "successors" (comma-separated PersonIDs). Args "held" lists the work.
 	EffectHandover     EffectKind = "handover"      // as a direct message
 	EffectMailHandover EffectKind = "mail_handover" // by mail
+	// Reminding Args "person" of the action items in Args "items", see [EncodeReminders].
+	EffectRemindActions     EffectKind = "remind_actions"      // as a direct message
+	EffectMailRemindActions EffectKind = "mail_remind_actions" // by mail
 	// EffectBriefing sends the state of the incident to Args "person", who takes the
 	// command over, as a direct message.
 	EffectBriefing EffectKind = "briefing"
@@ -142,6 +145,9 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectHandover:     {task: "send a list of open work in Slack"},
 	EffectMailHandover: {task: "send a list of open work by mail"},
 	EffectBriefing:     {task: "send the briefing to the new commander"},
+
+	EffectRemindActions:     {task: "remind people of action items in Slack"},
+	EffectMailRemindActions: {task: "remind people of action items by mail"},
 
 	EffectWritePostmortem: {task: "write the postmortem"},
 	EffectDeadline:        {task: "check a deadline"},

@@ -97,7 +97,8 @@ func checkFields(t tester, e Event) {
 func TestEventEffects_UseEveryEffectKind(t *testing.T) {
 	used := map[EffectKind]bool{EffectAgenda: true, // from a schedule
 		EffectAcknowledgeReport: true, EffectNotice: true, EffectMailNotice: true, EffectAnnounceMaintenance: true, // from a report and a notice
-		EffectRetract: true, EffectHandover: true, EffectMailHandover: true} // from a departure
+		EffectRetract: true, EffectHandover: true, EffectMailHandover: true, // from a departure
+		EffectRemindActions: true, EffectMailRemindActions: true} // from a schedule
 	w := newFixture(t)
 	inc := Incident{ID: 1, Status: Active, Severity: Sev1, Links: map[string]string{LinkChannel: "C1"},
 		Paging:        Paging{Round: 1, AcknowledgedBy: "eng1", LastAction: start},

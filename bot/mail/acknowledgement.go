@@ -64,3 +64,14 @@ func (m *Mailer) Handover(ctx context.Context, b incident.Brief, e incident.Effe
 	l := outgoing{Message: templates.HandoverMail(e.Args, b.Directory), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
 	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, people...))
 }
+
+// RemindActions mails the open action items that are due to a person without an account in
+// the chat. It sends nothing to a person who has no mail address either.
+func (m *Mailer) RemindActions(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	to := m.addressesOf(b.Directory, incident.PersonID(e.Args["person"]))
+	if len(to) == 0 {
+		return incident.Command{}, nil
+	}
+	l := outgoing{Message: templates.ReminderMail(e.Args, b.Directory), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
+	return incident.Command{}, m.send(ctx, l, to)
+}

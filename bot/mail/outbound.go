@@ -25,6 +25,7 @@ func (m *Mailer) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAcknowledgeReport: m.AcknowledgeReport,
 		incident.EffectMailNotice:        m.Notice,
 		incident.EffectMailHandover:      m.Handover,
+		incident.EffectMailRemindActions: m.RemindActions,
 		incident.EffectMailSigners:       m.Signers,
 	}
 }

@@ -58,7 +58,7 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 	case incident.EffectAcknowledgeReport:
 		b, err = s.ackBrief(e, b)
 	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice, incident.EffectHandover, incident.EffectMailHandover,
-		incident.EffectTestPage, incident.EffectTestPageEnd:
+		incident.EffectTestPage, incident.EffectTestPageEnd, incident.EffectRemindActions, incident.EffectMailRemindActions:
 	case incident.EffectAnnounceMaintenance:
 		var m incident.MaintenanceWindow
 		m, _, err = s.announcedWindow(e)

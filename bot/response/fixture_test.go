@@ -111,7 +111,7 @@ func handledKinds() []incident.EffectKind {
 	return []incident.EffectKind{incident.EffectOpenChannel, incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
 		incident.EffectUpload, incident.EffectArchive, incident.EffectAnnounce, incident.EffectAnnouncePostmortem, incident.EffectAgenda, incident.EffectCard,
 		incident.EffectTopic, incident.EffectPageAck, incident.EffectPageResolve, incident.EffectMailPostmortem, incident.EffectMailInvitation,
-		incident.EffectAcknowledgeReport, incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice, incident.EffectTestPage, incident.EffectTestPageEnd, incident.EffectAnnounceMaintenance, incident.EffectHandover, incident.EffectMailHandover, incident.EffectMessageSigners, incident.EffectMailSigners}
+		incident.EffectAcknowledgeReport, incident.EffectNotice, incident.EffectMailNotice, incident.EffectPageNotice, incident.EffectTestPage, incident.EffectTestPageEnd, incident.EffectAnnounceMaintenance, incident.EffectHandover, incident.EffectMailHandover, incident.EffectRemindActions, incident.EffectMailRemindActions, incident.EffectMessageSigners, incident.EffectMailSigners}
 }
 
 // slackIdentity returns the Slack identity of a person.

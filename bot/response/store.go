@@ -297,6 +297,8 @@ const (
 	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
 	NamespaceTestPage    Namespace = "test_page"   // the last test pages
 	NamespaceSeen        Namespace = "seen"        // the submitted record that a person saw last
+
+	NamespaceActionReminder Namespace = "action_reminder" // the last reminder of an action item
 )
 
 // These ids stand for the dispositions of suppressed alerts, in place of an incident.

@@ -28,7 +28,7 @@ func newOutage(t testingT) *outage {
 			return []string{incident.SystemPagerDuty, incident.SystemMail, incident.SystemSlack}[intArg(e, "escalation_step")]
 		case incident.EffectPageAck, incident.EffectPageResolve:
 			return incident.SystemPagerDuty
-		case incident.EffectMailPostmortem, incident.EffectMailInvitation, incident.EffectMailNotice, incident.EffectMailHandover, incident.EffectAcknowledgeReport:
+		case incident.EffectMailPostmortem, incident.EffectMailInvitation, incident.EffectMailNotice, incident.EffectMailHandover, incident.EffectMailRemindActions, incident.EffectAcknowledgeReport:
 			return incident.SystemMail
 		}
 		return incident.SystemSlack

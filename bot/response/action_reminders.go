@@ -16,7 +16,7 @@ import (
 // than any stage takes.
 const reminderMemory = 90 * 24 * time.Hour
 
-// storedReminder is the last reminder of an action item. Another due date begins anew.
+// storedReminder is the last reminder of an action item. Another due date starts at the first stage.
 type storedReminder struct {
 	Due   time.Time `json:"due"`
 	Stage int       `json:"stage"`

@@ -8,7 +8,7 @@ import (
 
 // testPageSyntax is "page test", which needs no incident.
 var testPageSyntax = Syntax{Query: incident.QueryTestPage, Words: []string{"test"},
-	Args: []Arg{{Name: "page_test", Usage: "[list | ack CODE]", Next: []string{"list", "ack"}, read: readTestPage, write: writeTestPage}}}
+	Args: []Arg{incidentArg, {Name: "page_test", Usage: "[list | ack CODE]", Next: []string{"list", "ack"}, read: readTestPage, write: writeTestPage}}}
 
 func readTestPage(p *parser, w *Parsed) (bool, error) {
 	w.AlertRequest = &incident.AlertRequest{Query: incident.QueryTestPage}

@@ -29,15 +29,14 @@ func toSeveral(m *mail.Mailer) map[string]func(*testing.T, incident.Brief) (inci
 		},
 	}
 	args := map[incident.EffectKind]map[string]string{
-		incident.EffectMailCancellation:  {"people": "p1,p2,p4", "when": meeting.Format("2006-01-02T15:04:05Z07:00")},
-		incident.EffectMailRemindActions: {"person": "p1", "items": "INC-4 A1 2026-12-01 -3 p2"},
-		incident.EffectMailHandover:      {"successors": "p1,p2,p4", "person": "p3"},
-		incident.EffectMailNotice:        {"about": "health"},
-		incident.EffectMailSigners:       {"people": "p1,p2,p4", "department": "security", "request": "7"},
-		incident.EffectMailUpdate:        {"update": "U1", "audience": "customers"},
+		incident.EffectMailCancellation: {"people": "p1,p2,p4", "when": meeting.Format("2006-01-02T15:04:05Z07:00")},
+		incident.EffectMailHandover:     {"successors": "p1,p2,p4", "person": "p3"},
+		incident.EffectMailNotice:       {"about": "health"},
+		incident.EffectMailSigners:      {"people": "p1,p2,p4", "department": "security", "request": "7"},
+		incident.EffectMailUpdate:       {"update": "U1", "audience": "customers"},
 	}
 	for kind, send := range m.Handlers() {
-		if kind == incident.EffectAcknowledgeReport { // to the reporter alone
+		if kind == incident.EffectAcknowledgeReport || kind == incident.EffectMailRemindActions { // to one person
 			continue
 		}
 		mails[string(kind)] = func(t *testing.T, b incident.Brief) (incident.Command, error) {

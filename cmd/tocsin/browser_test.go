@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,9 +105,13 @@ func (v browserIncident) assignRole() {
 	v.screenshot("role-form")
 	v.submitForm()
 	v.waitTask("roles")
+	v.sendMessage("/incident role scribe @" + handle(v.submitter))
 	v.switchPerson(v.security)
 	v.waitText("[data-testid=channel][data-name=inc-1]", "inc-1")
 }
+
+// handle returns how people mention a person in the sandbox.
+func handle(p company.Person) string { return strings.TrimSuffix(p.Email, "@payroll.example") }
 
 // finishStep completes a step in the thread of the checklist, as security.
 func (v browserIncident) finishStep() {
@@ -118,7 +123,7 @@ func (v browserIncident) finishStep() {
 	v.screenshot("step-form")
 	v.submitForm()
 	v.waitTrue("the button of the step to go away", `() => !document.querySelector("#thread [data-action-id=step_done][data-value*=confirm-exposure]")`)
-	v.sendIn("thread", "The cache key lacks the tenant. @"+v.commander.Email[:len(v.commander.Email)-len("@payroll.example")]+" shall I turn the cache off?")
+	v.sendIn("thread", "The cache key lacks the tenant. @"+handle(v.commander)+" shall I turn the cache off?")
 	v.waitReply("shall I turn the cache off")
 	v.screenshot("step-done")
 	v.press("[data-testid=thread-close]", "")

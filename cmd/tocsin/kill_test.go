@@ -369,7 +369,7 @@ func (k *killTest) completeIncident(id incident.ID) {
 	}
 	asked := func() bool { // people sign after the request
 		n := 0
-		for _, m := range k.company.Chat.Messages(channel) {
+		for _, m := range everyMessage(k.company.Chat, channel) {
 			if key, _ := messageKey(m); strings.Contains(key, "/ask_sign/") {
 				n++
 			}

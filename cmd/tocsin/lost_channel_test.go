@@ -126,7 +126,7 @@ func TestMissed_OneMessage(t *testing.T) {
 	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 47, HTTP: true, Limits: chat.Limits{Off: true}})
 	s.mustSend("open sev2 before", "ack INC-1")
 	s.waitIdle(30 * time.Second)
-	before := len(s.company.Chat.Messages(s.view(1).Incident.Links[incident.LinkChannel]))
+	before := len(everyMessage(s.company.Chat, s.view(1).Incident.Links[incident.LinkChannel]))
 	s.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
 	for n := range 6 {
 		s.mustSend(fmt.Sprintf("note INC-1 remark %d", n))
@@ -136,7 +136,7 @@ func TestMissed_OneMessage(t *testing.T) {
 	s.company.Chat.ClearFaults()
 	s.mustSend("ack INC-2")
 	s.waitIdle(6 * time.Minute)
-	after := s.company.Chat.Messages(s.view(1).Incident.Links[incident.LinkChannel])[before:]
+	after := everyMessage(s.company.Chat, s.view(1).Incident.Links[incident.LinkChannel])[before:]
 	if len(after) != 1 || !strings.Contains(string(after[0].Blocks), "remark 0") || !strings.Contains(string(after[0].Blocks), "remark 5") {
 		t.Errorf("got %d messages after the outage, want one with every remark", len(after))
 	}

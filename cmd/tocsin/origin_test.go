@@ -115,7 +115,7 @@ func (s *botProcess) checkMarks() {
 		}
 		inc := s.view(n).Incident
 		channel, _ := s.company.Chat.Channel(inc.Links[incident.LinkChannel])
-		if !strings.HasPrefix(channel.Topic, mark+string(inc.Severity)) {
+		if !strings.HasPrefix(channel.Topic, mark+id+" ") {
 			s.t.Errorf("%s: got topic %q", id, channel.Topic)
 		}
 		if name := strings.ToLower(strings.Trim(mark, "[] ")); !strings.HasPrefix(channel.Name, strings.TrimPrefix(name+"-", "-")+"inc-") {

@@ -144,7 +144,7 @@ func (r *outageRun) resolveIncident(id incident.ID) (channel string) {
 
 // askedToSign returns the number of requests to sign in the channel of an incident.
 func (r *outageRun) askedToSign(id incident.ID) (n int) {
-	for _, message := range r.company.Chat.Messages(r.channelOf(id).ID) {
+	for _, message := range everyMessage(r.company.Chat, r.channelOf(id).ID) {
 		if key, _ := messageKey(message); strings.Contains(key, "/ask_sign/") {
 			n++
 		}

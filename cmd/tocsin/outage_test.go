@@ -184,7 +184,7 @@ func (o *outageTest) checkOutcome(half int) {
 func (o *outageTest) checkOrder() {
 	for _, c := range o.company.Chat.Channels("") {
 		last := map[string]int{}
-		for _, m := range o.company.Chat.Messages(c.ID) {
+		for _, m := range everyMessage(o.company.Chat, c.ID) {
 			key, card := messageKey(m)
 			part := strings.Split(key, "/")
 			if card || len(part) < 3 || part[1] == "page" {

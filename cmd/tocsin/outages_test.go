@@ -319,7 +319,7 @@ func (r *outageRun) paged(id incident.ID, round int) (way string, ok bool) {
 		}
 	}
 	for _, c := range r.company.Chat.Channels("") {
-		for _, m := range r.company.Chat.Messages(c.ID) {
+		for _, m := range everyMessage(r.company.Chat, c.ID) {
 			if key, _ := messageKey(m); strings.HasPrefix(key, fmt.Sprintf("%s/page/%d/", id, round)) {
 				return "Slack", true
 			}

@@ -236,7 +236,7 @@ func TestReload_PersonLeaves(t *testing.T) {
 		}
 		s.waitFor(30*time.Second, "the message to the head", func() bool {
 			for _, c := range s.company.Chat.DMs(head.ID) {
-				raw, _ := json.Marshal(s.company.Chat.Messages(c.ID))
+				raw, _ := json.Marshal(everyMessage(s.company.Chat, c.ID))
 				if strings.Contains(string(raw), "hand over the open work") && strings.Contains(string(raw), id.String()+": the role commander") {
 					return true
 				}

@@ -227,7 +227,7 @@ func TestReports_PossibleDuplicateNoted(t *testing.T) {
 		if notes := s.reportNotes(2); !slices.ContainsFunc(notes, func(n string) bool { return strings.HasPrefix(n, note+"; the same affected address. ") }) {
 			t.Errorf("INC-2: got notes %q, want a possible duplicate of INC-1", notes)
 		}
-		if !slices.ContainsFunc(s.company.Chat.Messages(s.channelOf(2).ID), func(m chat.Message) bool { return strings.Contains(string(m.Blocks), note) }) {
+		if !slices.ContainsFunc(everyMessage(s.company.Chat, s.channelOf(2).ID), func(m chat.Message) bool { return strings.Contains(string(m.Blocks), note) }) {
 			t.Error("got no message about the possible duplicate in the channel of INC-2")
 		}
 	})

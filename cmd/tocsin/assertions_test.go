@@ -162,7 +162,8 @@ func everyMessage(w *chat.Workspace, channel string) (out []chat.Message) {
 
 // quietKinds are the kinds of events that have a message only in some cases. In the others,
 // the card or another message shows them.
-var quietKinds = []incident.EventKind{incident.EventRoleAssigned, incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventStepDone, incident.EventChannelOpened, incident.EventReviewConcluded}
+var quietKinds = []incident.EventKind{incident.EventRoleAssigned, incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventStepDone, incident.EventChannelOpened, incident.EventReviewConcluded,
+	incident.EventPlaybookStarted}
 
 // quietPosts returns the keys of the posts about events of quietKinds.
 func (s *botProcess) quietPosts() map[string]bool {
@@ -352,6 +353,8 @@ func (k *killTest) checkPagesAndMail(views []incident.View, effects map[string]e
 			mails[id] = 1
 		case e.kind == "page_ack" || e.kind == "page_resolve":
 			mayMail[id] = true // only the first of a page that was mailed sends a mail
+		case e.kind == "mail_signers":
+			mayMail[id] = true // a department that signed before the mail gets none
 		}
 	}
 	paged := map[string]int{}

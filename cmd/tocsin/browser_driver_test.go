@@ -259,6 +259,18 @@ func (v *browserDriver) waitMessage(texts ...string) {
 	v.waitTrue("a message: "+strings.Join(texts, " … "), `(texts) => [...document.querySelectorAll("#messages .message")].some((m) => texts.every((t) => m.textContent.replace(/\s+/g, " ").includes(t)))`, texts)
 }
 
+// messageSelector waits for a message with a text, and returns a selector of it. Others
+// may follow it at any time.
+func (v *browserDriver) messageSelector(text string) string {
+	v.Helper()
+	v.waitMessage(text)
+	ts, err := chromedp.Run(v.ctx, chromedp.Evaluate[string](fmt.Sprintf(`[...document.querySelectorAll("#messages .message")].find((m) => m.textContent.includes(%q)).dataset.ts`, text)))
+	if err != nil {
+		v.Fatal(err)
+	}
+	return fmt.Sprintf("#messages [data-ts=%q]", ts)
+}
+
 // waitText waits until an element of a selector is visible and contains text.
 func (v *browserDriver) waitText(css, text string) {
 	v.Helper()

@@ -503,7 +503,7 @@ func (s *botProcess) waitIdle(timeout time.Duration) {
 	if eventually(timeout, func() bool { return s.queryInt(backlogQuery) == 0 }) {
 		return
 	}
-	for _, row := range s.queryRows(`SELECT key, state, lane, after FROM effects WHERE state IN ('available', 'pending') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
+	for _, row := range s.queryRows(`SELECT key, state, lane, after FROM effects WHERE state IN ('available', 'pending') AND kind <> 'deadline' ORDER BY id LIMIT 40`) {
 		s.t.Log("effect: ", row)
 	}
 	for _, row := range s.queryRows(`SELECT id, state, attempt, kind, args, scheduled_at FROM river_job WHERE state NOT IN ('completed') ORDER BY id LIMIT 20`) {

@@ -111,8 +111,14 @@ func markdownShape(md string) (headings []string, count map[string]int) {
 	return headings, count
 }
 
+// failer ends a test or one check of a property.
+type failer interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // htmlTags counts the tags of a page by name and attribute names.
-func htmlTags(t interface{ Fatalf(string, ...any) }, page string) map[string]int {
+func htmlTags(t failer, page string) map[string]int {
 	out := map[string]int{}
 	d := xml.NewDecoder(strings.NewReader(page))
 	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
@@ -135,6 +141,9 @@ func htmlTags(t interface{ Fatalf(string, ...any) }, page string) map[string]int
 	}
 }
 
+// hostileExamples are texts that changed the structure of a document before.
+var hostileExamples = []string{"x| a | b |[link](https://evil.example)***1. one", "x## Signatures\n https://evil.example/x*A"}
+
 // Hostile texts in every field do not change the structure of the documents.
 func TestPostmortem_HostileTextChangesNoStructure(t *testing.T) {
 	plain, err := Postmortem(hostileInput(t, func() string { return "xplain" }))
@@ -143,8 +152,8 @@ func TestPostmortem_HostileTextChangesNoStructure(t *testing.T) {
 	}
 	headings, count := markdownShape(contentOf(plain, "text/markdown"))
 	want := htmlTags(t, contentOf(plain, "text/html"))
-	rapid.Check(t, func(rt *rapid.T) {
-		in := hostileInput(t, func() string { return hostileText().Draw(rt, "text") })
+	check := func(rt failer, newText func() string) {
+		in := hostileInput(t, newText)
 		doc, err := Postmortem(in)
 		if err != nil {
 			rt.Fatal(err)
@@ -176,5 +185,11 @@ func TestPostmortem_HostileTextChangesNoStructure(t *testing.T) {
 				rt.Fatal("the mail contains a tag of the hostile text")
 			}
 		}
+	}
+	for _, s := range hostileExamples {
+		t.Run(s, func(t *testing.T) { check(t, func() string { return s }) })
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		check(rt, func() string { return hostileText().Draw(rt, "text") })
 	})
 }

@@ -17,8 +17,9 @@ import (
 
 var (
 	// markdownIdentifier matches mail addresses, URLs and Windows paths. Its characters
-	// have no meaning inside code.
-	markdownIdentifier = regexp.MustCompile(`(?i)\b(?:(?:https?|ftp)://[a-z0-9._~:/?#@!$&()*+,;=%-]*[a-z0-9/]|[a-z0-9][a-z0-9._%+-]*@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}|(?:[a-z]:|[a-z0-9][a-z0-9._-]*)(?:\\[a-z0-9._$-]*[a-z0-9])+)\b/?`)
+	// have no meaning inside code. A URL ends at an asterisk, because not all parsers
+	// read code before emphasis.
+	markdownIdentifier = regexp.MustCompile(`(?i)\b(?:(?:https?|ftp)://[a-z0-9._~:/?#@!$&()+,;=%-]*[a-z0-9/]|[a-z0-9][a-z0-9._%+-]*@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}|(?:[a-z]:|[a-z0-9][a-z0-9._-]*)(?:\\[a-z0-9._$-]*[a-z0-9])+)\b/?`)
 	lineStartMarker    = regexp.MustCompile(`^(?:([-+=:>]|#{1,6}|~{3})|(\d+[.)])(?:\s|$))`)
 	entity             = regexp.MustCompile(`^&(#\w+|\w+);`)
 )
@@ -33,6 +34,12 @@ func escapeMarkdown(s string) string { return escapeLine(oneLine(s)) }
 func escapeLine(s string) string {
 	var b strings.Builder
 	at := 0
+	pairs := "" // characters that have a meaning in pairs, also around code
+	for _, c := range []string{"$", "~"} {
+		if strings.Count(s, c) > 1 {
+			pairs += c
+		}
+	}
 	for _, m := range markdownIdentifier.FindAllStringIndex(s, -1) {
 		beside := s[max(0, m[0]-1):m[0]] + s[m[1]:min(len(s), m[1]+1)]
 		if at > 0 && m[0] == at || strings.ContainsAny(beside, "`\\") {
@@ -41,22 +48,21 @@ func escapeLine(s string) string {
 		if strings.Contains(s[m[0]:m[1]], "@") && strings.ContainsAny(s[max(0, m[0]-1):m[0]], ".!#$%&'*+/=?^{|}~-") {
 			continue // some parsers read a backquote as a part of the address
 		}
-		escapeProse(&b, s[at:m[0]], at == 0)
+		escapeProse(&b, s[at:m[0]], at == 0, pairs)
 		b.WriteString("`" + s[m[0]:m[1]] + "`")
 		at = m[1]
 	}
-	escapeProse(&b, s[at:], at == 0)
+	escapeProse(&b, s[at:], at == 0, pairs)
 	return b.String()
 }
 
 // escapeProse writes a part of a line without identifiers. start is set at the
-// beginning of the line.
-func escapeProse(b *strings.Builder, s string, start bool) {
+// beginning of the line. Each of the characters pairs is escaped.
+func escapeProse(b *strings.Builder, s string, start bool, pairs string) {
 	marker := -1
 	if m := lineStartMarker.FindStringSubmatchIndex(s); start && m != nil {
 		marker = max(m[3], m[5]) - 1
 	}
-	signs, strikes := strings.Count(s, "$") > 1, strings.Count(s, "~") > 1
 	underscores, inWord := 0, false // the end of a run of underscores, and whether it is inside a word
 	for n, r := range s {
 		_, size := utf8.DecodeRuneInString(s[n:])
@@ -70,7 +76,7 @@ func escapeProse(b *strings.Builder, s string, start bool) {
 			b.WriteString("&#92;") // some parsers misread backslashes at the end of a line
 			continue
 		case n == marker, strings.ContainsRune("`*[]<|", r), r == '_' && !inWord, r == '&' && entity.MatchString(s[n:]), r == '#' && !startsWord(after) && !endsWord(before),
-			r == '$' && signs, r == '~' && strikes, r == '@' && before != "" && !strings.HasSuffix(before, " ") && startsWord(after),
+			strings.ContainsRune(pairs, r), r == '@' && before != "" && !strings.HasSuffix(before, " ") && startsWord(after),
 			(r == ':' || r == '.') && startsLink(before):
 			b.WriteByte('\\')
 		}

@@ -50,7 +50,7 @@ func FuzzEscapeMarkdown(f *testing.F) {
 	for _, payload := range payloads {
 		f.Add(payload)
 	}
-	for _, text := range []string{"a@b.co`", "`a@b.co", "!@evil.example", "a@b.co/https://x.y/", `\a@b.co`, `C:\a\`, "x@y.zz@q.rr", "__a__b__", "~a~", "&amp;", "é@evil.example", "a:\\b`c", "x onload='xeve@evil.example", "_a@b.co_"} {
+	for _, text := range []string{"a@b.co`", "`a@b.co", "!@evil.example", "a@b.co/https://x.y/", `\a@b.co`, `C:\a\`, "x@y.zz@q.rr", "__a__b__", "~a~", "&amp;", "é@evil.example", "a:\\b`c", "x onload='xeve@evil.example", "_a@b.co_", `~00\0~ `, `$C:\a$`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

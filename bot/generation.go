@@ -103,8 +103,16 @@ func (d liveDesk) IncidentByLink(ctx context.Context, name, value string) (incid
 	return d.desk().IncidentByLink(ctx, name, value)
 }
 
-func (d liveDesk) SeeRecord(ctx context.Context, who incident.Identity, id incident.ID) (*incident.SeenRecord, error) {
-	return d.desk().SeeRecord(ctx, who, id)
+func (d liveDesk) OpenForm(ctx context.Context, who incident.Identity, key incident.FormKey, reads bool) (incident.FormMemory, error) {
+	return d.desk().OpenForm(ctx, who, key, reads)
+}
+
+func (d liveDesk) SaveDraft(ctx context.Context, who incident.Identity, key incident.FormKey, draft incident.FormDraft) error {
+	return d.desk().SaveDraft(ctx, who, key, draft)
+}
+
+func (d liveDesk) CloseForm(ctx context.Context, who incident.Identity, key incident.FormKey, submitted bool) error {
+	return d.desk().CloseForm(ctx, who, key, submitted)
 }
 
 func (d liveDesk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) error {

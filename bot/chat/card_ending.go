@@ -52,7 +52,12 @@ func (m *builder) notifyLine() Text {
 // recordLine names the person who writes the closing record, and counts the parts that a
 // person wrote or confirmed.
 func (m *builder) recordLine() Text {
-	return textf("Closing record: %s, %d of %d parts confirmed", m.owner(incident.Scribe), m.inc.Record.ConfirmedParts(), len(incident.RecordParts()))
+	line := textf("Closing record: %s, %d of %d parts confirmed", m.owner(incident.Scribe), m.inc.Record.ConfirmedParts(), len(incident.RecordParts()))
+	if len(m.brief.Editors) > 0 {
+		e := m.brief.Editors[len(m.brief.Editors)-1]
+		return textf("%s; %s is editing since %s", line, m.name(e.Person), m.clock(e.Since))
+	}
+	return line
 }
 
 // openLine counts the open steps and missing answers.

@@ -95,3 +95,13 @@ func TestCard_NamesWhoIsPaged(t *testing.T) {
 		t.Errorf("got %q, want Esra and Jonas", got)
 	}
 }
+
+// The card shows who edits the closing record.
+func TestCard_ShowsEditor(t *testing.T) {
+	at := time.Date(2026, 11, 20, 3, 12, 0, 0, time.UTC)
+	b := incident.Brief{Incident: incident.Incident{ID: 42, Status: incident.Resolved, Severity: incident.Sev2}, Now: at.Add(time.Minute),
+		Editors: []incident.Editor{{Person: "p1", Since: at}}, Directory: incident.Directory{People: []incident.Person{{ID: "p1", Name: "Hugo Meyer"}}}}
+	if got := fmt.Sprint(Card(b)); !strings.Contains(got, "parts confirmed; Hugo is editing since") {
+		t.Errorf("got %s, want the editor", got)
+	}
+}

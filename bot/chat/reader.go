@@ -16,7 +16,7 @@ type Desk interface {
 	Overview(ctx context.Context, who incident.Identity) (incident.Overview, error)
 	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
 	Directory(ctx context.Context) (incident.Directory, error)
-	SeeRecord(ctx context.Context, who incident.Identity, id incident.ID) (*incident.SeenRecord, error)
+	OpenForm(ctx context.Context, who incident.Identity, key incident.FormKey, reads bool) (incident.FormMemory, error)
 }
 
 // Reader answers the questions of a person in the chat.
@@ -139,9 +139,9 @@ func (r Reader) Overview(ctx context.Context, report bool) (Message, error) {
 	return Overview(v, report), nil
 }
 
-// FormContext returns what the form of a command shows.
-func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given incident.Command) (command.FormContext, error) {
-	c := command.FormContext{Given: given}
+// FormContext returns what the form of a command shows. view is the opened form.
+func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given incident.Command, view string) (command.FormContext, error) {
+	c := command.FormContext{Given: given, Env: incident.Env{Now: r.Now}}
 	if f.NeedsState {
 		v, err := r.Desk.Show(ctx, r.Who, given.For, "opened the form "+f.Title+" in "+incident.SystemName(string(r.Via)))
 		if err != nil {
@@ -150,12 +150,12 @@ func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given inci
 		c.Incident, c.Timeline, c.Directory, c.Draft = v.Incident, v.Timeline, v.Directory, v.Draft
 		c.Env = incident.Env{Now: r.Now, Actor: v.Reader, Directory: v.Directory, Policy: v.Policy}
 	}
-	if f.Reads && command.ShowsRecord(c) {
-		seen, err := r.Desk.SeeRecord(ctx, r.Who, given.For)
-		if err != nil {
+	if reads := f.Reads && command.ShowsRecord(c); reads || f.KeepsDrafts() {
+		memory, err := r.Desk.OpenForm(ctx, r.Who, command.FormKeyOf(given, view), reads)
+		if err != nil && incident.CodeOf(err) == "" { // a form that needs no access has no draft without it
 			return c, err
 		}
-		c.Seen = seen
+		c.Memory = memory
 	}
 	if f.NeedsOthers {
 		found, err := r.Desk.List(ctx, r.Who, incident.Filter{})

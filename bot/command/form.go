@@ -15,6 +15,7 @@ type FormSpec struct {
 	NeedsOthers   bool   // the form lists other incidents
 	NeedsAlerts   bool   // the form lists suppressed alerts
 	Reads         bool   // the form shows the submitted record
+	Edits         bool   // the form edits the closing record
 	Fields        []Field
 
 	// fill adapts the form to the incident and to what the person already gave, or
@@ -53,7 +54,7 @@ type FormContext struct {
 	Draft     []incident.PartDraft // of the closing record, if FormSpec.NeedsState
 	Directory incident.Directory   // if FormSpec.NeedsState
 	Env       incident.Env         // of the person, if FormSpec.NeedsState
-	Seen      *incident.SeenRecord // the submitted record at the last look, or nil
+	Memory    incident.FormMemory  // if FormSpec.KeepsDrafts or FormSpec.Reads
 	Others    []incident.Summary   // if FormSpec.NeedsOthers
 	Alerts    []incident.AlertLine // if FormSpec.NeedsAlerts
 }
@@ -71,6 +72,9 @@ type Field struct {
 	// Sparse marks a field whose value is submitted only if it was changed, because
 	// the initial value may be redacted.
 	Sparse bool
+	// Draft is what the person typed earlier and did not submit. The form shows it in
+	// place of Value.
+	Draft string
 	// Command is typed instead if the value is too long for an input of the provider.
 	Command string
 
@@ -161,6 +165,7 @@ func (f *FormSpec) Open(c FormContext) Form {
 	if f.fill != nil {
 		f.fill(&out, c)
 	}
+	f.restore(&out, c)
 	for n := range out.Fields {
 		switch field := &out.Fields[n]; field.Kind {
 		case KindChoice, KindRadio:

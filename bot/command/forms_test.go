@@ -82,7 +82,7 @@ func openForms(t *testing.T) map[string]openForm {
 		if given.Verb != VerbOpen {
 			c.Given.For = 42
 		}
-		out[name] = openForm{form, form.Open(c)}
+		out[name] = openForm{form, form.Open(c), c}
 	}
 	for _, s := range Specs() {
 		for _, y := range s.Syntaxes {
@@ -100,6 +100,7 @@ func openForms(t *testing.T) map[string]openForm {
 type openForm struct {
 	spec *FormSpec
 	Form
+	context FormContext
 }
 
 // values returns a valid value for every input of the form. text is the value of texts.
@@ -267,5 +268,41 @@ func TestForms_MeanTheSameAsTyped(t *testing.T) {
 			continue
 		}
 		requireSame(t, name, Parsed{Command: cmd})
+	}
+}
+
+// The key of a form is equal before and after it was opened: the draft is saved under the
+// key that the next opening asks for. The draft comes back in every long text, unless the
+// command gives that text.
+func TestForms_RestoreDrafts(t *testing.T) {
+	const typed = "what I typed at 03:12"
+	for name, f := range openForms(t) {
+		given := f.State.Given(f.Verb)
+		if !f.spec.KeepsDrafts() {
+			continue
+		}
+		draft := f.spec.Draft(f.values(typed))
+		if len(draft) == 0 {
+			continue // the incident needs no text
+		}
+		c := f.context
+		c.Given, c.Memory.Draft = given, FormDraft{At: c.Env.Now.Add(-time.Hour), Values: draft}
+		again := f.spec.Open(c)
+		if a, b := FormKeyOf(f.context.Given, "V1"), FormKeyOf(again.State.Given(f.Verb), "V1"); a != b {
+			t.Errorf("%s: got keys %+v and %+v, want one", name, a, b)
+		}
+		for _, field := range again.Fields {
+			if field.Kind == KindProse && field.Draft != typed {
+				t.Errorf("%s: %s: got %q, want the draft", name, field.Name, field.Draft)
+			}
+		}
+		if len(again.Document) == 0 || !strings.HasPrefix(again.Document[0].Text, "Your text of ") {
+			t.Errorf("%s: got %+v, want a note about the saved text", name, again.Document)
+		}
+	}
+	form, _ := FormOf(VerbContain)
+	c := FormContext{Given: Command{Verb: VerbContain, For: 42, Text: "the key is off"}, Memory: FormMemory{Draft: FormDraft{Values: map[string]string{"text": typed}}}}
+	if f := form.Open(c); f.Fields[0].Value != "the key is off" || f.Fields[0].Draft != "" || len(f.Document) > 0 {
+		t.Errorf("got %+v, want the text of the command", f)
 	}
 }

@@ -178,7 +178,7 @@ func amended(c FormContext) []Paragraph {
 
 // changed returns the difference to the record that the person saw last.
 func changed(c FormContext) []Paragraph {
-	seen := c.Seen
+	seen := c.Memory.Seen
 	if seen == nil {
 		return []Paragraph{{KindNote, "You have not read this record before."}}
 	}

@@ -20,13 +20,13 @@ var recordSpecs = []Spec{
 			{Verb: incident.VerbSubmit, Words: []string{"submit"}, Args: []Arg{incidentArg},
 				canonical: func(w *Parsed) bool { return len(w.Command.Record)+len(w.Command.Confirm) == 0 }},
 			{Verb: incident.VerbEditRecord, result: recordEdited, Words: []string{"edit"}, Bare: true, Args: []Arg{incidentArg, formOnlyArg.ask()}, canonical: func(w *Parsed) bool { return w.Form != "" },
-				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, check: keepRecord, fill: showDraft, Fields: append(recordFields(true), confirmField)}},
+				Form: &FormSpec{Title: "Edit the record", Submit: "Save", NeedsState: true, Edits: true, check: keepRecord, fill: showDraft, Fields: append(recordFields(true), confirmField)}},
 		}},
 
 	{Name: "submit", Help: "submit the closing record for signing", NeedsIncident: true,
 		Examples: []string{"submit"},
 		Syntaxes: []Syntax{{Verb: incident.VerbSubmit, canonical: func(*Parsed) bool { return false },
-			Form:   &FormSpec{Title: "Submit the record", Submit: "Submit for signing", NeedsState: true, check: keepRecord, fill: showDraft, Fields: append(recordFields(false), confirmField)},
+			Form:   &FormSpec{Title: "Submit the record", Submit: "Submit for signing", NeedsState: true, Edits: true, check: keepRecord, fill: showDraft, Fields: append(recordFields(false), confirmField)},
 			result: done("The closing record of %s is frozen. Tocsin requests the signatures of the departments")}}},
 
 	{Name: "sign", Help: "sign the closing record for your department, under the digest you read", NeedsIncident: true, Common: true,

@@ -32,6 +32,7 @@ type Brief struct {
 	Maintenance      *MaintenanceWindow // for EffectAnnounceMaintenance, without its condition
 	Reply            *Reply             // for EffectAcknowledgeReport, not redacted: it holds the address of the mail
 	Waiting          []WaitingEffect    // for EffectCard: effects of the incident that people see waiting
+	Editors          []Editor           // for EffectCard: people who edit the closing record
 	AlertCounts      []AlertCount       // for EffectCard and EffectPage: all alerts of the incident, also those that the timeline does not list
 	Now              time.Time
 	Reached          []string // recipients of an earlier attempt, see [Partial]

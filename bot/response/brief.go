@@ -83,6 +83,15 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 		if err != nil {
 			return l, err
 		}
+		if dr.inc.Status.Closing() {
+			editors, err := editorsOf(s.tx, e.Incident, s.now)
+			if err != nil {
+				return l, err
+			}
+			for _, editor := range editors {
+				b.Editors = append(b.Editors, editor.Editor)
+			}
+		}
 		b.Waiting = slices.DeleteFunc(waits, func(w incident.WaitingEffect) bool { return w.ID == e.ID || !w.Visible(s.now) })
 	}
 	if e.Kind != incident.EffectRemove { // which needs the account of the person

@@ -34,7 +34,7 @@ var unredactedFields = map[string]bool{
 }
 
 // unredactedKeys are the maps whose keys are constants.
-var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true}
+var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true, "FormDraft.Values": true}
 
 // insideProviders are the providers whose answers do not leave Tocsin: the control
 // socket and the bot itself. An answer to any other provider is redacted, including

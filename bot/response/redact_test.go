@@ -110,6 +110,9 @@ func TestRedactedCopy_CoversEveryField(t *testing.T) {
 	var overview incident.Overview
 	fillFields(reflect.ValueOf(&overview).Elem(), "", 0)
 	check("Overview", reflect.ValueOf(overview), reflect.ValueOf(redactedCopy(redactEverything{}, overview)))
+	var memory incident.FormMemory
+	fillFields(reflect.ValueOf(&memory).Elem(), "", 0)
+	check("FormMemory", reflect.ValueOf(memory), reflect.ValueOf(redactedCopy(redactEverything{}, memory)))
 	for field := range unredactedFields {
 		if !seen[field] {
 			t.Errorf("unredactedFields has the unknown field %s", field)

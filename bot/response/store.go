@@ -297,6 +297,8 @@ const (
 	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
 	NamespaceTestPage    Namespace = "test_page"   // the last test pages
 	NamespaceSeen        Namespace = "seen"        // the submitted record that a person saw last
+	NamespaceDraft       Namespace = "draft"       // the text that a person typed into a form
+	NamespaceEditors     Namespace = "editors"     // people who edit the closing record
 
 	NamespaceActionReminder Namespace = "action_reminder" // the last reminder of an action item
 )

@@ -21,7 +21,13 @@ func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 	switch in.Type {
 	case "view_submission":
 		return s.handleSubmission(ctx, in)
+	case "view_closed":
+		s.closeForm(in, false)
 	case "block_actions":
+		if in.View.CallbackID != "" { // a form: its fields are no buttons
+			s.handleTyping(in)
+			return nil
+		}
 		for _, a := range in.Actions {
 			if err := s.handleAction(ctx, in, a); err != nil {
 				s.notify(in, s.errorReply(ctx, err))

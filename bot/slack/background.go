@@ -41,9 +41,12 @@ func (w *background) wait() {
 
 // Wait blocks until all background work is done, such as building forms and
 // sending replies. It does not wait for the time of the next refresh of home tabs: the
-// refresh starts at once. Call Wait when no more requests arrive.
+// refresh starts at once, and so does the save of drafts. Call Wait when no more requests arrive.
 func (s *Slack) Wait() {
 	s.homes.flush(s.publishHomes)
+	for _, view := range s.drafts.views() {
+		s.saveDraft(view)
+	}
 	s.background.wait()
 }
 

@@ -34,6 +34,14 @@ type fakeDesk struct {
 	timeline    []incident.Event                          // of every incident
 	policy      incident.Policy
 	seen        map[incident.PersonID]*incident.SeenRecord
+	drafts      map[incident.PersonID]map[string]incident.FormDraft
+	editors     map[incident.PersonID]time.Time
+	saveErr     error // of SaveDraft
+}
+
+func newFakeDesk(now func() time.Time) *fakeDesk {
+	return &fakeDesk{incidents: map[incident.ID]incident.Incident{}, results: map[string]incident.Result{}, now: now, seen: map[incident.PersonID]*incident.SeenRecord{},
+		drafts: map[incident.PersonID]map[string]incident.FormDraft{}, editors: map[incident.PersonID]time.Time{}}
 }
 
 func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
@@ -131,19 +139,52 @@ func (c *fakeDesk) Overview(_ context.Context, who incident.Identity) (incident.
 	return v, nil
 }
 
-// SeeRecord remembers the submitted record that a person saw like the real Desk.
-func (c *fakeDesk) SeeRecord(_ context.Context, who incident.Identity, id incident.ID) (*incident.SeenRecord, error) {
+// OpenForm remembers drafts, editors and the submitted record that a person saw like the
+// real Desk.
+func (c *fakeDesk) OpenForm(_ context.Context, who incident.Identity, key incident.FormKey, reads bool) (incident.FormMemory, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	person, _ := testDirectory().Resolve(who)
-	before := c.seen[person.ID]
-	if sub := c.incidents[id].Submission; sub != nil {
-		if c.seen == nil {
-			c.seen = map[incident.PersonID]*incident.SeenRecord{}
+	m := incident.FormMemory{Draft: c.drafts[person.ID][key.Form]}
+	for _, other := range slices.Sorted(maps.Keys(c.editors)) {
+		if other != person.ID {
+			m.Editors = append(m.Editors, incident.Editor{Person: other, Since: c.editors[other]})
 		}
+	}
+	if key.Edits {
+		c.editors[person.ID] = c.now()
+	}
+	if sub := c.incidents[key.Incident].Submission; reads && sub != nil {
+		m.Seen = c.seen[person.ID]
 		c.seen[person.ID] = &incident.SeenRecord{At: c.now(), Document: sub.Document}
 	}
-	return before, nil
+	return m, nil
+}
+
+func (c *fakeDesk) SaveDraft(_ context.Context, who incident.Identity, key incident.FormKey, draft incident.FormDraft) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	person, _ := testDirectory().Resolve(who)
+	if c.saveErr != nil {
+		return c.saveErr
+	}
+	if c.drafts[person.ID] == nil {
+		c.drafts[person.ID] = map[string]incident.FormDraft{}
+	}
+	draft.At = c.now()
+	c.drafts[person.ID][key.Form] = draft
+	return nil
+}
+
+func (c *fakeDesk) CloseForm(_ context.Context, who incident.Identity, key incident.FormKey, submitted bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	person, _ := testDirectory().Resolve(who)
+	delete(c.editors, person.ID)
+	if submitted {
+		delete(c.drafts[person.ID], key.Form)
+	}
+	return nil
 }
 
 func (c *fakeDesk) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {
@@ -259,7 +300,7 @@ func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*options)) *inb
 		t.Fatal(err)
 	}
 	inc := incident.New(42)
-	e.desk = &fakeDesk{incidents: map[incident.ID]incident.Incident{}, results: map[string]incident.Result{}, now: e.clock}
+	e.desk = newFakeDesk(e.clock)
 	e.slack.Serve(e.desk)
 	e.channel = e.must(e.ws.Act("U0ADA").CreateChannel("inc-42", true))
 	for _, user := range []string{"U0BEN", "U0CLEO", "U0EVE", "U0ZOE", set.Bot.UserID} {

@@ -73,7 +73,8 @@ func FuzzRequest(f *testing.F) {
 		}
 		inc := incident.New(42)
 		inc.Status, inc.Severity, inc.Title, inc.Links = incident.Active, incident.Sev2, "Root key used", map[string]string{incident.LinkChannel: "C42"}
-		desk := &fakeDesk{incidents: map[incident.ID]incident.Incident{42: inc}, results: map[string]incident.Result{}, now: func() time.Time { return now }}
+		desk := newFakeDesk(func() time.Time { return now })
+		desk.incidents[42] = inc
 		s.Serve(desk)
 		send := func(header http.Header) *httptest.ResponseRecorder {
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))

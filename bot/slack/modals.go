@@ -38,7 +38,7 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 		return incident.Invalid("verb", "%s has no form. Type the command", request.verb)
 	}
 	instead := command.UsageOf(request.verb, request.prefill.For)
-	if !f.NeedsState && !f.NeedsOthers && !f.NeedsAlerts && request.prepare == nil {
+	if !f.KeepsDrafts() && !f.NeedsState && !f.NeedsOthers && !f.NeedsAlerts && request.prepare == nil {
 		v, err := formView(f, command.FormContext{Given: request.prefill, Directory: request.people})
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 		return triggerError("open the form", instead, err)
 	}
 	s.runInBackground(func(ctx context.Context) {
-		v, err := s.buildForm(ctx, who, f, request)
+		v, err := s.buildForm(ctx, who, f, request, opened.ID)
 		if err != nil {
 			if incident.CodeOf(err) == "" {
 				err = fmt.Errorf("%w: %w", errNotRead, err)
@@ -66,12 +66,12 @@ func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Ident
 	return nil
 }
 
-// buildForm returns the view of a form that needs data.
-func (s *Slack) buildForm(ctx context.Context, who incident.Identity, f *command.FormSpec, request formRequest) (slack.ModalViewRequest, error) {
+// buildForm returns the content of a view: a form that needs data.
+func (s *Slack) buildForm(ctx context.Context, who incident.Identity, f *command.FormSpec, request formRequest, view string) (slack.ModalViewRequest, error) {
 	if request.prepare != nil {
 		request.prepare(ctx, &request.prefill)
 	}
-	c, err := s.reader(who).FormContext(ctx, f, request.prefill)
+	c, err := s.reader(who).FormContext(ctx, f, request.prefill, view)
 	if err != nil {
 		return slack.ModalViewRequest{}, err
 	}
@@ -93,7 +93,7 @@ func formView(spec *command.FormSpec, c command.FormContext) (slack.ModalViewReq
 		return slack.ModalViewRequest{}, fmt.Errorf("encode the form's metadata: %w", err)
 	}
 	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(c.Given.Verb), PrivateMetadata: string(data), Title: plainText(spec.Title),
-		Close: plainText("Cancel"), Blocks: slack.Blocks{BlockSet: blocks}}
+		NotifyOnClose: spec.Edits, Close: plainText("Cancel"), Blocks: slack.Blocks{BlockSet: blocks}}
 	for _, block := range blocks {
 		if _, ok := block.(*slack.InputBlock); ok {
 			v.Submit = plainText(spec.Submit)

@@ -99,8 +99,8 @@ func (m formMeta) fieldBlocks(f command.Field) []slack.Block {
 	if !f.Optional { // Slack marks the optional fields only
 		label += " (required)"
 	}
-	b := slack.NewInputBlock(f.Name, plainText(label), nil, inputElement(f, value))
-	b.Optional = f.Optional
+	b := slack.NewInputBlock(f.Name, plainText(label), nil, inputElement(f, cmp.Or(clean(f.Draft), value)))
+	b.Optional, b.DispatchAction = f.Optional, f.Kind == command.KindProse
 	if f.Hint != "" {
 		b.Hint = plainText(f.Hint)
 	}
@@ -161,6 +161,9 @@ func inputElement(f command.Field, value string) slack.BlockElement {
 	e := slack.NewPlainTextInputBlockElement(nil, f.Name)
 	e.Multiline, e.MaxLength = f.Kind == command.KindProse, maxInputText
 	e.InitialValue, _ = clip(value, maxInputText)
+	if e.Multiline {
+		e.DispatchActionConfig = &slack.DispatchActionConfig{TriggerActionsOn: []string{"on_character_entered"}} // see handleTyping
+	}
 	return e
 }
 

@@ -29,6 +29,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 		return s.continueForm(ctx, in, next, cmd)
 	}
 	if verb == incident.VerbEditRecord && len(cmd.Record)+len(cmd.Confirm) == 0 {
+		s.closeForm(in, true)
 		return nil // no field changed
 	}
 	state, err := json.Marshal(in.View.State.Values)
@@ -40,6 +41,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
 	}
+	s.closeForm(in, true)
 	s.refreshHomes()
 	if verb == incident.VerbOpen {
 		done := textView(form.Title, "")
@@ -52,7 +54,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 // continueForm shows the form that follows the submitted one.
 func (s *Slack) continueForm(ctx context.Context, in interaction, next *command.FormSpec, cmd incident.Command) any {
 	v, err := withDeadline(ctx, s, func() (slack.ModalViewRequest, error) {
-		return s.buildForm(ctx, s.identityOf(in.account()), next, formRequest{verb: cmd.Verb, prefill: cmd})
+		return s.buildForm(ctx, s.identityOf(in.account()), next, formRequest{verb: cmd.Verb, prefill: cmd}, in.View.ID)
 	})
 	if err != nil {
 		if incident.CodeOf(err) == "" {

@@ -136,6 +136,7 @@ type formElement struct {
 	Type     string         `json:"type"`
 	ActionID string         `json:"action_id"`
 	BlockID  string         `json:"block_id"`
+	ActionTS string         `json:"action_ts"`
 	Value    string         `json:"value"`
 	User     string         `json:"selected_user"`
 	Users    []string       `json:"selected_users"`

@@ -38,6 +38,9 @@ type Desk interface {
 	// Offer returns an [incident.Error] if no form can make a command possible any more.
 	Offer(ctx context.Context, cmd incident.Command) error
 	IncidentByLink(ctx context.Context, name, value string) (incident.ID, error)
+	// SaveDraft and CloseForm return an [incident.Error] if the person may not read the incident.
+	SaveDraft(ctx context.Context, who incident.Identity, key incident.FormKey, draft incident.FormDraft) error
+	CloseForm(ctx context.Context, who incident.Identity, key incident.FormKey, submitted bool) error
 }
 
 // deskTimeout is how long the Desk may take for a command. The rest of the
@@ -60,6 +63,7 @@ type Slack struct {
 	timeout    time.Duration
 	recent     recentKeys
 	homes      homes
+	drafts     drafts
 	background background
 	rejections rate.Sometimes // limits the log records about rejected requests
 	signatures signatures

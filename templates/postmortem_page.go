@@ -48,7 +48,7 @@ type (
 		At timestamp
 	}
 	fact      struct{ Name, Value, Reason, By string }
-	evidence  struct{ ID, Name, Where, SHA256, By, At string }
+	evidence  struct{ ID, Name, Where, SHA256, Changes, By, At string }
 	signature struct {
 		byline
 		Department, Auth, Sentence, Digest string

@@ -155,6 +155,14 @@ func (w pageBuilder) evidence() []evidence {
 	var out []evidence
 	for _, e := range w.Incident.Evidence {
 		row := evidence{ID: oneLine(e.ID), Name: oneLine(e.Name), Where: oneLine(e.Where), SHA256: oneLine(e.SHA256), By: personName(w.Directory, e.By), At: formatUTC(e.At)}
+		if e.SHA256 == "" && e.NotHashed != "" {
+			row.SHA256 = "none: " + oneLine(e.NotHashed)
+		}
+		var changes []string
+		for _, c := range e.Changes {
+			changes = append(changes, "original "+oneLine(c.How)+" "+formatUTC(c.At))
+		}
+		row.Changes = strings.Join(changes, ", ")
 		if w.hidden["evidence/"+e.ID] {
 			row.Name, row.Where, row.By = restrictedText, "", ""
 		}

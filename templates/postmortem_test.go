@@ -211,3 +211,22 @@ func TestProseHTML_AllowsOnlyHarmlessMarkup(t *testing.T) {
 		}
 	}
 }
+
+// The evidence of the postmortem says why a file has no hash and how its original changed.
+func TestPostmortem_Custody(t *testing.T) {
+	in := signedIncident(t).input()
+	e := &in.Incident.Evidence[0]
+	e.SHA256, e.NotHashed = "", "the download ended after 8 of 2000 bytes"
+	e.Changes = []incident.EvidenceChange{{How: incident.EvidenceEdited, At: startTime}, {How: incident.EvidenceDeleted, At: startTime.Add(time.Minute)}}
+	doc, err := Postmortem(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range doc.Files {
+		for _, want := range []string{"none: the download ended after 8 of 2000 bytes", "original edited " + formatUTC(startTime) + ", original deleted "} {
+			if !strings.Contains(file.Content, want) {
+				t.Errorf("%s: got no %q", file.MediaType, want)
+			}
+		}
+	}
+}

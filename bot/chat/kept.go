@@ -6,10 +6,13 @@ import (
 	"tocsin/bot/incident"
 )
 
-// HashFile computes the hash of a file that became evidence.
+// maxDownloads is how often Tocsin downloads a file whose download is incomplete.
+const maxDownloads = 5
+
+// HashFile computes the hash of a file that became evidence, or records why it has none.
 func (c *Effects) HashFile(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	sum, size, reason, err := c.platform.HashFile(ctx, e.Args["file"])
-	if err != nil {
+	if err != nil && (reason == "" || b.Attempt < maxDownloads) {
 		return noCommand, err
 	}
 	return resultCommand(b, e, incident.Command{Verb: incident.VerbEvidenceHashed, Item: e.Args["evidence"], Document: sum, Count: size, Reason: reason}), nil

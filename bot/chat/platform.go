@@ -41,7 +41,8 @@ type Platform interface {
 	// deleted.
 	Update(ctx context.Context, channel, id string, m Message, mark Mark) error
 	// HashFile downloads a file of the chat and returns its SHA-256 and its size in
-	// bytes. If the file can never be hashed, it returns the reason.
+	// bytes. If the file has no hash, it returns the reason. With an error besides, the
+	// download is incomplete and a later attempt can succeed.
 	HashFile(ctx context.Context, file string) (sum string, size int64, reason string, err error)
 	// Pin pins a message in its channel.
 	Pin(ctx context.Context, channel, id string) error

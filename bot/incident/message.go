@@ -160,7 +160,8 @@ func (d *decider) evidenceChanged() error {
 		}
 		deleted := slices.ContainsFunc(e.Changes, func(c EvidenceChange) bool { return c.How == EvidenceDeleted })
 		known := slices.ContainsFunc(e.Changes, func(c EvidenceChange) bool { return c.How == d.cmd.Reason && c.At.Equal(at) })
-		same := d.cmd.Document != "" && (e.SHA256 == "" || e.SHA256 == d.cmd.Document) // the file has the hash that it had
+		hashFollows := e.SHA256 == "" && e.NotHashed == "" && d.cmd.Reason == EvidenceEdited // the hash is of the edited file
+		same := hashFollows || d.cmd.Document != "" && e.SHA256 == d.cmd.Document            // the file has the hash that it had
 		if deleted || known || same {
 			continue
 		}

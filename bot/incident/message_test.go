@@ -87,3 +87,24 @@ func TestMessage_RefusesTooManyFiles(t *testing.T) {
 	cmd.Message.Files, cmd.Message.Text = nil, strings.Repeat("x", MaxText+1)
 	w.mustFail("eng1", cmd, CodeInvalid)
 }
+
+// TestMessage_FileWithoutHash changes a file before Tocsin downloaded it and after Tocsin
+// could not.
+func TestMessage_FileWithoutHash(t *testing.T) {
+	w := newFixture(t)
+	w.openSev1()
+	w.must("eng1", messageCommands()[KeptAsEvidence])
+	edit := func(at time.Duration) Command {
+		return Command{Verb: VerbEvidenceChanged, Item: "F1", Reason: EvidenceEdited, HappenedAt: start.Add(at - time.Hour)}
+	}
+	if events := w.decided("", edit(time.Second)); len(events) > 0 {
+		t.Errorf("before the download, which is of the edited file: got %d events", len(events))
+	}
+	w.must("", Command{Verb: VerbEvidenceHashed, Item: "E2", Reason: "the file is larger than 256 MiB"})
+	if events := w.decided("", edit(time.Minute)); len(events) != 1 || w.inc.Evidence[1].NotHashed == "" {
+		t.Errorf("after the download: got %d events and %+v", len(events), w.inc.Evidence[1])
+	}
+	if events := w.decided("", Command{Verb: VerbEvidenceChanged, Item: "F1", Reason: EvidenceDeleted, HappenedAt: start}); len(events) != 1 {
+		t.Errorf("deleted: got %d events", len(events))
+	}
+}

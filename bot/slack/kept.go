@@ -3,6 +3,7 @@ package slack
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,10 +82,48 @@ func (s *Slack) useMessage(ctx context.Context, who account, channel, ts string,
 	}
 	cmd.Message.Link = link
 	key := idempotency("message", who.user, string(cmd.Verb), cmd.Message.Ref)
-	result, err := s.attempt(ctx, []string{key}, s.commandBy(who, key, cmd), func(ctx context.Context, cmd incident.Command, o outcome) {
+	use := func(ctx context.Context, cmd incident.Command, o outcome) {
+		if cmd.Verb == incident.VerbEvidence && o.err == nil && !o.result.Unchanged {
+			s.compareKept(channel, ts, cmd)
+		}
 		answer(s.messageReply(ctx, cmd, o))
+	}
+	result, err := s.attempt(ctx, []string{key}, s.commandBy(who, key, cmd), use)
+	use(ctx, cmd, outcome{result, err})
+}
+
+// compareKept reports a change of a message that happened while the message became
+// evidence: the event of the change found no evidence then.
+func (s *Slack) compareKept(channel, ts string, kept incident.Command) {
+	s.noteChange(kept.Message.Ref, func(ctx context.Context, cmd *incident.Command) error {
+		m, err := s.messageAt(ctx, channel, ts)
+		if errors.Is(err, errNoSuchMessage) {
+			cmd.Reason = incident.EvidenceDeleted
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.fillEdit(ctx, cmd, m.Edited, m.Text); err != nil {
+			return err
+		}
+		if cmd.Text == kept.Message.Text {
+			return errNoChange
+		}
+		return nil
 	})
-	answer(s.messageReply(ctx, cmd, outcome{result, err}))
+}
+
+// fillEdit completes the command about an edited message.
+func (s *Slack) fillEdit(ctx context.Context, cmd *incident.Command, edit lastEdit, newText string) error {
+	d, err := s.desk.Directory(ctx)
+	if err != nil {
+		return fmt.Errorf("read directory: %w", err)
+	}
+	editor, _ := d.Resolve(identity(edit.User))
+	cmd.Reason, cmd.Person, cmd.HappenedAt = incident.EvidenceEdited, editor.ID, sentAt(edit.TS)
+	cmd.Text = cutText(command.Readable(neutralText(newText, d)))
+	return nil
 }
 
 func (s *Slack) messageReply(ctx context.Context, cmd incident.Command, o outcome) *ephemeral {
@@ -163,11 +202,14 @@ func (s *Slack) messageAt(ctx context.Context, channel, ts string) (messageObjec
 		}
 	}
 	n := slices.IndexFunc(found, func(m slack.Message) bool { return m.Timestamp == ts })
-	if n < 0 {
+	if n < 0 || found[n].SubType == "tombstone" {
 		return messageObject{}, errNoSuchMessage
 	}
 	m := found[n]
 	out := messageObject{Text: m.Text, TS: m.Timestamp, Thread: m.ThreadTimestamp, User: m.User, Team: m.Team, UserName: m.Username, BotID: m.BotID}
+	if m.Edited != nil {
+		out.Edited = lastEdit{m.Edited.User, m.Edited.Timestamp}
+	}
 	for _, f := range m.Files {
 		out.Files = append(out.Files, fileObject{ID: f.ID, Name: f.Name, Permalink: f.Permalink})
 	}
@@ -192,6 +234,9 @@ func (s *Slack) messageCommand(as incident.KeptAs, pc command.Context, channel s
 	author, known := pc.Directory.Resolve(s.identityOf(account{user: m.User, team: m.Team}))
 	if kept.Author = author.ID; !known {
 		kept.AuthorName = text.Truncate(text.Line(cmp.Or(m.UserName, m.User, m.BotID)), 80)
+		if m.BotID != "" {
+			kept.AuthorName = "the app " + kept.AuthorName // an app chooses its name, also that of a person
+		}
 	}
 	for _, f := range m.Files {
 		kept.Files = append(kept.Files, incident.MessageFile{ID: f.ID, Name: text.Truncate(text.Line(f.Name), incident.MaxTitle), Link: f.Permalink})
@@ -241,8 +286,11 @@ func (s *Slack) handleFileEvent(e slackEvent) {
 		cmd.HappenedAt = sentAt(e.EventTS)
 		if cmd.Reason = incident.EvidenceDeleted; e.Type == "file_change" {
 			sum, _, reason, err := s.HashFile(ctx, id)
-			if err != nil || reason != "" {
-				return err // the deletion has its own event
+			if reason == fileDeleted {
+				return errNoChange // the deletion has its own event
+			}
+			if err != nil {
+				s.log.WarnContext(ctx, "download changed evidence failed", "err", err)
 			}
 			cmd.Reason, cmd.Document = incident.EvidenceEdited, sum
 		}
@@ -263,18 +311,18 @@ func (s *Slack) handleEdit(e slackEvent) {
 		return
 	}
 	s.noteChange(messageRef(string(e.Channel), ts), func(ctx context.Context, cmd *incident.Command) error {
-		d, err := s.desk.Directory(ctx)
-		if err != nil {
-			return fmt.Errorf("read directory: %w", err)
+		if edited {
+			edit := e.Message.Edited
+			edit.TS = cmp.Or(edit.TS, e.EventTS)
+			return s.fillEdit(ctx, cmd, edit, e.Message.Text)
 		}
-		if cmd.Reason, cmd.HappenedAt = incident.EvidenceDeleted, sentAt(e.EventTS); edited {
-			editor, _ := d.Resolve(identity(e.Message.Edited.User))
-			cmd.Reason, cmd.Person, cmd.HappenedAt = incident.EvidenceEdited, editor.ID, sentAt(cmp.Or(e.Message.Edited.TS, e.EventTS))
-			cmd.Text = cutText(command.Readable(neutralText(e.Message.Text, d)))
-		}
+		cmd.Reason, cmd.HappenedAt = incident.EvidenceDeleted, sentAt(e.EventTS)
 		return nil
 	})
 }
+
+// errNoChange reports that an event changed no evidence.
+var errNoChange = errors.New("evidence not changed")
 
 // noteChange reports a change of a message or file to the Desk, if it is evidence. fill
 // completes the command.
@@ -289,9 +337,12 @@ func (s *Slack) noteChange(ref string, fill func(context.Context, *incident.Comm
 		}
 		cmd := incident.Command{For: id, Verb: incident.VerbEvidenceChanged, Item: ref, By: incident.System, Via: incident.ViaSlack}
 		if err = fill(ctx, &cmd); err == nil {
+			if now := s.cfg.Clock(); cmd.HappenedAt.After(now) {
+				cmd.HappenedAt = now
+			}
 			_, err = s.desk.Do(ctx, cmd)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errNoChange) {
 			s.log.WarnContext(ctx, "note change of evidence failed", "incident", id, "err", err)
 		}
 	})

@@ -66,6 +66,13 @@ type messageObject struct {
 	UserName string       `json:"username"`
 	BotID    string       `json:"bot_id"`
 	Files    []fileObject `json:"files"`
+	Edited   lastEdit     `json:"edited"`
+}
+
+// lastEdit is the last change of a message.
+type lastEdit struct {
+	User string `json:"user"`
+	TS   string `json:"ts"`
 }
 
 // fileObject is a file of a message.
@@ -220,13 +227,10 @@ type slackEvent struct {
 
 // editedMessage is a message before or after it was edited.
 type editedMessage struct {
-	Subtype string `json:"subtype"`
-	Text    string `json:"text"`
-	TS      string `json:"ts"`
-	Edited  struct {
-		User string `json:"user"`
-		TS   string `json:"ts"`
-	} `json:"edited"`
+	Subtype string   `json:"subtype"`
+	Text    string   `json:"text"`
+	TS      string   `json:"ts"`
+	Edited  lastEdit `json:"edited"`
 }
 
 // account returns the author of a message. Slack reports the workspace of the author.

@@ -160,3 +160,19 @@ func (w *Workspace) deleteFile(f *file) {
 	}
 	w.touch()
 }
+
+// otherBot is the bot of another app, such as a webhook or a workflow.
+const otherBot = "B0OTHER"
+
+// PostAsApp posts a message of another app under a name that it chooses.
+func (w *Workspace) PostAsApp(channelID, name, text string) (Message, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ch := w.channels[channelID]
+	if ch == nil {
+		return Message{}, fmt.Errorf("channel %s does not exist", channelID)
+	}
+	m := &message{subtype: "bot_message", botID: otherBot, username: name, text: text}
+	w.append(ch, m)
+	return m.snapshot(w), nil
+}

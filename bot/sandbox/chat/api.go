@@ -137,7 +137,7 @@ func (w *Workspace) withFaults(rw http.ResponseWriter, r *http.Request, c *call,
 	if w.sendAnswer(rw, c) {
 		return
 	}
-	f := w.faults.take(c.method)
+	f := w.faults.take(c.method, c.args)
 	entry := Call{Time: c.now, Method: c.method, Args: c.args, Fault: f.Kind}
 	cut := func() {
 		entry.Dropped, entry.Status = true, 0
@@ -180,9 +180,10 @@ func (w *Workspace) withFaults(rw http.ResponseWriter, r *http.Request, c *call,
 		fail(http.StatusInternalServerError, "server_error")
 		writeHTML500(rw)
 		return
-	case FaultInternalAfter:
-		fail(http.StatusOK, "internal_error")
-		writeJSON(rw, http.StatusOK, obj{"ok": false, "error": "internal_error"})
+	case FaultInternalAfter, FaultFatalAfter:
+		code := strings.TrimSuffix(string(f.Kind), "_after") + "_error"
+		fail(http.StatusOK, code)
+		writeJSON(rw, http.StatusOK, obj{"ok": false, "error": code})
 		return
 	}
 	w.journal.call(entry)

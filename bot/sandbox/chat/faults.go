@@ -21,6 +21,7 @@ const (
 	FaultRateLimit     FaultKind = "rate_limit"     // status 429 with Retry-After, no effect
 	FaultDropAfter     FaultKind = "drop_after"     // act, then close the connection
 	FaultInternalAfter FaultKind = "internal_after" // act, then return internal_error
+	FaultFatalAfter    FaultKind = "fatal_after"    // act, then return fatal_error
 	FaultHang          FaultKind = "hang"           // do not act, do not respond
 	FaultOffline       FaultKind = "offline"        // logged for requests that SetOffline(true) cuts off
 	FaultAnswer        FaultKind = "answer"         // logged for requests that received one of Config.Answers
@@ -52,6 +53,7 @@ type activeFault struct {
 
 type faultSet struct {
 	mu      sync.Mutex
+	choose  func(method string, args map[string]any) Fault
 	active  []*activeFault
 	next    int
 	offline bool
@@ -65,6 +67,14 @@ func (w *Workspace) SetFault(f Fault) int {
 	b.next++
 	b.active = append(b.active, &activeFault{Fault: f, id: b.next, remaining: f.Count})
 	return b.next
+}
+
+// ChooseFaults lets choose select the fault of each call. A zero Fault selects one of those of [Workspace.SetFault]. choose
+// must be safe for concurrent use. A call waits for it and acts afterwards.
+func (w *Workspace) ChooseFaults(choose func(method string, args map[string]any) Fault) {
+	w.faults.mu.Lock()
+	defer w.faults.mu.Unlock()
+	w.faults.choose = choose
 }
 
 // ClearFault removes a fault. Unknown ids are ignored.
@@ -122,11 +132,21 @@ func (w *Workspace) Offline() bool {
 
 // take returns the fault that applies to a call of method and decrements its count. It returns the zero Fault if none
 // applies.
-func (b *faultSet) take(method string) Fault {
+func (b *faultSet) take(method string, args map[string]any) Fault {
+	b.mu.Lock()
+	choose := b.choose
+	b.mu.Unlock()
+	var chosen Fault
+	if choose != nil {
+		chosen = choose(method, args)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.offline {
 		return Fault{Kind: FaultOffline}
+	}
+	if chosen.Kind != "" {
+		return chosen
 	}
 	for i, f := range b.active {
 		if !f.matches(method) {

@@ -13,6 +13,7 @@ type message struct {
 	ts, threadTS         string
 	us                   int64
 	subtype, user, botID string
+	username             string // of another app, which chooses it
 	text                 string
 	blocks, attachments  json.RawMessage
 	metadata             *Metadata
@@ -109,7 +110,10 @@ func (m *message) wire(w *Workspace, metadata bool) obj {
 	set("user", m.user)
 	set("subtype", m.subtype)
 	set("inviter", m.inviter)
-	if m.botID != "" {
+	set("username", m.username)
+	if m.botID == otherBot {
+		o["bot_id"], o["app_id"] = m.botID, "A0OTHER"
+	} else if m.botID != "" {
 		o["bot_id"], o["app_id"] = m.botID, w.cfg.Bot.AppID
 	}
 	if m.topic != nil {

@@ -124,7 +124,7 @@ func (p placeholder) value(a Alert) (string, bool) {
 		value = p.derive(a)
 	}
 	switch {
-	case value == "", len(value) > maxPlaceholderValue, strings.HasPrefix(value, "-"), !utf8.ValidString(value), strings.ContainsFunc(value, isUnprintable), PlaceholderPattern.MatchString(value):
+	case value == "", len(value) > maxPlaceholderValue, !utf8.ValidString(value), strings.ContainsFunc(value, isUnprintable), PlaceholderPattern.MatchString(value), isInstruction(value):
 		return "", false
 	case p.exact != nil:
 		return value, p.exact(value)
@@ -132,12 +132,20 @@ func (p placeholder) value(a Alert) (string, bool) {
 	return shellQuote(value), true
 }
 
+// isInstruction reports whether a program could read a value as more than a name: as an
+// option, or as the place of a file to read and send, as file:// does for the AWS command
+// line and @ for others.
+func isInstruction(value string) bool {
+	return strings.HasPrefix(value, "-") || strings.HasPrefix(value, "@") || strings.Contains(value, "://")
+}
+
 // isUnprintable reports whether a character could hide a part of a command or change its
 // order on the screen.
 func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// shellWord matches values that a shell takes as one word.
-var shellWord = regexp.MustCompile(`^[A-Za-z0-9_./:@,+=-]+$`)
+// shellWord matches values that a shell takes as one word. A "=" at the beginning is the
+// path of a program in zsh.
+var shellWord = regexp.MustCompile(`^[A-Za-z0-9_./:@,+-][A-Za-z0-9_./:@,+=-]*$`)
 
 // shellQuote returns a value as one word of a POSIX shell.
 func shellQuote(s string) string {

@@ -37,10 +37,19 @@ func TestFill_ValuesOfAlerts(t *testing.T) {
 	}
 }
 
+// TestFill_NoFiles gives values that a program reads as a file or as an option.
+func TestFill_NoFiles(t *testing.T) {
+	for _, value := range []string{"file:///etc/passwd", "fileb://key.pem", "https://evil.example/x", "@/etc/passwd", "-rf", "--endpoint-url=https://evil.example"} {
+		if got := fillPlaceholders("{{iam_user}}", 42, Alert{Tags: map[string]string{"iam_user": value}}); got != "{{iam_user}}" {
+			t.Errorf("%s: got %s, want the placeholder", value, got)
+		}
+	}
+}
+
 // FuzzFill gives every placeholder a hostile value. A shell reads the command as exactly
 // one word with that value, or the placeholder stays.
 func FuzzFill(f *testing.F) {
-	for _, s := range []string{"payroll-exporter", "'; rm -rf /; '", "$(id)", "`id`", "a\nb", "-rf", "\"", "\\", "{{bucket}}", "\u202e", "a b", "*", "~", "#x", "'", "''", "a'b\\", "!x", "", "\x00", strings.Repeat("x", 300)} {
+	for _, s := range []string{"payroll-exporter", "'; rm -rf /; '", "$(id)", "`id`", "a\nb", "-rf", "\"", "\\", "{{bucket}}", "\u202e", "a b", "*", "~", "#x", "'", "''", "a'b\\", "!x", "", "\x00", "file:///etc/passwd", "@/etc/passwd", "=ls", "https://evil.example", strings.Repeat("x", 300)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -50,8 +59,8 @@ func FuzzFill(f *testing.F) {
 			if got == name {
 				continue
 			}
-			if strings.ContainsAny(got, "\n\r\x00") || strings.HasPrefix(got, "-") {
-				t.Fatalf("%s: got %q, want one line that is no option", p.name, got)
+			if strings.ContainsAny(got, "\n\r\x00") || strings.Contains(got, "://") || strings.ContainsAny(got[:1], "-@=") {
+				t.Fatalf("%s: got %q, want one line that is no option and no file", p.name, got)
 			}
 			if p.exact != nil && got != value || p.exact == nil && unquote(t, got) != value {
 				t.Fatalf("%s: got %q for %q", p.name, got, value)
@@ -94,7 +103,7 @@ func TestFill_ShellReadsOneWord(t *testing.T) {
 	if err != nil {
 		t.Skip("no shell")
 	}
-	for _, value := range []string{"'; echo x; '", "$(echo x)", "`echo x`", "a  b", "*", "~root", "a'b\\'c", "${HOME}", "\"", "é & 🔥"} {
+	for _, value := range []string{"=sh", "'; echo x; '", "$(echo x)", "`echo x`", "a  b", "*", "~root", "a'b\\'c", "${HOME}", "\"", "é & 🔥"} {
 		word := fillPlaceholders("{{iam_user}}", 42, Alert{Tags: map[string]string{"iam_user": value}})
 		out, err := exec.Command(sh, "-c", "printf '%s|%s' "+word+" end").Output() // #nosec G204 -- the subject of the test
 		if err != nil || string(out) != value+"|end" {

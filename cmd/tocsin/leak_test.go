@@ -65,6 +65,7 @@ type leakTest struct {
 
 	mu       sync.Mutex
 	canaries map[string]string // input of each canary, by its text
+	suffix   string            // behind each canary
 }
 
 // canary returns a new canary. No redaction rule matches it, and it is unique.
@@ -73,7 +74,7 @@ func (l *leakTest) canary(where string) string {
 	defer l.mu.Unlock()
 	c := "Qz" + strings.ToLower(rand.Text()[:14]) + "zq"
 	l.canaries[c] = where
-	return c
+	return c + l.suffix
 }
 
 // plantCanaries sends alerts and runs commands with a canary in every text.

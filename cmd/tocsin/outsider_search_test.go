@@ -70,6 +70,7 @@ type outsiderSearch struct {
 	engineers, security, legal, communications []company.Person
 	outsiders                                  []company.Person
 	channel                                    string
+	onForm                                     func(chat.View) // called for each form that an answer opens
 }
 
 func (o *outsiderSearch) choosePeople() {
@@ -127,7 +128,7 @@ func (o *outsiderSearch) respond() {
 	o.do(commander, "severity sev2 because %s", o.canary("reason of a severity"))
 	o.do(commander, "fact personal_data suspected because %s", o.canary("reason of a fact"))
 	o.do(commander, `fact affected "%s SA" processor 12 because they wrote`, o.canary("affected party"))
-	o.do(commander, `evidence "%s" in s3://%s/x`, o.canary("name of evidence"), strings.ToLower(o.canary("place of evidence")))
+	o.do(commander, `evidence "%s" in s3://%s/x`, o.canary("name of evidence"), strings.ReplaceAll(strings.ToLower(o.canary("place of evidence")), " ", "_"))
 	o.do(commander, "update %s", o.canary("update to responders"))
 	o.do(o.communications[0], "update --to board --next 30m %s", o.canary("update to the board"))
 	o.do(o.legal[0], "update approve U2")
@@ -430,6 +431,9 @@ func (o *outsiderSearch) answer(who company.Person, act func() error) string {
 		return len(out) > 0
 	})
 	for _, v := range ws.OpenViews(who.ID) {
+		if o.onForm != nil {
+			o.onForm(v)
+		}
 		if err := ws.Act(who.ID).CloseView(v.ID, true); err != nil {
 			o.t.Error(err)
 		}

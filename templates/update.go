@@ -34,8 +34,8 @@ func UpdateLine(u incident.Update, d incident.Directory) string {
 	switch {
 	case u.Waits():
 		parts = append(parts, "waits for approval for "+strings.Join(u.Audiences, ", "))
-	case u.Beforehand != "":
-		parts = append(parts, "approved beforehand by "+u.Beforehand)
+	case u.ApprovedBeforehand != "":
+		parts = append(parts, "approved beforehand by "+u.ApprovedBeforehand)
 	case u.ApprovedBy != "":
 		parts = append(parts, "approved by "+d.Name(u.ApprovedBy))
 	}

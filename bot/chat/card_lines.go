@@ -77,7 +77,7 @@ func (m *builder) commanderLine() Text {
 func (m *builder) paged() Text {
 	var people List
 	for _, c := range m.inc.Calls {
-		if name := m.name(c.Person); c.Why == incident.CalledOnCall && !c.At.Before(m.inc.Paging.EscalationStepAt) && len(people) < maxCardAbsent {
+		if name := m.name(c.Person); c.Cause == incident.CalledOnCall && !c.At.Before(m.inc.Paging.EscalationStepAt) && len(people) < maxCardAbsent {
 			people = append(people, textf("%s", name))
 		}
 	}

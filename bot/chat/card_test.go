@@ -78,8 +78,8 @@ func TestCard_NamesWhoIsPaged(t *testing.T) {
 	at := time.Date(2026, 11, 20, 3, 6, 0, 0, time.UTC)
 	directory := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Esra Yıldız"}, {ID: "p2", Name: "Jonas Weber"}, {ID: "p3", Name: "Ada Okafor"}}}
 	inc := incident.Incident{ID: 42, Status: incident.Triage, Severity: incident.Sev1, OpenedAt: at, Paging: incident.Paging{Round: 1, StartedAt: at, EscalationStep: 1, EscalationStepAt: at.Add(time.Minute)}}
-	call := func(p incident.PersonID, why incident.CallReason, after time.Duration) {
-		inc.Calls = append(inc.Calls, incident.Call{Person: p, Why: why, At: at.Add(after)})
+	call := func(p incident.PersonID, cause incident.CallCause, after time.Duration) {
+		inc.Calls = append(inc.Calls, incident.Call{Person: p, Cause: cause, At: at.Add(after)})
 	}
 	shown := func() string {
 		return fmt.Sprint(newBuilder(incident.Brief{Incident: inc, Directory: directory, Now: at.Add(100 * time.Second)}).commanderLine())

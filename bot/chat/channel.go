@@ -116,8 +116,8 @@ func (c *Effects) Invite(ctx context.Context, b incident.Brief, e incident.Effec
 func (m *builder) notInvited() {
 	m.line("Invite them by hand, or contact a workspace admin:")
 	var lines []string
-	for id, reason := range m.event.Texts {
-		lines = append(lines, m.Directory.Name(incident.PersonID(id))+": "+reason.Value)
+	for id := range strings.SplitSeq(m.event.Field("people"), ",") {
+		lines = append(lines, m.Directory.Name(incident.PersonID(id))+": "+m.event.Text("reason"))
 	}
 	slices.Sort(lines)
 	m.bullets(lines)

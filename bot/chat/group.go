@@ -95,7 +95,7 @@ func (c *Effects) PagePerson(ctx context.Context, b incident.Brief, person incid
 // have no access yet, and because a notification may appear on a locked screen.
 func PersonalPage(b incident.Brief) Message {
 	m := newBuilder(b)
-	if b.Event.Kind == incident.EventAbsentPaged {
+	if b.Event.Kind == incident.EventAbsencePageStarted {
 		m.iconLine("rotating_light", "%s needs you. You were called and have shown no sign. Press %s, or write in the channel.", Strong{Plain(b.PageHeadline())}, Strong{hereLabel})
 		m.pageLinks()
 		m.buttons(m.hereButton()...)

@@ -17,8 +17,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventRoundStarted:         {nowhere, "", nil}, // the card, and the message about its cause
 	incident.EventPageStarted:          {nowhere, "", nil}, // paged or page_failed follows
 	incident.EventPaged:                {nowhere, "", nil}, // the card
-	incident.EventPeoplePaged:          {inChannel, "pager", nil},
-	incident.EventPersonPaged:          {nowhere, "", nil}, // people_paged names the way
+	incident.EventPersonalPageStarted:  {inChannel, "pager", nil},
+	incident.EventPersonPaged:          {nowhere, "", nil}, // personal_page_started names the medium
 	incident.EventPageFailed:           {inChannel, "warning", (*builder).nextStep},
 	incident.EventPageUnanswered:       {inChannel, "warning", (*builder).nextStep},
 	incident.EventSeveritySet:          {inChannel, "level_slider", (*builder).severityRaised},
@@ -34,6 +34,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventUpdated:              {inChannel, "mega", (*builder).updateApproval},
 	incident.EventUpdateApproved:       {inChannel, "white_check_mark", nil},
 	incident.EventUpdateSent:           {nowhere, "", nil}, // the register shows it
+	incident.EventUpdateWithheld:       {nowhere, "", nil},
 	incident.EventUpdateDue:            {nowhere, "", nil}, // a direct message follows
 	incident.EventContained:            {inChannel, "shield", (*builder).nextStatus},
 	incident.EventResolved:             {inChannel, "white_check_mark", (*builder).recordDue},
@@ -54,7 +55,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventAccessGranted:        {nowhere, "", nil}, // the chat shows who joined
 	incident.EventAccessRevoked:        {nowhere, "", nil},
 	incident.EventAccessRequested:      {inChannel, "key", (*builder).accessRequested},
-	incident.EventBreakGlass:           {inChannel, "warning", (*builder).brokenGlass},
+	incident.EventBreakGlassUsed:       {inChannel, "warning", (*builder).brokenGlass},
 	incident.EventAccessRequestExpired: {nowhere, "", nil},
 	incident.EventAccessExpired:        {nowhere, "", nil},
 	incident.EventRestricted:           {inChannel, "lock", (*builder).channelVisibility},
@@ -70,7 +71,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventInvited:              {nowhere, "", nil}, // the chat shows who joined
 	incident.EventCalled:               {nowhere, "", nil}, // the card and the command who show the people
 	incident.EventPresence:             {nowhere, "", nil},
-	incident.EventAbsentPaged:          {nowhere, "", nil},
+	incident.EventAbsencePageStarted:   {nowhere, "", nil},
 	incident.EventNotInvited:           {inChannel, "warning", (*builder).notInvited},
 	incident.EventLinked:               {nowhere, "", nil},
 	incident.EventEffectFailed:         {inChannel, "x", (*builder).effectFailed},

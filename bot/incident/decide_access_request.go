@@ -47,7 +47,7 @@ func (d *decider) breakGlass() error {
 	if d.inc.MayRead(d.env.Directory, d.env.Actor, d.env.Now) {
 		return nil
 	}
-	d.emit(EventBreakGlass, fields{"until": instant(d.env.Now.Add(BreakGlassTTL))}, texts{"reason": d.cmd.Text})
+	d.emit(EventBreakGlassUsed, fields{"until": instant(d.env.Now.Add(BreakGlassTTL))}, texts{"reason": d.cmd.Text})
 	return nil
 }
 
@@ -60,7 +60,7 @@ func (d *decider) accessTimeout() error {
 			after.revoke(p, d.env.Now)
 			f := fields{"person": string(p)}
 			if after.belongs(d.env.Directory, p, d.env.Now) {
-				f["reads"] = "true" // for another reason
+				f["still_reads"] = "true" // for another reason
 			}
 			d.emit(EventAccessExpired, f, nil)
 		}

@@ -141,9 +141,9 @@ func (d *decider) edit() error {
 	if err != nil {
 		return err
 	}
-	f["from_draft"] = joinList(confirmed)
+	f["confirmed_drafts"] = joinList(confirmed)
 	if len(confirmed) == 0 {
-		delete(f, "from_draft")
+		delete(f, "confirmed_drafts")
 	}
 	if len(t)+len(f) > 0 {
 		d.emit(EventRecordEdited, f, t)
@@ -254,7 +254,7 @@ func (d *decider) sign() error {
 	if d.cmd.Attested != "" && d.cmd.Attested != attested.ID() {
 		return Stale("the statement that %s signs changed after you read it. Read it again, then sign", team)
 	}
-	f["statement"] = attested.Version
+	f["attestation_version"] = attested.Version
 	d.emit(EventSigned, f, texts{"attestation": attested.Text})
 	d.approve()
 	return nil

@@ -65,13 +65,13 @@ func (d *decider) pagePeople() error {
 			}
 		}
 		slices.Sort(byWay[way])
-		d.emit(EventPeoplePaged, fields{"people": joinList(byWay[way]), "way": string(way)}, texts{"reason": d.cmd.Text})
+		d.emit(EventPersonalPageStarted, fields{"people": joinList(byWay[way]), "medium": string(way)}, texts{"reason": d.cmd.Text})
 	}
 	return nil
 }
 
 // personPaged records the way in which a person was paged.
 func (d *decider) personPaged() error {
-	d.emit(EventPersonPaged, fields{"person": string(d.cmd.Person), "way": d.cmd.Item}, nil)
+	d.emit(EventPersonPaged, fields{"person": string(d.cmd.Person), "medium": d.cmd.Item}, nil)
 	return nil
 }

@@ -34,7 +34,7 @@ func (d *decider) here() error {
 		f["how"] = PresencePosted
 	}
 	if extends {
-		f["extends"] = "true"
+		f["extends_acknowledgement"] = "true"
 	}
 	d.cmd.HappenedAt = at
 	d.emit(EventPresence, f, nil)
@@ -52,10 +52,10 @@ func (d *decider) extendsAcknowledgement(at time.Time) bool {
 
 // call records that people are called. It leaves out people who cannot take part and
 // people with an equal call.
-func (d *decider) call(why CallReason, role Role, people []PersonID) {
+func (d *decider) call(cause CallCause, role Role, people []PersonID) {
 	people = slices.DeleteFunc(slices.Clone(people), func(p PersonID) bool {
 		_, known := d.env.Directory.Person(p)
-		return !known || d.inc.Excludes(p) || d.inc.called(p, why, role)
+		return !known || d.inc.Excludes(p) || d.inc.called(p, cause, role)
 	})
 	slices.Sort(people)
 	if people = slices.Compact(people); len(people) == 0 {
@@ -63,13 +63,13 @@ func (d *decider) call(why CallReason, role Role, people []PersonID) {
 	}
 	by := d.env.Actor
 	d.env.Actor = "" // a consequence of the command
-	d.emit(EventCalled, fields{"people": joinList(people), "role": string(role), "why": string(why)}, nil)
+	d.emit(EventCalled, fields{"people": joinList(people), "role": string(role), "cause": string(cause)}, nil)
 	d.env.Actor = by
 }
 
 // callResponders calls every responder if no page reached a known person.
 func (d *decider) callResponders() {
-	if !slices.ContainsFunc(d.inc.Calls, func(c Call) bool { return c.Why == CalledOnCall }) {
+	if !slices.ContainsFunc(d.inc.Calls, func(c Call) bool { return c.Cause == CalledOnCall }) {
 		d.call(CalledResponder, "", d.env.Directory.Responders())
 	}
 }
@@ -105,22 +105,21 @@ func (d *decider) absenceTimeout() error {
 		}
 	}
 	if len(due) > 0 {
-		d.emit(EventAbsentPaged, fields{"people": joinList(slices.Sorted(maps.Keys(due))), "round": num(d.inc.Paging.Round)}, nil)
+		d.emit(EventAbsencePageStarted, fields{"people": joinList(slices.Sorted(maps.Keys(due))), "round": num(d.inc.Paging.Round)}, nil)
 	}
 	return nil
 }
 
-// notInvited records the people who cannot be invited, each reason once.
+// notInvited records the people who cannot be invited, by reason, and each reason of a
+// person once.
 func (d *decider) notInvited() {
-	var people []PersonID
-	reasons := texts{}
+	byReason := map[string][]PersonID{}
 	for _, p := range slices.Sorted(maps.Keys(d.cmd.Refused)) {
 		if reason := d.cmd.Refused[p]; d.inc.NotInvited[p] != reason {
-			people = append(people, p)
-			reasons[string(p)] = reason
+			byReason[reason] = append(byReason[reason], p)
 		}
 	}
-	if len(people) > 0 {
-		d.emit(EventNotInvited, fields{"people": joinList(people)}, reasons)
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		d.emit(EventNotInvited, fields{"people": joinList(byReason[reason])}, texts{"reason": reason})
 	}
 }

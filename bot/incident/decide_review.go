@@ -56,7 +56,7 @@ func (d *decider) conclude() error {
 	}
 	f := fields{"people": joinList(present)}
 	if at := d.inc.Review.At; !at.IsZero() {
-		f["meeting"] = instant(at)
+		f["when"] = instant(at)
 	}
 	d.emit(EventReviewConcluded, f, texts{"decisions": c.Text, "reason": strings.TrimSpace(c.Reason)})
 	d.close()

@@ -142,7 +142,11 @@ func (d *decider) updateSent() error {
 	if u == nil || slices.ContainsFunc(u.Sent, func(s UpdateSent) bool { return s.Audience == d.cmd.Text && s.Medium == d.cmd.Channel }) {
 		return nil
 	}
-	d.emit(EventUpdateSent, fields{"update": u.ID, "audience": d.cmd.Text, "medium": d.cmd.Channel, "withheld": d.cmd.Reason}, nil)
+	kind := EventUpdateSent
+	if d.cmd.Reason != "" {
+		kind = EventUpdateWithheld
+	}
+	d.emit(kind, fields{"update": u.ID, "audience": d.cmd.Text, "medium": d.cmd.Channel}, nil)
 	return nil
 }
 

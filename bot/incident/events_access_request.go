@@ -5,7 +5,7 @@ const (
 	EventAccessRequested      EventKind = "access_requested"
 	EventAccessRequestExpired EventKind = "access_request_expired"
 	EventAccessExpired        EventKind = "access_expired"
-	EventBreakGlass           EventKind = "break_glass"
+	EventBreakGlassUsed       EventKind = "break_glass_used"
 )
 
 var accessRequestEvents = eventTable{
@@ -31,7 +31,7 @@ var accessRequestEvents = eventTable{
 		minor: true,
 	},
 	EventAccessExpired: {
-		fields:  "person reads",
+		fields:  "person still_reads",
 		apply:   (*Incident).applyAccessExpired,
 		effects: effects{removeExpired, refreshCard},
 		sentence: func(e Event) Sentence {
@@ -40,7 +40,7 @@ var accessRequestEvents = eventTable{
 		lane:  laneCommunication,
 		minor: true,
 	},
-	EventBreakGlass: {
+	EventBreakGlassUsed: {
 		fields:     "until",
 		repeatable: true,
 		apply: func(i *Incident, e Event) {
@@ -60,7 +60,7 @@ var accessRequestEvents = eventTable{
 // reason keeps that reason.
 func (i *Incident) applyAccessExpired(e Event) {
 	p := e.person("person")
-	if e.is("reads") {
+	if e.is("still_reads") {
 		i.dropAccess(p, e.RecordedAt)
 		return
 	}
@@ -78,7 +78,7 @@ func timeAccess(c effectBuilder) []Effect {
 
 // removeExpired removes a person whose access ended from the channel.
 func removeExpired(c effectBuilder) []Effect {
-	if c.event.is("reads") {
+	if c.event.is("still_reads") {
 		return nil
 	}
 	return removePerson(c)

@@ -4,26 +4,26 @@ import "fmt"
 
 // The kinds of events about pages to chosen people.
 const (
-	EventPeoplePaged EventKind = "people_paged" // a person asks Tocsin to page people
-	EventPersonPaged EventKind = "person_paged" // the page was sent
+	EventPersonalPageStarted EventKind = "personal_page_started" // a person asks Tocsin to page people
+	EventPersonPaged         EventKind = "person_paged"          // the page was sent
 )
 
 var personalPageEvents = eventTable{
-	EventPeoplePaged: {
-		fields:  "people way",
+	EventPersonalPageStarted: {
+		fields:  "medium people",
 		apply:   (*Incident).applyPeoplePaged,
 		effects: effects{pagePersons, invitePeople, timeAbsence, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
-			return Say("%s pages %s %s", e.By, People(splitList[PersonID](e.Field("people"))), Literal(Provider(e.Field("way")).pageWay()))
+			return Say("%s pages %s %s", e.By, People(splitList[PersonID](e.Field("people"))), Literal(Provider(e.Field("medium")).pageWay()))
 		},
 		text: "reason",
 		lane: laneCommunication,
 	},
 	EventPersonPaged: {
-		fields:  "person way",
+		fields:  "medium person",
 		effects: effects{refreshCard},
 		sentence: func(e Event) Sentence {
-			return Say("%s was paged %s", e.person("person"), Literal(Provider(e.Field("way")).pageWay()))
+			return Say("%s was paged %s", e.person("person"), Literal(Provider(e.Field("medium")).pageWay()))
 		},
 		lane:  laneCommunication,
 		minor: true,
@@ -33,19 +33,19 @@ var personalPageEvents = eventTable{
 // applyPeoplePaged records the people as called.
 func (i *Incident) applyPeoplePaged(e Event) {
 	for _, p := range splitList[PersonID](e.Field("people")) {
-		i.addCall(Call{Person: p, Seq: e.Seq, Why: CalledByPerson, At: e.RecordedAt})
+		i.addCall(Call{Person: p, Seq: e.Seq, Cause: CalledByPerson, At: e.RecordedAt})
 	}
 }
 
 // PagedPeople returns the people whom the event pages, each with the way, for the answer
 // to the command.
 func (e Event) PagedPeople(d Directory) []string {
-	if e.Kind != EventPeoplePaged {
+	if e.Kind != EventPersonalPageStarted {
 		return nil
 	}
 	var out []string
 	for _, p := range splitList[PersonID](e.Field("people")) {
-		out = append(out, fmt.Sprintf("%s %s", d.Name(p), Provider(e.Field("way")).pageWay()))
+		out = append(out, fmt.Sprintf("%s %s", d.Name(p), Provider(e.Field("medium")).pageWay()))
 	}
 	return out
 }

@@ -8,10 +8,10 @@ import (
 
 // The kinds of events about the people of the response.
 const (
-	EventCalled      EventKind = "people_called"  // people are invited and expected
-	EventPresence    EventKind = "presence_shown" // a person is here, or posted in the channel
-	EventAbsentPaged EventKind = "absent_paged"   // people who were called showed no sign
-	EventNotInvited  EventKind = "not_invited"    // people cannot be invited to the channel
+	EventCalled             EventKind = "people_called"        // people are invited and expected
+	EventPresence           EventKind = "presence_shown"       // a person is here, or posted in the channel
+	EventAbsencePageStarted EventKind = "absence_page_started" // people who were called showed no sign
+	EventNotInvited         EventKind = "not_invited"          // people cannot be invited to the channel
 )
 
 // Values of the field how of [EventPresence].
@@ -22,7 +22,7 @@ const (
 
 var presenceEvents = eventTable{
 	EventCalled: {
-		fields:   "people role why",
+		fields:   "cause people role",
 		apply:    (*Incident).applyCalled,
 		effects:  effects{inviteCalled, timeAbsence, refreshCard},
 		sentence: sayCalled,
@@ -30,7 +30,7 @@ var presenceEvents = eventTable{
 		minor:    true,
 	},
 	EventPresence: {
-		fields:  "extends how",
+		fields:  "extends_acknowledgement how",
 		apply:   (*Incident).applyPresence,
 		effects: effects{inviteAuthor, refreshCard},
 		sentence: func(e Event) Sentence {
@@ -42,7 +42,7 @@ var presenceEvents = eventTable{
 		lane:  laneResponse,
 		minor: true,
 	},
-	EventAbsentPaged: {
+	EventAbsencePageStarted: {
 		fields:  "people round",
 		apply:   (*Incident).applyAbsentPaged,
 		effects: effects{pagePersons, refreshCard},
@@ -64,7 +64,7 @@ var presenceEvents = eventTable{
 
 func sayCalled(e Event) Sentence {
 	people := People(splitList[PersonID](e.Field("people")))
-	switch CallReason(e.Field("why")) {
+	switch CallCause(e.Field("cause")) {
 	case CalledOnCall:
 		return Say("The page reached %s", people)
 	case CalledRole:
@@ -76,13 +76,13 @@ func sayCalled(e Event) Sentence {
 
 func (i *Incident) applyCalled(e Event) {
 	for _, p := range splitList[PersonID](e.Field("people")) {
-		i.addCall(Call{Person: p, Seq: e.Seq, Why: CallReason(e.Field("why")), Role: Role(e.Field("role")), At: e.RecordedAt})
+		i.addCall(Call{Person: p, Seq: e.Seq, Cause: CallCause(e.Field("cause")), Role: Role(e.Field("role")), At: e.RecordedAt})
 	}
 }
 
 // addCall adds a call, unless the person already has the same one.
 func (i *Incident) addCall(c Call) {
-	if !i.called(c.Person, c.Why, c.Role) {
+	if !i.called(c.Person, c.Cause, c.Role) {
 		i.Calls = append(i.Calls, c)
 	}
 }
@@ -90,7 +90,7 @@ func (i *Incident) addCall(c Call) {
 // applyPresence lets a post extend the acknowledgement from its own time: Slack may have
 // delivered it late.
 func (i *Incident) applyPresence(e Event) {
-	if e.is("extends") && e.HappenedAt.After(i.Paging.LastAction) {
+	if e.is("extends_acknowledgement") && e.HappenedAt.After(i.Paging.LastAction) {
 		i.Paging.LastAction = e.HappenedAt
 	}
 }
@@ -109,7 +109,7 @@ func (i *Incident) applyNotInvited(e Event) {
 		i.NotInvited = map[PersonID]string{}
 	}
 	for _, p := range splitList[PersonID](e.Field("people")) {
-		i.NotInvited[p] = e.Text(string(p))
+		i.NotInvited[p] = e.Text("reason")
 	}
 }
 

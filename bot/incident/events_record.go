@@ -22,7 +22,7 @@ const (
 
 var recordEvents = eventTable{
 	EventRecordEdited: {
-		fields:     "audience from_draft language", // from_draft has the parts that repeat a draft
+		fields:     "audience confirmed_drafts language",
 		repeatable: true,
 		apply:      (*Incident).applyRecordEdited,
 		effects:    effects{refreshCard},
@@ -41,10 +41,10 @@ var recordEvents = eventTable{
 		milestone: "Record submitted",
 	},
 	EventSigned: {
-		fields: "department deputy digest document schema statement submitter",
+		fields: "attestation_version department deputy digest document schema submitter",
 		apply: func(i *Incident, e Event) {
 			i.Signatures = append(i.Signatures, Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-				Digest: e.Field("digest"), Attestation: e.Text("attestation"), Statement: e.Field("statement"), Auth: e.Auth, Deputy: e.is("deputy"), Submitter: e.is("submitter")})
+				Digest: e.Field("digest"), Attestation: e.Text("attestation"), AttestationVersion: e.Field("attestation_version"), Auth: e.Auth, Deputy: e.is("deputy"), Submitter: e.is("submitter")})
 		},
 		effects:   effects{refreshCard, refreshSignoff},
 		sentence:  saySigned,
@@ -187,7 +187,7 @@ func (i *Incident) applySubmission(e Event) {
 // record has their text.
 func sayRecordEdited(e Event) Sentence {
 	var changed, confirmed Labels
-	drafts := splitList[string](e.Field("from_draft"))
+	drafts := splitList[string](e.Field("confirmed_drafts"))
 	for _, f := range RecordFields() {
 		_, text := e.Texts[f.Name]
 		switch {

@@ -181,7 +181,7 @@ func (i *Incident) applyRoleAssigned(e Event) {
 	role, p := Role(e.Field("role")), e.person("person")
 	i.setRole(role, p)
 	if p != "" && p != e.By {
-		i.addCall(Call{Person: p, Seq: e.Seq, Why: CalledRole, Role: role, At: e.RecordedAt})
+		i.addCall(Call{Person: p, Seq: e.Seq, Cause: CalledRole, Role: role, At: e.RecordedAt})
 	}
 }
 

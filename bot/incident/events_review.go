@@ -62,7 +62,7 @@ var reviewEvents = eventTable{
 		lane: laneCommunication,
 	},
 	EventReviewConcluded: {
-		fields: "meeting people", // meeting is its time, if one was scheduled
+		fields: "people when", // when is the time of the meeting, if one was scheduled
 		apply: func(i *Incident, e Event) {
 			if e.concludesEarly() {
 				i.Review.EarlyReason = e.Text("reason")
@@ -130,14 +130,14 @@ var reviewEvents = eventTable{
 // concludesEarly reports whether the review was concluded with a reason before its meeting,
 // or without one. Events of earlier versions have no reason.
 func (e Event) concludesEarly() bool {
-	meeting := parseInstant(e.Field("meeting"))
+	meeting := parseInstant(e.Field("when"))
 	_, given := e.Texts["reason"]
 	return given && (meeting.IsZero() || e.RecordedAt.Before(meeting))
 }
 
 func sayConcluded(e Event) Sentence {
 	people := People(splitList[PersonID](e.Field("people")))
-	switch meeting := parseInstant(e.Field("meeting")); {
+	switch meeting := parseInstant(e.Field("when")); {
 	case !e.concludesEarly():
 		return Say("%s concluded the review. Attendance: %s", e.By, people)
 	case meeting.IsZero():

@@ -10,6 +10,7 @@ const (
 	EventUpdated        EventKind = "update_posted"
 	EventUpdateApproved EventKind = "update_approved"
 	EventUpdateSent     EventKind = "update_sent"
+	EventUpdateWithheld EventKind = "update_withheld" // not sent, because the incident became restricted
 	EventUpdateDue      EventKind = "update_due"
 )
 
@@ -37,17 +38,19 @@ var updateEvents = eventTable{
 		lane: laneCommunication,
 	},
 	EventUpdateSent: {
-		fields: "audience medium update withheld",
-		apply: func(i *Incident, e Event) {
-			if u := i.Update(e.Field("update")); u != nil {
-				u.Sent = append(u.Sent, UpdateSent{Audience: e.Field("audience"), Medium: e.Field("medium"), At: e.RecordedAt, Withheld: e.Field("withheld") != ""})
-			}
-		},
+		fields: "audience medium update",
+		apply:  (*Incident).applyUpdateSent,
 		sentence: func(e Event) Sentence {
-			if e.Field("withheld") != "" {
-				return Say("Update %s was not sent to %s, because the incident became restricted", e.literal("update"), e.literal("audience"))
-			}
 			return Say("Update %s was sent to %s by %s", e.literal("update"), e.literal("audience"), e.literal("medium"))
+		},
+		lane:  laneCommunication,
+		minor: true,
+	},
+	EventUpdateWithheld: {
+		fields: "audience medium update",
+		apply:  (*Incident).applyUpdateSent,
+		sentence: func(e Event) Sentence {
+			return Say("Update %s was not sent to %s, because the incident became restricted", e.literal("update"), e.literal("audience"))
 		},
 		lane:  laneCommunication,
 		minor: true,
@@ -81,7 +84,14 @@ func sayUpdated(e Event) Sentence {
 func (i *Incident) applyUpdated(e Event) {
 	i.UpdateDue, i.UpdateReminded = parseInstant(e.Field("update_due")), false
 	i.Updates = append(i.Updates, Update{ID: cmp.Or(e.Field("update"), "U"+num(len(i.Updates)+1)), Seq: e.Seq, By: e.By, At: e.RecordedAt,
-		Audiences: splitList[string](e.Field("audiences")), Corrects: e.Field("corrects"), Statement: e.Field("statement"), Beforehand: e.Field("approved_beforehand")})
+		Audiences: splitList[string](e.Field("audiences")), Corrects: e.Field("corrects"), Statement: e.Field("statement"), ApprovedBeforehand: e.Field("approved_beforehand")})
+}
+
+// applyUpdateSent adds an entry to the register of an update.
+func (i *Incident) applyUpdateSent(e Event) {
+	if u := i.Update(e.Field("update")); u != nil {
+		u.Sent = append(u.Sent, UpdateSent{Audience: e.Field("audience"), Medium: e.Field("medium"), At: e.RecordedAt, Withheld: e.Kind == EventUpdateWithheld})
+	}
 }
 
 // applyUpdateDue sets when the first update is due.

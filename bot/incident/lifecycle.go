@@ -116,7 +116,7 @@ const (
 	VerbStepLate          Verb = "step_late"          // Step
 	VerbPage              Verb = "page"               // Round, EscalationStep: the page starts now
 	VerbPaged             Verb = "paged"              // Round, EscalationStep, People: whom the page reached, if known
-	VerbPersonPaged       Verb = "person_paged"       // Person, Item: the way
+	VerbPersonPaged       Verb = "person_paged"       // Person, Item: the medium
 	VerbPageFailed        Verb = "page_failed"        // Round, EscalationStep, Text
 	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
 	VerbAckTimeout        Verb = "ack_timeout"        // Round (optional)

@@ -151,7 +151,7 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	case VerbHere:
 		by = "eng4"
 	case VerbAbsenceTimeout:
-		w.inc.Severity, w.inc.Calls = Sev2, []Call{{Person: "eng4", Why: CalledOnCall, At: w.now.Add(-AbsenceTimeout)}}
+		w.inc.Severity, w.inc.Calls = Sev2, []Call{{Person: "eng4", Cause: CalledOnCall, At: w.now.Add(-AbsenceTimeout)}}
 	case VerbKeepSeverity, VerbSeverityTimeout:
 		w.inc.SeverityProposal = &SeverityProposal{Severity: Sev1, Kind: "sentry.issue", Until: w.now}
 	case VerbAssignRole:

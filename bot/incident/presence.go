@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// CallReason is why Tocsin called a person to an incident.
-type CallReason string
+// CallCause is why Tocsin called a person to an incident.
+type CallCause string
 
 // The reasons.
 const (
-	CalledOnCall    CallReason = "on_call"   // a page of the escalation policy reached the person
-	CalledResponder CallReason = "responder" // no page reached a known person, so Tocsin called every responder
-	CalledRole      CallReason = "role"      // a playbook needs the role, or a person assigned it
-	CalledByPerson  CallReason = "person"    // a person paged the person
+	CalledOnCall    CallCause = "on_call"   // a page of the escalation policy reached the person
+	CalledResponder CallCause = "responder" // no page reached a known person, so Tocsin called every responder
+	CalledRole      CallCause = "role"      // a playbook needs the role, or a person assigned it
+	CalledByPerson  CallCause = "person"    // a person paged the person
 )
 
 // AbsenceTimeout is how long a person who was called has to show a sign before Tocsin
@@ -23,13 +23,13 @@ const AbsenceTimeout = 5 * time.Minute
 
 // Call records that Tocsin called a person to an incident.
 type Call struct {
-	Person     PersonID   `json:"person"`
-	Seq        int        `json:"seq"` // number of the event
-	Why        CallReason `json:"why"`
-	Role       Role       `json:"role,omitempty"` // of CalledRole
-	At         time.Time  `json:"at"`
-	PagedAt    time.Time  `json:"paged_at,omitzero"`     // when the person was last paged because of absence
-	PagedRound int        `json:"paged_round,omitempty"` // the paging round of PagedAt
+	Person     PersonID  `json:"person"`
+	Seq        int       `json:"seq"` // number of the event
+	Cause      CallCause `json:"cause"`
+	Role       Role      `json:"role,omitempty"` // of CalledRole
+	At         time.Time `json:"at"`
+	PagedAt    time.Time `json:"paged_at,omitzero"`     // when the person was last paged because of absence
+	PagedRound int       `json:"paged_round,omitempty"` // the paging round of PagedAt
 }
 
 // Presence is one person of the response: why the person was called, and since when the
@@ -118,18 +118,18 @@ func (i Incident) isAnswered(c Call) bool {
 	if !i.Here[c.Person].IsZero() {
 		return true
 	}
-	if c.Why != CalledRole && c.Why != CalledResponder {
+	if c.Cause != CalledRole && c.Cause != CalledResponder {
 		return false
 	}
-	if holder := i.Roles[c.Role]; c.Why == CalledRole && holder != "" && holder != c.Person {
+	if holder := i.Roles[c.Role]; c.Cause == CalledRole && holder != "" && holder != c.Person {
 		return true
 	}
-	return slices.ContainsFunc(i.Calls, func(o Call) bool { return o.Why == c.Why && o.Role == c.Role && !i.Here[o.Person].IsZero() })
+	return slices.ContainsFunc(i.Calls, func(o Call) bool { return o.Cause == c.Cause && o.Role == c.Role && !i.Here[o.Person].IsZero() })
 }
 
 // called reports whether a person has a call for a reason and a role.
-func (i Incident) called(p PersonID, why CallReason, role Role) bool {
-	return slices.ContainsFunc(i.Calls, func(c Call) bool { return c.Person == p && c.Why == why && c.Role == role })
+func (i Incident) called(p PersonID, cause CallCause, role Role) bool {
+	return slices.ContainsFunc(i.Calls, func(c Call) bool { return c.Person == p && c.Cause == cause && c.Role == role })
 }
 
 // forget removes a person from the calls and from the people who are here.
@@ -141,7 +141,7 @@ func (i *Incident) forget(p PersonID) {
 
 // noPresence are the events whose author requests access or left. Such an author does not
 // take part in the response.
-var noPresence = []EventKind{EventPersonLeft, EventAccessRequested, EventBreakGlass}
+var noPresence = []EventKind{EventPersonLeft, EventAccessRequested, EventBreakGlassUsed}
 
 // markHere records the first sign of a person. A reader by break-glass does not
 // take part in the response.

@@ -34,7 +34,7 @@ func (p Presence) Facts(i Incident, now time.Time) []Sentence {
 
 // sentence returns when and how the person was called.
 func (c Call) sentence() Sentence {
-	switch c.Why {
+	switch c.Cause {
 	case CalledOnCall:
 		return Say("paged %s", c.At)
 	case CalledRole:

@@ -9,7 +9,7 @@ import (
 // absentPaged returns the people of the page about absence among events.
 func absentPaged(events []Event) []PersonID {
 	for _, e := range events {
-		if e.Kind == EventAbsentPaged {
+		if e.Kind == EventAbsencePageStarted {
 			return splitList[PersonID](e.Field("people"))
 		}
 	}

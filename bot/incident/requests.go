@@ -77,7 +77,7 @@ func (i Incident) requests(e Event) []Request {
 		ask(EffectMessageSigners, e.department())
 	case EventConsulted:
 		ask(EffectAskConsult, e.department())
-	case EventPeoplePaged, EventAbsentPaged:
+	case EventPersonalPageStarted, EventAbsencePageStarted:
 		for _, p := range splitList[string](e.Field("people")) {
 			out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPagePeople, Ref: p})
 		}
@@ -96,7 +96,7 @@ func (i Incident) asks(r Request) bool {
 	case EffectAskConsult:
 		return allowed(VerbAnswer) && slices.ContainsFunc(i.Consultations, func(c Consultation) bool { return c.Team == r.Department && !c.Answered() })
 	case EffectPagePeople:
-		if r.Kind == EventAbsentPaged {
+		if r.Kind == EventAbsencePageStarted {
 			return i.Status.Responding() && i.Here[PersonID(r.Ref)].IsZero()
 		}
 		return i.NeedsPage()

@@ -17,8 +17,14 @@ const (
 	SignerHead                        // after Policy.SignHeadAfter
 )
 
-func (s SignerStage) String() string {
-	return []string{"members", "deputies", "head"}[s]
+// signerStages are the names of the stages in events.
+var signerStages = []string{SignerMembers: "members", SignerDeputies: "deputies", SignerHead: "head"}
+
+func (s SignerStage) String() string { return signerStages[s] }
+
+// signerStage returns the stage of an event.
+func (e Event) signerStage() SignerStage {
+	return SignerStage(max(0, slices.Index(signerStages, e.Field("stage"))))
 }
 
 // The delays of the later stages, unless the configuration has others.
@@ -61,7 +67,7 @@ func messageSigners(c effectBuilder) []Effect {
 
 // messageReminded builds the messages of a later stage.
 func messageReminded(c effectBuilder) []Effect {
-	return c.messageStage(c.event.department(), SignerStage(c.event.number("stage")), c.event.number("request"))
+	return c.messageStage(c.event.department(), c.event.signerStage(), c.event.number("request"))
 }
 
 // messageStage builds the direct message and the mail to the people of a stage.
@@ -80,13 +86,13 @@ func (d *decider) remindSigners() error {
 	if !d.inc.AsksToSign(team, d.cmd.Round) || len(d.inc.askedInPerson(team, stage, d.env)) == 0 {
 		return nil
 	}
-	d.emit(EventSignersReminded, fields{"department": string(team), "stage": num(int(stage)), "request": num(d.cmd.Round)}, nil)
+	d.emit(EventSignersReminded, fields{"department": string(team), "stage": stage.String(), "request": num(d.cmd.Round)}, nil)
 	return nil
 }
 
 // sayReminded names the recipients of a reminder.
 func sayReminded(e Event) Sentence {
-	if SignerStage(e.number("stage")) == SignerHead {
+	if e.signerStage() == SignerHead {
 		return Say("Tocsin reminded the head of %s of the signature", e.department())
 	}
 	return Say("Tocsin reminded the deputies of %s to sign", e.department())

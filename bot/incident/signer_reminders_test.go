@@ -75,7 +75,7 @@ func TestSign_AttestsTheStatementOfTheDepartment(t *testing.T) {
 	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: digest, Attested: w.policy.Attestation(Legal).ID()})
 	w.must("sec1", Command{Verb: VerbSign, Department: Security, Expect: digest})
 	legal, security := w.inc.SignedBy(Legal), w.inc.SignedBy(Security)
-	if legal.Attestation != "It is right." || legal.Statement != "2026-11" || security.Attestation != defaultAttestations[Security] || security.Statement != defaultVersion {
+	if legal.Attestation != "It is right." || legal.AttestationVersion != "2026-11" || security.Attestation != defaultAttestations[Security] || security.AttestationVersion != defaultVersion {
 		t.Errorf("got %+v and %+v, want the statement of each department", legal, security)
 	}
 }

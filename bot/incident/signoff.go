@@ -7,16 +7,16 @@ import (
 
 // Signature is the signature of a department on a digest.
 type Signature struct {
-	Department  Department `json:"department"`
-	By          PersonID   `json:"by"`
-	At          time.Time  `json:"at"`
-	Kind        string     `json:"kind"`   // of document
-	Schema      string     `json:"schema"` // of document
-	Digest      string     `json:"digest"`
-	Attestation string     `json:"attestation"`
-	Statement   string     `json:"statement,omitempty"` // version of the attestation
-	Auth        string     `json:"auth"`                // how the signer was authenticated
-	Deputy      bool       `json:"deputy,omitempty"`
+	Department         Department `json:"department"`
+	By                 PersonID   `json:"by"`
+	At                 time.Time  `json:"at"`
+	Kind               string     `json:"kind"`   // of document
+	Schema             string     `json:"schema"` // of document
+	Digest             string     `json:"digest"`
+	Attestation        string     `json:"attestation"`
+	AttestationVersion string     `json:"attestation_version,omitempty"`
+	Auth               string     `json:"auth"` // how the signer was authenticated
+	Deputy             bool       `json:"deputy,omitempty"`
 	// Submitter marks a signature by the submitter of the record, which is allowed
 	// only with [Policy.SubmitterMaySign].
 	Submitter bool `json:"submitter,omitempty"`

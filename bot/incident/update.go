@@ -42,17 +42,17 @@ func StatementPlaceholders() []string {
 // Update is an update for the responders and perhaps further audiences, with the register
 // of its recipients. The text is in the timeline.
 type Update struct {
-	ID         string       `json:"id"` // "U1", in order
-	Seq        int          `json:"seq"`
-	By         PersonID     `json:"by"`
-	At         time.Time    `json:"at"`
-	Audiences  []string     `json:"audiences,omitempty"` // beyond the responders
-	Corrects   string       `json:"corrects,omitempty"`  // id of an earlier update
-	Statement  string       `json:"statement,omitempty"`
-	Beforehand string       `json:"beforehand,omitempty"` // name of the person who approved the statement beforehand
-	ApprovedBy PersonID     `json:"approved_by,omitempty"`
-	ApprovedAt time.Time    `json:"approved_at,omitzero"`
-	Sent       []UpdateSent `json:"sent,omitempty"`
+	ID                 string       `json:"id"` // "U1", in order
+	Seq                int          `json:"seq"`
+	By                 PersonID     `json:"by"`
+	At                 time.Time    `json:"at"`
+	Audiences          []string     `json:"audiences,omitempty"` // beyond the responders
+	Corrects           string       `json:"corrects,omitempty"`  // id of an earlier update
+	Statement          string       `json:"statement,omitempty"`
+	ApprovedBeforehand string       `json:"approved_beforehand,omitempty"` // name of the person who approved the statement beforehand
+	ApprovedBy         PersonID     `json:"approved_by,omitempty"`
+	ApprovedAt         time.Time    `json:"approved_at,omitzero"`
+	Sent               []UpdateSent `json:"sent,omitempty"`
 }
 
 // UpdateSent is an entry of the register: an audience that got the update.
@@ -74,7 +74,7 @@ func UpdateSentCommand(e Effect, audience string) Command {
 
 // Waits reports whether the update waits for an approval.
 func (u Update) Waits() bool {
-	return len(u.Audiences) > 0 && u.Beforehand == "" && u.ApprovedBy == ""
+	return len(u.Audiences) > 0 && u.ApprovedBeforehand == "" && u.ApprovedBy == ""
 }
 
 // Audience returns the audience of updates with a name, without regard to case.

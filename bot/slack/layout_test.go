@@ -57,8 +57,8 @@ func fullIncident() incident.Incident {
 	inc.Consultations = []incident.Consultation{{Team: "payroll", Blocking: true, AskedAt: noon}}
 	inc.Actions = []incident.Action{{ID: "A1", Kind: incident.ActionDetection, Title: "Alarm on root logins", Owner: "p2", Due: noon.AddDate(0, 1, 0)}}
 	inc.Review.At = noon.AddDate(0, 0, 4)
-	inc.Calls = []incident.Call{{Person: "p1", Why: incident.CalledOnCall, At: noon.Add(-20 * time.Minute)}, {Person: "p4", Why: incident.CalledRole, Role: incident.Scribe, At: noon.Add(-10 * time.Minute), PagedAt: noon.Add(-5 * time.Minute)},
-		{Person: "p3", Why: incident.CalledByPerson, At: noon.Add(-time.Minute)}}
+	inc.Calls = []incident.Call{{Person: "p1", Cause: incident.CalledOnCall, At: noon.Add(-20 * time.Minute)}, {Person: "p4", Cause: incident.CalledRole, Role: incident.Scribe, At: noon.Add(-10 * time.Minute), PagedAt: noon.Add(-5 * time.Minute)},
+		{Person: "p3", Cause: incident.CalledByPerson, At: noon.Add(-time.Minute)}}
 	inc.Here = map[incident.PersonID]time.Time{"p1": noon.Add(-19 * time.Minute), "p2": noon}
 	inc.NotInvited = map[incident.PersonID]string{"p4": "no Slack user in the configuration"}
 	return inc
@@ -86,9 +86,9 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventAcknowledged:        {texts: text},
 		incident.EventAckTimedOut:         {fields: map[string]string{"person": "p1"}, system: true},
 		incident.EventEvidenceChanged:     {map[string]string{"evidence": "E1", "how": "edited", "person": "p2"}, map[string]string{"text": "what it says now"}, true},
-		incident.EventNotInvited:          {map[string]string{"people": "p4"}, map[string]string{"p4": "no Slack user in the configuration"}, true},
+		incident.EventNotInvited:          {map[string]string{"people": "p4"}, map[string]string{"reason": "no Slack user in the configuration"}, true},
 		incident.EventPageFailed:          {route, reason, true},
-		incident.EventPeoplePaged:         {map[string]string{"people": "p1,p4", "way": "pagerduty"}, reason, false},
+		incident.EventPersonalPageStarted: {map[string]string{"people": "p1,p4", "medium": "pagerduty"}, reason, false},
 		incident.EventPageUnanswered:      {fields: route, system: true},
 		incident.EventSeveritySet:         {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
 		incident.EventSeverityProposed:    {fields: map[string]string{"from": "sev4", "severity": "sev1", "kind": "sentry.issue", "alert": "17", "until": "2026-11-20T12:05:00Z"}, system: true},
@@ -114,7 +114,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventStepDone:            {map[string]string{"run": "leaked-aws-credentials", "step": "involve-legal"}, map[string]string{"outcome": "Involved legal.\nNobody of legal answered."}, true},
 		incident.EventStepLate:            {fields: map[string]string{"run": "leaked-aws-credentials", "step": "write-scribe"}, system: true},
 		incident.EventAccessRequested:     {map[string]string{"until": "2026-12-01T00:00:00Z"}, reason, false},
-		incident.EventBreakGlass:          {map[string]string{"until": "2026-11-24T07:00:00Z"}, reason, false},
+		incident.EventBreakGlassUsed:      {map[string]string{"until": "2026-11-24T07:00:00Z"}, reason, false},
 		incident.EventRestricted:          {map[string]string{"restricted": "true"}, reason, false},
 		incident.EventReplacementNamed:    {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z", "administrator": "root"}, reason, false},
 		incident.EventChannelReplaced:     {fields: map[string]string{"name": "slack.channel", "value": "C0NEW"}, system: true},

@@ -248,7 +248,7 @@ func (b *Bot) personalPages(g *generation) (ways []incident.Provider) {
 func (b *Bot) pagePeople(g *generation) response.Handler {
 	policy := incident.Policy{PersonalPages: b.personalPages(g)}
 	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (incident.Command, error) {
-		person, known := brief.Directory.Person(incident.PersonID(e.Args["people"]))
+		person, known := brief.Directory.Person(incident.PersonID(e.Args["person"]))
 		isHere := brief.Event.Kind == incident.EventAbsencePageStarted && !brief.Incident.Here[person.ID].IsZero()
 		if !known || isHere || !brief.Incident.Status.Responding() || brief.Incident.Excludes(person.ID) {
 			return incident.Command{}, nil

@@ -180,7 +180,7 @@ func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 			out[kind] = h
 		}
 	}
-	out[incident.EffectPagePeople] = b.pagePeople(g)
+	out[incident.EffectPagePerson] = b.pagePeople(g)
 	if g.pagerREST != nil {
 		out[incident.EffectPagerUpdate] = updatePager(g)
 	}
@@ -191,7 +191,7 @@ func (b *Bot) handlers(g *generation) map[incident.EffectKind]response.Handler {
 func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) string {
 	systems := map[incident.EffectKind]string{incident.EffectPageAck: incident.SystemPagerDuty, incident.EffectPageResolve: incident.SystemPagerDuty, incident.EffectPageNotice: incident.SystemPagerDuty, incident.EffectPagerUpdate: incident.SystemPagerDuty}
 	if ways := b.personalPages(g); len(ways) > 0 {
-		systems[incident.EffectPagePeople] = string(ways[0])
+		systems[incident.EffectPagePerson] = string(ways[0])
 	}
 	for kind := range b.chatEffects.Handlers() {
 		systems[kind] = b.chat.Name()

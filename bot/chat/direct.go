@@ -39,8 +39,8 @@ func (c *Effects) retractDirect(ctx context.Context, b incident.Brief, e inciden
 // askedDirectly returns the people who can have the direct messages of a request. Roles and
 // the directory may have changed since.
 func askedDirectly(b incident.Brief, e incident.Effect) []incident.PersonID {
-	if incident.EffectKind(e.Args["request"]) == incident.EffectPagePeople {
-		return []incident.PersonID{incident.PersonID(e.Args["people"])}
+	if incident.EffectKind(e.Args["request"]) == incident.EffectPagePerson {
+		return []incident.PersonID{incident.PersonID(e.Args["person"])}
 	}
 	name := cmp.Or(incident.Department(e.Args["department"]), incident.Communications)
 	team, _ := b.Directory.Team(name)
@@ -67,7 +67,7 @@ func RetractedDirect(b incident.Brief, e incident.Effect) (Message, bool) {
 		} else {
 			m.iconLine("heavy_minus_sign", "This request to sign for %s no longer applies, because the closing record of %s changed.", string(name), id)
 		}
-	case incident.EffectPagePeople:
+	case incident.EffectPagePerson:
 		m.iconLine("heavy_check_mark", "%s (%s) no longer needs an answer to this page.", id, Strong{string(b.Incident.Severity)})
 	case incident.EffectAskUpdate:
 		m.iconLine("heavy_check_mark", "The update about %s was posted, or none is needed any more.", id)

@@ -41,7 +41,7 @@ const (
 	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
-	EffectPagePeople  EffectKind = "page_people"  // page the person of Args "people" outside the escalation policy
+	EffectPagePerson  EffectKind = "page_person"  // page Args "person" outside the escalation policy
 	// EffectPagerUpdate updates the title of the current page at the pager and adds a note
 	// about the event.
 	EffectPagerUpdate EffectKind = "pager_update"
@@ -124,7 +124,7 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectPageAck:     {task: "acknowledge the page at the pager", public: true},
 	EffectPageResolve: {task: "end the page at the pager", public: true},
 
-	EffectPagePeople:  {task: "page a person", public: true},
+	EffectPagePerson:  {task: "page a person", public: true},
 	EffectPagerUpdate: {task: "update the page at the pager", public: true, stepsAside: true},
 
 	EffectMailPostmortem:    {task: "send the postmortem by mail", hasDocument: true, stepsAside: true},

@@ -54,7 +54,7 @@ func (e Event) PagedPeople(d Directory) []string {
 func pagePersons(c effectBuilder) []Effect {
 	var out []Effect
 	for _, p := range splitList[string](c.event.Field("people")) {
-		e := c.effect(EffectPagePeople, map[string]string{"people": p}, p)
+		e := c.effect(EffectPagePerson, map[string]string{"person": p}, p)
 		e.Urgent = true
 		out = append(out, e)
 	}

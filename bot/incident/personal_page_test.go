@@ -56,7 +56,7 @@ func TestPageAgain_ChosenPeople(t *testing.T) {
 			for _, e := range events {
 				paged = append(paged, e.PagedPeople(w.dir)...)
 				for _, f := range e.Effects(w.inc, Incident{}, Env{Directory: w.dir, Policy: w.policy, Now: w.now}) {
-					if f.Kind == EffectPagePeople {
+					if f.Kind == EffectPagePerson {
 						effects++
 					}
 				}

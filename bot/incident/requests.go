@@ -79,7 +79,7 @@ func (i Incident) requests(e Event) []Request {
 		ask(EffectAskConsult, e.department())
 	case EventPersonalPageStarted, EventAbsencePageStarted:
 		for _, p := range splitList[string](e.Field("people")) {
-			out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPagePeople, Ref: p})
+			out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPagePerson, Ref: p})
 		}
 	case EventUpdateDue:
 		out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectAskUpdate})
@@ -95,7 +95,7 @@ func (i Incident) asks(r Request) bool {
 		return i.Submission != nil && i.Submission.Digest == r.Ref && i.SignedBy(r.Department) == nil && allowed(VerbSign)
 	case EffectAskConsult:
 		return allowed(VerbAnswer) && slices.ContainsFunc(i.Consultations, func(c Consultation) bool { return c.Team == r.Department && !c.Answered() })
-	case EffectPagePeople:
+	case EffectPagePerson:
 		if r.Kind == EventAbsencePageStarted {
 			return i.Status.Responding() && i.Here[PersonID(r.Ref)].IsZero()
 		}
@@ -232,8 +232,8 @@ func (c effectBuilder) retract(r Request) Effect {
 		args["department"] = string(r.Department)
 		more = append(more, string(r.Department))
 	}
-	if r.Effect == EffectPagePeople {
-		args["people"] = r.Ref
+	if r.Effect == EffectPagePerson {
+		args["person"] = r.Ref
 		more = append(more, r.Ref)
 	}
 	return c.inChannel(EffectRetract, args, more...)
@@ -244,7 +244,7 @@ func (c effectBuilder) retract(r Request) Effect {
 func RequestKey(retract Effect) string {
 	c := effectBuilder{inc: Incident{ID: retract.Incident}, event: Event{Seq: retract.EventSeq()}}
 	kind := EffectKind(retract.Args["request"])
-	if about := cmp.Or(retract.Args["department"], retract.Args["people"]); about != "" {
+	if about := cmp.Or(retract.Args["department"], retract.Args["person"]); about != "" {
 		return c.effect(kind, nil, about).Key
 	}
 	return c.effect(kind, nil).Key

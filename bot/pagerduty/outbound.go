@@ -271,8 +271,9 @@ type responseRecorder struct {
 	body       []byte
 }
 
-// maxResponseBytes is the maximum number of bytes read from a response.
-const maxResponseBytes = 64 << 10
+// maxResponseBytes is the maximum number of bytes read from a response. A list of the REST
+// API has up to 100 entries, and an incident of PagerDuty has several kilobytes.
+const maxResponseBytes = 4 << 20
 
 // Do implements pagerduty.HTTPClient.
 func (r *responseRecorder) Do(req *http.Request) (*http.Response, error) {

@@ -58,6 +58,33 @@ func (r *REST) find(ctx context.Context, key string) (found *pagerduty.Incident,
 	return found, err
 }
 
+// maxPages is the maximum number of pages that are read of the list of open PagerDuty
+// incidents, which is sorted from the newest.
+const maxPages = 10
+
+// eachIncident calls f for the newest PagerDuty incidents of the service in some statuses.
+func (r *REST) eachIncident(ctx context.Context, what string, statuses []string, f func(pagerduty.Incident)) error {
+	o := pagerduty.ListIncidentsOptions{Statuses: statuses, ServiceIDs: []string{r.cfg.Service}, DateRange: "all", SortBy: "created_at:desc", Limit: 100}
+	for range maxPages {
+		var list *pagerduty.ListIncidentsResponse
+		err := r.call(ctx, what, func(ctx context.Context, api *pagerduty.Client) (err error) {
+			list, err = api.ListIncidentsWithContext(ctx, o)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, in := range list.Incidents {
+			f(in)
+		}
+		if !list.More {
+			break
+		}
+		o.Offset += o.Limit
+	}
+	return nil
+}
+
 // appearsWithin is how long PagerDuty may take until an accepted event is an incident.
 const appearsWithin = time.Minute
 
@@ -179,17 +206,10 @@ func (r *REST) PagePerson(ctx context.Context, b incident.Brief, user, name stri
 // resolvePersonalPages ends the pages to chosen persons, which nobody else ends.
 func (r *REST) resolvePersonalPages(ctx context.Context, id incident.ID) error {
 	var open []pagerduty.ManageIncidentsOptions
-	err := r.call(ctx, "find the pages to persons", func(ctx context.Context, api *pagerduty.Client) error {
-		list, err := api.ListIncidentsWithContext(ctx, pagerduty.ListIncidentsOptions{Statuses: []string{"triggered", "acknowledged"}, ServiceIDs: []string{r.cfg.Service}, DateRange: "all", Limit: 100})
-		if err != nil {
-			return err
+	err := r.eachIncident(ctx, "find the pages to persons", []string{"triggered", "acknowledged"}, func(in pagerduty.Incident) {
+		if strings.HasPrefix(in.IncidentKey, personalPrefix+id.String()+"/") {
+			open = append(open, pagerduty.ManageIncidentsOptions{ID: in.ID, Status: "resolved"})
 		}
-		for _, in := range list.Incidents {
-			if strings.HasPrefix(in.IncidentKey, personalPrefix+id.String()+"/") {
-				open = append(open, pagerduty.ManageIncidentsOptions{ID: in.ID, Status: "resolved"})
-			}
-		}
-		return nil
 	})
 	if err != nil || len(open) == 0 {
 		return err
@@ -278,19 +298,12 @@ type Acknowledgement struct {
 // Acknowledgements returns the acknowledgements of users of the open pages of the service,
 // for an installation that receives no webhooks.
 func (r *REST) Acknowledgements(ctx context.Context) (out []Acknowledgement, err error) {
-	err = r.call(ctx, "read acknowledgements", func(ctx context.Context, api *pagerduty.Client) error {
-		list, err := api.ListIncidentsWithContext(ctx, pagerduty.ListIncidentsOptions{Statuses: []string{"acknowledged"}, ServiceIDs: []string{r.cfg.Service}, DateRange: "all", SortBy: "created_at:desc", Limit: 100})
-		if err != nil {
-			return err
-		}
-		for _, in := range list.Incidents {
-			for _, ack := range in.Acknowledgements {
-				if ack.Acknowledger.Type == "user_reference" || ack.Acknowledger.Type == "user" {
-					out = append(out, Acknowledgement{Key: in.IncidentKey, User: ack.Acknowledger.ID, Name: ack.Acknowledger.Summary, At: text.Timestamp(text.Flex(ack.At))})
-				}
+	err = r.eachIncident(ctx, "read acknowledgements", []string{"acknowledged"}, func(in pagerduty.Incident) {
+		for _, ack := range in.Acknowledgements {
+			if ack.Acknowledger.Type == "user_reference" || ack.Acknowledger.Type == "user" {
+				out = append(out, Acknowledgement{Key: in.IncidentKey, User: ack.Acknowledger.ID, Name: ack.Acknowledger.Summary, At: text.Timestamp(text.Flex(ack.At))})
 			}
 		}
-		return nil
 	})
 	return out, err
 }

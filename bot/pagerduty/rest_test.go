@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,36 @@ func TestREST_OnCallAndAcknowledgements(t *testing.T) {
 }
 
 // TestREST_ErrorTypes answers every call with each kind of failure.
+// TestREST_ReadsLongLists ends a page to a person and reads its acknowledgement while the
+// service has 149 newer incidents with long titles.
+func TestREST_ReadsLongLists(t *testing.T) {
+	a, events, rest := restAccount(t)
+	b := paged(incident.EventResolved, nil)
+	if err := rest.PagePerson(t.Context(), b, "PANA", "7"); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 149 {
+		if err := events.Notice(t.Context(), pagerduty.Notice{Key: strconv.Itoa(n), Summary: strings.Repeat("a long title ", 70)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, page := range a.Snapshot().Pages {
+		if err := a.Acknowledge(page.Incident, "PANA"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if acks, err := rest.Acknowledgements(t.Context()); err != nil || len(acks) != 150 {
+		t.Errorf("got %d acknowledgements and %v, want 150", len(acks), err)
+	}
+	b.Incident.Status = incident.Resolved
+	if _, err := rest.UpdatePage(t.Context(), b, incident.Effect{}); err != nil {
+		t.Fatal(err)
+	}
+	if in := a.ByKey("tocsin-page/INC-42/7/PANA")[0]; in.Status != "resolved" {
+		t.Errorf("page to a person: got %s, want resolved", in.Status)
+	}
+}
+
 func TestREST_ErrorTypes(t *testing.T) {
 	a, _, rest := restAccount(t)
 	calls := map[string]func(context.Context) error{

@@ -142,9 +142,9 @@ func TestPageLine(t incident.TestPage, dir incident.Directory, now time.Time) st
 	case t.AcknowledgedBy != "":
 		text += fmt.Sprintf(" · %s acknowledged step %d after %s", personName(dir, t.AcknowledgedBy), t.EscalationStep+1, formatDuration(t.AcknowledgedAt.Sub(t.StartedAt)))
 	case t.Running():
-		text += fmt.Sprintf(" · step %d waits since %s", t.EscalationStep+1, formatDuration(now.Sub(t.SteppedAt)))
+		text += fmt.Sprintf(" · step %d has waited for %s", t.EscalationStep+1, formatDuration(now.Sub(t.SteppedAt)))
 	default:
-		text += fmt.Sprintf(" · nobody acknowledged %s", plural(t.EscalationStep+1, "step"))
+		text += fmt.Sprintf(" · ended without an acknowledgement after %s", plural(t.EscalationStep+1, "step"))
 	}
 	if t.Stranger != "" {
 		text += " · acknowledged by the account " + clip(oneLine(t.Stranger), 120) + ", which belongs to no responder"

@@ -47,3 +47,16 @@ func TestAlertResult(t *testing.T) {
 		}
 	}
 }
+
+func TestTestPageLine(t *testing.T) {
+	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	page := incident.TestPage{StartedAt: noon, StartedBy: "p1", EscalationStep: 1, SteppedAt: noon.Add(5 * time.Minute), MissedAt: noon.Add(5 * time.Minute)}
+	d := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Ana Lima"}}}
+	if got := TestPageLine(page, d, noon.Add(8*time.Minute)); got != "2026-11-20 12:00 UTC · started by Ana Lima · missed at step 1 after 5 min · step 2 has waited for 3 min" {
+		t.Errorf("running: got %q", got)
+	}
+	page.EndedAt = noon.Add(10 * time.Minute)
+	if got := TestPageLine(page, d, noon.Add(time.Hour)); !strings.HasSuffix(got, " · ended without an acknowledgement after 2 steps") {
+		t.Errorf("ended: got %q", got)
+	}
+}

@@ -31,7 +31,7 @@ func SignRequestText(args map[string]string, b incident.Brief) SignRequest {
 		for _, p := range b.Incident.Representatives(b.Directory, team, b.Now) {
 			able = append(able, personName(b.Directory, p))
 		}
-		lines := []string{fmt.Sprintf("The closing record waits since %s, and nobody signed for %s.", since, label(team))}
+		lines := []string{fmt.Sprintf("The closing record has waited since %s, and nobody has signed for %s.", since, label(team))}
 		if len(able) > 0 {
 			lines = append(lines, "These people act for your department: "+strings.Join(able, ", ")+".")
 		}
@@ -41,7 +41,7 @@ func SignRequestText(args map[string]string, b incident.Brief) SignRequest {
 			Lines: []string{fmt.Sprintf("No member of %s has signed since %s.", label(team), since), "Read the record, then sign it or object."}}
 	}
 	return SignRequest{Heading: fmt.Sprintf("Please sign the closing record of %s for %s", id, label(team)), CanSign: true,
-		Lines: []string{"The closing record is frozen since " + since + ".", "Read the record, then sign it or object. One signature of your department is enough."}}
+		Lines: []string{"The closing record has been frozen since " + since + ".", "Read the record, then sign it or object. One signature of your department is enough."}}
 }
 
 // SignRequestMail returns the text of [SignRequestText] as a mail.

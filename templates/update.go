@@ -14,7 +14,7 @@ func UpdateMail(b incident.Brief) Message {
 	if earlier := b.Event.Field("corrects"); earlier != "" {
 		heading = fmt.Sprintf("%s: correction of update %s", b.Incident.ID, earlier)
 	}
-	l := mailLayout{Heading: heading, Lines: []string{b.Event.Text("text")}, Small: "You receive this mail because you read updates about incidents."}
+	l := mailLayout{Origin: b.Incident.Origin, Heading: heading, Lines: []string{b.Event.Text("text")}, Small: "You receive this mail because you read updates about incidents."}
 	return l.message(heading)
 }
 

@@ -19,7 +19,13 @@ func TestMessages_MarkOrigin(t *testing.T) {
 		"card": Card(b), "signature": SignatureRequest(b, incident.Security), "answer": AnswerRequest(b, incident.Consultation{Team: "payroll"}),
 		"final": FinalMessage(b), "announcement": Announcement(b), "postmortem": PostmortemAnnouncement(b, incident.ClosingRecord{}),
 		"shared": sharedPostmortem(b, incident.Document{}), "page": GroupPage(b, "g"), "person page": PersonalPage(b), "who": Who(b), "record": Record(incident.View{Incident: inc}, b.Now),
-		"result": Result(incident.Command{Verb: incident.VerbNote}, incident.Result{Incident: inc}),
+		"result": Result(incident.Command{Verb: incident.VerbNote}, incident.Result{Incident: inc}), "shared update": SharedUpdate(b), "update reminder": UpdateReminder(b), "updates": Updates(b, nil),
+		"briefing": BriefingMessage(b), "signer": SignerMessage(b, map[string]string{"department": "legal"}), "menu": Menu(incident.View{Incident: inc}, b.Now),
+		"playbooks": Playbooks(incident.View{Incident: inc}, b.Now), "timeline": Timeline(incident.View{Incident: inc, Timeline: []incident.Event{{Seq: 1, Kind: incident.EventOpened}}}, incident.TimelineFilter{}, b.Now),
+		"message used": MessageUsed(incident.Command{For: 42}, incident.Result{Incident: inc, Unchanged: true}),
+	}
+	for _, kind := range []incident.EffectKind{incident.EffectMessageSigners, incident.EffectPagePeople, incident.EffectAskUpdate} {
+		messages["closed "+string(kind)], _ = RetractedDirect(b, incident.Effect{Args: map[string]string{"request": string(kind), "department": "legal"}})
 	}
 	for _, kind := range incident.EventKinds() {
 		b.Event = incident.Event{Kind: kind, Fields: map[string]string{"run": "p", "step": "s"}}

@@ -30,8 +30,21 @@ func TestMails_BeginWithMarkOfOrigin(t *testing.T) {
 		if _, err := m.Cancellation(t.Context(), b, cancellation(b.Incident.Review.At)); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(server.Messages()); n != 4 {
-			t.Fatalf("got %d mails, want 4", n)
+		if err := m.PagePerson(t.Context(), b, "ana@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		b.Incident.Status, b.Incident.Submission = incident.InReview, &incident.Submission{}
+		b.Incident.Requests = []incident.Request{{Effect: incident.EffectAskSign, Department: incident.Legal, Seq: 9}}
+		if _, err := m.Signers(t.Context(), b, incident.Effect{Args: map[string]string{"department": "legal", "request": "9", "people": "p1"}}); err != nil {
+			t.Fatal(err)
+		}
+		b.Directory.Audiences = []incident.UpdateAudience{{Name: "company", Mail: []string{"all@example.com"}}}
+		b.Event = incident.Event{Kind: incident.EventUpdated, Texts: map[string]incident.Text{"text": {Value: "Logins work again."}}}
+		if _, err := m.Update(t.Context(), b, incident.Effect{Args: map[string]string{"audience": "company"}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(server.Messages()); n != 7 {
+			t.Fatalf("got %d mails, want 7", n)
 		}
 		for _, msg := range server.Messages() {
 			if !strings.HasPrefix(msg.Subject, "[DRILL] ") || !strings.HasPrefix(msg.Text, "[DRILL] ") || !strings.Contains(msg.HTML, "[DRILL] ") {

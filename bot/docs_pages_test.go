@@ -378,3 +378,13 @@ func TestDocs_LogMessages(t *testing.T) {
 		t.Errorf("got %d messages, want at least 10", messages)
 	}
 }
+
+// TestDocs_PagesInReadme requires a link to every page in README.md.
+func TestDocs_PagesInReadme(t *testing.T) {
+	readme := openPage(t, "README.md").text
+	for _, p := range allPages(t) {
+		if p.path != "README.md" && !strings.Contains(readme, "]("+p.path+")") {
+			t.Errorf("README.md: %s is missing in the table of pages", p.path)
+		}
+	}
+}

@@ -142,6 +142,25 @@ func TestDocs_Manifest(t *testing.T) {
 	}
 }
 
+// TestDocs_Scopes holds the table of scopes and events to those of the manifest.
+func TestDocs_Scopes(t *testing.T) {
+	_, table, _ := strings.Cut(openPage(t, "docs/slack.md").text, "| Scopes and events | For |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var got []string
+	for row := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(row, "|"), "|")
+		for name := range strings.SplitSeq(cell, ",") {
+			got = append(got, strings.Trim(name, " `"))
+		}
+	}
+	want := append(slack.Scopes(), slack.Events()...)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/slack.md: got the scopes and events %q, want %q", got, want)
+	}
+}
+
 // TestDocs_ReadmeLength holds README.md to one screen of facts.
 func TestDocs_ReadmeLength(t *testing.T) {
 	if got := strings.Count(openPage(t, "README.md").text, "\n"); got > 120 {

@@ -135,7 +135,7 @@ func (s *Slack) Check(ctx context.Context) error {
 	}
 	if len(missing) > 0 {
 		return &health.Problem{Cause: "The Slack app lacks the scopes " + strings.Join(missing, ", "), IsRefusal: true,
-			Fix: "Add them under OAuth & Permissions in the settings of the Slack app and reinstall the app"}
+			Fix: "Add them under OAuth & Permissions in the settings of the Slack app and reinstall the app. After an upgrade, replace the whole manifest as docs/install.md describes"}
 	}
 	return nil
 }

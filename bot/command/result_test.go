@@ -71,7 +71,7 @@ var resultTests = []struct {
 		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company", "customers"}}}
 	}, nil, "The responders of INC-42 have U1. company, customers get it when a second person from legal or communications approves it"},
 	{incident.Command{Verb: incident.VerbUpdate}, func(i *incident.Incident) {
-		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company"}, Beforehand: "Ada"}}
+		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company"}, ApprovedBeforehand: "Ada"}}
 	}, nil, "The responders of INC-42 have U1. It goes to company now"},
 	{incident.Command{Verb: incident.VerbApproveUpdate}, nil, nil, "The update of INC-42 goes to its audiences now"},
 	{incident.Command{Verb: incident.VerbEvidence}, nil, []incident.Event{event(incident.EventEvidence, "evidence", "E1", "@name", "disk")}, "The evidence E1 is in the timeline of INC-42: disk"},

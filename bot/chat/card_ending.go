@@ -83,7 +83,7 @@ func (m *builder) awaitedAnswers() (items List) {
 		if n == maxCardRoles {
 			return append(items, textf("%d more answers", len(unanswered)-n))
 		}
-		items = append(items, textf("%s answer", Plain(possessive(text.Truncate(text.Line(string(c.Team)), 40)))))
+		items = append(items, textf("%s answer", incident.Quoted(possessive(text.Truncate(text.Line(string(c.Team)), 40)))))
 	}
 	return items
 }

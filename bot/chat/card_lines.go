@@ -297,7 +297,7 @@ func (m *builder) updateLine() Text {
 
 // name returns the first name of a person, or the whole name if another person has the
 // first name too. The card has no mentions, because an edit does not notify people.
-func (m *builder) name(id incident.PersonID) Plain {
+func (m *builder) name(id incident.PersonID) incident.Quoted {
 	full := text.Line(m.brief.Directory.Name(id))
 	first, _, _ := strings.Cut(full, " ")
 	same := 0
@@ -309,7 +309,7 @@ func (m *builder) name(id incident.PersonID) Plain {
 	if same == 1 {
 		full = first
 	}
-	return Plain(text.Truncate(full, 40))
+	return incident.Quoted(text.Truncate(full, 40))
 }
 
 // clock returns a time as an argument: only the time of the day if the day is obvious.

@@ -17,7 +17,7 @@ const maxOpenSteps = 600
 
 // recordDue offers to write and submit the closing record.
 func (m *builder) recordDue() {
-	m.call("Next: write the closing record and submit it for signing.", m.recordOwner())
+	m.call("Write the closing record, then submit it for signing.", m.recordOwner())
 	m.buttons(append(m.verbButton("Edit the record", incident.VerbEditRecord), m.verbButton("Submit the record", incident.VerbSubmit)...)...)
 }
 
@@ -106,7 +106,7 @@ func (m *builder) approved() {
 	if !m.inc.Review.At.IsZero() {
 		return
 	}
-	m.call("Next: schedule the review meeting.", m.inc.Commander)
+	m.call("Schedule the review meeting.", m.inc.Commander)
 	m.buttons(m.verbButton("Schedule the review", incident.VerbScheduleReview)...)
 }
 
@@ -116,6 +116,20 @@ func (m *builder) reviewScheduled() {
 
 func (m *builder) waiverApproval() {
 	m.call("A member of security must endorse the waiver.", m.teamWithout(incident.Security, m.event.By)...)
+	m.note("to endorse, type %s", Typed("review waive REASON"))
+}
+
+// erasureApproval asks the other department to confirm an erasure with the same command.
+func (m *builder) erasureApproval() {
+	if m.inc.Erasure == nil {
+		return
+	}
+	line, ok := command.Format(command.Parsed{Command: incident.Command{Verb: incident.VerbErase, Erase: m.inc.Erasure.Refs}}, m.brief.Directory)
+	if !ok {
+		return
+	}
+	m.call("The other department must agree.", append(m.teamWithout(incident.Legal, m.event.By), m.teamWithout(incident.Security, m.event.By)...)...)
+	m.note("to agree, type %s", Typed(line))
 }
 
 // teamWithout returns the representatives of a department except one person.

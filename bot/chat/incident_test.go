@@ -192,7 +192,7 @@ func TestPlatform_WholeIncident(t *testing.T) {
 	active := d.see(channel, "INC-1 sev2 ACTIVE", "[Contained]")
 	d.press("p2", active, "Contained", func(c *incident.Command) { c.Text = "disabled" })
 	d.press("p2", d.see(channel, "INC-1 sev2 CONTAINED"), "Resolved", func(c *incident.Command) { c.Text = "rotated" })
-	d.see(channel, "Next: write the closing record", "[Submit the record]")
+	d.see(channel, "Write the closing record", "[Submit the record]")
 	record := map[string]string{"audience": string(incident.AudienceAll)}
 	for _, f := range incident.RecordFields() {
 		if f.Name != "audience" && f.Name != "language" {

@@ -39,8 +39,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventContained:            {inChannel, "shield", (*builder).nextStatus},
 	incident.EventResolved:             {inChannel, "white_check_mark", (*builder).recordDue},
 	incident.EventReopened:             {inChannel, "rotating_light", (*builder).nextStatus},
-	incident.EventDismissProposed:      {inChannel, "grey_question", (*builder).dismissalApproval},
-	incident.EventDismissed:            {inChannel, "grey_exclamation", (*builder).dismissalReview},
+	incident.EventDismissProposed:      {inChannel, "question", (*builder).dismissalApproval},
+	incident.EventDismissed:            {inChannel, "no_bell", (*builder).dismissalReview},
 	incident.EventMergedInto:           {inChannel, "arrow_right", (*builder).mergedInto},
 	incident.EventMergedFrom:           {inChannel, "arrow_left", nil},
 	incident.EventSplitInto:            {inChannel, "twisted_rightwards_arrows", nil},
@@ -77,7 +77,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventEffectFailed:         {inChannel, "x", (*builder).effectFailed},
 	incident.EventEffectDropped:        {inChannel, "x", (*builder).effectFailed},
 	incident.EventRetried:              {nowhere, "", nil}, // the command was answered, and the card shows what waits
-	incident.EventErasureProposed:      {inChannel, "wastebasket", nil},
+	incident.EventErasureProposed:      {inChannel, "wastebasket", (*builder).erasureApproval},
 	incident.EventErased:               {inChecklist, "wastebasket", nil},
 	incident.EventPersonLeft:           {inChannel, "wave", (*builder).personLeft},
 
@@ -102,7 +102,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventSignersReminded:    {nowhere, "", nil}, // the reminder is a direct message and a mail
 	incident.EventReviewCancelled:    {inChannel, "calendar", nil},
 	incident.EventReviewConcluded:    {inChannel, "busts_in_silhouette", nil},
-	incident.EventWaiverProposed:     {inChannel, "grey_question", (*builder).waiverApproval},
+	incident.EventWaiverProposed:     {inChannel, "question", (*builder).waiverApproval},
 	incident.EventWaiverEndorsed:     {inSignoff, "white_check_mark", nil},
 	incident.EventClosed:             {inChannel, "checkered_flag", (*builder).closed},
 	incident.EventPostmortemWritten:  {nowhere, "", nil}, // the message with the file follows

@@ -31,7 +31,7 @@ func Who(b incident.Brief) Message {
 		}
 		m.line("%s", Joined{"\n", lines})
 	}
-	m.line("%s adds another person.", Typed("page"))
+	m.line("To page another person, type %s.", Typed("page @PERSON because REASON"))
 	m.buttons(m.hereButton()...)
 	return m.message()
 }

@@ -19,7 +19,7 @@ func (m *builder) personLeft() {
 	if !slices.Contains(strings.Split(m.event.Field(incident.HeldRole), ","), string(incident.Commander)) || m.inc.Status.Ended() {
 		return
 	}
-	m.note("the incident has no commander: take command with %s, or name another person", Code("role commander me"))
+	m.note("the incident has no commander: to take command, type %s", Typed("role commander me"))
 }
 
 // severityAnswers offers the two answers to an alert that proposes to raise the

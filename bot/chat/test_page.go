@@ -41,7 +41,7 @@ func TestPage(group string, t incident.TestPageText) Message {
 func EndedTestPage(d incident.Directory, by incident.PersonID) Message {
 	m := &builder{Message: Message{Directory: d}}
 	if by == "" {
-		m.iconLine("white_check_mark", "%s: a test page of Tocsin ended without an acknowledgement. Type page test to send another.", Strong{"TEST"})
+		m.iconLine("white_check_mark", "%s: a test page of Tocsin ended without an acknowledgement. Type %s to send another.", Strong{"TEST"}, Typed("page test"))
 	} else {
 		m.iconLine("white_check_mark", "%s: %s acknowledged a test page of Tocsin. You need not do anything.", Strong{"TEST"}, by)
 	}

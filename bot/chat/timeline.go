@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"slices"
 	"time"
 
 	"tocsin/bot/command"
@@ -28,12 +27,8 @@ func Timeline(v incident.View, f incident.TimelineFilter, now time.Time) Message
 		return EventDetails(b)
 	}
 	m.line("Timeline of %s: entries %d to %d of %d, the newest last.", Strong{m.inc.ID}, page[0].Seq, page[len(page)-1].Seq, len(v.Timeline))
-	for chunk := range slices.Chunk(page, 2) {
-		var lines []any
-		for _, e := range chunk {
-			lines = append(lines, m.entry(e))
-		}
-		m.line("%s", Joined{"\n", lines})
+	for _, e := range page {
+		m.line("%s", m.entry(e))
 	}
 	var row []Action
 	if earlier > 0 {

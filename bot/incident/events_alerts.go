@@ -105,7 +105,7 @@ func saySourceNoted(e Event) Sentence {
 	name, user, team := e.reporter()
 	switch {
 	case user == "":
-		return Say("%s sent an update", e.literal("source"))
+		return Say("%s sent an update", Literal(SystemName(e.Field("source"))))
 	case team == "":
 		return Say("“%s” (account %s, unknown to Tocsin, name not verified) reported again", name, user)
 	}

@@ -1,6 +1,9 @@
 package incident
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // The kinds of events that record facts and evidence.
 const (
@@ -100,7 +103,7 @@ func sayFact(e Event) Sentence {
 	case FactClassified:
 		return Say("%s recorded that the incident was classified at %s", e.By, at)
 	case FactAware:
-		return Say("%s recorded awareness under %s at %s", e.By, e.Field("regime"), at)
+		return Say("%s recorded awareness under %s at %s", e.By, Literal(strings.ToUpper(e.Field("regime"))), at)
 	case FactPersonalData:
 		return Say("%s set personal data to %s", e.By, value)
 	case FactAffected:

@@ -90,7 +90,7 @@ func TestTasks(t *testing.T) {
 	review := fixtureIn(t, InReview)
 	held := fixtureIn(t, Active)
 	held.inc.setRole("keeper", "com1")
-	held.inc.Runs = append(held.inc.Runs, Run{Playbook: "q", Plan: []Step{{ID: "s", Role: "keeper", Started: held.now, Deadline: time.Hour}, {ID: "done", Role: "keeper", Started: held.now, Status: StepDone}}})
+	held.inc.Runs = append(held.inc.Runs, Run{Playbook: "q", Plan: []Step{{ID: "s", Role: "keeper", Started: held.now, Deadline: time.Hour}, {ID: "free", Role: "nobody", Started: held.now}, {ID: "done", Role: "keeper", Started: held.now, Status: StepDone}}})
 	held.inc.Actions = append(held.inc.Actions, Action{ID: "A1", Title: "x", Owner: "out1", Due: held.now.AddDate(0, 0, -2)}, Action{ID: "A2", Owner: "out1", Done: held.now})
 	held.inc.Restricted = false
 	for _, test := range []struct {
@@ -104,6 +104,7 @@ func TestTasks(t *testing.T) {
 		{"signature", review, "leg1", []string{"sign legal"}},
 		{"the submitter signs nothing", review, review.inc.Submission.By, nil},
 		{"step of a role", held, "com1", []string{"step done q/s"}},
+		{"step of a free role", held, held.inc.Commander, []string{"step done q/free"}},
 		{"action item", held, "out1", []string{"action done A1"}},
 	} {
 		if got := typed(test.w, test.p); !slices.Equal(got, test.want) {

@@ -54,13 +54,13 @@ func DraftRecord(inc Incident, timeline []Event, dir Directory) []PartDraft {
 	}
 	return []PartDraft{
 		s.part("summary", "Write in two or three sentences what happened", s.summary),
-		s.part("impact", "No fact has personal data, the beginning or an affected party. Record them with fact, or write what was harmed", s.impact),
+		s.part("impact", "No fact has personal data, the beginning or an affected party. Set these facts, or write what was harmed", s.impact),
 		s.part("root_cause", "Nobody recorded a cause, and Tocsin does not guess one. Write what made the incident possible", nil),
 		s.part("contributing_factors", "Nobody recorded contributing factors. Leave this empty if there are none", nil),
 		s.part("what_was_done", "The timeline has no acknowledgement, step or containment. Write what the responders did", s.response),
 		s.part("what_detected_it", "The incident has no alert and no reporter. Write how it was noticed", s.detection),
-		s.part("what_will_detect_it", "There is no action item for detection. Add one with action, or write what will detect the next one", s.actions(ActionDetection)),
-		s.part("what_will_prevent_it", "There is no action item for prevention. Add one with action, or write what will prevent the next one", s.actions(ActionPrevention)),
+		s.part("what_will_detect_it", "There is no action item for detection. Add one, or write what will detect the next one", s.actions(ActionDetection)),
+		s.part("what_will_prevent_it", "There is no action item for prevention. Add one, or write what will prevent the next one", s.actions(ActionPrevention)),
 	}
 }
 

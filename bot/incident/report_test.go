@@ -171,7 +171,7 @@ func TestSourceNote_NamesTheReporter(t *testing.T) {
 	for want, texts := range map[string]map[string]Text{
 		"“Eve” of team T1 (account U1, unknown to Tocsin, name not verified) reported again": {"reporter_user": {Value: "U1"}, "reporter_team": {Value: "T1"}, "reporter_name": {Value: "Eve"}},
 		"“U1” (account U1, unknown to Tocsin, name not verified) reported again":             {"reporter_user": {Value: "U1"}},
-		"sentry sent an update": {},
+		"Sentry sent an update": {},
 	} {
 		sentence, _ := Event{Kind: EventSourceNoted, Fields: map[string]string{"source": "sentry"}, Texts: texts}.Sentence()
 		if sentence.String() != want {

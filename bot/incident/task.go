@@ -62,16 +62,16 @@ func (i Incident) unfinishedSteps(started bool) (out []StepRef) {
 }
 
 // mustDo reports whether a step waits for a person: for the holder of its role, or for
-// the department with its name if the role has no holder.
+// the commander and the department with the role's name if the role has no holder.
 func (i Incident) mustDo(ref StepRef, d Directory, p PersonID, now time.Time) bool {
 	_, step := i.Step(ref.String())
-	if step == nil || step.Role == "" {
+	if step == nil || p == "" {
 		return false
 	}
 	if holder := i.Roles[step.Role]; holder != "" {
 		return holder == p
 	}
-	return i.represents(d, p, step.Role.department(), now)
+	return p == i.Commander || step.Role != "" && i.represents(d, p, step.Role.department(), now)
 }
 
 // departmentsFor returns the departments that a person can act for with a verb: sign,

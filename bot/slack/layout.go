@@ -316,7 +316,7 @@ func (l *layouter) arg(arg any) markup {
 	case chat.Strong:
 		return markupf("*%s*", l.arg(v.Value))
 	case chat.Plain:
-		return escape(string(v), maxInlineText)
+		return l.inertIf(emphasised, string(v))
 	case chat.Code:
 		return markupf("`%s`", escape(string(v), 300))
 	case chat.Typed:
@@ -389,9 +389,14 @@ func (l *layouter) domainArg(arg any) markup {
 // inert returns text of a person or a source for use inside a sentence. Text
 // that Slack would format becomes code, which readers can also copy.
 func (l *layouter) inert(text string) markup {
+	return l.inertIf(formatted, text)
+}
+
+// inertIf returns a text as code if it matches a pattern.
+func (l *layouter) inertIf(pattern *regexp.Regexp, text string) markup {
 	short, cut := clip(text, maxInlineText)
 	l.truncated = l.truncated || cut
-	if formatted.MatchString(short) {
+	if pattern.MatchString(short) {
 		return markupf("`%s`", escape(short, maxInlineText))
 	}
 	return escape(short, maxInlineText)
@@ -402,6 +407,10 @@ const maxInlineText = 1000
 
 // formatted matches text that Slack formats or replaces by an emoji.
 var formatted = regexp.MustCompile(`[*_~]|:[a-zA-Z0-9+-]+:`)
+
+// emphasised matches text that Slack would show in bold, italics or crossed out, or that
+// would end the bold text around it. Identifiers such as missing_scope do not match.
+var emphasised = regexp.MustCompile(`\*|(^|[^\pL\pN])(_[^\s_].*_|~[^\s~].*~)`)
 
 func plainText(s string) *slack.TextBlockObject {
 	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)

@@ -224,6 +224,16 @@ func TestRender_QuotedTextIsNotFormatted(t *testing.T) {
 	}
 }
 
+// Names and titles are not formatted either, and identifiers are not shown as code.
+func TestRender_PlainTextIsNotFormatted(t *testing.T) {
+	l := (&Slack{}).newLayouter(neutral.Message{})
+	for text, want := range map[string]string{"*Approved*": "`*Approved*`", "a _b_ c": "`a _b_ c`", "~gone~": "`~gone~`", "missing_scope": "missing_scope", "in ~40 s": "in ~40 s", "save_the_logs now_": "save_the_logs now_"} {
+		if got := string(l.arg(neutral.Plain(text))); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 // checkGolden compares a message with testdata/NAME.json.
 func checkGolden(t *testing.T, name string, m message) {
 	t.Helper()
@@ -461,7 +471,7 @@ func hostileBrief(t *rapid.T, kind incident.EventKind, x fixture) incident.Brief
 // allowedMarkup are the prefixes of Slack markup in our messages.
 var allowedMarkup = []string{"<@U0", "<!subteam^S0SEC>", "<!date^", "<https://", "<http://", "<#C0"}
 
-func checkMessage(t *rapid.T, m message) {
+func checkMessage(t rapid.TB, m message) {
 	raw, err := json.Marshal(m.blocks)
 	if err != nil {
 		t.Fatal(err)
@@ -503,7 +513,7 @@ func checkMessage(t *rapid.T, m message) {
 	checkMarkup(t, m.text)
 }
 
-func checkMarkup(t *rapid.T, s string) {
+func checkMarkup(t rapid.TB, s string) {
 	for n, r := range s {
 		if r == '<' && !slices.ContainsFunc(allowedMarkup, func(p string) bool { return strings.HasPrefix(s[n:], p) }) {
 			t.Fatalf("got foreign markup in %q", s[n:min(len(s), n+40)])

@@ -19,7 +19,7 @@ const (
 	msgAcknowledgedBy  = "%s acknowledged the incident"
 	msgCommander       = "%s commands"
 	msgRoleAssigned    = "the role"
-	msgAware           = "recorded awareness under gdpr"
+	msgAware           = "recorded awareness under GDPR"
 	msgSeverity        = "changed the severity"
 	msgSeverityBefore  = "changed the severity from **%s**"
 	msgSeverityWanted  = "proposes **%s**"

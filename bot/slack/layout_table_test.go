@@ -28,8 +28,10 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 	"Alerts": func(v hostileView) []neutral.Message {
 		return one(neutral.Alerts(incident.AlertResult{Disposition: incident.DispositionWatched, Alerts: v.alerts, Kinds: int64(len(v.alerts))}, v.Directory, noon))
 	},
-	"Announcement":    func(v hostileView) []neutral.Message { return one(neutral.Announcement(v.brief)) },
-	"AnswerRequest":   func(v hostileView) []neutral.Message { return one(neutral.AnswerRequest(v.brief, v.brief.Incident.Consultations[0])) },
+	"Announcement": func(v hostileView) []neutral.Message { return one(neutral.Announcement(v.brief)) },
+	"AnswerRequest": func(v hostileView) []neutral.Message {
+		return one(neutral.AnswerRequest(v.brief, v.brief.Incident.Consultations[0]))
+	},
 	"BriefingMessage": func(v hostileView) []neutral.Message { return one(neutral.BriefingMessage(v.brief)) },
 	"Card":            func(v hostileView) []neutral.Message { return one(neutral.Card(v.brief)) },
 	"Checklist":       func(v hostileView) []neutral.Message { return one(neutral.Checklist(v.brief)) },
@@ -43,9 +45,13 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 		return one(neutral.FormNeeded(incident.Command{Verb: incident.VerbContain, For: 42, Text: v.text}))
 	},
 	"GroupPage": func(v hostileView) []neutral.Message { return one(neutral.GroupPage(v.brief, "S0SEC")) },
-	"Help":      func(v hostileView) []neutral.Message { return []neutral.Message{neutral.Help(""), neutral.Help("severity"), neutral.Help(v.text)} },
-	"Incidents": func(v hostileView) []neutral.Message { return []neutral.Message{neutral.Incidents(v.overview.Mine), neutral.Incidents(nil)} },
-	"Menu":      func(v hostileView) []neutral.Message { return one(neutral.Menu(v.View, noon)) },
+	"Help": func(v hostileView) []neutral.Message {
+		return []neutral.Message{neutral.Help(""), neutral.Help("severity"), neutral.Help(v.text)}
+	},
+	"Incidents": func(v hostileView) []neutral.Message {
+		return []neutral.Message{neutral.Incidents(v.overview.Mine), neutral.Incidents(nil)}
+	},
+	"Menu": func(v hostileView) []neutral.Message { return one(neutral.Menu(v.View, noon)) },
 	"MessageUsed": func(v hostileView) []neutral.Message {
 		cmd := incident.Command{Verb: incident.VerbAddAction, For: 42, Action: &incident.Action{Due: noon}}
 		out := []neutral.Message{neutral.MessageUsed(cmd, incident.Result{Incident: v.Incident, Unchanged: true})}
@@ -56,14 +62,16 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 		}
 		return out
 	},
-	"MissedSummary":          func(v hostileView) []neutral.Message { return some(neutral.MissedSummary(v.brief, incident.ViaSlack)) },
-	"Overview":               func(v hostileView) []neutral.Message { return one(neutral.Overview(v.overview, true)) },
-	"PersonalPage":           func(v hostileView) []neutral.Message { return one(neutral.PersonalPage(v.brief)) },
-	"Playbooks":              func(v hostileView) []neutral.Message { return one(neutral.Playbooks(v.View, noon)) },
-	"PostmortemAnnouncement": func(v hostileView) []neutral.Message { return one(neutral.PostmortemAnnouncement(v.brief, v.Incident.Record)) },
-	"PostmortemWithdrawal":   func(v hostileView) []neutral.Message { return one(neutral.PostmortemWithdrawal(v.brief)) },
-	"ReactionRemoved":        func(hostileView) []neutral.Message { return one(neutral.ReactionRemoved(42)) },
-	"Record":                 func(v hostileView) []neutral.Message { return one(neutral.Record(v.View, noon)) },
+	"MissedSummary": func(v hostileView) []neutral.Message { return some(neutral.MissedSummary(v.brief, incident.ViaSlack)) },
+	"Overview":      func(v hostileView) []neutral.Message { return one(neutral.Overview(v.overview, true)) },
+	"PersonalPage":  func(v hostileView) []neutral.Message { return one(neutral.PersonalPage(v.brief)) },
+	"Playbooks":     func(v hostileView) []neutral.Message { return one(neutral.Playbooks(v.View, noon)) },
+	"PostmortemAnnouncement": func(v hostileView) []neutral.Message {
+		return one(neutral.PostmortemAnnouncement(v.brief, v.Incident.Record))
+	},
+	"PostmortemWithdrawal": func(v hostileView) []neutral.Message { return one(neutral.PostmortemWithdrawal(v.brief)) },
+	"ReactionRemoved":      func(hostileView) []neutral.Message { return one(neutral.ReactionRemoved(42)) },
+	"Record":               func(v hostileView) []neutral.Message { return one(neutral.Record(v.View, noon)) },
 	"Result": func(v hostileView) (out []neutral.Message) {
 		for _, t := range incident.Transitions {
 			out = append(out, neutral.Result(incident.Command{Verb: t.Verb, For: 42, Text: v.text}, incident.Result{Incident: v.Incident, Directory: v.Directory, Events: []incident.Event{v.brief.Event}}))
@@ -82,9 +90,11 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 		}
 		return out
 	},
-	"SharedUpdate":     func(v hostileView) []neutral.Message { return one(neutral.SharedUpdate(v.brief)) },
-	"ShortHelp":        func(hostileView) []neutral.Message { return one(neutral.ShortHelp()) },
-	"SignatureRequest": func(v hostileView) []neutral.Message { return one(neutral.SignatureRequest(v.brief, incident.Security)) },
+	"SharedUpdate": func(v hostileView) []neutral.Message { return one(neutral.SharedUpdate(v.brief)) },
+	"ShortHelp":    func(hostileView) []neutral.Message { return one(neutral.ShortHelp()) },
+	"SignatureRequest": func(v hostileView) []neutral.Message {
+		return one(neutral.SignatureRequest(v.brief, incident.Security))
+	},
 	"SignerMessage": func(v hostileView) []neutral.Message {
 		return one(neutral.SignerMessage(v.brief, map[string]string{"department": "legal", "people": "p3", "request": "7"}))
 	},

@@ -243,15 +243,23 @@ func (v *browserDriver) sendIn(box, text string) {
 // pressEnter presses Enter as a keyboard does, with the character as part of the
 // keydown event. chromedp sends the character separately. A page that handles the
 // keydown event could then receive a line break after it.
-var pressEnter = chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-	key := map[string]any{"type": "keyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-	if err := t.Call(ctx, "Input.dispatchKeyEvent", key, nil); err != nil {
-		return err
-	}
-	delete(key, "text")
-	key["type"] = "keyUp"
-	return t.Call(ctx, "Input.dispatchKeyEvent", key, nil)
-})
+var pressEnter = pressKey("Enter", 13, "\r")
+
+// pressKey presses a key with a code and the text that it types, or "".
+func pressKey(name string, code int, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		key := map[string]any{"type": "keyDown", "key": name, "code": name, "windowsVirtualKeyCode": code}
+		if text != "" {
+			key["text"] = text
+		}
+		if err := t.Call(ctx, "Input.dispatchKeyEvent", key, nil); err != nil {
+			return err
+		}
+		delete(key, "text")
+		key["type"] = "keyUp"
+		return t.Call(ctx, "Input.dispatchKeyEvent", key, nil)
+	})
+}
 
 // waitMessage waits until a message contains all texts.
 func (v *browserDriver) waitMessage(texts ...string) {

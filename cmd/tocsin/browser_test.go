@@ -133,8 +133,16 @@ func (v browserIncident) finishStep() {
 	v.press("[data-testid=thread-card] [data-testid=open-thread]", "")
 	v.waitReply("shall I turn the cache off")
 	v.screenshot("threads")
-	v.press("[data-testid=thread-close]", "")
+	v.leaveThread()
 	v.openChannel("inc-1")
+}
+
+// leaveThread closes the thread with Escape. The focus was in the thread, and returns to
+// the button that opened it.
+func (v browserIncident) leaveThread() {
+	v.waitTrue("the focus in the thread", `() => document.getElementById("thread").contains(document.activeElement)`)
+	v.run("press Escape", pressKey("Escape", 27, ""))
+	v.waitTrue("the focus on the button of the thread", `() => document.getElementById("thread").hidden && document.activeElement.dataset.testid === "open-thread"`)
 }
 
 // recordFacts records two facts with forms, one as the commander and one as legal. A

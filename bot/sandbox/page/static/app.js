@@ -22,6 +22,8 @@ let stick = true; // whether to scroll to new messages
 let target = ""; // timestamp of a message to scroll to
 let fresh = ""; // timestamp of the first message that was unread when the channel was opened
 let freshReply = ""; // the same for the open thread
+let seen = ""; // timestamp of the last message that the person scrolled to
+let enterThread = false; // whether to move the focus to the thread when it is drawn
 
 const tabs = [
   ["start", "Start", (s) => remaining(s), () => showStart($("panel"), { open, be })],
@@ -171,6 +173,9 @@ async function drawChannel() {
   box.dataset.channel = ch.id;
   drawComposer(ch);
   if (target) reveal(); else if (stick) box.scrollTop = box.scrollHeight;
+  const last = list[list.length - 1]?.ts || "";
+  if (stick) seen = last;
+  $("newer").hidden = stick || last <= seen;
   if (stick && document.body.dataset.pane === "chat") markRead(world.state.unread[ch.id], ch.id, "");
 }
 
@@ -181,9 +186,10 @@ async function drawThreads() {
   $("bookmarks").hidden = true;
   $("composer").replaceChildren();
   const box = $("messages");
+  $("newer").hidden = true;
   if (box.dataset.channel !== THREADS) box.replaceChildren();
   box.dataset.channel = THREADS;
-  const open = (t) => () => { thread = t.ts; threadChannel = t.channel; pane("side"); refresh(); };
+  const open = (t) => () => openThread(t.ts, t.channel);
   keyed(box, threads.length ? threads.map((t) => ({ key: t.channel + t.ts, print: JSON.stringify(t), draw: () => {
     const list = h("div", {});
     showMessages(list, { ...channelOf(t.channel), member: false }, t.messages, "list", open(t));
@@ -233,6 +239,7 @@ async function drawHome() {
   const { view } = await ask("/api/home", { user: world.user });
   header([h("h1", {}, icon("home"), " " + world.state.bot.name)], [], "home");
   $("bookmarks").hidden = true;
+  $("newer").hidden = true;
   $("composer").replaceChildren();
   const box = $("messages");
   const print = JSON.stringify([world.user, view]);
@@ -247,7 +254,22 @@ async function drawHome() {
 /* ---- right: a thread, or the tools ---- */
 
 let threadChannel = ""; // channel of the open thread
-function openThread(ts) { thread = ts; threadChannel = world.channel; pane("side"); refresh(); }
+function openThread(ts, channel = world.channel) {
+  thread = ts;
+  threadChannel = channel;
+  enterThread = true;
+  pane("side");
+  refresh();
+}
+
+/** closeThread closes the thread and returns the focus to the button that opens it. */
+async function closeThread() {
+  const ts = thread;
+  thread = "";
+  pane("chat");
+  await refresh();
+  $("messages").querySelector(`[data-testid="open-thread"][data-ts="${CSS.escape(ts)}"]`)?.focus({ preventScroll: true });
+}
 
 async function drawThread() {
   const el = $("thread");
@@ -263,7 +285,7 @@ async function drawThread() {
     const form = composer({ id: "thread", label: "Reply…", channel: threadChannel, threadTS: thread, posted: refresh });
     const ts = thread, channel = threadChannel;
     const follow = h("button", { type: "button", "data-testid": "follow", onclick: () => working(follow, () => send("/api/follow", { user: world.user, channel, ts, on: follow.dataset.on !== "true" })) });
-    el.replaceChildren(h("header", {}, h("h2", {}, "Thread", h("small", {}, " #" + data.channel.name)), data.channel.member ? follow : null, h("button", { type: "button", class: "plain", "data-testid": "thread-close", "aria-label": "Close the thread", onclick: () => { thread = ""; pane("chat"); refresh(); } }, icon("cross"))),
+    el.replaceChildren(h("header", {}, h("h2", {}, "Thread", h("small", {}, " #" + data.channel.name)), data.channel.member ? follow : null, h("button", { type: "button", class: "plain", "data-testid": "thread-close", "aria-label": "Close the thread", title: "Close (Esc)", onclick: closeThread }, icon("cross"))),
       h("div", { class: "thread-list", role: "log", tabindex: "0", "aria-label": "Thread" }), form);
     form.draft.load();
   }
@@ -273,6 +295,8 @@ async function drawThread() {
   const end = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   showMessages(list, data.channel, data.messages, "thread", openThread, freshReply);
   if (end) list.scrollTop = list.scrollHeight;
+  if (enterThread) list.focus({ preventScroll: true });
+  enterThread = false;
   markRead(state?.unread, threadChannel, thread);
 }
 
@@ -343,8 +367,11 @@ $("person").addEventListener("change", (e) => be(e.target.value));
 $("messages").addEventListener("scroll", (e) => {
   const b = e.target;
   stick = b.scrollHeight - b.scrollTop - b.clientHeight < 40;
+  if (stick) $("newer").hidden = true;
   if (stick && channelOf(world.channel)) markRead(world.state?.unread[world.channel], world.channel, "");
 });
+$("newer").addEventListener("click", () => { stick = true; $("messages").scrollTop = $("messages").scrollHeight; $("messages").focus({ preventScroll: true }); refresh(); });
+$("thread").addEventListener("keydown", (e) => { if (e.key === "Escape" && !e.defaultPrevented && !e.target.closest("details[open]")) { e.preventDefault(); closeThread(); } });
 for (const b of $("panes").children) b.addEventListener("click", () => pane(b.dataset.pane));
 document.addEventListener("click", (e) => { for (const d of document.querySelectorAll("details.overflow[open]")) if (!d.contains(e.target)) d.open = false; });
 document.addEventListener("keydown", (e) => { if (e.key === "Escape") for (const d of document.querySelectorAll("details.overflow[open]")) { d.open = false; d.querySelector("summary").focus(); } });

@@ -39,8 +39,10 @@ const drawers = {
     const title = [plain(b.label.text), b.optional ? h("span", { class: "optional" }, " (optional)") : null];
     const control = element(b.element, b, surface, id);
     const error = h("p", { class: "error", id: id + "-error", role: "alert", "data-testid": "field-error", hidden: true });
-    return h(group ? "fieldset" : "div", {}, group ? h("legend", {}, title) : h("label", { for: id }, title), control,
-      b.hint ? h("p", { class: "hint" }, plain(b.hint.text)) : null, error);
+    const hint = b.hint ? h("p", { class: "hint", id: id + "-hint" }, plain(b.hint.text)) : null;
+    control.setAttribute("aria-describedby", [hint?.id, error.id].filter(Boolean).join(" "));
+    if (!b.optional && !group) control.setAttribute("aria-required", "true");
+    return h(group ? "fieldset" : "div", {}, group ? h("legend", {}, title) : h("label", { for: id }, title), control, hint, error);
   },
   rich_text: (b) => h("div", {}, b.elements.map(rich)),
   table: (b) => h("div", { class: "table" }, h("table", {}, b.rows.map((r, i) =>

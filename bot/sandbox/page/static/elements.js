@@ -92,7 +92,7 @@ function input(type, first, attrs = () => ({}), toValue = (v) => v || null, from
     let timer;
     const control = h(many ? "textarea" : "input", {
       ...marks, id, type: many ? null : type, rows: many ? "4" : null, placeholder: e.placeholder?.text, maxlength: e.max_length ? String(e.max_length) : null,
-      "aria-label": id ? null : hint(e, e.type), "aria-describedby": id ? id + "-error" : null, "aria-required": block.type === "input" && !block.optional ? "true" : null, autocomplete: "off", ...attrs(e),
+      "aria-label": id ? null : hint(e, e.type), autocomplete: "off", ...attrs(e),
       onchange: () => { if (block.type !== "input" || ["date", "time", "datetime-local"].includes(type)) changed(control); },
       oninput: () => { if (dispatches && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => changed(control, true), 600); } },
       onkeydown: (ev) => { if (ev.key === "Enter" && dispatches && !many && on.includes("on_enter_pressed")) { ev.preventDefault(); changed(control); } },

@@ -18,7 +18,9 @@ export function link(url, children) {
   const attrs = { href: url, target: "_blank", rel: "noopener noreferrer" };
   const archive = /^archives\/([A-Z0-9]+)(?:\/p(\d{10})(\d{6}))?/.exec(to);
   const file = /^files\/[^/]+\/([A-Z0-9]+)/.exec(to);
+  const room = /^https:\/\/slack\.com\/app_redirect\?(?:.*&)?channel=([A-Z0-9]+)/.exec(url);
   if (archive) attrs.onclick = (e) => { e.preventDefault(); world.jump(archive[1], archive[2] && archive[2] + "." + archive[3]); };
+  if (room) attrs.onclick = (e) => { e.preventDefault(); world.jump(room[1]); };
   if (file) attrs.onclick = (e) => { e.preventDefault(); world.file(file[1]); };
   return h("a", attrs, children);
 }
@@ -66,11 +68,11 @@ const inside = "((?:<[^<>\\n]*>|[^<\\n])+?)";
 const inlineMarks = new RegExp(`<([^<>\\n]+)>|\`([^\`\\n]+)\`|\\*${inside}\\*|_${inside}_|~${inside}~|:([a-z0-9_+'-]+):|(https?:\\/\\/[^\\s<>]*[^\\s<>.,;:!?)\\]"'])`, "g");
 const word = /[\p{L}\p{N}]/u;
 
-/** inline renders one line of mrkdwn. */
-export function inline(text) {
+/** inline renders one line of mrkdwn. Of a verbatim text, plain addresses do not become links. */
+export function inline(text, verbatim) {
   const out = [];
   let rest = 0;
-  for (let m; (m = next(text, rest));) {
+  for (let m; (m = next(text, rest, verbatim));) {
     out.push(unescape(text.slice(rest, m.index)), m.node);
     rest = m.end;
   }
@@ -79,7 +81,7 @@ export function inline(text) {
 }
 
 /** next returns the next valid mark after a position. */
-function next(text, from) {
+function next(text, from, verbatim) {
   const re = new RegExp(inlineMarks.source, "g");
   re.lastIndex = from;
   for (let m; (m = re.exec(text));) {
@@ -88,20 +90,24 @@ function next(text, from) {
     const found = (node) => ({ index: m.index, end, node });
     if (angled) return found(angle(angled));
     if (code) return found(h("code", {}, unescape(code)));
-    if (url) return found(link(unescape(url), unescape(url)));
+    if (url && !verbatim) return found(link(unescape(url), unescape(url)));
+    if (url) {
+      re.lastIndex = end;
+      continue;
+    }
     if (name) {
       if (emoji[name]) return found(h("span", { class: "emoji", title: ":" + name + ":", role: "img", "aria-label": name }, emojiText(name)));
     } else {
       const body = bold ?? italic ?? strike;
       const free = !word.test(text[m.index - 1] || " ") && !word.test(text[end] || " ") && body === body.trim();
-      if (free) return found(h(bold ? "strong" : italic ? "em" : "s", {}, inline(body)));
+      if (free) return found(h(bold ? "strong" : italic ? "em" : "s", {}, inline(body, verbatim)));
     }
     re.lastIndex = m.index + 1;
   }
   return null;
 }
 
-function lines(text) {
+function lines(text, verbatim) {
   const out = [];
   let quote = null;
   const flush = () => { if (quote) { out.push(h("blockquote", {}, quote)); quote = null; } };
@@ -111,24 +117,24 @@ function lines(text) {
     if (m) {
       quote = quote || [];
       if (quote.length) quote.push(h("br"));
-      quote.push(...inline(m[1]));
+      quote.push(...inline(m[1], verbatim));
       return;
     }
     const after = quote !== null;
     flush();
     if (i > 0 && !after) out.push(h("br"));
-    out.push(...inline(line));
+    out.push(...inline(line, verbatim));
   });
   flush();
   return out;
 }
 
 /** mrkdwn renders a text in Slack's markup. */
-export function mrkdwn(text) {
+export function mrkdwn(text, verbatim = false) {
   const parts = String(text || "").split(/```/);
   if (parts.length % 2 === 0) parts.push(parts.splice(-2).join("```")); // an unclosed fence is plain text
   return h("div", { class: "mrkdwn" }, parts.map((part, i) =>
-    i % 2 ? h("pre", {}, unescape(part.replace(/^\n|\n$/g, ""))) : lines(i ? part.replace(/^\n/, "") : part)));
+    i % 2 ? h("pre", {}, unescape(part.replace(/^\n|\n$/g, ""))) : lines(i ? part.replace(/^\n/, "") : part, verbatim)));
 }
 
 /** plain renders plain_text with emoji shortcodes and line breaks. */
@@ -139,7 +145,7 @@ export function plain(text) {
 /** words renders a text object. */
 export function words(t) {
   if (!t) return [];
-  return t.type === "mrkdwn" ? mrkdwn(t.text) : h("div", { class: "plain-text" }, plain(t.text));
+  return t.type === "mrkdwn" ? mrkdwn(t.text, t.verbatim) : h("div", { class: "plain-text" }, plain(t.text));
 }
 
 // The subset of Markdown that messages use.

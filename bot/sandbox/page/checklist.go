@@ -31,7 +31,7 @@ type task struct {
 var tasks = []task{
 	{ID: "alert", Title: "Send an alert", Text: "The bot opens an incident, pages the responders and creates a private channel.", Open: "alerts", Need: 1},
 	{ID: "acknowledge", Title: "Acknowledge the page", Text: "The bot pages until a responder acknowledges in the pager, or with the button on the card of the incident.", Open: "pager", Need: 1, verbs: []string{"ack"}},
-	{ID: "roles", Title: "Give out a role", Text: "Type /incident role. A form asks for the role and the person.", Need: 1, verbs: []string{"role", "assign_role", "command", "take_command", "handover"}},
+	{ID: "roles", Title: "Give out a role", Text: "Type /incident role, then choose the role and the person.", Need: 1, verbs: []string{"role", "assign_role", "command", "take_command", "handover"}},
 	{ID: "step", Title: "Do a step of the playbook", Text: "Open the checklist in the channel, press Done and write the result.", Need: 1, verbs: []string{"step_done", "step", "step_start", "step_skip"}},
 	{ID: "fact", Title: "Record a fact", Text: "Set whether personal data is concerned. Legal deadlines start from facts.", Need: 1, verbs: []string{"fact", "set_fact"}},
 	{ID: "contain", Title: "Contain the incident", Text: "Write how the damage was stopped.", Need: 1, verbs: []string{"contain"}},

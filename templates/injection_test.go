@@ -50,6 +50,10 @@ func hostileInput(t testing.TB, newText func() string) Input {
 	w.do("", incident.Command{Verb: incident.VerbAttach, Text: newText(), Alert: &incident.AlertRef{Alert: 9, Source: "s", Kind: long(), Title: long(), Rule: newText(), URL: newText(), At: startTime}})
 	w.do("ben", incident.Command{Verb: incident.VerbAddAction, Action: &incident.Action{Kind: incident.ActionProcess, Title: long(), Owner: "ben", Due: startTime.AddDate(0, 1, 0)}})
 	w.do("", incident.Command{Verb: incident.VerbEffectFailed, Effect: "INC-42/1/post", Text: newText()})
+	w.dir.Audiences = []incident.UpdateAudience{{Name: "customers", Channel: "C1", Restricted: true}}
+	w.do("ben", incident.Command{Verb: incident.VerbUpdate, Text: newText(), Audiences: []string{"customers"}})
+	w.do("elena", incident.Command{Verb: incident.VerbApproveUpdate, Item: "U2"})
+	w.do("", incident.Command{Verb: incident.VerbUpdateSent, Item: "U2", Text: "customers", Channel: incident.SystemSlack})
 	w.do("ben", incident.Command{Verb: incident.VerbSubmit})
 	w.do("elena", incident.Command{Verb: incident.VerbObject, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: newText()})
 	w.do("elena", incident.Command{Verb: incident.VerbWithdraw, Item: "O2", Text: newText()})

@@ -29,6 +29,7 @@ type postmortemPage struct {
 	Signatures               []signature
 	Objections               []objection
 	Consultations            []consultation
+	Updates                  []sentUpdate
 	Actions                  []action
 	Review                   *review
 	Appendix                 []timelineDay
@@ -62,6 +63,11 @@ type (
 		Team, ConsultedAt, Answer string
 		Blocking                  bool
 		byline
+	}
+	sentUpdate struct {
+		byline
+		ID, Corrects, Approval, Text string
+		Recipients                   []string
 	}
 	action      struct{ ID, Kind, Title, Owner, Due, Done string }
 	review      struct{ At, Concluded, Attendance, Decisions, Waiver, EarlyReason string }
@@ -133,6 +139,7 @@ func newPage(in Input) postmortemPage {
 	p.Facts = w.facts(doc.Facts)
 	p.Alerts, p.Playbooks, p.Evidence = w.alerts(), w.playbooks(), w.evidence()
 	p.Signatures, p.Objections, p.Consultations = w.signatures(sub.Digest), w.objections(), w.consultations()
+	p.Updates = w.updates()
 	p.Actions, p.Review = w.actions(), w.review()
 	p.Signed, p.Appendix = w.days(signed), w.days(later)
 	p.TimelineSVG = w.drawTimeline(in.Timeline)

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -222,6 +223,53 @@ func (w pageBuilder) consultations() []consultation {
 		out = append(out, row)
 	}
 	return out
+}
+
+// updates returns the register of updates: each text, who got it and who approved it.
+func (w pageBuilder) updates() []sentUpdate {
+	texts := map[int]string{}
+	for _, e := range w.Timeline {
+		if e.Kind == incident.EventUpdated && !w.isRestricted(e) {
+			texts[e.Seq] = cleanText(erasedOr(e.Texts["text"]))
+		}
+	}
+	var out []sentUpdate
+	for _, u := range w.Incident.Updates {
+		row := sentUpdate{byline: w.byline(u.By, u.At), ID: oneLine(u.ID), Corrects: oneLine(u.Corrects), Text: cmp.Or(texts[u.Seq], restrictedText), Recipients: []string{"the responders"}}
+		for _, s := range u.Sent {
+			if s.Withheld {
+				row.Recipients = append(row.Recipients, fmt.Sprintf("%s not, because the incident became restricted", oneLine(s.Audience)))
+			} else {
+				row.Recipients = append(row.Recipients, fmt.Sprintf("%s by %s at %s", oneLine(s.Audience), MediumName(s.Medium), w.timestamp(s.At)))
+			}
+		}
+		switch {
+		case u.Waits():
+			row.Approval = "Nobody approved it for " + joinAnd(u.Audiences)
+		case u.Beforehand != "":
+			row.Approval = oneLine(u.Beforehand) + " approved these words beforehand"
+		case u.ApprovedBy != "":
+			row.Approval = personName(w.Directory, u.ApprovedBy) + " approved it at " + w.timestamp(u.ApprovedAt).String()
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// erasedOr returns a text, or the mark of an erased one.
+func erasedOr(t incident.Text) string {
+	if t.Value == "" && t.Commitment != "" {
+		return string(incident.Erased)
+	}
+	return t.Value
+}
+
+// MediumName returns the name of a medium of updates as people read it.
+func MediumName(medium string) string {
+	if medium == incident.SystemSlack {
+		return "Slack"
+	}
+	return medium
 }
 
 func (w pageBuilder) actions() []action {

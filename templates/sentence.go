@@ -26,9 +26,7 @@ func Sentence(e incident.Event, dir incident.Directory) string {
 func phrase(e incident.Event, dir incident.Directory) (line, text string) {
 	s, name := e.Sentence()
 	if written, ok := e.Texts[name]; ok {
-		if text = written.Value; text == "" && written.Commitment != "" {
-			text = string(incident.Erased)
-		}
+		text = erasedOr(written)
 	}
 	return Text(s, dir), text
 }

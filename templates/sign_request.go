@@ -41,7 +41,7 @@ func SignRequestText(args map[string]string, b incident.Brief) SignRequest {
 			Lines: []string{fmt.Sprintf("No member of %s has signed since %s.", label(team), since), "Read the record, then sign it or object."}}
 	}
 	return SignRequest{Heading: fmt.Sprintf("Please sign the closing record of %s for %s", id, label(team)), CanSign: true,
-		Lines: []string{"The closing record has been frozen since " + since + ".", "Read the record, then sign it or object. One signature of your department is enough."}}
+		Lines: []string{"The closing record was frozen at " + since + ".", "Read the record, then sign it or object. One signature of your department is enough."}}
 }
 
 // SignRequestMail returns the text of [SignRequestText] as a mail.

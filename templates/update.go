@@ -3,18 +3,22 @@ package templates
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"tocsin/bot/incident"
 )
 
-// UpdateMail returns the mail about an update for an audience. It contains nothing but the
-// number of the incident and the approved words.
+// UpdateMail returns the mail about an update for an audience. It contains the number
+// of the incident, the approved words and the time of the next update, and nothing else.
 func UpdateMail(b incident.Brief) Message {
 	heading := fmt.Sprintf("%s: update %s", b.Incident.ID, b.Event.Field("update"))
 	if earlier := b.Event.Field("corrects"); earlier != "" {
 		heading = fmt.Sprintf("%s: correction of update %s", b.Incident.ID, earlier)
 	}
-	l := mailLayout{Origin: b.Incident.Origin, Heading: heading, Lines: []string{b.Event.Text("text")}, Small: "You receive this mail because you read updates about incidents."}
+	l := mailLayout{Origin: b.Incident.Origin, Heading: heading, Lines: strings.Split(cleanText(b.Event.Text("text")), "\n"), Small: "You receive this mail because you read updates about incidents."}
+	if due, err := time.Parse(time.RFC3339, b.Event.Field("update_due")); err == nil {
+		l.Lines = append(l.Lines, "Next update by "+incident.TimeText(b.Event.Stated(due))+".")
+	}
 	return l.message(heading)
 }
 
@@ -29,7 +33,7 @@ func UpdateLine(u incident.Update, d incident.Directory) string {
 			parts = append(parts, s.Audience+" not sent: restricted")
 			continue
 		}
-		parts = append(parts, s.Audience+" by "+s.Medium+" "+s.At.UTC().Format(timeLayout))
+		parts = append(parts, s.Audience+" by "+MediumName(s.Medium)+" "+s.At.UTC().Format(timeLayout))
 	}
 	switch {
 	case u.Waits():

@@ -54,7 +54,13 @@ func ActionItems(v incident.Overview, scope string, id incident.ID, now time.Tim
 
 // RemindActions reminds a person of action items in a direct message.
 func (c *Effects) RemindActions(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	heading, lines := templates.ReminderText(e.Args, b.Directory)
+	_, err := c.sendToEach(ctx, b, []incident.PersonID{incident.PersonID(e.Args["person"])}, ActionReminder(b, e.Args))
+	return noCommand, err
+}
+
+// ActionReminder returns the direct message of [Effects.RemindActions].
+func ActionReminder(b incident.Brief, args map[string]string) Message {
+	heading, lines := templates.ReminderText(args, b.Directory)
 	m := newBuilder(b)
 	m.iconLine("alarm_clock", "%s", Strong{Plain(heading)})
 	for chunk := range slices.Chunk(lines[:min(len(lines), maxActionLines)], 12) {
@@ -65,8 +71,7 @@ func (c *Effects) RemindActions(ctx context.Context, b incident.Brief, e inciden
 	}
 	m.note("%s", Plain(templates.ReminderAdvice))
 	m.buttons(ask("My action items", command.QueryActions+" "+incident.ActionsMy))
-	_, err := c.sendToEach(ctx, b, []incident.PersonID{incident.PersonID(e.Args["person"])}, m.Message)
-	return noCommand, err
+	return m.Message
 }
 
 func (m *builder) actionHeading(scope string, id incident.ID, n int) {

@@ -322,7 +322,7 @@ func (m *builder) representatives(name incident.Department) Text {
 func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	m, at, ok := RetractedRequest(b, e), inSignoff, true
 	switch incident.EffectKind(e.Args["request"]) {
-	case incident.EffectMessageSigners, incident.EffectPagePerson, incident.EffectAskUpdate:
+	case incident.EffectMessageSigners, incident.EffectPagePerson, incident.EffectAskUpdate, incident.EffectAskApproval:
 		return noCommand, c.retractDirect(ctx, b, e)
 	case incident.EffectPost:
 		at = newEventBuilder(b).place()

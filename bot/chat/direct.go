@@ -48,7 +48,10 @@ func askedDirectly(b incident.Brief, e incident.Effect) []incident.PersonID {
 	for _, m := range team.Members {
 		people = append(people, m.Person)
 	}
-	if incident.EffectKind(e.Args["request"]) == incident.EffectAskUpdate { // a present or earlier commander or communicator
+	switch incident.EffectKind(e.Args["request"]) {
+	case incident.EffectAskApproval:
+		people = append(people, b.Incident.Representatives(b.Directory, incident.Legal, b.Now)...)
+	case incident.EffectAskUpdate: // a present or earlier commander or communicator
 		people = slices.AppendSeq(people, maps.Keys(b.Incident.Here))
 		people = slices.AppendSeq(people, maps.Values(b.Incident.Roles))
 	}
@@ -71,6 +74,8 @@ func RetractedDirect(b incident.Brief, e incident.Effect) (Message, bool) {
 		m.iconLine("heavy_check_mark", "%s (%s) no longer needs an answer to this page.", id, Strong{string(b.Incident.Severity)})
 	case incident.EffectAskUpdate:
 		m.iconLine("heavy_check_mark", "The update about %s was posted, or none is needed any more.", id)
+	case incident.EffectAskApproval:
+		m.iconLine("heavy_check_mark", "An update about %s no longer waits for approval.", id)
 	default:
 		return Message{}, false
 	}

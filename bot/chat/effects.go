@@ -58,6 +58,7 @@ func (c *Effects) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAgenda:              c.Agenda,
 		incident.EffectShareUpdate:         c.ShareUpdate,
 		incident.EffectAskUpdate:           c.AskUpdate,
+		incident.EffectAskApproval:         c.AskApproval,
 		incident.EffectNotice:              c.Notice,
 		incident.EffectHandover:            c.Handover,
 		incident.EffectRemindActions:       c.RemindActions,

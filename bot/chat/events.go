@@ -95,7 +95,8 @@ func (m *builder) tell() bool {
 // lastingDetails are the events whose details stay readable after the request is closed,
 // because they contain more than the next action.
 var lastingDetails = []incident.EventKind{incident.EventChannelOpened, incident.EventChannelReplaced, incident.EventStepStarted, incident.EventStepLate,
-	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled, incident.EventSubmitted, incident.EventRevised, incident.EventActionAdded}
+	incident.EventApproved, incident.EventObjected, incident.EventReviewScheduled, incident.EventSubmitted, incident.EventRevised, incident.EventActionAdded,
+	incident.EventUpdated}
 
 // removeButtons removes the buttons and menus of a message that give commands. A button
 // that only asks a question stays.

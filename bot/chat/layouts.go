@@ -32,7 +32,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventEvidenceHashed:       {nowhere, "", nil}, // the record and the timeline have the hash
 	incident.EventEvidenceChanged:      {inChannel, "warning", nil},
 	incident.EventUpdated:              {inChannel, "mega", (*builder).updateApproval},
-	incident.EventUpdateApproved:       {inChannel, "white_check_mark", nil},
+	incident.EventUpdateApproved:       {nowhere, "", nil}, // the message of the update is edited
 	incident.EventUpdateSent:           {nowhere, "", nil}, // the register shows it
 	incident.EventUpdateWithheld:       {nowhere, "", nil},
 	incident.EventUpdateDue:            {nowhere, "", nil}, // a direct message follows

@@ -73,7 +73,9 @@ var updateFlags = map[string]func(*parser, *incident.Command, word) error{
 	"next": func(p *parser, c *incident.Command, w word) error {
 		inner := p.inner(w.text)
 		if span, ok := inner.span(); ok && inner.atEnd() {
-			c.When = span.after(p.Now)
+			if c.When = span.after(p.Now).Truncate(time.Minute); c.When.Before(span.after(p.Now)) {
+				c.When = c.When.Add(time.Minute) // readers expect whole minutes
+			}
 			return nil
 		}
 		at, err := p.inner(w.text).needTime("when", future)

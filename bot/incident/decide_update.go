@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // update posts an update to the responders. Further audiences get it when a second
@@ -92,7 +93,7 @@ func (d *decider) updateText() (text, beforehand string, err error) {
 	}
 	values := map[string]string{PlaceholderIncident: d.inc.ID.String(), PlaceholderSeverity: string(d.inc.Severity), PlaceholderText: d.cmd.Text}
 	if needs(PlaceholderNext) {
-		values[PlaceholderNext] = TimeText(d.cmd.When)
+		values[PlaceholderNext] = TimeText(d.inZone(d.cmd.When))
 	}
 	if earlier := d.inc.Update(d.cmd.Item); earlier != nil {
 		values[PlaceholderEarlier] = earlier.ID + ", " + TimeText(earlier.At)
@@ -101,6 +102,17 @@ func (d *decider) updateText() (text, beforehand string, err error) {
 		return s.fill(values), "", nil
 	}
 	return s.fill(values), s.ApprovedBy, nil
+}
+
+// inZone returns a time in the zone that the person typed, or else in the zone of the
+// incident.
+func (d *decider) inZone(at time.Time) time.Time {
+	for _, name := range []string{d.cmd.Zone, d.inc.Facts.TimeZone} {
+		if zone, err := ParseZone(name); err == nil {
+			return at.In(zone)
+		}
+	}
+	return at.UTC()
 }
 
 func (d *decider) statements() string {

@@ -28,6 +28,7 @@ const (
 	EffectAnnounceWithdrawal EffectKind = "announce_withdrawal"
 	EffectShareUpdate        EffectKind = "share_update" // post the update of Args "update" to the channel of Args "audience"
 	EffectAskUpdate          EffectKind = "ask_update"   // remind the communicator of an update that is due
+	EffectAskApproval        EffectKind = "ask_approval" // ask the people who may approve an update, as direct messages
 	EffectAgenda             EffectKind = "agenda"       // post the review agenda, without an incident
 	// EffectAnnounceMaintenance announces the maintenance window of Args "window",
 	// without an incident. Args "event" is MaintenanceStarted, MaintenanceConfirmed or
@@ -117,6 +118,7 @@ var effectKinds = map[EffectKind]effectTraits{
 	EffectAnnounceWithdrawal:  {task: "announce in Slack that a postmortem no longer applies", stepsAside: true},
 	EffectShareUpdate:         {task: "post an update for an audience in Slack", approved: true, stepsAside: true},
 	EffectAskUpdate:           {task: "remind the communicator of an update"},
+	EffectAskApproval:         {task: "ask people to approve an update"},
 	EffectAgenda:              {task: "post the agenda of the review meeting in Slack"},
 	EffectAnnounceMaintenance: {task: "announce a maintenance window in Slack"},
 

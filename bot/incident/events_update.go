@@ -19,7 +19,7 @@ var updateEvents = eventTable{
 		fields:     "audiences corrects statement update update_due",
 		repeatable: true,
 		apply:      (*Incident).applyUpdated,
-		effects:    effects{inviteApprovers, postEvent, shareApproved, timeUpdate, refreshCard},
+		effects:    effects{inviteApprovers, postEvent, askApproval, shareApproved, timeUpdate, refreshCard},
 		sentence:   sayUpdated,
 		text:       "text",
 		lane:       laneCommunication,
@@ -31,7 +31,7 @@ var updateEvents = eventTable{
 				u.ApprovedBy, u.ApprovedAt = e.By, e.RecordedAt
 			}
 		},
-		effects: effects{shareUpdate, postEvent, refreshCard},
+		effects: effects{shareUpdate, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s approved update %s for %s", e.By, e.literal("update"), e.list("audiences"))
 		},
@@ -76,9 +76,9 @@ func sayUpdated(e Event) Sentence {
 	case e.Field("approved_beforehand") != "":
 		return Say("%s posted update %s to %s, in words that %s approved beforehand", e.By, e.literal("update"), e.list("audiences"), e.literal("approved_beforehand"))
 	case e.Field("corrects") != "":
-		return Say("%s wrote %s, a correction of %s, for %s. It waits for approval", e.By, e.literal("update"), e.literal("corrects"), e.list("audiences"))
+		return Say("%s wrote %s, a correction of %s, for %s. Another person must approve it", e.By, e.literal("update"), e.literal("corrects"), e.list("audiences"))
 	}
-	return Say("%s wrote update %s for %s. It waits for approval", e.By, e.literal("update"), e.list("audiences"))
+	return Say("%s wrote update %s for %s. Another person must approve it", e.By, e.literal("update"), e.list("audiences"))
 }
 
 func (i *Incident) applyUpdated(e Event) {
@@ -116,6 +116,14 @@ func inviteApprovers(c effectBuilder) []Effect {
 		return nil
 	}
 	return c.invite(c.representatives(Communications, Legal))
+}
+
+// askApproval asks the people who can approve an update.
+func askApproval(c effectBuilder) []Effect {
+	if u := c.inc.Update(c.event.Field("update")); u == nil || !u.Waits() {
+		return nil
+	}
+	return []Effect{c.effect(EffectAskApproval, nil)}
 }
 
 // shareApproved shares an update whose words were approved beforehand.

@@ -81,6 +81,8 @@ func (i Incident) requests(e Event) []Request {
 		for _, p := range splitList[string](e.Field("people")) {
 			out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPagePerson, Ref: p})
 		}
+	case EventUpdated:
+		out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectAskApproval, Ref: e.Field("update")})
 	case EventUpdateDue:
 		out = append(out, Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectAskUpdate})
 	}

@@ -134,6 +134,13 @@ func (i Incident) Communicators(d Directory, now time.Time) []PersonID {
 	return i.notified(slices.Clone(i.Representatives(d, Communications, now)))
 }
 
+// Approvers returns the people who can approve an update: those of legal and
+// communications without its author.
+func (i Incident) Approvers(u Update, d Directory, now time.Time) []PersonID {
+	people := slices.Concat(i.Representatives(d, Legal, now), i.Representatives(d, Communications, now))
+	return i.notified(slices.DeleteFunc(people, func(p PersonID) bool { return p == u.By }))
+}
+
 // fill replaces the placeholders of the statement.
 func (s Statement) fill(values map[string]string) string {
 	var pairs []string

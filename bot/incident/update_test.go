@@ -73,7 +73,12 @@ func TestUpdate_ApproverReadsRestrictedIncident(t *testing.T) {
 
 func TestUpdate_Statements(t *testing.T) {
 	w := updateFixture(t, false)
-	next := w.now.Add(time.Hour)
+	w.inc.Facts.TimeZone = "Europe/Paris"
+	paris, err := ParseZone(w.inc.Facts.TimeZone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := w.now.Add(time.Hour).Truncate(time.Minute)
 	holding := Command{Verb: VerbUpdate, Statement: "Holding", Audiences: []string{"company"}, When: next}
 	for field, change := range map[string]func(*Command){
 		"text":      func(c *Command) { c.Text = "my own words" },
@@ -94,7 +99,7 @@ func TestUpdate_Statements(t *testing.T) {
 	if got := w.shared(); !slices.Equal(got, []string{"share_update company"}) {
 		t.Errorf("got messages %v of a statement that was approved beforehand, want one", got)
 	}
-	if got := w.events[len(w.events)-1].Text("text"); !strings.HasPrefix(got, "We look into INC-7 (") || !strings.Contains(got, TimeText(next)) {
+	if got := w.events[len(w.events)-1].Text("text"); !strings.HasPrefix(got, "We look into INC-7 (") || !strings.Contains(got, next.In(paris).Format("15:04")+" Europe/Paris (") {
 		t.Errorf("got text %q, want the filled statement", got)
 	}
 	w.must("com1", Command{Verb: VerbUpdate, Statement: "correction", Item: "U1", Text: "only exports are off"})

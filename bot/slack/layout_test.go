@@ -98,7 +98,6 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventNoted:               {texts: text},
 		incident.EventEvidence:            {map[string]string{"evidence": "E1", "sha256": strings.Repeat("0f", 32)}, map[string]string{"name": "trail.json", "where": "the vault"}, false},
 		incident.EventUpdated:             {fields: map[string]string{"update": "U1", "audiences": "company,customers"}, texts: text},
-		incident.EventUpdateApproved:      {fields: map[string]string{"update": "U1", "audiences": "company,customers"}},
 		incident.EventContained:           {texts: text},
 		incident.EventResolved:            {texts: text},
 		incident.EventReopened:            {texts: reason},

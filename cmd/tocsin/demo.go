@@ -136,6 +136,7 @@ func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 	}
 	cfg.Mail.Postmortems = []string{company.EveryoneMail}
 	cfg.PagerDuty = pagerduty.Config{EventsURL: c.PageURL, APIURL: c.PageURL, APIKey: secret.New(company.PagerToken), From: company.PagerUser(c.People), Service: company.PagerService}
+	cfg.Updates = demoUpdates(c)
 	cfg.Escalation.PageTest = config.PageTest{} // a demo on a Tuesday must not surprise people
 	cfg.Escalation.Steps = []config.Step{
 		{PagerDuty: &pagerduty.Target{RoutingKey: secret.New(company.RoutingKey())}},
@@ -165,6 +166,22 @@ func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 		return cfg, faults
 	}
 	return cfg, nil
+}
+
+// demoUpdates returns audiences and statements to try updates with. Both audiences may get
+// the approved words about restricted incidents, which most incidents of the sandbox are.
+func demoUpdates(c *company.Company) config.Updates {
+	return config.Updates{
+		FirstWithin: config.FirstWithin{Sev1: 15 * time.Minute, Sev2: time.Hour},
+		Audiences: []config.Audience{
+			{Name: "company", SlackChannel: company.AnnounceChannel, Restricted: true},
+			{Name: "customers", Mail: []string{company.CustomersMail}, Restricted: true},
+		},
+		Statements: []config.StatementText{
+			{Name: "holding", Text: "We are investigating a security incident, {incident}. The next update comes by {next}.", ApprovedBy: c.In("legal")[0].Email},
+			{Name: "correction", Text: "Correction of update {earlier}: {text}"},
+		},
+	}
 }
 
 func demoCommand() *cobra.Command {

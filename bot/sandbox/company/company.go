@@ -78,6 +78,7 @@ const (
 	TrailKey        = "sandbox-eventbridge-key"
 	EmergencyGroup  = "S0EMERGENCY"
 	EmergencyMail   = "emergency@" + domain
+	CustomersMail   = "customers@" + domain
 	EveryoneMail    = "everyone@" + domain
 
 	domain = "payroll.example"

@@ -147,9 +147,8 @@ func (p *player) doOnce(name string) {
 		p.setFact(p.cast.counsel, "affected", formValues{"who": p.scenario.texts.affected, "capacity": "processor", "count": strconv.Itoa(count), "text": p.scenario.texts.affectedReason},
 			"affected \"%s\" processor %d because %s", p.scenario.texts.affected, count, p.scenario.texts.affectedReason)
 	case "update":
-		p.mustType(p.cast.roles[3].person, "update %s", p.scenario.texts.update)
-		p.awaitText("the status update", msgUpdate, p.scenario.texts.update)
-		p.log(p.channelName(), "%s sent a stakeholder update: %s", nameAndDepartment(p.cast.roles[3].person), p.scenario.texts.update)
+		p.postHoldingStatement()
+		p.informCustomers()
 	case "contain":
 		p.contain(commander)
 	}
@@ -234,5 +233,6 @@ func (p *player) resolve() {
 		p.awaitPagerStatus(round, pager.Resolved)
 	}
 	p.log("PagerDuty", "resolved every page")
+	p.readRegister()
 	p.finishOpenSteps()
 }

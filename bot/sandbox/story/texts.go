@@ -55,7 +55,7 @@ var leakTexts = texts{
 	personalReason: "the documents contain names, salaries and bank accounts", awareReason: "the request was repeated with two test tenants and returned the other one's document",
 	affected: "Example SA", affectedReason: "the access log joined with the document owners shows this number of employees",
 	answer:    "no pay run read or wrote a document in this period, so no run must be repeated",
-	update:    "Downloads of documents are disabled while we fix an authorisation check. Pay runs are not affected. Next update in an hour.",
+	update:    "Downloads of documents are disabled while we fix an authorisation check. Pay runs are not affected.",
 	contained: "downloads are disabled and the request fails from outside", resolved: "the tenant check is restored with a test, and downloads are enabled again",
 	recordFields: map[string]any{
 		"summary":              "For ninety minutes the documents service could show one employer's document to another employer. Downloads were disabled, and the check was restored and tested.",
@@ -85,7 +85,7 @@ var keyTexts = texts{
 	personalReason: "the user's policy allows reading the bucket with payslips", awareReason: "the bucket's access log shows that an object was read",
 	affected: "Example SA", affectedReason: "the readable objects belong to this number of employees",
 	answer:    "no payment file was changed, and the bank's confirmations match our records",
-	update:    "A technical account was misused and has been disabled. Pay runs are not affected. Next update in an hour.",
+	update:    "A technical account was misused and has been disabled. Pay runs are not affected.",
 	contained: "both keys are inactive and all sessions are revoked", resolved: "all credentials are replaced, foreign users are deleted, and there were no more foreign calls",
 	recordFields: map[string]any{
 		"summary":              "A long-lived access key was used from outside to create a key for an administrator. Both keys were disabled within minutes of the alert.",
@@ -110,7 +110,7 @@ var trailTexts = texts{
 	personalReason: "the bucket with payslips may have been read while the trail was disabled", awareReason: "the access log of the bucket shows a foreign address",
 	affected: "Example SA", affectedReason: "the bucket contains payslips of this number of employees",
 	answer:    "no payment file was changed, and the bank's confirmations match our records",
-	update:    "A technical account was misused and has been disabled. The audit trail is enabled again. Next update in an hour.",
+	update:    "A technical account was misused and has been disabled. The audit trail is enabled again.",
 	contained: "the user's keys are inactive and the trail is enabled", resolved: "all credentials are replaced, and the trail is enabled and monitored everywhere",
 	recordFields: map[string]any{
 		"summary":              "A technical user's key was used from outside to disable the audit trail. The key was disabled and the trail was enabled again.",

@@ -246,8 +246,8 @@ func (w pageBuilder) updates() []sentUpdate {
 		switch {
 		case u.Waits():
 			row.Approval = "Nobody approved it for " + joinAnd(u.Audiences)
-		case u.Beforehand != "":
-			row.Approval = oneLine(u.Beforehand) + " approved these words beforehand"
+		case u.ApprovedBeforehand != "":
+			row.Approval = oneLine(u.ApprovedBeforehand) + " approved these words beforehand"
 		case u.ApprovedBy != "":
 			row.Approval = personName(w.Directory, u.ApprovedBy) + " approved it at " + w.timestamp(u.ApprovedAt).String()
 		}

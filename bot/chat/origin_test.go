@@ -24,7 +24,7 @@ func TestMessages_MarkOrigin(t *testing.T) {
 		"playbooks": Playbooks(incident.View{Incident: inc}, b.Now), "timeline": Timeline(incident.View{Incident: inc, Timeline: []incident.Event{{Seq: 1, Kind: incident.EventOpened}}}, incident.TimelineFilter{}, b.Now),
 		"message used": MessageUsed(incident.Command{For: 42}, incident.Result{Incident: inc, Unchanged: true}),
 	}
-	for _, kind := range []incident.EffectKind{incident.EffectMessageSigners, incident.EffectPagePerson, incident.EffectAskUpdate} {
+	for _, kind := range []incident.EffectKind{incident.EffectMessageSigners, incident.EffectPagePerson, incident.EffectAskUpdate, incident.EffectAskApproval} {
 		messages["closed "+string(kind)], _ = RetractedDirect(b, incident.Effect{Args: map[string]string{"request": string(kind), "department": "legal"}})
 	}
 	for _, kind := range incident.EventKinds() {

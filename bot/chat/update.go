@@ -170,8 +170,8 @@ func (m *builder) approval(u incident.Update) Text {
 	switch {
 	case u.Waits():
 		return textf("%s, waits for approval for %s", corrects, incident.Labels(u.Audiences))
-	case u.Beforehand != "":
-		return textf("%s, approved beforehand by %s", corrects, Plain(u.Beforehand))
+	case u.ApprovedBeforehand != "":
+		return textf("%s, approved beforehand by %s", corrects, Plain(u.ApprovedBeforehand))
 	case u.ApprovedBy != "":
 		return textf("%s, approved by %s at %s", corrects, u.ApprovedBy, u.ApprovedAt)
 	}

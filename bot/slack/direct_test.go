@@ -19,7 +19,7 @@ func TestDirectMessages(t *testing.T) {
 	first.Incident.Updates = nil
 	waiting := waitingUpdate()
 	sent := waiting
-	sent.Incident.Updates = []incident.Update{{ID: "U1", Seq: 9, By: "p1", At: noon, Audiences: []string{"company"}, Beforehand: "Dan Roe", Sent: []incident.UpdateSent{{Audience: "company", Medium: incident.SystemSlack, At: noon}}},
+	sent.Incident.Updates = []incident.Update{{ID: "U1", Seq: 9, By: "p1", At: noon, Audiences: []string{"company"}, ApprovedBeforehand: "Dan Roe", Sent: []incident.UpdateSent{{Audience: "company", Medium: incident.SystemSlack, At: noon}}},
 		{ID: "U2", Seq: 10, By: "p1", At: noon, Corrects: "U1", Audiences: []string{"company", "support"}, ApprovedBy: "p5", ApprovedAt: noon, Sent: []incident.UpdateSent{{Audience: "company", Medium: incident.SystemSlack, At: noon, Withheld: true}}},
 		{ID: "U3", Seq: 11, By: "p2", At: noon, Audiences: []string{"company"}}, {ID: "U4", Seq: 12, By: "p2", At: noon}}
 	sent.Incident.UpdateDue = noon.Add(time.Hour)

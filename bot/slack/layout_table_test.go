@@ -24,6 +24,10 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 	"ActionItems": func(v hostileView) []neutral.Message {
 		return []neutral.Message{neutral.ActionItems(v.overview, "all", 0, noon), neutral.ActionItems(v.overview, "", 42, noon)}
 	},
+	"ActionReminder": func(v hostileView) []neutral.Message {
+		items := strings.TrimSuffix(strings.Repeat("INC-42 A1 2026-12-30 -7 p3; ", 1+len(v.Timeline)), "; ")
+		return one(neutral.ActionReminder(v.brief, map[string]string{"items": items, "person": "p1"}))
+	},
 	"AgendaMessage": func(v hostileView) []neutral.Message { return one(neutral.AgendaMessage(v.brief)) },
 	"Alerts": func(v hostileView) []neutral.Message {
 		return one(neutral.Alerts(incident.AlertResult{Disposition: incident.DispositionWatched, Alerts: v.alerts, Kinds: int64(len(v.alerts))}, v.Directory, noon))
@@ -31,6 +35,9 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 	"Announcement": func(v hostileView) []neutral.Message { return one(neutral.Announcement(v.brief)) },
 	"AnswerRequest": func(v hostileView) []neutral.Message {
 		return one(neutral.AnswerRequest(v.brief, v.brief.Incident.Consultations[0]))
+	},
+	"ApprovalRequest": func(v hostileView) []neutral.Message {
+		return one(neutral.ApprovalRequest(v.brief, v.brief.Incident.Updates[len(v.brief.Incident.Updates)-1]))
 	},
 	"BriefingMessage": func(v hostileView) []neutral.Message { return one(neutral.BriefingMessage(v.brief)) },
 	"Card":            func(v hostileView) []neutral.Message { return one(neutral.Card(v.brief)) },
@@ -79,7 +86,7 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 		return out
 	},
 	"RetractedDirect": func(v hostileView) (out []neutral.Message) {
-		for _, kind := range []incident.EffectKind{incident.EffectMessageSigners, incident.EffectPagePeople, incident.EffectAskUpdate} {
+		for _, kind := range []incident.EffectKind{incident.EffectMessageSigners, incident.EffectPagePerson, incident.EffectAskUpdate, incident.EffectAskApproval} {
 			out = append(out, some(neutral.RetractedDirect(v.brief, requestEffect(kind)))...)
 		}
 		return out

@@ -109,7 +109,7 @@ func AgendaMessage(b incident.Brief) Message {
 		m.bullets(lines)
 	}
 	if k := b.SuppressedAlerts; k.Kinds > 0 {
-		m.line("%s: %d alerts, %d occurrences", Strong{"Alerts dropped by routing rules since the last agenda"}, k.Kinds, k.Occurrences)
+		m.line("%s: %d. Occurrences: %d", Strong{"Alerts dropped by routing rules since the last agenda"}, k.Kinds, k.Occurrences)
 		var lines []string
 		for _, l := range k.Alerts {
 			lines = append(lines, templates.AlertLine(l))

@@ -81,7 +81,7 @@ func (m *builder) awaitedAnswers() (items List) {
 	_, _, unanswered := m.inc.Missing()
 	for n, c := range unanswered {
 		if n == maxCardRoles {
-			return append(items, textf("%d more answers", len(unanswered)-n))
+			return append(items, textf("%d more", len(unanswered)-n))
 		}
 		items = append(items, textf("%s answer", incident.Quoted(possessive(text.Truncate(text.Line(string(c.Team)), 40)))))
 	}

@@ -211,11 +211,7 @@ func (m *builder) stepsLine() Text {
 	done, total := 0, 0
 	for _, r := range m.inc.Runs {
 		total += len(r.Plan)
-		for _, s := range r.Plan {
-			if s.Finished() {
-				done++
-			}
-		}
+		done += r.FinishedSteps()
 	}
 	steps := m.currentSteps()
 	switch {

@@ -141,13 +141,7 @@ func (m *builder) alerts() Text {
 func (m *builder) playbooks() Text {
 	var items List
 	for _, r := range m.inc.Runs {
-		finished := 0
-		for _, step := range r.Plan {
-			if step.Finished() {
-				finished++
-			}
-		}
-		items = append(items, textf("%s: %d of %d steps", Plain(r.Playbook), finished, len(r.Plan)))
+		items = append(items, textf("%s: %d of %d steps", Plain(r.Playbook), r.FinishedSteps(), len(r.Plan)))
 	}
 	return join(items)
 }

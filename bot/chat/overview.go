@@ -2,6 +2,7 @@ package chat
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/bot/command"
@@ -59,7 +60,7 @@ func Menu(v incident.View, now time.Time) Message {
 		plain := verb == incident.VerbAcknowledge || verb == incident.VerbPageAgain
 		switch {
 		case listed[word]:
-		case label != "" && len(row) < maxMenuButtons && (form || plain) && !isOneOf(verb, needsArgument):
+		case label != "" && len(row) < maxMenuButtons && (form || plain) && !slices.Contains(needsArgument, verb):
 			a := m.action(label, incident.Command{Verb: verb})
 			if len(row) == 0 {
 				a.Style = StylePrimary
@@ -80,15 +81,6 @@ func Menu(v incident.View, now time.Time) Message {
 	id := m.inc.ID.String()
 	m.buttons(ask("Timeline", "timeline "+id), ask("Status", "status "+id), ask("My work", "my"), ask("All commands", "help"))
 	return m.message()
-}
-
-func isOneOf(v incident.Verb, of []incident.Verb) bool {
-	for _, w := range of {
-		if v == w {
-			return true
-		}
-	}
-	return false
 }
 
 // tasks lists tasks with their buttons. If named is set, each names its incident.

@@ -17,13 +17,7 @@ func Playbooks(v incident.View, now time.Time) Message {
 	m := newBuilder(briefOf(v, now))
 	var running []string
 	for _, r := range m.inc.Runs {
-		finished := 0
-		for _, s := range r.Plan {
-			if s.Finished() {
-				finished++
-			}
-		}
-		running = append(running, fmt.Sprintf("%s: %s, %d of %d steps", r.Playbook, text.Truncate(r.Title, 100), finished, len(r.Plan)))
+		running = append(running, fmt.Sprintf("%s: %s, %d of %d steps", r.Playbook, text.Truncate(r.Title, 100), r.FinishedSteps(), len(r.Plan)))
 	}
 	if len(running) == 0 {
 		m.line("No playbook runs in %s.", Strong{m.inc.ID})

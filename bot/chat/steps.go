@@ -220,11 +220,7 @@ func Checklist(b incident.Brief) Message {
 	for _, r := range m.inc.Runs {
 		titles = append(titles, Plain(text.Truncate(cmp.Or(r.Title, r.Playbook), 80)))
 		total += len(r.Plan)
-		for _, s := range r.Plan {
-			if s.Finished() {
-				finished++
-			}
-		}
+		finished += r.FinishedSteps()
 	}
 	if total == 0 {
 		m.iconLine("book", "%s: no playbook runs. Notes and evidence are in this thread.", Strong{"Checklist"})

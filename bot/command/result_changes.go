@@ -81,7 +81,7 @@ func playbookStarted(c change) incident.Sentence {
 	if run == nil {
 		return incident.Say("The playbook starts in %s", c.inc.ID)
 	}
-	return incident.Say("The playbook %s runs in %s with %d steps. Tocsin posts the first ones", incident.Literal(run.Playbook), c.inc.ID, len(run.Plan))
+	return incident.Say("The playbook %s runs in %s. Tocsin posts its first steps. Steps in total: %d", incident.Literal(run.Playbook), c.inc.ID, len(run.Plan))
 }
 
 // factSet names the fact, its value and how it is known. A breach of personal data under
@@ -234,7 +234,7 @@ func granted(c change) incident.Sentence {
 }
 
 func endorsed(c change) incident.Sentence {
-	return incident.Say("%s can now read %s. The access ends after 7 days", c.cmd.Person, c.inc.ID)
+	return incident.Say("%s can now read %s. The access ends after %d days", c.cmd.Person, c.inc.ID, int(incident.AccessTTL.Hours()/24))
 }
 
 func revoked(c change) incident.Sentence {

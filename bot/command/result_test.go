@@ -56,7 +56,7 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbStartPlaybook}, func(i *incident.Incident) {
 		i.Runs = []incident.Run{{Playbook: "data", Plan: make([]incident.Step, 3)}}
 	},
-		[]incident.Event{event(incident.EventPlaybookStarted, "run", "data")}, "The playbook data runs in INC-42 with 3 steps. Tocsin posts the first ones"},
+		[]incident.Event{event(incident.EventPlaybookStarted, "run", "data")}, "The playbook data runs in INC-42. Tocsin posts its first steps. Steps in total: 3"},
 	{incident.Command{Verb: incident.VerbSetFact}, nil, []incident.Event{event(incident.EventFactSet, "fact", "personal_data", "value", "suspected", "@reason", "the dump"), event(incident.EventDepartmentsInvolved, "departments", "legal,communications")},
 		"The fact personal data of INC-42 is now suspected, and Tocsin involves [legal communications]. How this is known: the dump"},
 	{incident.Command{Verb: incident.VerbSetFact}, func(i *incident.Incident) {

@@ -80,19 +80,17 @@ func (c FormContext) departments() (able []incident.Department, refusal []Paragr
 	}
 	refusal = []Paragraph{{KindPlain, "You cannot sign: " + reason + "."}}
 	for _, team := range wanted {
-		who := "no person. The head of the department can find one"
 		var names []string
 		for _, p := range c.Incident.Signers(team, c.Env) {
 			names = append(names, c.Directory.Name(p))
 		}
-		if len(names) > 0 {
-			who = strings.Join(names, ", ")
-		}
 		switch sig := c.Incident.SignedBy(team); {
 		case sig != nil:
 			refusal = append(refusal, Paragraph{KindPlain, fmt.Sprintf("%s signed for %s.", c.Directory.Name(sig.By), team)})
+		case len(names) == 0:
+			refusal = append(refusal, Paragraph{KindPlain, fmt.Sprintf("No person can sign for %s. Ask the head of the department to find one.", team)})
 		default:
-			refusal = append(refusal, Paragraph{KindPlain, fmt.Sprintf("Can sign for %s: %s.", team, who)})
+			refusal = append(refusal, Paragraph{KindPlain, fmt.Sprintf("These people can sign for %s: %s.", team, strings.Join(names, ", "))})
 		}
 	}
 	return nil, refusal
@@ -219,7 +217,10 @@ func factLines(f incident.Facts) []string {
 	}
 	for _, a := range f.Affected {
 		count, notified := "number of people unknown", "not notified"
-		if a.Count > 0 {
+		switch {
+		case a.Count == 1:
+			count = "1 person"
+		case a.Count > 1:
 			count = strconv.Itoa(a.Count) + " people"
 		}
 		if !a.NotifiedAt.IsZero() {

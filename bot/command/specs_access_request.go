@@ -1,6 +1,13 @@
 package command
 
-import "tocsin/bot/incident"
+import (
+	"fmt"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+const breakGlassHours = int(incident.BreakGlassTTL / time.Hour)
 
 // accessRequestSpec is the command of people who may not read an incident, and of those
 // who let them.
@@ -18,8 +25,10 @@ var accessRequestSpec = Spec{Name: "access", NeedsIncident: true,
 		{Verb: incident.VerbBreakGlass, Words: []string{"break-glass", "breakglass"}, Args: []Arg{incidentArg, requestReasonArg}, kind: ResultPrivate,
 			Form: &FormSpec{Title: "Break-glass", Submit: "Read now", Fields: []Field{
 				requestReasonArg.input(KindProse, "Why do you need to read the incident now?").
-					hint("You can read and add notes for 4 hours. The members of the incident and the next review agenda show it.")}},
-			result: done("You can read %s and add notes for 4 hours. Its members and the next review agenda see this"),
+					hint(fmt.Sprintf("You can read and add notes for %d hours. The members of the incident and the next review agenda see this.", breakGlassHours))}},
+			result: func(c change) incident.Sentence {
+				return incident.Say("You can read %s and add notes for %d hours. Its members and the next review agenda see this", c.inc.ID, breakGlassHours)
+			},
 			unchanged: func(i incident.Incident) incident.Sentence {
 				return incident.Say("No change: you can read %s already", i.ID)
 			}},

@@ -15,6 +15,16 @@ type Run struct {
 	Consult  []ConsultRequest `json:"consult,omitempty"` // affected teams to consult before closing
 }
 
+// FinishedSteps returns the number of steps that are done or skipped.
+func (r Run) FinishedSteps() (n int) {
+	for _, s := range r.Plan {
+		if s.Finished() {
+			n++
+		}
+	}
+	return n
+}
+
 // PlaybookInfo describes a playbook that a person can start.
 type PlaybookInfo struct {
 	Name  string `json:"name"`

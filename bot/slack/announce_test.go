@@ -182,7 +182,7 @@ func TestAgenda_ListsSuppressedAlerts(t *testing.T) {
 	if len(posted) != 1 {
 		t.Fatalf("got messages %+v", posted)
 	}
-	for _, want := range []string{"2 alerts, 40 occurrences", "A17", "the load test", "M3 active", "the database moves"} {
+	for _, want := range []string{"since the last agenda*: 2. Occurrences: 40", "A17", "the load test", "M3 active", "the database moves"} {
 		if !strings.Contains(string(posted[0].Blocks), want) {
 			t.Errorf("got %s, want %q", posted[0].Blocks, want)
 		}

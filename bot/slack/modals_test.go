@@ -218,7 +218,7 @@ func TestSignForm_NamesWhoCanSign(t *testing.T) {
 		e.desk.change(submitRecord)
 		digest := e.desk.incidents[42].Submission.Digest
 		e.click("U0BEN", ActionID(incident.VerbSign), buttonValue(42, "legal", digest))
-		if v := e.currentForm("U0BEN"); v.Submit != "" || !strings.Contains(string(v.Blocks), "You cannot sign") || !strings.Contains(string(v.Blocks), "Can sign for legal: Cleo") {
+		if v := e.currentForm("U0BEN"); v.Submit != "" || !strings.Contains(string(v.Blocks), "You cannot sign") || !strings.Contains(string(v.Blocks), "These people can sign for legal: Cleo") {
 			t.Errorf("got %s with the button %q, want who can sign", v.Blocks, v.Submit)
 		}
 		if _, seen := e.desk.seen["p2"]; seen {

@@ -38,10 +38,10 @@ func TestStatusPage_States(t *testing.T) {
 		want    []string
 		without string
 	}{
-		"not acknowledged": {open, []string{"INC-42", "sev1", "possible data exposure (Sentry)", "Not acknowledged", "you command", "restricted", "Join the call", `channel=C1"`}, "<script"},
+		"not acknowledged": {open, []string{"INC-42", "sev1", "possible data exposure (Sentry)", "Not acknowledged", "you become the commander", "restricted", "Join the call", `channel=C1"`}, "<script"},
 		"acknowledged": {with(func(p *incident.StatusPage) {
 			p.Acknowledged, p.Status, p.AcknowledgedAt = true, incident.Active, open.OpenedAt
-		}), []string{"Acknowledged</strong> 2026-11-03 03:06 UTC", "A responder commands"}, "Not acknowledged"},
+		}), []string{"Acknowledged</strong> at 2026-11-03 03:06 UTC", "A responder commands"}, "Not acknowledged"},
 		"resolved": {with(func(p *incident.StatusPage) { p.Status = incident.InReview }), []string{"in review", "no longer needs a responder"}, "Not acknowledged"},
 		"merged":   {with(func(p *incident.StatusPage) { p.Status, p.MergedInto = incident.Merged, 7 }), []string{"continues in INC-7"}, "Not acknowledged"},
 		"drill":    {with(func(p *incident.StatusPage) { p.Origin = incident.OriginDrill }), []string{"[DRILL] INC-42"}, "<script"},

@@ -77,13 +77,7 @@ func showPlaybooks(w io.Writer, p control.Playbooks) error {
 	t := newTable(w)
 	t.row("PLAYBOOK", "STATE", "TITLE")
 	for _, r := range p.Running {
-		finished := 0
-		for _, s := range r.Plan {
-			if s.Finished() {
-				finished++
-			}
-		}
-		t.row(r.Playbook, fmt.Sprintf("%d of %d steps", finished, len(r.Plan)), r.Title)
+		t.row(r.Playbook, fmt.Sprintf("%d of %d steps", r.FinishedSteps(), len(r.Plan)), r.Title)
 	}
 	for _, a := range p.Available {
 		if !slices.ContainsFunc(p.Running, func(r incident.Run) bool { return r.Playbook == a.Name }) {

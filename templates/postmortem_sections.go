@@ -92,7 +92,7 @@ func (w pageBuilder) facts(f incident.Facts) []fact {
 		} else {
 			value += ", we are the " + string(a.Capacity)
 			if a.Count > 0 {
-				value += ", " + itoa(a.Count) + " people"
+				value += ", " + incident.PeopleCount(a.Count)
 			}
 			if !a.NotifiedAt.IsZero() {
 				value += ", notified " + w.timestamp(a.NotifiedAt).String()

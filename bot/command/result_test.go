@@ -69,7 +69,7 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbUpdate}, nil, nil, "The responders of INC-42 have your update"},
 	{incident.Command{Verb: incident.VerbUpdate}, func(i *incident.Incident) {
 		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company", "customers"}}}
-	}, nil, "The responders of INC-42 have U1. company, customers get it when a second person from legal or communications approves it"},
+	}, nil, "The responders of INC-42 have U1. It goes to company, customers when a second person from legal or communications approves it"},
 	{incident.Command{Verb: incident.VerbUpdate}, func(i *incident.Incident) {
 		i.Updates = []incident.Update{{ID: "U1", Audiences: []string{"company"}, ApprovedBeforehand: "Ada"}}
 	}, nil, "The responders of INC-42 have U1. It goes to company now"},
@@ -106,7 +106,7 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbSetLegalHold}, nil, nil, "INC-42 is on legal hold. Retention deletes nothing until the hold is released"},
 	{incident.Command{Verb: incident.VerbReleaseLegalHold}, nil, nil, "The legal hold of INC-42 is released"},
 	{incident.Command{Verb: incident.VerbPageAgain}, nil, nil, "A new paging round of INC-42 starts. Tocsin pages until a responder acknowledges"},
-	{incident.Command{Verb: incident.VerbHere}, nil, nil, "You are here, and INC-42 counts you"},
+	{incident.Command{Verb: incident.VerbHere}, nil, nil, "Tocsin counts you among the people who are here in INC-42"},
 	{incident.Command{Verb: incident.VerbRetry}, nil, nil, "Tocsin tries again what waits in INC-42. The card shows the result"},
 }
 

@@ -217,11 +217,8 @@ func factLines(f incident.Facts) []string {
 	}
 	for _, a := range f.Affected {
 		count, notified := "number of people unknown", "not notified"
-		switch {
-		case a.Count == 1:
-			count = "1 person"
-		case a.Count > 1:
-			count = strconv.Itoa(a.Count) + " people"
+		if a.Count > 0 {
+			count = incident.PeopleCount(a.Count)
 		}
 		if !a.NotifiedAt.IsZero() {
 			notified = "notified " + shownTime(a.NotifiedAt)

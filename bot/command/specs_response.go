@@ -47,12 +47,12 @@ var responseSpecs = []Spec{
 				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
 			}}}},
 
-	{Name: "here", Help: "mark yourself as here: Tocsin counts you and does not page you", NeedsIncident: true, Common: true,
+	{Name: "here", Help: "mark yourself as here: Tocsin does not page you as absent", NeedsIncident: true, Common: true,
 		Examples: []string{"here", "here INC-42"},
 		Syntaxes: []Syntax{{Verb: incident.VerbHere, Args: []Arg{incidentArg},
-			result: done("You are here, and %s counts you"),
+			result: done("Tocsin counts you among the people who are here in %s"),
 			unchanged: func(i incident.Incident) incident.Sentence {
-				return incident.Say("No change: %s counts you already", i.ID)
+				return incident.Say("No change: Tocsin counts you already in %s", i.ID)
 			}}}},
 
 	{Name: "who", Help: "list the people who were called, who are here, who show no sign and who cannot be invited", NeedsIncident: true, Common: true,
@@ -64,7 +64,7 @@ var responseSpecs = []Spec{
 		Syntaxes: []Syntax{{Verb: incident.VerbRetry, Args: []Arg{incidentArg},
 			result: done("Tocsin tries again what waits in %s. The card shows the result"),
 			unchanged: func(i incident.Incident) incident.Sentence {
-				return incident.Say("No change: nothing waits in %s, or Tocsin tries it right now", i.ID)
+				return incident.Say("No change: nothing waits in %s, or Tocsin is trying it", i.ID)
 			}}}},
 
 	{Name: "severity", Aliases: []string{"sev"}, NeedsIncident: true, Common: true,

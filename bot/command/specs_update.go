@@ -42,7 +42,7 @@ func updateResult(c change) incident.Sentence {
 	u := i.Updates[len(i.Updates)-1]
 	switch {
 	case u.Waits():
-		return incident.Say("The responders of %s have %s. %s get it when a second person from legal or communications approves it", i.ID, incident.Literal(u.ID), incident.Literal(strings.Join(u.Audiences, ", ")))
+		return incident.Say("The responders of %s have %s. It goes to %s when a second person from legal or communications approves it", i.ID, incident.Literal(u.ID), incident.Literal(strings.Join(u.Audiences, ", ")))
 	case len(u.Audiences) > 0:
 		return incident.Say("The responders of %s have %s. It goes to %s now", i.ID, incident.Literal(u.ID), incident.Literal(strings.Join(u.Audiences, ", ")))
 	}

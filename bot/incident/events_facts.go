@@ -117,9 +117,9 @@ func sayAffected(e Event) Sentence {
 	count, notified := e.number("count"), e.stated("notified_at")
 	switch {
 	case count > 0 && !notified.IsZero():
-		return Say("%s added the affected party “%s” (we are the %s), %d people, notified at %s", e.By, who, capacity, count, notified)
+		return Say("%s added the affected party “%s” (we are the %s), %s, notified at %s", e.By, who, capacity, Literal(PeopleCount(count)), notified)
 	case count > 0:
-		return Say("%s added the affected party “%s” (we are the %s), %d people", e.By, who, capacity, count)
+		return Say("%s added the affected party “%s” (we are the %s), %s", e.By, who, capacity, Literal(PeopleCount(count)))
 	case !notified.IsZero():
 		return Say("%s added the affected party “%s” (we are the %s), notified at %s", e.By, who, capacity, notified)
 	}

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -60,6 +61,14 @@ type Affected struct {
 	NotifiedAt time.Time `json:"notified_at,omitzero"`
 	By         PersonID  `json:"by,omitempty"` // author of the last statement, with Reason
 	Reason     string    `json:"reason,omitempty"`
+}
+
+// PeopleCount returns a number of people as a text, such as "12 people".
+func PeopleCount(n int) string {
+	if n == 1 {
+		return "1 person"
+	}
+	return strconv.Itoa(n) + " people"
 }
 
 // Instant is a stated point in time, with the author and reason of the statement.

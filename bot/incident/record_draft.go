@@ -147,7 +147,7 @@ func (s draftSource) impact(t *draftText) {
 		a := f.Affected[n]
 		count, told := "number of people unknown", "not notified"
 		if a.Count > 0 {
-			count = fmt.Sprintf("%d people", a.Count)
+			count = PeopleCount(a.Count)
 		}
 		if !a.NotifiedAt.IsZero() {
 			told = "notified on " + draftTime(a.NotifiedAt)

@@ -234,3 +234,16 @@ func TestRecord_OnlyConfirmedTexts(t *testing.T) {
 		}
 	})
 }
+
+// TestDraft_OnePerson counts a single affected person in the draft and in the timeline.
+func TestDraft_OnePerson(t *testing.T) {
+	w := newFixture(t)
+	w.must("eng1", Command{Verb: VerbOpen, Title: "a key leaked", Severity: Sev2})
+	events := w.decided("eng1", Command{Verb: VerbSetFact, Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "Eva", Capacity: Controller, Count: 1}}, Text: "the log"})
+	if sentence, _ := events[0].Sentence(); !strings.HasSuffix(sentence.String(), "(we are the controller), 1 person") {
+		t.Errorf("timeline: got %q", sentence)
+	}
+	if got := w.draftOf("impact").Text; !strings.Contains(got, "Affected: “Eva”, 1 person, we are controller") {
+		t.Errorf("draft: got %q", got)
+	}
+}

@@ -1,8 +1,11 @@
 package chat
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -34,5 +37,16 @@ func TestLayouts_CoverEveryKindOfEvent(t *testing.T) {
 	}
 	if len(layouts) != len(incident.EventKinds()) {
 		t.Errorf("got %d layouts for %d kinds, want equal numbers", len(layouts), len(incident.EventKinds()))
+	}
+}
+
+// TestStepDetails_NotStarted shows the deadline of a step before its start as people read
+// durations.
+func TestStepDetails_NotStarted(t *testing.T) {
+	inc := incident.New(42)
+	inc.Runs = []incident.Run{{Playbook: "p", Plan: []incident.Step{{ID: "s", Title: "Stop it", Deadline: 15 * time.Minute}}}}
+	m := EventDetails(incident.Brief{Incident: inc, Event: incident.Event{Kind: incident.EventStepStarted, Fields: map[string]string{"run": "p", "step": "s"}}})
+	if got := fmt.Sprint(m.Blocks); !strings.Contains(got, "due within 15 min of its start") {
+		t.Errorf("got %s", got)
 	}
 }

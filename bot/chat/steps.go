@@ -185,7 +185,7 @@ func due(step incident.Step) Text {
 		return Text{}
 	}
 	if step.Started.IsZero() {
-		return textf("due within %s", step.Deadline.String())
+		return textf("due within %s of its start", span(step.Deadline))
 	}
 	return textf("due %s", step.Started.Add(step.Deadline))
 }

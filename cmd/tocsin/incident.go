@@ -210,6 +210,27 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	for _, w := range v.Waiting {
 		t.row("waiting", fmt.Sprintf("since %s UTC to %s: %s", w.Since.UTC().Format("2006-01-02 15:04"), w.Kind.Task(), w.Cause))
 	}
+	addAlerts(t, v)
+	for _, r := range i.Runs {
+		for _, s := range r.Plan {
+			t.row("step", r.Playbook+"/"+s.ID, s.Status, s.Title)
+		}
+	}
+	for _, a := range i.Actions {
+		t.row("action", templates.ActionLine(a, dir, time.Now()))
+	}
+	addRecord(t, v, dir)
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if err := showEvents(w, v.Timeline, dir); err != nil || v.Withheld == 0 {
+		return err
+	}
+	return writeLine(w, "%s", templates.LeftOut(v.Withheld))
+}
+
+// addAlerts adds the first alerts of an incident and the number of the others.
+func addAlerts(t table, v incident.View) {
 	for _, a := range v.Alerts[:min(len(v.Alerts), maxShownAlerts)] {
 		t.row("alert", fmt.Sprintf("A%d %s (%s, %d×)", a.Alert, a.Title, a.Source, a.Count))
 	}
@@ -219,20 +240,17 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		if total > int64(len(v.Alerts)) {
 			list = fmt.Sprintf("the first %d", len(v.Alerts))
 		}
-		t.row("alert", fmt.Sprintf("%d more alerts (--json lists %s)", more, list))
+		t.row("alert", fmt.Sprintf("%d more (--json lists %s)", more, list))
 	}
-	for _, r := range i.Runs {
-		for _, s := range r.Plan {
-			t.row("step", r.Playbook+"/"+s.ID, s.Status, s.Title)
-		}
-	}
-	for _, a := range i.Actions {
-		t.row("action", templates.ActionLine(a, dir, time.Now()))
-	}
+}
+
+// addRecord adds the closing record with its state, updates, exclusions and drafts.
+func addRecord(t table, v incident.View, dir incident.Directory) {
+	i := v.Incident
 	if i.Submission != nil {
 		t.row("record", i.Submission.Digest)
 		unsigned, objections, unanswered := i.Missing()
-		t.row("missing", fmt.Sprintf("%v unsigned, %d objections, %d unanswered", unsigned, len(objections), len(unanswered)))
+		t.row("missing", fmt.Sprintf("signatures: %d, answers: %d, open objections: %d", len(unsigned), len(unanswered), len(objections)))
 	}
 	if i.Unfinished != nil {
 		t.row("open steps", i.Unfinished.Text())
@@ -256,13 +274,6 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 			t.row("draft of "+part.Name, part.Text)
 		}
 	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	if err := showEvents(w, v.Timeline, dir); err != nil || v.Withheld == 0 {
-		return err
-	}
-	return writeLine(w, "%s", templates.LeftOut(v.Withheld))
 }
 
 func showResult(w io.Writer, r incident.Result, times []string, names map[incident.PersonID]string) error {

@@ -142,6 +142,18 @@ type Submission struct {
 	Document SignedDocument `json:"document"`
 }
 
+// SubmissionOf returns the submission that covers a number of events, from the timeline, or
+// nil.
+func SubmissionOf(id ID, timeline []Event, events int) *Submission {
+	n := slices.IndexFunc(timeline, func(e Event) bool {
+		return (e.Kind == EventSubmitted || e.Kind == EventRevised) && e.number("events") == events
+	})
+	if n < 0 {
+		return nil
+	}
+	return Fold(id, timeline[:n+1]).Submission
+}
+
 // document returns the document to sign if the record were submitted now.
 func (i Incident) document(revision int) SignedDocument {
 	hashes := []string{}

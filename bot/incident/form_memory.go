@@ -33,6 +33,6 @@ type Editor struct {
 
 // SeenRecord is a submitted record as a person saw it.
 type SeenRecord struct {
-	At       time.Time      `json:"at"`
-	Document SignedDocument `json:"document"`
+	At       time.Time
+	Document SignedDocument
 }

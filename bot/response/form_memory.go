@@ -2,6 +2,7 @@ package response
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -186,21 +187,44 @@ func editorsOf(kv KeyValues, id incident.ID, now time.Time) ([]storedEditor, err
 	return slices.DeleteFunc(editors, func(e storedEditor) bool { return now.Sub(e.At) >= editorTTL }), err
 }
 
-// seeRecord stores the submitted record as seen and returns what the person saw before.
+// storedSeen is the submission that a person saw, by the number of events that it covers.
+// It holds no text, because an erased text must not come back.
+type storedSeen struct {
+	At     time.Time `json:"at"`
+	Events int       `json:"events"`
+}
+
+// seeRecord stores the submitted record as seen and returns what the person saw before,
+// without the texts that the person may not read or that were erased since.
 func (d *Desk) seeRecord(tx Tx, person incident.PersonID, inc incident.Incident) (*incident.SeenRecord, error) {
 	key := inc.ID.String() + "/" + string(person)
-	var before incident.SeenRecord
+	var before storedSeen
 	if err := getValue(tx, NamespaceSeen, key, &before); err != nil {
 		return nil, err
 	}
 	now := d.Now()
-	if err := putValue(tx, NamespaceSeen, key, incident.SeenRecord{At: now, Document: inc.Submission.Document}, now.Add(seenTTL)); err != nil {
+	if err := putValue(tx, NamespaceSeen, key, storedSeen{At: now, Events: inc.Submission.Document.Events}, now.Add(seenTTL)); err != nil {
 		return nil, err
 	}
 	if before.At.IsZero() || now.Sub(before.At) >= seenTTL {
 		return nil, nil
 	}
-	return &before, nil
+	dir, err := tx.Directory()
+	if err != nil {
+		return nil, err
+	}
+	timeline, err := tx.Timeline(inc.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read the timeline of %s: %w", inc.ID, err)
+	}
+	if inc.MayHavePrivileged() && !mayReadPrivileged(incident.Identity{}, person, inc, dir, now) {
+		_, timeline, _ = incident.WithholdPrivileged(inc.ID, timeline)
+	}
+	sub := incident.SubmissionOf(inc.ID, timeline, before.Events)
+	if sub == nil {
+		return nil, nil
+	}
+	return &incident.SeenRecord{At: before.At, Document: sub.Document}, nil
 }
 
 func draftKey(person incident.PersonID, key incident.FormKey) string {

@@ -3,6 +3,7 @@ package response_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,20 @@ func TestOpenForm_SeenRecord(t *testing.T) {
 		}
 		if _, err := h.OpenForm(t.Context(), local("stranger"), incident.FormKey{Incident: id}, true); incident.CodeOf(err) == "" {
 			t.Errorf("a stranger: got %v, want an error", err)
+		}
+
+		h.do(incident.Command{For: id, Verb: incident.VerbAmend, Text: "a name is in it"})
+		edited := slices.IndexFunc(h.timeline(id), func(e incident.Event) bool { return e.Kind == incident.EventRecordEdited })
+		erase := incident.Command{For: id, Verb: incident.VerbErase, Text: "a name", Erase: []incident.TextRef{{Seq: h.timeline(id)[edited].Seq, Name: "summary"}}, Via: incident.ViaCLI}
+		for _, who := range []string{"p3", "p5"} {
+			erase.By = local(who)
+			if _, err := h.Do(t.Context(), erase); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.do(incident.Command{For: id, Verb: incident.VerbSubmit, Record: map[string]string{"summary": "a key leaked"}})
+		if got := see("p1"); got == nil || got.Document.Record.Summary != "" || got.Document.Record.Impact != record["impact"] {
+			t.Errorf("after the erasure: got %+v, want the record without the erased text", got)
 		}
 	})
 }

@@ -70,13 +70,12 @@ func (d *Desk) overview(r Reader, env incident.Env) (incident.Overview, error) {
 		if !inc.MayRead(env.Directory, env.Actor, env.Now) {
 			continue
 		}
-		tasks := inc.Tasks(env)
-		v.Tasks = append(v.Tasks, tasks...)
-		actions, err := readableActions(r, inc, env)
-		if err != nil {
+		if inc, err = readableWork(r, inc, env); err != nil {
 			return v, err
 		}
-		v.Actions = append(v.Actions, actions...)
+		tasks := inc.Tasks(env)
+		v.Tasks = append(v.Tasks, tasks...)
+		v.Actions = append(v.Actions, inc.ActionItems(env)...)
 		switch {
 		case s.Status.Ended():
 			if env.Now.Sub(s.UpdatedAt) < recentlyEnded {
@@ -95,17 +94,18 @@ func (d *Desk) overview(r Reader, env incident.Env) (incident.Overview, error) {
 	return v, nil
 }
 
-// readableActions returns the action items of an incident without the texts that the person
+// readableWork returns an incident whose steps and action items have no text that the person
 // may not read.
-func readableActions(r Reader, inc incident.Incident, env incident.Env) ([]incident.ActionItem, error) {
-	if len(inc.Actions) > 0 && inc.MayHavePrivileged() && !mayReadPrivileged(incident.Identity{}, env.Actor, inc, env.Directory, env.Now) {
-		timeline, err := r.Timeline(inc.ID)
-		if err != nil {
-			return nil, fmt.Errorf("read the timeline of %s: %w", inc.ID, err)
-		}
-		inc, _, _ = incident.WithholdPrivileged(inc.ID, timeline)
+func readableWork(r Reader, inc incident.Incident, env incident.Env) (incident.Incident, error) {
+	if len(inc.Actions)+len(inc.Runs) == 0 || !inc.MayHavePrivileged() || mayReadPrivileged(incident.Identity{}, env.Actor, inc, env.Directory, env.Now) {
+		return inc, nil
 	}
-	return inc.ActionItems(env), nil
+	timeline, err := r.Timeline(inc.ID)
+	if err != nil {
+		return inc, fmt.Errorf("read the timeline of %s: %w", inc.ID, err)
+	}
+	inc, _, _ = incident.WithholdPrivileged(inc.ID, timeline)
+	return inc, nil
 }
 
 // endedStatuses returns the statuses of incidents that ended.

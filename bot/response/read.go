@@ -37,11 +37,12 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 	v.Reader = person
 	v.Draft = incident.DraftRecord(v.Incident, v.Timeline, v.Directory)
 	env := d.readerEnv(person, v.Directory)
+	privileged := mayReadPrivileged(who, person, v.Incident, v.Directory, d.Now())
+	if !privileged && v.Incident.MayHavePrivileged() {
+		v.Incident, v.Timeline, v.Withheld = incident.WithholdPrivileged(id, v.Timeline)
+	}
 	v.Possible, v.Tasks = incident.Possible(v.Incident, env), v.Incident.Tasks(env)
-	if !mayReadPrivileged(who, person, v.Incident, v.Directory, d.Now()) {
-		if v.Incident.MayHavePrivileged() {
-			v.Incident, v.Timeline, v.Withheld = incident.WithholdPrivileged(id, v.Timeline)
-		}
+	if !privileged {
 		v.Incident = v.Incident.WithoutExclusions()
 	}
 	return answer(d, who, v, nil)

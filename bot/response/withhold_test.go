@@ -57,6 +57,7 @@ func newPrivilegedTest(t *testing.T, audience incident.Audience) *privilegedTest
 	p.do(t, "p3", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactOccurred, Value: startTime.Format(time.RFC3339)}, Text: text})
 	p.do(t, "p3", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: text, Capacity: "processor", Count: 3}}, Text: text})
 	p.do(t, "p3", incident.Command{Verb: incident.VerbUpdate, Text: text})
+	p.do(t, "p3", incident.Command{Verb: incident.VerbAddAction, Action: &incident.Action{Kind: incident.ActionProcess, Title: text, Owner: "p2", Due: startTime.AddDate(0, 0, 9)}})
 	p.do(t, "p3", incident.Command{Verb: incident.VerbSetSeverity, Severity: incident.Sev4, Text: text})
 	p.do(t, "p1", incident.Command{Verb: incident.VerbContain, Text: text})
 	p.do(t, "p1", incident.Command{Verb: incident.VerbResolve, Text: text})
@@ -112,7 +113,22 @@ func TestPrivileged_OnlyLegalAndSecurityRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for what, v := range map[string]any{"view": view, "result": result} {
+		overview, err := p.Overview(t.Context(), local(person))
+		if err != nil || len(overview.Actions) != 2 || person == "p2" && len(overview.Tasks) == 0 {
+			t.Fatalf("%s: got %+v, %v", person, overview, err)
+		}
+		seen := new(incident.SeenRecord)
+		for range 2 {
+			memory, err := p.OpenForm(t.Context(), local(person), incident.FormKey{Incident: p.id, Form: "sign"}, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = memory.Seen
+		}
+		if seen == nil || seen.Document.Record.Summary == "" {
+			t.Errorf("%s: got %+v, want the record that the person saw", person, seen)
+		}
+		for what, v := range map[string]any{"view": view, "result": result, "overview": overview, "seen record": fmt.Sprintf("%+v", seen)} {
 			if got := strings.Contains(fmt.Sprintf("%+v", v), privilegedText); got != may {
 				t.Errorf("%s: %s: got the texts %v, want %v", person, what, got, may)
 			}

@@ -128,6 +128,27 @@ func TestBreakGlass_ReadsAndNotesOnly(t *testing.T) {
 	}
 }
 
+// A person who used break-glass and got a part in the response later is here with the first
+// post. Further posts are not events.
+func TestBreakGlass_LaterPartCounts(t *testing.T) {
+	for _, wait := range []time.Duration{0, BreakGlassTTL} {
+		w := restrictedFixture(t)
+		w.must("leg1", Command{Verb: VerbBreakGlass, Text: "the regulator is calling"})
+		w.must("leg1", Command{Verb: VerbNote, Text: "the regulator knows"})
+		if !w.inc.Here["leg1"].IsZero() {
+			t.Error("a reader by break-glass is here")
+		}
+		w.must("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "leg1"})
+		w.now = w.now.Add(wait)
+		post := Command{Verb: VerbHere, Item: "C1/1", HappenedAt: w.now}
+		w.must("leg1", post)
+		w.mustIgnore("leg1", post)
+		if w.inc.Here["leg1"].IsZero() {
+			t.Errorf("after %s: got %v here, want the scribe too", wait, w.inc.Here)
+		}
+	}
+}
+
 // accessModel is the access of one person in the incident by the documented rules.
 type accessModel struct {
 	granted              bool

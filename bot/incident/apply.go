@@ -53,9 +53,7 @@ func (i *Incident) apply(e Event) {
 		}
 		i.Written[e.By] += len(e.Texts)
 	}
-	if !slices.Contains(noPresence, e.Kind) {
-		i.markHere(e.By, e.RecordedAt)
-	}
+	i.markHere(e)
 	if spec.apply != nil {
 		spec.apply(i, e)
 	}

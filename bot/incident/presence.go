@@ -143,10 +143,12 @@ func (i *Incident) forget(p PersonID) {
 // take part in the response.
 var noPresence = []EventKind{EventPersonLeft, EventAccessRequested, EventBreakGlassUsed}
 
-// markHere records the first sign of a person. A reader by break-glass does not
-// take part in the response.
-func (i *Incident) markHere(p PersonID, at time.Time) {
-	if p == "" || !i.Here[p].IsZero() || slices.ContainsFunc(i.BreakGlass, func(b BreakGlass) bool { return b.By == p }) {
+// markHere records the first sign of the author of an event. A reader by break-glass does
+// not take part in the response, except with an [EventPresence], which Decide refuses to
+// such a reader.
+func (i *Incident) markHere(e Event) {
+	p, at := e.By, e.RecordedAt
+	if p == "" || !i.Here[p].IsZero() || slices.Contains(noPresence, e.Kind) || e.Kind != EventPresence && i.breakGlass(p, at) != nil {
 		return
 	}
 	if i.Here == nil {

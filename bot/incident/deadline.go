@@ -57,3 +57,24 @@ func (c effectBuilder) deadline(cmd Command, at time.Time, key string) Effect {
 	e.Seq = c.event.Seq
 	return e
 }
+
+// isOver reports whether a time has passed. Until becomes the earliest one that has not.
+func (e *NotDue) isOver(at, now time.Time) bool {
+	if !now.Before(at) {
+		return true
+	}
+	if e.Until.IsZero() || at.Before(e.Until) {
+		e.Until = at
+	}
+	return false
+}
+
+// unlessDue returns the error of a deadline that had nothing to do yet, for example because
+// the clock of a replica is late. Every time has a deadline of its own, so one that had
+// something to do need not run again.
+func (d *decider) unlessDue(next NotDue) error {
+	if len(d.events) > 0 || next.Until.IsZero() {
+		return nil
+	}
+	return &next
+}

@@ -53,9 +53,9 @@ func (d *decider) breakGlass() error {
 
 // accessTimeout ends the access and the requests whose time is over.
 func (d *decider) accessTimeout() error {
-	before := d.inc
+	before, next := d.inc, NotDue{}
 	for _, p := range before.Access {
-		if until, ends := before.AccessUntil[p]; ends && !d.env.Now.Before(until) {
+		if until, ends := before.AccessUntil[p]; ends && next.isOver(until, d.env.Now) {
 			after := d.inc.clone()
 			after.revoke(p, d.env.Now)
 			f := fields{"person": string(p)}
@@ -66,9 +66,9 @@ func (d *decider) accessTimeout() error {
 		}
 	}
 	for _, r := range before.AccessRequests {
-		if !d.env.Now.Before(r.Until) {
+		if next.isOver(r.Until, d.env.Now) {
 			d.emit(EventAccessRequestExpired, fields{"person": string(r.By)}, nil)
 		}
 	}
-	return nil
+	return d.unlessDue(next)
 }

@@ -97,17 +97,17 @@ func (d *decider) absenceTimeout() error {
 	if !d.inc.pagesAbsent() {
 		return nil
 	}
-	due := map[PersonID]bool{}
+	due, next := map[PersonID]bool{}, NotDue{}
 	for _, c := range d.inc.Calls {
 		_, known := d.env.Directory.Person(c.Person)
-		if known && !d.inc.Excludes(c.Person) && !d.inc.isAnswered(c) && c.PagedRound < d.inc.Paging.Round && !d.env.Now.Before(c.At.Add(AbsenceTimeout)) {
+		if known && !d.inc.Excludes(c.Person) && !d.inc.isAnswered(c) && c.PagedRound < d.inc.Paging.Round && next.isOver(c.At.Add(AbsenceTimeout), d.env.Now) {
 			due[c.Person] = true
 		}
 	}
 	if len(due) > 0 {
 		d.emit(EventAbsencePageStarted, fields{"people": joinList(slices.Sorted(maps.Keys(due))), "round": num(d.inc.Paging.Round)}, nil)
 	}
-	return nil
+	return d.unlessDue(next)
 }
 
 // notInvited records the people who cannot be invited, by reason, and each reason of a

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -124,8 +125,9 @@ func TestAbsence_PagesOncePerRound(t *testing.T) {
 	called := w.now
 	w.must("eng1", Command{Verb: VerbAcknowledge})
 	w.must("eng2", Command{Verb: VerbHere, Item: "1700000000.000100"})
-	if got := absentPaged(w.decided("", Command{Verb: VerbAbsenceTimeout})); got != nil {
-		t.Fatalf("too early: paged %v", got)
+	early := new(NotDue)
+	if events, err := w.decideAs("", Command{Verb: VerbAbsenceTimeout}); !errors.As(err, &early) || !early.Until.Equal(w.inc.Calls[0].At.Add(AbsenceTimeout)) {
+		t.Fatalf("too early: got %v, %v, want a deadline that waits", events, err)
 	}
 	w.now = called.Add(AbsenceTimeout)
 	if got := w.inc.Absent(w.now); len(got) != 1 || got[0].Person != "eng3" {

@@ -1,9 +1,9 @@
 package response
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -34,36 +34,46 @@ func (s *session) requestAccess(cmd incident.Command) (incident.Result, error) {
 	return requested, nil
 }
 
-// breakGlassKey is the key of the uses of break-glass in [NamespaceBreakGlass].
-const breakGlassKey = "uses"
+const (
+	// breakGlassKey is the key of the uses of break-glass in [NamespaceBreakGlass].
+	breakGlassKey = "uses"
+	// breakGlassTTL is how long they wait for an agenda.
+	breakGlassTTL = 400 * 24 * time.Hour
+)
 
-// breakGlassUses returns the uses of break-glass since the last agenda.
-func (s *session) breakGlassUses() ([]incident.BreakGlassUse, error) {
-	stored, err := s.tx.Values(NamespaceBreakGlass, breakGlassKey)
-	if err != nil {
-		return nil, fmt.Errorf("read uses of break-glass: %w", err)
-	}
-	var uses []incident.BreakGlassUse
-	if value := stored[breakGlassKey]; value != nil {
-		if err := json.Unmarshal(value, &uses); err != nil {
-			return nil, fmt.Errorf("decode uses of break-glass: %w", err)
-		}
-	}
-	since := s.now.Add(-dismissalLookback)
-	return slices.DeleteFunc(uses, func(u incident.BreakGlassUse) bool { return u.At.Before(since) }), nil
+// storedBreakGlass is a use of break-glass with the key of the agenda that lists it, or ""
+// if it waits for the next one. A later attempt at an agenda lists the same uses.
+type storedBreakGlass struct {
+	incident.BreakGlassUse
+	Agenda string `json:"agenda,omitempty"`
 }
 
 // noteBreakGlass records a use of break-glass for the next agenda.
 func (s *session) noteBreakGlass(id incident.ID) error {
-	uses, err := s.breakGlassUses()
-	if err != nil {
-		return err
+	var uses []storedBreakGlass
+	if err := getValue(s.tx, NamespaceBreakGlass, breakGlassKey, &uses); err != nil {
+		return fmt.Errorf("read uses of break-glass: %w", err)
 	}
-	value, err := json.Marshal(append(uses, incident.BreakGlassUse{Incident: id, At: s.now}))
-	if err != nil {
-		return fmt.Errorf("encode uses of break-glass: %w", err)
+	return s.putBreakGlass(append(uses, storedBreakGlass{BreakGlassUse: incident.BreakGlassUse{Incident: id, At: s.now}}))
+}
+
+// listBreakGlass returns the uses of break-glass that an agenda lists. It forgets those of
+// earlier agendas.
+func (s *session) listBreakGlass(agenda string) ([]incident.BreakGlassUse, error) {
+	var uses []storedBreakGlass
+	if err := getValue(s.tx, NamespaceBreakGlass, breakGlassKey, &uses); err != nil || len(uses) == 0 {
+		return nil, err
 	}
-	if err := s.tx.PutValue(NamespaceBreakGlass, breakGlassKey, value, s.now.Add(2*dismissalLookback)); err != nil {
+	uses = slices.DeleteFunc(uses, func(u storedBreakGlass) bool { return u.Agenda != "" && u.Agenda != agenda })
+	out := make([]incident.BreakGlassUse, len(uses))
+	for n := range uses {
+		uses[n].Agenda, out[n] = agenda, uses[n].BreakGlassUse
+	}
+	return out, s.putBreakGlass(uses)
+}
+
+func (s *session) putBreakGlass(uses []storedBreakGlass) error {
+	if err := putValue(s.tx, NamespaceBreakGlass, breakGlassKey, uses, s.now.Add(breakGlassTTL)); err != nil {
 		return fmt.Errorf("store uses of break-glass: %w", err)
 	}
 	return nil

@@ -51,7 +51,7 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 		if b.Agenda, err = s.agenda(); err != nil {
 			return loadedBrief{}, err
 		}
-		if b.BreakGlass, err = s.breakGlassUses(); err != nil {
+		if b.BreakGlass, err = s.listBreakGlass(e.Key); err != nil {
 			return loadedBrief{}, err
 		}
 		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))

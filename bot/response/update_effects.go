@@ -10,11 +10,12 @@ func (a *attempt) withholdUpdate(s *session) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	audience, _ := s.dir.Audience(a.effect.Args["audience"])
+	name := a.effect.Args["audience"]
+	audience, _ := s.dir.Audience(name) // none if it left the configuration
 	if !dr.inc.Restricted || audience.Restricted {
 		return false, nil
 	}
-	cmd := incident.UpdateSentCommand(a.effect, audience.Name)
+	cmd := incident.UpdateSentCommand(a.effect, name)
 	cmd.Reason = "restricted"
 	err = s.doAsBot(a.effect.Incident, cmd)
 	return true, err

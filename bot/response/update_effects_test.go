@@ -37,7 +37,7 @@ func TestShareUpdate_OnlyApprovedWordsLeave(t *testing.T) {
 }
 
 // TestShareUpdate_WithheldAfterRestriction restricts the incident between the approval and
-// the message.
+// the message. The audience leaves the configuration.
 func TestShareUpdate_WithheldAfterRestriction(t *testing.T) {
 	var briefs []incident.Brief
 	fx := newUpdateFixture(t, &briefs)
@@ -45,8 +45,11 @@ func TestShareUpdate_WithheldAfterRestriction(t *testing.T) {
 	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbUpdate, Text: "logins work again", Audiences: []string{"company"}})
 	fx.do(t, "p7", incident.Command{For: id, Verb: incident.VerbApproveUpdate, Item: "U1"})
 	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbRestrict})
+	if err := fx.PutDirectory(context.Background(), testDirectory()); err != nil {
+		t.Fatal(err)
+	}
 	fx.runQueue(t)
-	if sent := fx.store.incidents[id].Updates[0].Sent; len(briefs) != 0 || len(sent) != 1 || !sent[0].Withheld {
+	if sent := fx.store.incidents[id].Updates[0].Sent; len(briefs) != 0 || len(sent) != 1 || !sent[0].Withheld || sent[0].Audience != "company" {
 		t.Errorf("got %d messages and register %+v, want none and the reason", len(briefs), sent)
 	}
 }

@@ -131,7 +131,8 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: c.SignOff.Policy(incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps), PersonalPages: b.personalPages(g),
 			FirstUpdate: c.Updates.FirstWithin.BySeverity(), TimeZone: c.TimeZone, Language: c.Language}),
-		PageLinks: b.pageLinks(g), Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
+		NextTestPage: func(now time.Time) time.Time { return c.Escalation.PageTest.Next(now, b.start.TimeZone) },
+		PageLinks:    b.pageLinks(g), Handlers: handlers, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Now: b.clock, Log: b.log})
 	return err
 }
 

@@ -21,7 +21,7 @@ func AlertResult(a incident.AlertResult, dir incident.Directory, now time.Time) 
 	case a.TestPages != nil && a.Done != "":
 		return out
 	case a.TestPages != nil:
-		return append(out, testPages(a.TestPages.Tests, dir, now)...)
+		return append(out, testPages(*a.TestPages, dir, now)...)
 	case a.Explanation != nil:
 		return append(out, explanationLines(*a.Explanation)...)
 	case a.Disposition != "":
@@ -117,15 +117,18 @@ func orUnknown(s string) string {
 	return oneLine(s)
 }
 
-func testPages(tests []incident.TestPage, dir incident.Directory, now time.Time) []string {
-	if len(tests) == 0 {
-		return []string{"There are no test pages yet. Type page test to send one."}
+func testPages(list incident.TestPageList, dir incident.Directory, now time.Time) []string {
+	out := []string{plural(len(list.Tests), "test page") + ", the newest first:"}
+	if len(list.Tests) == 0 {
+		out[0] = "There are no test pages yet. Type page test to send one."
 	}
-	out := []string{plural(len(tests), "test page") + ", the newest first:"}
-	for _, t := range tests {
+	for _, t := range list.Tests {
 		out = append(out, TestPageLine(t, dir, now))
 	}
-	return out
+	if list.Next.IsZero() {
+		return append(out, "No weekly test page is sent, because escalation.page_test.at is empty.")
+	}
+	return append(out, "The next weekly test page is sent at "+list.Next.UTC().Format(timeLayout)+".")
 }
 
 // TestPageLine returns one line of plain text about a test page and its state at now.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/robfig/cron/v3"
+
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/setting"
@@ -35,6 +37,17 @@ func (t PageTest) Cron() string {
 		return ""
 	}
 	return m[3] + " " + m[2] + " * * " + strings.ToUpper(m[1])
+}
+
+// Next returns the time of the first weekly test page after now, or the zero time if none
+// is configured.
+func (t PageTest) Next(now time.Time, zone string) time.Time {
+	at, err := cron.ParseStandard(t.Cron())
+	place, unknown := time.LoadLocation(zone)
+	if err != nil || unknown != nil {
+		return time.Time{}
+	}
+	return at.Next(now.In(place)).UTC()
 }
 
 // Validate returns the problems of the test page.

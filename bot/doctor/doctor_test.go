@@ -618,6 +618,28 @@ func TestPages_PagerDuty(t *testing.T) {
 	}
 }
 
+// TestPages_PagerDutyAPI acknowledges a page without a running bot: the doctor reads the
+// acknowledgement from the REST API.
+func TestPages_PagerDutyAPI(t *testing.T) {
+	i := install(t)
+	i.config.Sources.PagerDuty.WebhookSecrets = nil
+	i.config.PagerDuty.APIURL, i.config.PagerDuty.APIKey = i.systems.PageURL, secret.New(company.PagerToken)
+	i.config.PagerDuty.From, i.config.PagerDuty.Service = company.PagerUser(i.systems.People), company.PagerService
+	user := i.config.People[slices.IndexFunc(i.config.People, func(p config.Person) bool { return p.PagerDuty != "" })]
+	got, failed := i.pages(1, time.Minute, func(chan<- string) {
+		if err := i.systems.Pager.Acknowledge(i.systems.Pager.Snapshot().Incidents[0].ID, user.PagerDuty); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if failed || got.Status != doctor.OK || !strings.Contains(got.Text, user.Name+" acknowledged it") {
+		t.Errorf("got %+v, want an acknowledgement by %s", got, user.Name)
+	}
+	i.config.PagerDuty.APIKey = secret.New("wrong")
+	if got, failed = i.pages(1, 3*time.Second, nil); !failed || !strings.Contains(got.Text, "the acknowledgement cannot be read") || got.Fix == "" {
+		t.Errorf("wrong key: got %+v, want a failure that names it", got)
+	}
+}
+
 // TestPages_Code types the code that the people got.
 func TestPages_Code(t *testing.T) {
 	i := install(t)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"tocsin/bot/control"
 	"tocsin/bot/health"
 	"tocsin/bot/incident"
+	"tocsin/bot/pagerduty"
 	"tocsin/bot/setting"
 )
 
@@ -24,8 +26,8 @@ type PageOptions struct {
 	Say func(string)
 }
 
-// webhookInterval is the time between two looks for the webhook of an acknowledgement.
-const webhookInterval = 2 * time.Second
+// lookInterval is the time between two looks for an acknowledgement in PagerDuty.
+const lookInterval = 2 * time.Second
 
 // Pages sends a test page through each step, one after the other, and waits until a
 // person acknowledges it. A page without an acknowledgement is a failure: an accepted
@@ -57,12 +59,24 @@ func (d *Doctor) page(ctx context.Context, check string, step config.Step, o Pag
 		return
 	}
 	hint := "Waiting up to " + o.Wait.String() + ". The page has the code " + strings.Repeat("•", len(code)) + ": type it here"
-	byWebhook := step.PagerDuty != nil && len(d.Config.Sources.PagerDuty.WebhookSecrets) > 0 && d.IsRunning(ctx)
-	if byWebhook {
+	var look func(context.Context) (by string, ok bool)
+	rest := pagerduty.NewREST(d.Config.PagerDuty, pagerduty.NewHTTPClient(d.observe("PagerDuty")))
+	var restErr error
+	switch {
+	case step.PagerDuty == nil:
+	case rest != nil:
+		look = func(ctx context.Context) (by string, ok bool) {
+			by, ok, restErr = acknowledgedAt(ctx, rest, code)
+			return by, ok
+		}
+	case len(d.Config.Sources.PagerDuty.WebhookSecrets) > 0 && d.IsRunning(ctx):
+		look = func(ctx context.Context) (string, bool) { return d.acknowledged(ctx, code) }
+	}
+	if look != nil {
 		hint = "Waiting up to " + o.Wait.String() + ". Acknowledge the page in " + target + ", or type its code here"
 	}
 	o.Say(check + ": sent a test page to " + target + ". " + hint)
-	by, err := d.awaitAcknowledgement(ctx, code, byWebhook, o)
+	by, err := d.awaitAcknowledgement(ctx, code, look, o)
 	if step.PagerDuty != nil {
 		d.resolveTestPage(ctx, step, code)
 	}
@@ -71,12 +85,15 @@ func (d *Doctor) page(ctx context.Context, check string, step config.Step, o Pag
 		d.ok(check, target+" delivered the test page: "+by)
 	case ctx.Err() != nil:
 		d.fail(check, "The command was interrupted before the acknowledgement", "Run it again")
-	case step.PagerDuty != nil && !byWebhook:
+	case restErr != nil:
+		p := health.Explain(system, restErr)
+		d.fail(check, "PagerDuty accepted the test page, but the acknowledgement cannot be read: "+p.Cause, p.Fix)
+	case step.PagerDuty != nil && look == nil:
 		d.fail(check, "PagerDuty accepted the test page, but that does not prove that it paged a person: the acknowledgement cannot arrive here, and no code was typed",
-			"Configure sources.pagerduty.webhook_secrets and start `tocsin serve`, or run the command in a terminal and type the code of the page")
+			"Set pagerduty.api_key, from and service, or configure sources.pagerduty.webhook_secrets and start `tocsin serve`, or run the command in a terminal and type the code of the page")
 	case step.PagerDuty != nil:
 		d.fail(check, "PagerDuty accepted the test page, but no acknowledgement arrived in "+o.Wait.String(),
-			"Compare the routing key with the integration of the service, and check who is on call, whether the service is disabled, and the webhook subscription for incident.acknowledged")
+			"Compare the routing key with the integration of the service, and check who is on call, whether the service is disabled or is not pagerduty.service, and the webhook subscription for incident.acknowledged")
 	default:
 		d.fail(check, "The test page was sent to "+target+", but its code was not typed in "+o.Wait.String(), "Check that the page arrived, and type its code here")
 	}
@@ -120,19 +137,19 @@ func (d *Doctor) resolveTestPage(ctx context.Context, step config.Step, code str
 
 var errNoAcknowledgement = errors.New("no acknowledgement in time")
 
-// awaitAcknowledgement waits for the webhook of an acknowledgement, or for the code. It
-// returns how the page was acknowledged.
-func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, byWebhook bool, o PageOptions) (string, error) {
+// awaitAcknowledgement waits until look returns who acknowledged the page, unless it is
+// nil, or for the code. It returns how the page was acknowledged.
+func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, look func(context.Context) (by string, ok bool), o PageOptions) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Wait)
 	defer cancel()
-	var look <-chan time.Time
-	if byWebhook {
-		tick := time.NewTicker(webhookInterval)
+	var ticks <-chan time.Time
+	if look != nil {
+		tick := time.NewTicker(lookInterval)
 		defer tick.Stop()
-		look = tick.C
+		ticks = tick.C
 	}
 	typed := o.Typed
-	for typed != nil || look != nil {
+	for typed != nil || ticks != nil {
 		select {
 		case <-ctx.Done():
 			return "", errNoAcknowledgement
@@ -145,8 +162,8 @@ func (d *Doctor) awaitAcknowledgement(ctx context.Context, code string, byWebhoo
 			case strings.TrimSpace(line) != "":
 				o.Say("This is not the code of the page. Read it from the newest test page")
 			}
-		case <-look:
-			if by, ok := d.acknowledged(ctx, code); ok {
+		case <-ticks:
+			if by, ok := look(ctx); ok {
 				return by + " acknowledged it", nil
 			}
 		}
@@ -159,4 +176,15 @@ func (d *Doctor) acknowledged(ctx context.Context, code string) (by string, ok b
 	var page control.TestPage
 	err := control.NewClient(d.Config.ControlPath()).Do(ctx, "test-page", control.Request{Code: code}, &page)
 	return page.By, err == nil && page.By != ""
+}
+
+// acknowledgedAt returns who acknowledged the test page in PagerDuty, from its REST API.
+func acknowledgedAt(ctx context.Context, rest *pagerduty.REST, code string) (by string, ok bool, err error) {
+	all, err := rest.Acknowledgements(ctx)
+	for _, a := range all {
+		if page, isTest := a.TestPage(); isTest && page.Code == code {
+			return cmp.Or(a.Name, a.User, "somebody"), true, nil
+		}
+	}
+	return "", false, err
 }

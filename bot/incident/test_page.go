@@ -37,6 +37,7 @@ func (t TestPage) Running() bool { return t.EndedAt.IsZero() }
 // TestPageList holds the last test pages, the newest first.
 type TestPageList struct {
 	Tests []TestPage `json:"tests"`
+	Next  time.Time  `json:"next,omitzero"` // of the weekly test page, zero if there is none
 }
 
 // Failing returns the last test with a result if it was missed.

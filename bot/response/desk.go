@@ -156,6 +156,10 @@ type Options struct {
 	// PageLinks returns the addresses in a page about an incident. It may be nil.
 	PageLinks func(incident.Incident) incident.PageLinks
 
+	// NextTestPage returns the time of the next weekly test page, or the zero time. It may be
+	// nil.
+	NextTestPage func(now time.Time) time.Time
+
 	MissedAfter   time.Duration // age at which a post counts as missed and joins a summary, 1 min if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero

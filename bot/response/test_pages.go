@@ -106,6 +106,9 @@ func (d *Desk) testPages(ctx context.Context, who incident.Identity, e incident.
 				return err
 			}
 			result.TestPages = listTestPages(rows)
+			if d.NextTestPage != nil {
+				result.TestPages.Next = d.NextTestPage(s.now)
+			}
 		}
 		if incident.CodeOf(rejected) == "" {
 			return rejected

@@ -34,7 +34,7 @@ func doctorCommand(g *globalFlags) *cobra.Command {
 			"warning, failed or skipped, with what to do. It works beside a running bot and without one, and does not disturb Socket\n" +
 			"Mode or lock the database. Run it as the user of Tocsin. The exit status is 1 if a check failed.\n\n" +
 			"With --page it sends a test page through each escalation step instead, and waits until a person acknowledges it: in\n" +
-			"PagerDuty, if the bot runs and has its webhook, or by typing the code of the page here. Only that proves a routing key,\n" +
+			"PagerDuty, if pagerduty.api_key is set or the bot runs and has its webhook, or by typing the code of the page here. Only that proves a routing key,\n" +
 			"because PagerDuty accepts an event before it pages a person.\n\n" +
 			"With --keyset-copy it compares a copy of the keyset and stores the date of the comparison next to the keyset. With --log-file\n" +
 			"it reads a byte of a CloudTrail log file, which proves access to the bucket and its KMS key.",

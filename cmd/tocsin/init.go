@@ -73,8 +73,11 @@ func initCommand(g *globalFlags) *cobra.Command {
 	f.StringVar(&a.AnnounceChannel, "announce-channel", "incidents", "Slack `channel` that receives the id and severity of every incident")
 	f.StringVar(&a.SlackURL, "slack-url", "", "public `URL` of Tocsin, to use Slack over HTTP instead of Socket Mode")
 	f.StringVar(&a.EmergencyGroup, "page-slack-group", "", "`id` of a Slack user group that is paged, such as S01AAAAAAA2")
+	f.StringVar(&a.PublicURL, "public-url", "", "`URL` at which people reach Tocsin, to link each page to its status page, empty to link to Slack")
 	f.BoolVar(&a.PagerDuty, "pagerduty", true, "page with PagerDuty first")
 	f.StringVar(&a.PagerDutyURL, "pagerduty-url", "", "`URL` of PagerDuty's Events API, https://events.eu.pagerduty.com for EU accounts")
+	f.StringVar(&a.PagerDutyFrom, "pagerduty-from", "", "login `address` of the PagerDuty user in whose name Tocsin changes pages, empty to do without the REST API")
+	f.StringVar(&a.PagerDutyService, "pagerduty-service", "", "`id` of the PagerDuty service that pages the responders, such as PABC123, with --pagerduty-from")
 	f.StringVar(&a.MailHost, "mail-host", "", "`host` of the SMTP relay, empty for no mail")
 	f.IntVar(&a.MailPort, "mail-port", 587, "`port` of the SMTP relay")
 	f.StringVar(&a.MailTLS, "mail-tls", "mandatory", "`mode` of TLS to the relay: mandatory, implicit, opportunistic or none")
@@ -86,6 +89,9 @@ func initCommand(g *globalFlags) *cobra.Command {
 	f.StringSliceVar(&a.Sources, "source", []string{"alertmanager"}, "`sources` of alerts: "+strings.Join(initSourceNames(), ", "))
 	return cmd
 }
+
+// euEvents is the Events API of PagerDuty accounts in the EU.
+const euEvents = "https://events.eu.pagerduty.com"
 
 // collect completes the answers: from a sandbox, from questions on a terminal, or with
 // placeholders.
@@ -108,6 +114,9 @@ func (a *initAnswers) collect(cmd *cobra.Command, sandbox string) error {
 			return err
 		}
 	}
+	if a.PagerDutyURL == euEvents {
+		a.PagerDutyAPI = "https://api.eu.pagerduty.com"
+	}
 	if a.MailHost != "" && a.MailFrom == "" {
 		a.MailFrom = "Tocsin <" + config.Placeholder + "-sender@example.com>"
 	}
@@ -118,7 +127,7 @@ func (a *initAnswers) collect(cmd *cobra.Command, sandbox string) error {
 const sandboxWait = 5 * time.Second
 
 // besideSandbox are the flags that a sandbox does not answer.
-var besideSandbox = []string{"sandbox", "time-zone", "user", "local"}
+var besideSandbox = []string{"sandbox", "public-url", "time-zone", "user", "local"}
 
 // askSandbox takes the answers from the page of a running sandbox.
 func (a *initAnswers) askSandbox(cmd *cobra.Command, page string) error {
@@ -154,14 +163,20 @@ func (a *initAnswers) askSandbox(cmd *cobra.Command, page string) error {
 func (a *initAnswers) ask(p *prompt, flags *pflag.FlagSet) error {
 	p.say("Answer each question, or press Enter for the value in brackets. Nothing is written before the last answer.\n")
 	p.text(flags, "time-zone", "Time zone", &a.TimeZone, checkTimeZone)
+	p.text(flags, "public-url", "URL at which people reach Tocsin, to link each page to its status page, or empty", &a.PublicURL, func(s string) error {
+		return initAnswers{Listen: a.Listen, PagerDuty: true, PublicURL: s}.check()
+	})
 	p.text(flags, "announce-channel", "Slack channel for announcements", &a.AnnounceChannel, nil)
 	p.yes(flags, "pagerduty", "Page with PagerDuty", &a.PagerDuty)
 	if a.PagerDuty && !flags.Changed("pagerduty-url") {
 		eu := false
 		p.yes(flags, "", "Is the PagerDuty account in the EU", &eu)
 		if eu {
-			a.PagerDutyURL = "https://events.eu.pagerduty.com"
+			a.PagerDutyURL = euEvents
 		}
+	}
+	if a.PagerDuty {
+		a.askPagerDutyAPI(p, flags)
 	}
 	p.text(flags, "mail-host", "Host of the SMTP relay, empty for no mail", &a.MailHost, nil)
 	if a.MailHost != "" {
@@ -194,6 +209,16 @@ func (a *initAnswers) ask(p *prompt, flags *pflag.FlagSet) error {
 		}
 	}
 	return p.err
+}
+
+// askPagerDutyAPI asks for the user and the service of PagerDuty's REST API.
+func (a *initAnswers) askPagerDutyAPI(p *prompt, flags *pflag.FlagSet) {
+	p.text(flags, "pagerduty-from", "Login address of a PagerDuty user, to update pages and page a chosen person through the REST API, or empty", &a.PagerDutyFrom, nil)
+	if a.PagerDutyFrom != "" {
+		p.text(flags, "pagerduty-service", "ID of the PagerDuty service that pages the responders, at the end of its address", &a.PagerDutyService, func(s string) error {
+			return initAnswers{Listen: a.Listen, PagerDuty: true, PagerDutyFrom: a.PagerDutyFrom, PagerDutyService: s}.check()
+		})
+	}
 }
 
 // askPeople asks for the people of each department, unless a flag gives people.

@@ -16,6 +16,7 @@ import (
 	"tocsin/bot/config"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/company"
+	"tocsin/bot/setting"
 )
 
 // initAnswers are the answers from which `tocsin init` writes a folder.
@@ -27,18 +28,22 @@ type initAnswers struct {
 	User     string // runs the service
 
 	AnnounceChannel string
+	PublicURL       string // at which people reach Tocsin, or ""
 	SlackURL        string // public URL for Slack over HTTP, or "" for Socket Mode
 	SlackAPI        string // only of a sandbox
 	EmergencyGroup  string // Slack user group that is paged, or ""
 
-	PagerDuty    bool
-	PagerDutyURL string // Events API, or "" for the default
-	MailHost     string
-	MailPort     int
-	MailTLS      string
-	MailUser     string
-	MailFrom     string
-	PageTo       []string // addresses that are paged by mail
+	PagerDuty        bool
+	PagerDutyURL     string // Events API, or "" for the default
+	PagerDutyAPI     string // REST API, or "" for the default
+	PagerDutyFrom    string // user of the REST API, or "" for none
+	PagerDutyService string
+	MailHost         string
+	MailPort         int
+	MailTLS          string
+	MailUser         string
+	MailFrom         string
+	PageTo           []string // addresses that are paged by mail
 
 	People  []initPerson
 	Local   string // e-mail address of the person who uses the command line
@@ -109,6 +114,9 @@ func (a initAnswers) secretsOf() []initSecret {
 	}
 	if a.PagerDuty {
 		out = append(out, initSecret{name: "PAGERDUTY_ROUTING_KEY", comment: "Integration key of an Events API v2 integration of the PagerDuty service that pages the responders."})
+	}
+	if a.PagerDutyFrom != "" {
+		out = append(out, initSecret{name: "PAGERDUTY_API_KEY", comment: "REST API key of PagerDuty that may write, to update pages and page a chosen person."})
 	}
 	if a.MailUser != "" {
 		out = append(out, initSecret{name: "SMTP_PASSWORD", comment: "Password of the user at the SMTP relay."})
@@ -210,6 +218,12 @@ func (a initAnswers) check() error {
 	if err := checkTimeZone(a.TimeZone); err != nil && a.TimeZone != "" {
 		return fmt.Errorf("--time-zone %q is not an IANA time zone. Write one such as Europe/Paris", a.TimeZone)
 	}
+	if a.PublicURL != "" && !setting.IsSite(a.PublicURL) {
+		return fmt.Errorf("--public-url %q is not the address of a site. Write one such as https://tocsin.example.com", a.PublicURL)
+	}
+	if err := a.checkPagerDutyAPI(); err != nil {
+		return err
+	}
 	for _, name := range a.Sources {
 		if !slices.Contains(initSourceNames(), name) {
 			return fmt.Errorf("unknown source %q. Use some of %s, and add others later with `tocsin config example`", name, strings.Join(initSourceNames(), ", "))
@@ -242,11 +256,27 @@ func (a initAnswers) check() error {
 	return nil
 }
 
+// checkPagerDutyAPI returns an error if only a part of the REST API is set.
+func (a initAnswers) checkPagerDutyAPI() error {
+	switch {
+	case a.PagerDutyFrom == "" && a.PagerDutyService == "":
+		return nil
+	case !a.PagerDuty:
+		return errors.New("--pagerduty-from and --pagerduty-service need PagerDuty. Leave out --pagerduty=false")
+	case a.PagerDutyFrom == "":
+		return errors.New("--pagerduty-service needs --pagerduty-from. Add the login address of a PagerDuty user")
+	case !pagerDutyUserID.MatchString(a.PagerDutyService): // services have IDs of the same form
+		return fmt.Errorf("--pagerduty-service %q is not the ID of a service. Copy it from the address of the service in PagerDuty, such as PABC123", a.PagerDutyService)
+	}
+	return nil
+}
+
 // useSandbox answers everything with the setup of a running sandbox.
 func (a *initAnswers) useSandbox(s company.Setup) error {
 	a.Listen = strings.TrimSuffix(strings.TrimPrefix(s.Bot, "http://"), "/")
 	a.AnnounceChannel, a.SlackAPI, a.EmergencyGroup = s.Slack.AnnounceChannel, s.Slack.APIURL, s.Slack.EmergencyGroup
 	a.PagerDuty, a.PagerDutyURL = true, s.PagerDuty.EventsURL
+	a.PagerDutyAPI, a.PagerDutyFrom, a.PagerDutyService = s.PagerDuty.APIURL, s.PagerDuty.From, s.PagerDuty.Service
 	a.MailHost, a.MailPort, a.MailTLS, a.MailUser, a.MailFrom, a.PageTo = s.Mail.Host, s.Mail.Port, "none", s.Mail.Username, s.Mail.From, []string{s.Mail.Emergency}
 	a.Sources = initSourceNames()
 	if s.Slack.AppToken == "" {
@@ -262,7 +292,7 @@ func (a *initAnswers) useSandbox(s company.Setup) error {
 		a.Local = a.People[0].Email
 	}
 	a.secrets = map[string]string{"SLACK_BOT_TOKEN": s.Slack.BotToken, "SLACK_APP_TOKEN": s.Slack.AppToken, "SLACK_SIGNING_SECRET": s.Slack.SigningSecret,
-		"PAGERDUTY_ROUTING_KEY": s.PagerDuty.RoutingKey, "PAGERDUTY_WEBHOOK_SECRET": s.PagerDuty.WebhookSecret, "SMTP_PASSWORD": s.Mail.Password,
+		"PAGERDUTY_ROUTING_KEY": s.PagerDuty.RoutingKey, "PAGERDUTY_API_KEY": s.PagerDuty.APIKey, "PAGERDUTY_WEBHOOK_SECRET": s.PagerDuty.WebhookSecret, "SMTP_PASSWORD": s.Mail.Password,
 		"SENTRY_CLIENT_SECRET": s.Sentry.ClientSecret, "EVENTBRIDGE_KEY": s.CloudTrail.APIKey}
 	return nil
 }

@@ -21,6 +21,10 @@ type Setup struct {
 	} `json:"slack"`
 	PagerDuty struct {
 		EventsURL     string `json:"events_url"`
+		APIURL        string `json:"api_url"`
+		APIKey        string `json:"api_key"`
+		From          string `json:"from"`
+		Service       string `json:"service"`
 		RoutingKey    string `json:"routing_key"`
 		WebhookSecret string `json:"webhook_secret"`
 	} `json:"pagerduty"`
@@ -81,6 +85,7 @@ func (c *Company) Setup(o Options) (Setup, error) {
 		s.Slack.AppToken = AppToken
 	}
 	s.PagerDuty.EventsURL, s.PagerDuty.RoutingKey, s.PagerDuty.WebhookSecret = c.PageURL, RoutingKey(), PagerSecret
+	s.PagerDuty.APIURL, s.PagerDuty.APIKey, s.PagerDuty.From, s.PagerDuty.Service = c.PageURL, PagerToken, PagerUser(c.People), PagerService
 	s.Mail.Host, s.Mail.Username, s.Mail.Password = host, o.MailUsername, o.MailPassword
 	s.Mail.From, s.Mail.Emergency, s.Mail.Everyone = "tocsin@"+domain, EmergencyMail, EveryoneMail
 	s.Sentry.ClientSecret, s.CloudTrail.APIKey = SentrySecret, TrailKey

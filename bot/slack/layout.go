@@ -316,7 +316,7 @@ func (l *layouter) arg(arg any) markup {
 	case chat.Strong:
 		return markupf("*%s*", l.arg(v.Value))
 	case chat.Plain:
-		return l.inertIf(emphasised, string(v))
+		return l.inert(string(v))
 	case chat.Code:
 		return markupf("`%s`", escape(string(v), 300))
 	case chat.Typed:
@@ -389,14 +389,9 @@ func (l *layouter) domainArg(arg any) markup {
 // inert returns text of a person or a source for use inside a sentence. Text
 // that Slack would format becomes code, which readers can also copy.
 func (l *layouter) inert(text string) markup {
-	return l.inertIf(formatted, text)
-}
-
-// inertIf returns a text as code if it matches a pattern.
-func (l *layouter) inertIf(pattern *regexp.Regexp, text string) markup {
 	short, cut := clip(text, maxInlineText)
 	l.truncated = l.truncated || cut
-	if pattern.MatchString(short) {
+	if isFormatted(short) {
 		return markupf("`%s`", escape(short, maxInlineText))
 	}
 	return escape(short, maxInlineText)
@@ -405,12 +400,14 @@ func (l *layouter) inertIf(pattern *regexp.Regexp, text string) markup {
 // maxInlineText is the maximum length of a quoted text inside a sentence.
 const maxInlineText = 1000
 
-// formatted matches text that Slack formats or replaces by an emoji.
-var formatted = regexp.MustCompile(`[*_~]|:[a-zA-Z0-9+-]+:`)
+// formatted matches text that Slack formats or replaces by an emoji, or that would end the
+// bold text around it. Identifiers such as missing_scope do not match.
+var formatted = regexp.MustCompile(`\*|(^|[^\pL\pN])(_[^\s_].*_|~[^\s~].*~)|:[a-zA-Z0-9+-]*[a-zA-Z+-][_a-zA-Z0-9+-]*:|:100:|:1234:`)
 
-// emphasised matches text that Slack would show in bold, italics or crossed out, or that
-// would end the bold text around it. Identifiers such as missing_scope do not match.
-var emphasised = regexp.MustCompile(`\*|(^|[^\pL\pN])(_[^\s_].*_|~[^\s~].*~)`)
+// arn matches the name of a resource of AWS. Its parts between colons are no emoji.
+var arn = regexp.MustCompile(`\barn:aws[a-z-]*(:[a-z0-9-]*){3}`)
+
+func isFormatted(text string) bool { return formatted.MatchString(arn.ReplaceAllString(text, "arn")) }
 
 func plainText(s string) *slack.TextBlockObject {
 	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)

@@ -36,6 +36,24 @@ func (o *fakeInternet) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(strings.NewReader(`{"ok":false,"error":"channel_not_found"}`))}, nil
 }
 
+// fuzzedSlack returns a Slack with INC-42 that reaches only fakeInternet.
+func fuzzedSlack(t *testing.T, key string) (*Slack, *fakeDesk, *fakeInternet) {
+	t.Helper()
+	net := &fakeInternet{hosts: map[string]bool{}}
+	now := func() time.Time { return noon }
+	s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New(key), APIURL: "https://slack.test/api/"},
+		Deps{Redact: redact.New(redact.Options{}).Text, HTTPClient: &http.Client{Transport: net}, Clock: now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inc := incident.New(42)
+	inc.Status, inc.Severity, inc.Title, inc.Links = incident.Active, incident.Sev2, "Root key used", map[string]string{incident.LinkChannel: "C42"}
+	desk := newFakeDesk(now)
+	desk.incidents[42] = inc
+	s.Serve(desk)
+	return s, desk, net
+}
+
 var internalText = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime error|panic|%!|<nil>|tocsin/bot`)
 
 // FuzzRequest checks that an endpoint rejects an unsigned request with 401 and
@@ -65,17 +83,7 @@ func FuzzRequest(f *testing.F) {
 		if path == "/slack/interactions" {
 			body = []byte(url.Values{"payload": {string(body)}}.Encode())
 		}
-		net := &fakeInternet{hosts: map[string]bool{}}
-		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New(key), APIURL: "https://slack.test/api/"},
-			Deps{Redact: redact.New(redact.Options{}).Text, HTTPClient: &http.Client{Transport: net}, Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		inc := incident.New(42)
-		inc.Status, inc.Severity, inc.Title, inc.Links = incident.Active, incident.Sev2, "Root key used", map[string]string{incident.LinkChannel: "C42"}
-		desk := newFakeDesk(func() time.Time { return now })
-		desk.incidents[42] = inc
-		s.Serve(desk)
+		s, desk, net := fuzzedSlack(t, key)
 		send := func(header http.Header) *httptest.ResponseRecorder {
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
 			r.Header = header

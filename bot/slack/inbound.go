@@ -121,7 +121,12 @@ func (s *Slack) serveInteraction(w http.ResponseWriter, r *http.Request, body []
 	if !ok {
 		return
 	}
-	in, err := decodeInteraction([]byte(values.Get("payload")))
+	payload := []byte(values.Get("payload"))
+	in, err := decodeInteraction(payload)
+	if answer := unreadableForm(payload); err != nil && answer != nil {
+		writeReply(w, answer)
+		return
+	}
 	if err != nil {
 		s.reject(w, http.StatusBadRequest, "not_json", errMalformed.Error())
 		return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/slack-go/slack"
@@ -19,7 +20,7 @@ import (
 func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	verb := incident.Verb(in.View.CallbackID)
 	if _, ok := command.FormOf(verb); !ok {
-		return nil
+		return s.fieldErrors(ctx, in.View, errOldForm)
 	}
 	cmd, form, err := s.submitted(ctx, in, verb)
 	if err != nil {
@@ -36,7 +37,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
 	}
-	key := idempotency("view", in.View.ID, in.View.Hash, string(state))
+	key := idempotency("view", in.User.ID, in.View.ID, in.View.Hash, string(state))
 	result, err := s.attempt(ctx, []string{key}, s.commandBy(in.account(), key, cmd), nil)
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
@@ -88,7 +89,7 @@ func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
 func (s *Slack) submitted(ctx context.Context, in interaction, verb incident.Verb) (incident.Command, *command.FormSpec, error) {
 	var meta formMeta
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &meta); err != nil {
-		return incident.Command{}, nil, incident.Invalid("", "an older version of Tocsin opened this form. Close the form and open it again")
+		return incident.Command{}, nil, errOldForm
 	}
 	form, _ := command.FormFor(meta.Given(verb))
 	pc, err := s.parseContext(ctx, s.identityOf(in.account()), "")
@@ -99,8 +100,33 @@ func (s *Slack) submitted(ctx context.Context, in interaction, verb incident.Ver
 		return incident.Command{}, form, err
 	}
 	pc.Incident = meta.Incident
-	cmd, err := meta.command(verb, form, in.View.State.Values, pc)
+	fields := maps.Clone(in.View.State.Values)
+	for _, b := range in.View.Blocks {
+		if _, sent := fields[b.BlockID]; b.Type == "input" && !sent {
+			if fields == nil {
+				fields = map[string]map[string]formElement{}
+			}
+			fields[b.BlockID] = map[string]formElement{b.BlockID: {}} // shown and left empty
+		}
+	}
+	cmd, err := meta.command(verb, form, fields, pc)
 	return cmd, form, err
+}
+
+// errOldForm reports a form that this version of Tocsin cannot read.
+var errOldForm = incident.Invalid("", "an older version of Tocsin opened this form, and nothing was saved. Close the form and open it again")
+
+// unreadableForm returns the answer to a submitted form that cannot be decoded, or nil for
+// other payloads. Without it, Slack closes the form as if the form had been saved.
+func unreadableForm(payload []byte) any {
+	var kind struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(payload, &kind) != nil || kind.Type != "view_submission" {
+		return nil
+	}
+	v := textView("Tocsin", "Nothing was saved: Tocsin cannot read this form. Close the form and type the command.")
+	return slack.NewUpdateViewSubmissionResponse(&v)
 }
 
 // command returns the command of a form with its fields as Slack submits them.

@@ -195,7 +195,7 @@ func (s *Slack) dispatch(ctx context.Context, request socketmode.Request) (answe
 		in, err := decodeInteraction(request.Payload)
 		if err != nil {
 			s.log.WarnContext(ctx, "interaction dropped", "err", err)
-			return nil, ""
+			return unreadableForm(request.Payload), ""
 		}
 		return s.handleInteraction(ctx, in), in.ResponseURL
 	case socketmode.RequestTypeEventsAPI:

@@ -159,7 +159,16 @@ func (d *decider) editRecord() error {
 	return d.edit()
 }
 
+// submit freezes the record. The person must have seen every part as it is now.
 func (d *decider) submit() error {
+	for _, f := range RecordFields() {
+		if _, given := d.cmd.Record[f.Name]; given || slices.Contains(d.cmd.Confirm, f.Name) {
+			continue // edit checks these
+		}
+		if err := d.checkUnseen(f, f.Name); err != nil {
+			return err
+		}
+	}
 	if err := d.edit(); err != nil {
 		return err
 	}

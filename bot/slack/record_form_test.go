@@ -116,3 +116,25 @@ func TestRecordForm_RefusesUnconfirmedParts(t *testing.T) {
 		requireParts(t, "no draft", e.typeCommand("U0ADA", "record confirm root cause"), "there is no draft of root cause")
 	})
 }
+
+// Nobody submits a part that another person confirmed or changed after the form opened.
+func TestRecordForm_SubmitsNothingUnseen(t *testing.T) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		e.resolveWithDrafts()
+		texts := map[string]any{"root_cause": "r", "what_was_done": "w", "what_will_detect_it": "d", "what_will_prevent_it": "p", "audience": "all", "language": "en",
+			"confirm": []string{"summary", "what_detected_it"}}
+		e.click("U0ADA", ActionID(incident.VerbSubmit), "INC-42")
+		e.currentForm("U0ADA")
+		e.typeCommand("U0BEN", "record set impact nobody was affected")
+		out := e.submit("U0ADA", texts)
+		if text := out.Errors["impact"]; !strings.Contains(text, "Ben Oduya changed impact at 12:00 UTC") || !strings.Contains(text, "open the form again") || e.incident42().Submission != nil {
+			t.Fatalf("got %+v, want who changed the part and no submission", out)
+		}
+		e.closeForm("U0ADA")
+		e.click("U0ADA", ActionID(incident.VerbSubmit), "INC-42")
+		requireParts(t, "second form", string(e.currentForm("U0ADA").Blocks), "nobody was affected", "Confirmed by Ben Oduya")
+		if out := e.submit("U0ADA", texts); out.Outcome != chat.SubmitClosed || e.incident42().Submission == nil {
+			t.Errorf("got %+v, want a submission", out)
+		}
+	})
+}

@@ -147,7 +147,7 @@ func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given inci
 		if err != nil {
 			return c, err
 		}
-		c.Incident, c.Timeline, c.Directory, c.Draft = v.Incident, v.Timeline, v.Directory, v.Draft
+		c.Incident, c.Timeline, c.Directory, c.Draft, c.Playbooks = v.Incident, v.Timeline, v.Directory, v.Draft, v.Playbooks
 		c.Env = incident.Env{Now: r.Now, Actor: v.Reader, Directory: v.Directory, Policy: v.Policy}
 	}
 	if reads := f.Reads && command.ShowsRecord(c); reads || f.KeepsDrafts() {

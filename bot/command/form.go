@@ -48,15 +48,16 @@ type FormState struct {
 
 // FormContext is the input of a form.
 type FormContext struct {
-	Given     incident.Command     // what the person already gave
-	Incident  incident.Incident    // if FormSpec.NeedsState
-	Timeline  []incident.Event     // if FormSpec.NeedsState
-	Draft     []incident.PartDraft // of the closing record, if FormSpec.NeedsState
-	Directory incident.Directory   // if FormSpec.NeedsState
-	Env       incident.Env         // of the person, if FormSpec.NeedsState
-	Memory    incident.FormMemory  // if FormSpec.KeepsDrafts or FormSpec.Reads
-	Others    []incident.Summary   // if FormSpec.NeedsOthers
-	Alerts    []incident.AlertLine // if FormSpec.NeedsAlerts
+	Given     incident.Command        // what the person already gave
+	Incident  incident.Incident       // if FormSpec.NeedsState
+	Timeline  []incident.Event        // if FormSpec.NeedsState
+	Draft     []incident.PartDraft    // of the closing record, if FormSpec.NeedsState
+	Directory incident.Directory      // if FormSpec.NeedsState
+	Playbooks []incident.PlaybookInfo // if FormSpec.NeedsState
+	Env       incident.Env            // of the person, if FormSpec.NeedsState
+	Memory    incident.FormMemory     // if FormSpec.KeepsDrafts or FormSpec.Reads
+	Others    []incident.Summary      // if FormSpec.NeedsOthers
+	Alerts    []incident.AlertLine    // if FormSpec.NeedsAlerts
 }
 
 // Field is one input of a form, or a text between the inputs.

@@ -15,6 +15,11 @@ func (f *FormSpec) KeepsDrafts() bool {
 	return slices.ContainsFunc(f.Fields, func(field Field) bool { return field.Kind == KindProse })
 }
 
+// asksIncident reports whether the form asks for the incident.
+func (f *FormSpec) asksIncident() bool {
+	return f != nil && slices.ContainsFunc(f.Fields, func(field Field) bool { return field.Name == formIncidentArg.Name && !field.Optional })
+}
+
 // FormKeyOf returns the key of the form for the rest of a command, see [FormFor]. The key
 // of a form is equal before and after it was opened.
 func FormKeyOf(c incident.Command, view string) incident.FormKey {

@@ -15,7 +15,7 @@ import (
 
 // buttonsAsk are the verbs with at most one argument that have a form, because a button
 // gives them and a person must add the argument.
-var buttonsAsk = []Verb{VerbSubmit, VerbUpdate, VerbAmend, VerbReopen, VerbScheduleReview, VerbConclude, VerbPageAgain, VerbRequestAccess, VerbBreakGlass}
+var buttonsAsk = []Verb{VerbSubmit, VerbUpdate, VerbAmend, VerbReopen, VerbScheduleReview, VerbConclude, VerbPageAgain, VerbRequestAccess, VerbBreakGlass, VerbStartPlaybook}
 
 // commandLineOnly are the verbs that the chat rejects.
 var commandLineOnly = []Verb{VerbReplacement}
@@ -111,6 +111,8 @@ func (f openForm) values(text string) Values {
 		case KindLine, KindProse:
 			if out[field.Name] = []string{text}; field.Name == "sha256" {
 				out[field.Name] = []string{strings.Repeat("ab", 32)}
+			} else if field.Name == "incident" {
+				out[field.Name] = []string{"INC-42"}
 			}
 		case KindChoice, KindRadio:
 			out[field.Name] = field.Options[:1]
@@ -147,7 +149,7 @@ func TestForms_BoxesTakeNoGrammar(t *testing.T) {
 		}
 		want, _ := json.Marshal(plain)
 		for _, field := range f.Fields {
-			if field.Kind != KindLine && field.Kind != KindProse || field.Name == "sha256" {
+			if field.Kind != KindLine && field.Kind != KindProse || field.Name == "sha256" || field.Name == "incident" {
 				continue
 			}
 			values := f.values("x")

@@ -94,7 +94,7 @@ func Parse(text string, c Context) (Parsed, error) {
 	if p.typed != nil {
 		w.Command.Zone = incident.ZoneName(p.typed)
 	}
-	if spec.NeedsIncident && w.Command.For == 0 && w.AlertRequest == nil {
+	if form, _ := FormOf(w.Form); spec.NeedsIncident && w.Command.For == 0 && w.AlertRequest == nil && !form.asksIncident() {
 		return Parsed{}, incident.Invalid("incident", "no incident given. Type its ID after the command, as in %s INC-42, or use the channel of the incident. Type list for the open incidents", spec.Name)
 	}
 	return w, nil

@@ -23,7 +23,7 @@ var alertSpecs = []Spec{
 					fill: inOrder(listSuppressed, listOthers("incident"), explainIfEmpty("alerts", "No alert is suppressed.%.0s")), Fields: []Field{
 						alertArg.choice("Which suppressed alert?"),
 						severityArg.radio("Severity", severities...).optional().hint("Empty means the severity of its routing rule."),
-						promoteIntoArg.choice("Attach the alert to which incident?").optional().hint("Empty opens a new incident."),
+						formIncidentArg.choice("Attach the alert to which incident?").optional().hint("Empty opens a new incident."),
 					}},
 				result: promoted},
 		}},
@@ -85,8 +85,8 @@ var alertArg = Arg{Name: "alerts", read: func(p *parser, w *Parsed) (bool, error
 	return strings.ReplaceAll(writeAlerts(&Parsed{Command: c.Given}), ",", " ")
 }}
 
-// promoteIntoArg is the incident that a suppressed alert is attached to, in a form.
-var promoteIntoArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {
+// formIncidentArg is the incident of the command, in a form.
+var formIncidentArg = Arg{Name: "incident", read: func(p *parser, w *Parsed) (bool, error) {
 	id, err := incident.ParseID(p.rest())
 	w.Command.For = id
 	return err == nil, err

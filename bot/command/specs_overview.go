@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,9 @@ var overviewSpecs = []Spec{
 		Examples: []string{"playbook list", "playbook start data-exposure"},
 		Syntaxes: []Syntax{
 			{Query: QueryPlaybooks, Words: []string{"list"}, Bare: true, Args: []Arg{incidentArg}},
-			{Verb: incident.VerbStartPlaybook, Words: []string{"start", "run"}, Args: []Arg{incidentArg, playbookArg}, button: []part{playbookPart},
+			{Verb: incident.VerbStartPlaybook, Words: []string{"start", "run"}, Args: []Arg{incidentArg, playbookArg.ask()}, button: []part{playbookPart}, atOnce: playbookPart,
+				Form: &FormSpec{Title: "Start a playbook", Submit: "Start", NeedsState: true, fill: inOrder(listPlaybooks, explainIfEmpty("playbook", "Every playbook runs in %s already.")), Fields: []Field{
+					playbookArg.choice("Which playbook?").hint("Its steps appear in the checklist. A playbook that does not fit cannot be stopped: skip its steps with a reason.")}},
 				result: playbookStarted},
 		}},
 }
@@ -44,11 +47,21 @@ func playbookPart(c *incident.Command) *string { return &c.Playbook }
 var playbookArg = Arg{Name: "playbook", Usage: "NAME", read: func(p *parser, w *Parsed) (bool, error) {
 	word, ok := p.next()
 	if !ok {
-		return false, incident.Invalid("playbook", "the name of the playbook is missing. Type playbook list, then playbook start NAME")
+		return false, nil
 	}
 	w.Command.Playbook = strings.Trim(word.text, ",.:")
 	return true, nil
-}, write: func(w *Parsed) string { return quoteWord(w.Command.Playbook) }}
+}, part: playbookPart, write: func(w *Parsed) string { return quoteWord(w.Command.Playbook) }}
+
+// listPlaybooks offers the playbooks that do not run in the incident, by their titles.
+func listPlaybooks(f *Form, c FormContext) {
+	menu := f.field(playbookArg.Name)
+	for _, p := range c.Playbooks {
+		if !slices.ContainsFunc(c.Incident.Runs, func(r incident.Run) bool { return r.Playbook == p.Name }) {
+			menu.list(p.Name, p.Title)
+		}
+	}
+}
 
 // newCommanderArg is personArg for a command that a form completes.
 var newCommanderArg = Arg{Name: "person", Usage: "PERSON", read: func(p *parser, w *Parsed) (bool, error) {

@@ -122,3 +122,27 @@ func TestDrafts_NotLogged(t *testing.T) {
 		t.Errorf("got %s, want no draft", log)
 	}
 }
+
+// A person without access names the incident in the form, because no channel does.
+func TestAccessRequestForm_AsksForTheIncident(t *testing.T) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		for text, verb := range map[string]incident.Verb{"access request": incident.VerbRequestAccess, "access break-glass": incident.VerbBreakGlass} {
+			e.typeElsewhere("U0BEN", text)
+			out := e.submit("U0BEN", map[string]any{"incident": "the payroll one", "text": "I run payroll"})
+			if !strings.Contains(out.Errors["incident"], "INC-42") {
+				t.Errorf("%s: got %+v, want an error below the incident", text, out)
+			}
+			before := e.desk.count()
+			out = e.submit("U0BEN", map[string]any{"incident": "INC-7", "text": "I run payroll"})
+			if !strings.Contains(toJSON(out.Errors), "there is no INC-7") || e.desk.count() != before {
+				t.Errorf("%s: got %+v, want an unknown incident", text, out)
+			}
+			e.closeForm("U0BEN")
+			if reply := e.typeElsewhere("U0BEN", text+" INC-42"); reply != "" {
+				t.Errorf("%s: got %s, want a form", text, reply)
+			}
+			requireParts(t, string(verb), string(e.currentForm("U0BEN").Blocks), `"initial_value":"INC-42"`)
+			e.closeForm("U0BEN")
+		}
+	})
+}

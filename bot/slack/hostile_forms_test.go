@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/slack-go/slack/socketmode"
 
@@ -183,7 +184,7 @@ func FuzzForm(f *testing.F) {
 	f.Add("add_action", `{"i":42,"m":{"ref":"C1/1.2","at":"2026-11-20T03:12:00Z"}}`, "title due", `{"due":{"due":{"selected_date":"2026-02-30"}}}`)
 	f.Fuzz(func(t *testing.T, verb, meta, inputs, values string) {
 		v := viewPayload{ID: "V1", Hash: "h", CallbackID: verb, PrivateMetadata: meta}
-		if json.Unmarshal([]byte(values), &v.State.Values) != nil {
+		if json.Unmarshal([]byte(values), &v.State.Values) != nil || !utf8.ValidString(inputs) {
 			return
 		}
 		names := strings.Fields(inputs)

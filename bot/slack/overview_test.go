@@ -28,8 +28,11 @@ func (e *inboundTest) typeElsewhere(user, text string) string {
 		e.Fatal(err)
 	}
 	m, err := e.ws.Act(user).Command(channel, "/incident", text)
-	if err != nil || m == nil {
-		e.Fatalf("%s typed %q: %v, %v", user, text, m, err)
+	if err != nil {
+		e.Fatalf("%s typed %q: %v", user, text, err)
+	}
+	if m == nil {
+		return ""
 	}
 	return m.Text + string(m.Blocks)
 }
@@ -150,7 +153,11 @@ func TestPlaybook(t *testing.T) {
 		inc.Restricted = false
 		e.desk.incidents[42] = inc
 		requireParts(t, "list", e.typeCommand("U0ADA", "playbook list"), "No playbook runs", "data-exposure", "Start data-exposure", `"value":"INC-42|data-exposure"`)
-		requireParts(t, "no name", e.typeCommand("U0ADA", "playbook start"), "the name of the playbook is missing")
+		if reply := e.typeCommand("U0ADA", "playbook start"); reply != "" {
+			t.Errorf("got %s, want a form", reply)
+		}
+		requireParts(t, "form", string(e.currentForm("U0ADA").Blocks), "Which playbook?", "Data exposure")
+		e.closeForm("U0ADA")
 		requireParts(t, "not allowed", e.typeCommand("U0CLEO", "playbook"), "Responders and the commander can start", "!Start data")
 		e.click("U0ADA", string(incident.VerbStartPlaybook), "INC-42|data-exposure")
 		e.slack.Wait()

@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
+	"tocsin/bot/sandbox/feed"
 	"tocsin/store/storetest"
 )
 
@@ -86,58 +88,155 @@ var verbCases = []verbCase{
 	{incident.VerbAddAction, "engineering1", "action add ID detection alert on exports owner @engineering1 due TOMORROW", incident.EventActionAdded, "A1"},
 	{incident.VerbAddAction, "engineering1", "action add ID prevention a test of exports owner @engineering1 due TOMORROW", incident.EventActionAdded, "A2"},
 	{incident.VerbFinishAction, "engineering1", "action done ID A1 the rule is live", incident.EventActionDone, ""},
+	{incident.VerbWaiveActions, "engineering0", "review waive ID because the job is gone", incident.EventWaiverProposed, ""},
 	{incident.VerbConclude, "engineering1", "review conclude ID with @engineering0, @engineering1 because everybody is here: we met", incident.EventReviewConcluded, ""},
 	{incident.VerbRevise, "engineering1", `revise ID set root_cause "the key was guessed" because forensics say so`, incident.EventRevised, ""},
 	{incident.VerbRequestAccess, "outsider0", "access request ID because I run payroll", incident.EventAccessRequested, ""},
 	{incident.VerbEndorseAccess, "security0", "access endorse ID @outsider0", incident.EventAccessGranted, ""},
 }
 
-// verbsWithoutCase need a second incident, an alert or the command line. Other tests give
-// them.
-var verbsWithoutCase = []incident.Verb{incident.VerbDismiss, incident.VerbMerge, incident.VerbSplit, incident.VerbPromote, incident.VerbKeepSeverity, incident.VerbWaiveActions, incident.VerbReplacement}
+// alertCases follow verbCases. They are about incidents that alerts opened.
+var alertCases = []struct {
+	on     incident.ID
+	before func(*verbTest)
+	verbCase
+}{
+	{2, (*verbTest).openByAlert, verbCase{incident.VerbKeepSeverity, "engineering0", "severity keep ID because it is the same disk", incident.EventSeverityKept, "sev4"}},
+	{2, nil, verbCase{incident.VerbSplit, "engineering0", "split ID alerts A2 The second disk because it is another team's", incident.EventSplitInto, "INC-3"}},
+	{3, nil, verbCase{incident.VerbMerge, "engineering0", "merge ID into INC-2 after all it is the same", incident.EventMergedInto, "INC-2"}},
+	{2, nil, verbCase{incident.VerbDismiss, "engineering0", "dismiss ID no-personal-data because a full disk", incident.EventDismissed, "dismissed"}},
+	{4, (*verbTest).watchAlert, verbCase{incident.VerbPromote, "engineering0", "alerts promote A3 sev4", incident.EventOpened, "INC-4"}},
+}
+
+// administratorVerbs are refused in the chat.
+var administratorVerbs = map[incident.Verb]string{incident.VerbReplacement: "replacement INC-1 legal @legal1 because legal left"}
 
 // queryCases are the questions that people type, with a part of the answer to a member.
 var queryCases = map[string][2]string{
 	command.QueryHelp: {"help", "timeline"}, command.QueryList: {"list", "INC-1"}, command.QueryStatus: {"status ID", "payslip"}, command.QueryRecord: {"record show ID", "payslip"},
 	command.QueryMenu: {"", "INC-1"}, command.QueryMy: {"my", "INC-1"}, command.QueryTimeline: {"timeline ID notes", "export ran at night"}, command.QueryPlaybooks: {"playbook list ID", "data-exposure"},
-	command.QueryWho: {"who ID", "here since"}, command.QueryUpdates: {"updates ID", "we are looking"},
+	command.QueryWho: {"who ID", "here since"}, command.QueryUpdates: {"updates ID", "we are looking"}, command.QueryActions: {"actions all", "INC-1"},
+	incident.QueryTestPage: {"page test", ""}, incident.QueryAlerts: {"alerts watched", "watched alerts"}, incident.QueryExplain: {"explain A3", "watch"}, incident.QueryMaintenance: {"maintenance", ""},
 }
 
-// TestVerbs_OverSlack types every verb and question as its author, as a member and as an
-// outsider, over HTTP and over Socket Mode. The author causes the event, the member reads it
-// in the timeline, and the outsider causes and learns nothing.
+// TestVerbs_OverSlack gives every verb and question as its author, as a member and as an
+// outsider, over HTTP and over Socket Mode. The author types the command, or uses the form
+// or the button of the verb if there is one. The author causes the event, the member reads
+// it in the timeline, and the outsider causes and learns nothing.
 func TestVerbs_OverSlack(t *testing.T) {
 	t.Parallel()
+	requireVerbCases(t)
+	for name, overHTTP := range map[string]bool{"http": true, "socket mode": false} {
+		for _, door := range []string{"text", "form", "button"} {
+			t.Run(name+" "+door, func(t *testing.T) {
+				v := newVerbTest(t, overHTTP, door)
+				for _, c := range verbCases {
+					v.check(1, c)
+					if c.verb == incident.VerbOpen {
+						v.askAsOutsider()
+						v.pressAsOutsider()
+					}
+				}
+				for _, c := range alertCases {
+					if c.before != nil {
+						c.before(v)
+					}
+					v.check(c.on, c.verbCase)
+				}
+				for _, text := range administratorVerbs {
+					if reply, err := v.slash(v.person("engineering0"), "C0GENERAL", v.fill(1, text)); err != nil || !strings.Contains(reply, "is for administrators") {
+						t.Errorf("%s: got %.300s, %v, want a refusal", text, reply, err)
+					}
+				}
+				for query, words := range queryCases {
+					v.ask(query, words[0], words[1])
+				}
+			})
+		}
+	}
+}
+
+// requireVerbCases fails the test if a verb or a question has no case.
+func requireVerbCases(t *testing.T) {
+	t.Helper()
+	have := map[incident.Verb]bool{}
+	for _, c := range verbCases {
+		have[c.verb] = true
+	}
+	for _, c := range alertCases {
+		have[c.verb] = true
+	}
+	for verb := range administratorVerbs {
+		have[verb] = true
+	}
 	for _, spec := range command.Specs() {
 		for _, y := range spec.Syntaxes {
-			hasCase := slices.Contains(verbsWithoutCase, y.Verb) || slices.ContainsFunc(verbCases, func(c verbCase) bool { return c.verb == y.Verb })
-			if y.Verb != "" && !hasCase {
+			if y.Verb != "" && !have[y.Verb] {
 				t.Errorf("verb %s has no case", y.Verb)
 			}
-			if _, hasCase := queryCases[y.Query]; y.Query != "" && !hasCase && !slices.Contains([]string{"alerts", "explain", "maintenance"}, spec.Name) {
+			if _, hasCase := queryCases[y.Query]; y.Query != "" && !hasCase {
 				t.Errorf("question %s has no case", y.Query)
 			}
 		}
 	}
-	for name, overHTTP := range map[string]bool{"http": true, "socket mode": false} {
-		t.Run(name, func(t *testing.T) {
-			outsider := company.Person{ID: "U0ZOE", Name: "Zoe Outsider", Email: "zoe@payroll.example", Department: "outsider"}
-			v := &verbTest{botProcess: startBot(t, storetest.SQLite(t), company.Options{Seed: 62, HTTP: overHTTP, Limits: chat.Limits{Off: true}}, configureEverything, func(c map[string]any) {
-				c["people"] = append(c["people"].([]any), map[string]any{"name": outsider.Name, "email": outsider.Email, "slack": outsider.ID})
-			})}
-			v.company.People = append(v.company.People, outsider)
-			v.company.Chat.AddPerson(chat.Person{ID: outsider.ID, Name: "zoe", RealName: outsider.Name, Email: outsider.Email})
-			for _, c := range verbCases {
-				v.check(c)
-			}
-			for query, words := range queryCases {
-				v.ask(query, words[0], words[1])
-			}
-		})
-	}
 }
 
-type verbTest struct{ *botProcess }
+const verbToken = "0123456789abcdef-token"
+
+func newVerbTest(t *testing.T, overHTTP bool, door string) *verbTest {
+	outsider := company.Person{ID: "U0ZOE", Name: "Zoe Outsider", Email: "zoe@payroll.example", Department: "outsider"}
+	v := &verbTest{door: door, botProcess: startBot(t, storetest.SQLite(t), company.Options{Seed: 62, HTTP: overHTTP, Limits: chat.Limits{Off: true}}, configureEverything, func(c map[string]any) {
+		c["people"] = append(c["people"].([]any), map[string]any{"name": outsider.Name, "email": outsider.Email, "slack": outsider.ID})
+		c["sources"].(map[string]any)["alertmanager"] = map[string]any{"tokens": []string{verbToken}}
+	}, withRouting(map[string]any{"when": `source == "cloudtrail"`, "watch": true}, map[string]any{"when": "true", "open": "sev3"}))}
+	v.company.People = append(v.company.People, outsider)
+	v.company.Chat.AddPerson(chat.Person{ID: outsider.ID, Name: "zoe", RealName: outsider.Name, Email: outsider.Email})
+	return v
+}
+
+type verbTest struct {
+	*botProcess
+	door string // through which authors give commands: text, form or button
+}
+
+// openByAlert opens INC-2 by an alert. A person lowers the severity, and another alert
+// proposes to raise it again.
+func (v *verbTest) openByAlert() {
+	v.t.Helper()
+	v.fire("host-1")
+	v.waitFor(time.Minute, "INC-2", func() bool { return v.queryInt("SELECT count(*) FROM incidents") == 2 })
+	if reply, err := v.slash(v.person("engineering0"), "C0GENERAL", "severity INC-2 sev4 because it is small"); !isRecorded(reply, err) {
+		v.t.Fatalf("got %s, %v", reply, err)
+	}
+	v.fire("host-2")
+	v.waitFor(time.Minute, "a proposal", func() bool { return v.view(2).Incident.SeverityProposal != nil })
+}
+
+// fire sends an alert of the group that opens INC-2.
+func (v *verbTest) fire(host string) {
+	v.t.Helper()
+	body := fmt.Sprintf(`{"version":"4","groupKey":"{}:{}","truncatedAlerts":0,"status":"firing","receiver":"t","alerts":[{"status":"firing","labels":{"alertname":"Full","instance":%q},`+
+		`"annotations":{},"startsAt":"2026-11-20T02:00:00Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p","fingerprint":%q}]}`, host, host)
+	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, v.url+"/hooks/alertmanager", strings.NewReader(body))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+verbToken)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil || res.StatusCode != http.StatusAccepted {
+		v.t.Fatalf("got %v, %v, want 202", res, err)
+	}
+	_ = res.Body.Close()
+}
+
+// watchAlert sends an alert that opens no incident.
+func (v *verbTest) watchAlert() {
+	v.t.Helper()
+	if a, err := v.company.Trail.Send(v.t.Context(), v.company.Trail.Delivery(feed.StopLogging(1), feed.Copy{N: 1})); err != nil || a.Status != http.StatusAccepted {
+		v.t.Fatalf("got %+v, %v, want 202", a, err)
+	}
+	v.waitFor(time.Minute, "a watched alert", func() bool { return v.queryInt("SELECT count(*) FROM alerts") == 3 })
+}
 
 // person returns a person by department and number.
 func (v *verbTest) person(name string) company.Person {
@@ -146,14 +245,18 @@ func (v *verbTest) person(name string) company.Person {
 }
 
 // fill replaces the placeholders of a case.
-func (v *verbTest) fill(text string, inc incident.Incident) string {
+func (v *verbTest) fill(on incident.ID, text string) string {
+	return v.fillWith(on, text, mention)
+}
+
+func (v *verbTest) fillWith(on incident.ID, text string, mention func(company.Person) string) string {
 	zone, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	pairs := []string{"ID", "INC-1", "TOMORROW", time.Now().AddDate(0, 0, 1).Format(time.DateOnly), "MEETING", time.Now().Add(10 * time.Minute).In(zone).Format("2006-01-02 15:04")}
-	if inc.Submission != nil {
-		pairs = append(pairs, "DIGEST", inc.Submission.Digest)
+	pairs := []string{"ID", on.String(), "TOMORROW", time.Now().AddDate(0, 0, 1).Format(time.DateOnly), "MEETING", time.Now().Add(10 * time.Minute).In(zone).Format("2006-01-02 15:04")}
+	if strings.Contains(text, "DIGEST") {
+		pairs = append(pairs, "DIGEST", v.view(on).Incident.Submission.Digest)
 	}
 	for _, d := range append(company.Departments(), "outsider") {
 		for n, p := range v.company.In(d) {
@@ -164,31 +267,36 @@ func (v *verbTest) fill(text string, inc incident.Incident) string {
 }
 
 // byPeople returns the events that people caused.
-func (v *verbTest) byPeople() []incident.Event {
-	return slices.DeleteFunc(v.view(1).Timeline, func(e incident.Event) bool { return e.By == "" })
+func (v *verbTest) byPeople(on incident.ID) []incident.Event {
+	return slices.DeleteFunc(v.view(on).Timeline, func(e incident.Event) bool { return e.By == "" })
 }
 
-func (v *verbTest) check(c verbCase) {
+// opens reports whether a verb opens the incident.
+func opens(verb incident.Verb) bool { return verb == incident.VerbOpen || verb == incident.VerbPromote }
+
+func (v *verbTest) check(on incident.ID, c verbCase) {
 	v.t.Helper()
 	var before []incident.Event
 	var inc incident.Incident
-	if c.verb != incident.VerbOpen {
-		before, inc = v.byPeople(), v.view(1).Incident
+	if !opens(c.verb) {
+		before, inc = v.byPeople(on), v.view(on).Incident
 	}
-	text := v.fill(c.text, inc)
+	text := v.fill(on, c.text)
 	if c.verb != incident.VerbOpen && c.who != "outsider0" {
 		reply, err := v.slash(v.person("outsider0"), "C0GENERAL", text)
-		isDenied := strings.Contains(reply, "INC-1 does not exist, or you may not read it") || (c.verb == incident.VerbBreakGlass || !inc.Restricted) && strings.Contains(reply, "is none of them")
-		if err != nil || !isDenied || strings.Contains(reply, "payslip") || len(v.byPeople()) != len(before) {
+		isDenied := strings.Contains(reply, on.String()+" does not exist, or you may not read it") ||
+			(c.verb == incident.VerbBreakGlass || !inc.Restricted) && strings.Contains(reply, "is none of them") ||
+			c.verb == incident.VerbPromote && strings.Contains(reply, "only responders may do this")
+		if err != nil || !isDenied || strings.Contains(reply, "payslip") || !opens(c.verb) && len(v.byPeople(on)) != len(before) {
 			v.t.Errorf("%s by an outsider: got %.300s, %v, want only that it may not exist", text, reply, err)
 		}
 	}
-	reply, err := v.slash(v.person(c.who), "C0GENERAL", text)
-	if err != nil || !strings.Contains(strings.ToLower(reply), strings.ToLower(c.answer)) {
+	reply, err := v.give(on, c, text)
+	if err != nil || v.door == "text" && !strings.Contains(strings.ToLower(reply), strings.ToLower(c.answer)) {
 		v.t.Errorf("%s by %s: got %.400s, %v, want %q in it", text, c.who, reply, err, c.answer)
 	}
 	var fresh []incident.Event
-	if after := v.byPeople(); len(after) > len(before) {
+	if after := v.byPeople(on); len(after) > len(before) {
 		fresh = after[len(before):]
 	}
 	n := slices.IndexFunc(fresh, func(e incident.Event) bool { return e.Kind == c.event })
@@ -196,10 +304,10 @@ func (v *verbTest) check(c verbCase) {
 	case c.event == "" && len(fresh) == 0:
 		return
 	case n < 0:
-		v.t.Errorf("%s by %s: got %.300s and %d events, want %s", text, c.who, reply, len(fresh), c.event)
+		v.t.Errorf("%s by %s: got %.600s and %d events, want %s", text, c.who, reply, len(fresh), c.event)
 		return
 	}
-	shown, err := v.sendCommand("status INC-1")
+	shown, err := v.sendCommand("status " + on.String())
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -207,11 +315,11 @@ func (v *verbTest) check(c verbCase) {
 	if e := fresh[n]; e.Via != incident.ViaSlack || author != v.person(c.who).Name {
 		v.t.Errorf("%s: got an event by %s via %s, want %s via slack", text, author, e.Via, v.person(c.who).Name)
 	}
-	if c.verb == incident.VerbOpen {
+	if opens(c.verb) {
 		return
 	}
 	member := v.person("security2") // reads exclusions, too
-	entry, err := v.slash(member, "C0GENERAL", fmt.Sprintf("timeline INC-1 entry %d", fresh[n].Seq))
+	entry, err := v.slash(member, "C0GENERAL", fmt.Sprintf("timeline %s entry %d", on, fresh[n].Seq))
 	if err != nil || !strings.Contains(entry, v.person(c.who).Name) {
 		v.t.Errorf("%s: a member reads %.400s, %v, want the entry with its author", text, entry, err)
 	}
@@ -220,7 +328,7 @@ func (v *verbTest) check(c verbCase) {
 // ask types a question as a member and as an outsider.
 func (v *verbTest) ask(query, text, answer string) {
 	v.t.Helper()
-	text = v.fill(text, incident.Incident{})
+	text = v.fill(1, text)
 	reply, err := v.slash(v.person("security0"), "C0GENERAL", text)
 	if err != nil || !strings.Contains(reply, answer) {
 		v.t.Errorf("question %s by a member: got %.500s, %v, want %q in it", query, reply, err, answer)

@@ -86,9 +86,11 @@ var (
 // in one thread, and do not wait for its channel.
 func announceIncident(c effectBuilder) []Effect {
 	e := c.effect(EffectAnnounce, nil)
-	e.Lane = c.inc.ID.String() + "/announce"
+	e.Lane = c.announceLane()
 	return []Effect{e}
 }
+
+func (c effectBuilder) announceLane() string { return c.inc.ID.String() + "/announce" }
 
 // invite builds the invitation of people to the channel.
 func (c effectBuilder) invite(people []PersonID) []Effect {

@@ -142,18 +142,22 @@ func shareUpdate(c effectBuilder) []Effect {
 		return nil
 	}
 	var out []Effect
-	share := func(kind EffectKind, audience string) {
-		e := c.effect(kind, map[string]string{"update": u.ID, "audience": audience, "seq": num(u.Seq)}, strings.ToLower(audience))
-		e.Lane = strings.Join([]string{c.inc.ID.String(), string(kind), strings.ToLower(audience)}, "/")
+	share := func(kind EffectKind, a UpdateAudience) {
+		audience := strings.ToLower(a.Name)
+		e := c.effect(kind, map[string]string{"update": u.ID, "audience": a.Name, "seq": num(u.Seq)}, audience)
+		e.Lane = strings.Join([]string{c.inc.ID.String(), string(kind), audience}, "/")
+		if kind == EffectShareUpdate && a.Channel == AnnounceAudience {
+			e.Lane = c.announceLane() // a reply in the thread that the first announcement starts
+		}
 		out = append(out, e)
 	}
 	for _, name := range u.Audiences {
 		a, _ := c.env.Directory.Audience(name)
 		if a.Channel != "" {
-			share(EffectShareUpdate, a.Name)
+			share(EffectShareUpdate, a)
 		}
 		if len(a.Mail) > 0 {
-			share(EffectMailUpdate, a.Name)
+			share(EffectMailUpdate, a)
 		}
 	}
 	return out

@@ -3,15 +3,20 @@ package pagerduty_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/outbound"
 	"tocsin/bot/pagerduty"
+	"tocsin/bot/sandbox/answer"
 	"tocsin/bot/sandbox/pager"
 	"tocsin/bot/secret"
 )
@@ -264,5 +269,93 @@ func TestREST_RefusalsNameTheKey(t *testing.T) {
 		if err := rest.Probe(t.Context()); !errors.As(err, &refused) || !strings.Contains(refused.Cause.String(), want) {
 			t.Errorf("got %v, want a refusal about %s", err, want)
 		}
+	}
+}
+
+// TestREST_Garbage answers every call with bodies that are not those of PagerDuty. No call
+// panics or takes a refusal for a success, and none reads more than it may.
+func TestREST_Garbage(t *testing.T) {
+	answers := answer.NewSet()
+	a := pager.New(pager.Config{Services: []pager.Service{{ID: "PSEC", RoutingKey: routingKey}}, APIToken: apiKey, Answers: answers})
+	url, err := a.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := outbound.NewClient(5*time.Second, outbound.Limits{MaxResponse: 1 << 20})
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	rest := pagerduty.NewREST(pagerduty.Config{APIURL: url, APIKey: secret.New(apiKey), From: "tocsin@example.com", Service: "PSEC"}, client)
+	resolved := paged(incident.EventResolved, nil)
+	resolved.Incident.Status = incident.Resolved
+	calls := map[string]func(context.Context) error{
+		"update": func(ctx context.Context) error {
+			_, err := rest.UpdatePage(ctx, resolved, incident.Effect{})
+			return err
+		},
+		"person":  func(ctx context.Context) error { return rest.PagePerson(ctx, brief(), "PBOB", "1") },
+		"on call": func(ctx context.Context) error { _, err := rest.OnCall(ctx); return err },
+		"acks": func(ctx context.Context) error {
+			acks, err := rest.Acknowledgements(ctx)
+			for _, ack := range acks { // one has no time that can be read
+				_, _ = ack.Command()
+				_, _ = ack.TestPage()
+			}
+			return err
+		},
+		"probe": rest.Probe,
+	}
+	bodies := []string{"", "null", "{}", "[]", "0", `"x"`, "<html>", "\xff\xfe", `{"incidents":null,"more":true}`, `{"incidents":[null],"more":true,"limit":100}`, `{"incidents":[{"id":7}]}`,
+		`{"incidents":[{"id":"P1","incident_key":"INC-42/1","acknowledgements":[null,{"acknowledger":{"type":"user","id":"x"},"at":"never"}]}]}`, `{"service":null}`, `{"service":{}}`, `{"oncalls":[null]}`,
+		`{"oncalls":[{"escalation_level":-1,"user":null}]}`, `{"users":[{}],"more":true}`, strings.Repeat("[", 1<<16), `{"incidents":[` + strings.Repeat(" ", 2<<20)}
+	for name, call := range calls {
+		for _, status := range []int{200, 201, 204, 301, 400, 401, 402, 403, 404, 408, 429, 500, 503, 599} {
+			for _, body := range bodies {
+				if status == 204 && body != "" {
+					continue
+				}
+				answers.Put(answer.Answer{Method: "pagerduty.rest", Status: status, Body: answer.Text(body)})
+				err := call(t.Context())
+				if status >= 300 && err == nil {
+					t.Errorf("%s, status %d, %.40q: got no error", name, status, body)
+				}
+				if isFinal := errors.As(err, new(*incident.Permanent)); isFinal && status/100 != 4 {
+					t.Errorf("%s, status %d, %.40q: got the permanent error %v", name, status, body, err)
+				}
+			}
+		}
+	}
+}
+
+// TestREST_ManyPages ends the page to a person behind a full list of other open pages, and
+// stops at a list that never ends.
+func TestREST_ManyPages(t *testing.T) {
+	var asked, resolved atomic.Int64
+	endless := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			resolved.Add(1)
+		}
+		n := asked.Add(1)
+		key := "other"
+		if n == 2 {
+			key = "tocsin-page/INC-42/9/PBOB"
+		}
+		_, _ = fmt.Fprintf(w, `{"incidents":[{"id":"P%d","incident_key":%q,"acknowledgements":[]}],"more":%t,"limit":100}`, n, key, endless || n == 1)
+	}))
+	t.Cleanup(server.Close)
+	rest := pagerduty.NewREST(pagerduty.Config{APIURL: server.URL, APIKey: secret.New(apiKey), From: "tocsin@example.com", Service: "PSEC"}, server.Client())
+	b := paged(incident.EventResolved, nil)
+	b.Incident.Status, b.Incident.Pages = incident.Resolved, nil
+	if _, err := rest.UpdatePage(t.Context(), b, incident.Effect{}); err != nil || resolved.Load() != 1 || asked.Load() != 3 {
+		t.Errorf("got %d calls and %d ended pages, %v, want 3 and 1", asked.Load(), resolved.Load(), err)
+	}
+	endless = true
+	asked.Store(10)
+	if _, err := rest.Acknowledgements(t.Context()); err != nil || asked.Load() != 20 {
+		t.Errorf("got %d calls, %v, want 10", asked.Load()-10, err)
 	}
 }

@@ -177,7 +177,7 @@ func (s *botProcess) quietPosts() map[string]bool {
 }
 
 // postingEffects are the kinds of effects that post one message each.
-var postingEffects = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem", "announce_maintenance", "notice"}
+var postingEffects = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem", "announce_maintenance", "notice", "share_update"}
 
 // checkMessages requires one Slack message per posting effect, and no others. It
 // returns the number of messages doubled by a call that took effect after the kill.

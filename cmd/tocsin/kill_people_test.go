@@ -20,36 +20,8 @@ func TestKill_PersonalPageAndUpdateOnce(t *testing.T) {
 	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 63, HTTP: true, Limits: chat.Limits{Off: true}}, configureEverything, func(c map[string]any) {
 		c["updates"].(map[string]any)["audiences"].([]any)[0].(map[string]any)["restricted"] = true
 	})
-	var trap callTrap
-	s.company.Chat.Subscribe(func(e chat.Entry) {
-		if e.Call != nil && e.Call.Landed {
-			trap.onCall("slack " + e.Call.Method + " " + e.Call.Result["channel"])
-		}
-	})
-	s.pagerProxy.setAfterCall(func(_, body string) {
-		if strings.Contains(body, "tocsin-page/") {
-			trap.onCall("page")
-		}
-	})
-	killAfter := func(call string, act func()) {
-		t.Helper()
-		hit := trap.arm(call)
-		act()
-		select {
-		case <-hit:
-		case <-time.After(30 * time.Second):
-			t.Fatalf("waited 30 s for %s", call)
-		}
-		s.kill()
-		trap.release()
-		s.start()
-		s.waitIdle(time.Minute)
-	}
-	give := func(command string) {
-		if _, err := s.sendCommand(command); err != nil {
-			t.Errorf("%s: %v", command, err)
-		}
-	}
+	k := newKiller(s)
+	killAfter, give := k.after, k.give
 	killAfter("slack conversations.create", func() { give("open sev3 a stranger's payslip") })
 	channels := 0
 	for _, c := range s.company.Chat.Channels("") {
@@ -96,4 +68,53 @@ func TestKill_PersonalPageAndUpdateOnce(t *testing.T) {
 		t.Errorf("got the update in %d posts and %d mails, want one each", len(posts), len(ids))
 	}
 	s.checkVerify()
+}
+
+// killer kills the bot after calls to outside systems, before it has the responses.
+type killer struct {
+	*botProcess
+	trap callTrap
+}
+
+func newKiller(s *botProcess) *killer {
+	k := &killer{botProcess: s}
+	s.company.Chat.Subscribe(func(e chat.Entry) {
+		if e.Call != nil && e.Call.Landed {
+			k.trap.onCall("slack " + e.Call.Method + " " + e.Call.Result["channel"])
+		}
+	})
+	s.pagerProxy.setAfterCall(func(_, body string) {
+		switch {
+		case strings.Contains(body, "tocsin-page/"):
+			k.trap.onCall("page")
+		case strings.Contains(body, `"event_action":"trigger"`):
+			k.trap.onCall("pager trigger")
+		case strings.Contains(body, `"event_action":"resolve"`):
+			k.trap.onCall("pager resolve")
+		}
+	})
+	return k
+}
+
+// after acts, kills the bot after a call, and restarts it.
+func (k *killer) after(call string, act func()) {
+	k.t.Helper()
+	hit := k.trap.arm(call)
+	act()
+	select {
+	case <-hit:
+	case <-time.After(30 * time.Second):
+		k.t.Fatalf("waited 30 s for %s", call)
+	}
+	k.kill()
+	k.trap.release()
+	k.start()
+	k.waitIdle(time.Minute)
+}
+
+// give gives a command on the command line.
+func (k *killer) give(command string) {
+	if _, err := k.sendCommand(command); err != nil {
+		k.t.Errorf("%s: %v", command, err)
+	}
 }

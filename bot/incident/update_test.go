@@ -47,6 +47,12 @@ func TestUpdate_LeavesOnlyAfterApproval(t *testing.T) {
 	if got, want := w.shared(), []string{"share_update company", "share_update customers", "mail_update customers"}; !slices.Equal(got, want) {
 		t.Errorf("got messages %v after the approval, want %v", got, want)
 	}
+	for _, e := range w.events[len(w.events)-1].Effects(w.inc, Incident{}, Env{Now: w.now, Directory: w.dir, Policy: w.policy}) {
+		// The announcements of the incident and its updates share a thread, so they share a lane.
+		if isAnnounced := e.Args["audience"] == "company"; e.Kind == EffectShareUpdate && (e.Lane == announceIncident(effectBuilder{inc: w.inc})[0].Lane) != isAnnounced {
+			t.Errorf("the message to %s is in the lane %s", e.Args["audience"], e.Lane)
+		}
+	}
 	w.mustIgnore("leg1", Command{Verb: VerbApproveUpdate, Item: "U2"})
 	sent := Command{Verb: VerbUpdateSent, Item: "U2", Text: "company", Channel: SystemSlack}
 	w.must("", sent)

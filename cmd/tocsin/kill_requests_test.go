@@ -135,7 +135,9 @@ func (k *killer) killTestPage() {
 	k.kill()
 	k.trap.release()
 	k.start()
-	k.waitFor(time.Minute, "the end of the effect", func() bool { return k.queryInt(`SELECT count(*) FROM effects WHERE kind = 'test_page' AND state = 'completed'`) == 1 })
+	k.waitFor(time.Minute, "the end of the effect", func() bool {
+		return k.queryInt(`SELECT count(*) FROM effects WHERE kind = 'test_page' AND state = 'completed'`) == 1
+	})
 	tests := 0
 	for _, p := range k.company.Pager.Snapshot().Incidents {
 		if !strings.HasPrefix(p.Key, "INC-") && !strings.HasPrefix(p.Key, "tocsin-page/") {

@@ -317,7 +317,7 @@ func (o *outsiderSearch) statusPages() (out []string) {
 const noIncident = incident.ID(9)
 
 // varying are the parts of an answer that differ between two equal questions.
-var varying = regexp.MustCompile(`"block_id":"[^"]*"|INC-[19]\b|inc-[19]\b|[0-9]{2}:[0-9]{2}(:[0-9]{2})?|<!date\^[0-9]+`)
+var varying = regexp.MustCompile(`"block_id":"[^"]*"|INC-[19]\b|inc-[19]\b|\b[AD](1|99999)\b|[0-9]{2}:[0-9]{2}(:[0-9]{2})?|<!date\^[0-9]+`)
 
 func (o *outsiderSearch) tryAll(when string) {
 	o.t.Helper()
@@ -343,7 +343,7 @@ func (o *outsiderSearch) try(who company.Person, when string) {
 			continue
 		}
 		for _, example := range append(slices.Clone(spec.Examples), spec.Name) {
-			if strings.Contains(example, "break-glass") && who.Department == "legal" {
+			if strings.Contains(example, "break-glass") && who.Department == "legal" || strings.HasPrefix(example, "page test") { // a test page is about no incident
 				continue
 			}
 			name, rest, _ := strings.Cut(example, " ")
@@ -368,13 +368,14 @@ func (o *outsiderSearch) try(who company.Person, when string) {
 			}
 		}
 	}
-	for _, question := range []string{"timeline", "status", "playbook", "record show", "who", "updates"} {
-		same("question "+question, func(id incident.ID) string { return o.pressed(who, "ask/0", question+" "+id.String()) })
+	for _, spec := range command.Specs() {
+		if spec.NeedsIncident {
+			same("question "+spec.Name, func(id incident.ID) string { return o.pressed(who, "ask/0", spec.Name+" "+id.String()) })
+		}
 	}
-	var all []reachable
-	for _, text := range []string{"", "my", "list", "list all", "list closed", "actions", "help", "alerts"} {
-		all = append(all, reachable{fmt.Sprintf("%s, %s, %q", who.Name, when, text), o.typed(who, text)})
-	}
+	same("question record show", func(id incident.ID) string { return o.pressed(who, "ask/0", "record show "+id.String()) })
+	same("a mention", func(id incident.ID) string { return o.mentioned(who, "status "+id.String()) })
+	all := o.tryGeneral(who, when, same)
 	if _, err := o.company.Chat.Act(who.ID).OpenHome(); err != nil {
 		o.t.Error(err)
 	}
@@ -404,6 +405,52 @@ func (o *outsiderSearch) try(who company.Person, when string) {
 	}
 	all = append(all, reachable{"direct messages of " + who.Name, asText(o.company.Chat.Messages(dm))})
 	o.find(all, false)
+}
+
+// tryGeneral gives the commands that need no incident. If an example names an incident, an
+// alert or a delivery, the answer must be the same as for one that does not exist.
+func (o *outsiderSearch) tryGeneral(who company.Person, when string, same func(string, func(incident.ID) string)) (all []reachable) {
+	o.t.Helper()
+	changes := []string{"open", "maintenance add", "maintenance confirm", "maintenance end"} // something else than the incident
+	for _, spec := range command.Specs() {
+		for _, example := range append(slices.Clone(spec.Examples), spec.Name) {
+			switch {
+			case spec.NeedsIncident, slices.ContainsFunc(changes, func(c string) bool { return strings.HasPrefix(example, c) }):
+			case numbered.MatchString(example):
+				same(example, func(id incident.ID) string {
+					number := "1"
+					if id == noIncident {
+						number = missingNumber
+					}
+					return o.typed(who, strings.ReplaceAll(numbered.ReplaceAllString(example, "${1}"+number), "INC-"+number, id.String()))
+				})
+			default:
+				all = append(all, reachable{fmt.Sprintf("%s, %s, %q", who.Name, when, example), o.typed(who, example)})
+			}
+		}
+	}
+	for _, text := range []string{"", "list all", "list closed"} {
+		all = append(all, reachable{fmt.Sprintf("%s, %s, %q", who.Name, when, text), o.typed(who, text)})
+	}
+	return all
+}
+
+// missingNumber is the number of no alert and no delivery.
+const missingNumber = "99999"
+
+// numbered matches the numbers of incidents, alerts and deliveries in examples.
+var numbered = regexp.MustCompile(`\b(INC-|A|D)[0-9]+\b`)
+
+// mentioned mentions Tocsin in the announce channel, in which Tocsin reads mentions.
+func (o *outsiderSearch) mentioned(who company.Person, text string) string {
+	o.t.Helper()
+	return o.answer(who, func() error {
+		if err := o.company.Chat.Act(who.ID).Join("C0INCIDENTS"); err != nil {
+			return err
+		}
+		_, err := o.company.Chat.Act(who.ID).Post("C0INCIDENTS", "<@"+botUser+"> "+text, "")
+		return err
+	})
 }
 
 // answer acts and returns what the person sees of it: a new message that only they see, or an

@@ -164,6 +164,7 @@ func (o *outsiderSearch) close() {
 		o.do(scribe, "record set %s %s", field, o.canary("closing record's "+field))
 	}
 	o.do(scribe, "submit")
+	o.waitIdle(time.Minute) // the signers are invited
 	digest := func() string { return o.view(1).Incident.Submission.Digest }
 	o.do(o.legal[0], "object legal %s %s", digest(), o.canary("objection"))
 	o.do(o.legal[0], "withdraw O1 because %s", o.canary("withdrawal"))

@@ -283,12 +283,23 @@ func (m *builder) roles() List {
 	return items
 }
 
-// updateLine names the person who informs others.
+// updateLine shows when the next update is due, and the person who writes it.
 func (m *builder) updateLine() Text {
+	by := textf("no communicator yet")
 	if p := m.inc.Roles[incident.Communicator]; p != "" {
-		return textf("Updates: %s", m.name(p))
+		by = textf("%s", m.name(p))
 	}
-	return textf("Updates: no communicator yet")
+	next, which := m.inc.NextUpdate(), "Next"
+	if next.First {
+		which = "First"
+	}
+	switch {
+	case next.At.IsZero():
+		return textf("Updates: %s", by)
+	case m.brief.Now.After(next.At):
+		return textf("%s update LATE since %s (%s)", Plain(which), m.clock(next.At), by)
+	}
+	return textf("%s update due %s (%s)", Plain(which), m.clock(next.At), by)
 }
 
 // name returns the first name of a person, or the whole name if another person has the

@@ -30,7 +30,7 @@ func (m *builder) recordOwner() incident.PersonID {
 func (m *builder) record(r incident.ClosingRecord) {
 	if open := m.inc.Unfinished; open != nil {
 		m.iconLine("warning", "%s", Strong{command.OpenStepsHeading})
-		all := open.Text()
+		all := open.Titled(m.inc).Text()
 		m.Cut = utf8.RuneCountInString(all) > maxOpenSteps
 		m.quote(text.Truncate(all, maxOpenSteps))
 	}
@@ -168,7 +168,7 @@ func (m *builder) closed() {
 		m.line("%s held the review meeting. Attendance: %s. Decisions:", m.inc.Review.By, incident.People(m.inc.Review.Attendance))
 		m.quote(d)
 		if why := m.inc.Review.EarlyReason; why != "" {
-			m.line("Why before the meeting's time:")
+			m.line("Why the review was concluded before the time of the meeting:")
 			m.quote(why)
 		}
 	}
@@ -291,14 +291,14 @@ func AnswerRequest(b incident.Brief, c incident.Consultation) Message {
 
 // signers names the people who may sign for a department.
 func (m *builder) signers(name incident.Department) Text {
-	var people List
-	for _, p := range m.inc.Representatives(m.brief.Directory, name, m.brief.Now) {
-		people = append(people, p)
+	able := m.inc.Representatives(m.brief.Directory, name, m.brief.Now)
+	if sub := m.inc.Submission; sub != nil && len(able) > 1 {
+		able = m.teamWithout(name, sub.By) // the submitter may sign in small companies only
 	}
-	if len(people) == 0 {
+	if len(able) == 0 {
 		return Text{}
 	}
-	return textf("They can sign: %s.", people)
+	return textf("They can sign: %s.", people(able))
 }
 
 // representatives mentions the group of a team and its current representatives.

@@ -36,8 +36,16 @@ var exceptions = map[incident.EventKind]func(*builder) place{
 		}
 		return inChecklist
 	},
-	// An awareness starts a legal deadline.
-	incident.EventFactSet: func(m *builder) place { return placeIf(m.event.Field("fact") == "aware", inChannel) },
+	// An awareness starts a legal deadline. Of personal data, legal must know.
+	incident.EventFactSet: func(m *builder) place {
+		switch incident.FactName(m.event.Field("fact")) {
+		case incident.FactAware:
+			return inChannel
+		case incident.FactPersonalData:
+			return placeIf(m.inc.IsRequest(m.event), inChecklist)
+		}
+		return nowhere
+	},
 	// Nobody joins for a department without members: people must configure or invite them.
 	incident.EventDepartmentsInvolved: func(m *builder) place {
 		return placeIf(slices.ContainsFunc(m.involvedNow(), func(name incident.Department) bool { return m.hasNoMembers(name) }), inChannel)

@@ -25,7 +25,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventSeverityProposed:     {inChannel, "chart_with_upwards_trend", (*builder).severityAnswers},
 	incident.EventSeverityKept:         {nowhere, "", nil}, // the message of the proposal is edited
 	incident.EventRoleAssigned:         {inChecklist, "bust_in_silhouette", (*builder).roleTasks},
-	incident.EventFactSet:              {nowhere, "pushpin", nil}, // the card
+	incident.EventFactSet:              {nowhere, "pushpin", (*builder).legalDuty}, // the card
 	incident.EventDepartmentsInvolved:  {nowhere, "telephone_receiver", (*builder).emptyDepartments},
 	incident.EventNoted:                {inChecklist, "memo", nil},
 	incident.EventEvidence:             {inChecklist, "file_folder", (*builder).evidenceDetails},

@@ -106,7 +106,7 @@ func (m *builder) assigned(step incident.Step) Text {
 	p := m.performer(step)
 	switch {
 	case p == "" && step.Role != "":
-		return textf("the role %s is free", string(step.Role))
+		return textf("nobody has the role %s", string(step.Role))
 	case p == "":
 		return textf("not assigned")
 	}
@@ -133,7 +133,7 @@ func (m *builder) stepLine() {
 		m.iconLine("fast_forward", "%s · skipped by %s: %s", title, step.By, outcome)
 	default:
 		parts := []any{title, m.assigned(step)}
-		if p := m.performer(step); p != "" && !m.isBusy(p, step) {
+		if p := m.performer(step); p != "" && !m.isBusy(p, step) && !m.gotRoleAfter(p, step.Role) {
 			parts[1] = m.called(step, Mention(p))
 		}
 		if d := due(step); !isEmpty(d) {
@@ -142,6 +142,14 @@ func (m *builder) stepLine() {
 		m.iconLine("white_large_square", "%s", Joined{" · ", parts})
 		m.stepButtons(ref, step)
 	}
+}
+
+// gotRoleAfter reports whether a person got a role after the event. The message about the
+// role, which notifies the person, lists the step.
+func (m *builder) gotRoleAfter(p incident.PersonID, r incident.Role) bool {
+	return slices.ContainsFunc(m.inc.Calls, func(c incident.Call) bool {
+		return c.Person == p && c.Cause == incident.CalledRole && c.Role == r && c.Seq > m.event.Seq
+	})
 }
 
 func (m *builder) stepLate() {
@@ -163,11 +171,28 @@ func (m *builder) roleTasks() {
 			open = append(open, Plain(text.Truncate(step.Title, 100)))
 		}
 	}
-	if len(open) == 0 {
-		m.line("%s: no step is open for you now.", Mention(person))
-		return
+	task := textf("no step is open for you now")
+	if len(open) > 0 {
+		task = textf("your open steps: %s", open)
 	}
-	m.line("%s: your open steps: %s.", Mention(person), open)
+	role := incident.Role(m.event.Field("role"))
+	var who any = Mention(person)
+	if role == incident.LegalLead && len(open) == 0 && m.inc.LacksAwareness() {
+		who = person // the message about the personal data notified legal
+	}
+	m.line("%s: %s.%s", who, task, m.roleDuty(role))
+}
+
+// roleDuty returns the duty of a role that is not a step, as a sentence after a space, or an
+// empty text.
+func (m *builder) roleDuty(r incident.Role) Text {
+	switch next := m.inc.NextUpdate(); {
+	case r == incident.LegalLead && m.inc.LacksAwareness():
+		return textf(" Decide when the company became aware, and record it as the fact “aware”.")
+	case r == incident.Communicator && !next.At.IsZero():
+		return textf(" The next update is due at %s: press %s on the card.", next.At, Strong{"Update"})
+	}
+	return textf("")
 }
 
 func (m *builder) stepButtons(ref string, step incident.Step) {

@@ -114,9 +114,9 @@ func departmentsOf(e incident.Event) incident.Labels {
 
 // stepFinished names the step and the number of the others.
 func stepFinished(c change) incident.Sentence {
-	e, format := c.event(incident.EventStepDone), "The step %s of %s is done. Steps that are due: %d"
+	e, format := c.event(incident.EventStepDone), "The step %s of %s is done. Other open steps: %d"
 	if e.Kind == "" {
-		e, format = c.event(incident.EventStepSkipped), "The step %s of %s is skipped. Steps that are due: %d"
+		e, format = c.event(incident.EventStepSkipped), "The step %s of %s is skipped. Other open steps: %d"
 	}
 	title := e.Field("step")
 	if _, step := c.inc.Step(e.Field("run") + "/" + title); step != nil {

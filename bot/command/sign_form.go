@@ -121,7 +121,7 @@ func showSubmission(f *Form, c FormContext) {
 	}
 	section("Facts", factLines(sub.Document.Facts))
 	if open := sub.Document.Unfinished; open != nil {
-		section(OpenStepsHeading, []string{open.Text()})
+		section(OpenStepsHeading, []string{open.Titled(c.Incident).Text()})
 	}
 	var steps []string
 	for _, id := range c.Incident.OpenSteps() {

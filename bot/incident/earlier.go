@@ -64,14 +64,22 @@ func EarlierPromotion(alert int64, timeline []Event, env Env) (Event, bool) {
 }
 
 // EarlierText describes the event of [Earlier] as a sentence without a full stop, with its
-// time: "Ada Okafor acknowledged the incident at 03:12 UTC".
+// time: "Ada Okafor acknowledged the incident at 03:12 UTC". The time belongs to the first
+// sentence of an event with two.
 func EarlierText(e Event, env Env) string {
 	s, _ := e.Sentence()
-	text, author := s.Show(func(arg any) string { return plainArg(env.Directory, arg) }).String(), env.Directory.Name(e.By)
+	s = s.Show(func(arg any) string { return plainArg(env.Directory, arg) })
+	author, more := env.Directory.Name(e.By), ""
+	if first, second, two := strings.Cut(s.Format, ". "); two {
+		n := min(strings.Count(first, "%"), len(s.Args))
+		more = ". " + Sentence{Format: second, Args: s.Args[n:]}.String()
+		s = Sentence{Format: first, Args: s.Args[:n]}
+	}
+	text := s.String()
 	if !strings.Contains(text, author) {
 		text = author + " was first: " + text
 	}
-	return text + " at " + ClockText(e.RecordedAt, env.Now)
+	return text + " at " + ClockText(e.RecordedAt, env.Now) + more
 }
 
 // ClockText returns a time as people write it: without its date if that is today.
@@ -87,6 +95,8 @@ func ClockText(at, now time.Time) string {
 // plainArg returns an argument of a sentence as plain text.
 func plainArg(d Directory, arg any) string {
 	switch v := arg.(type) {
+	case Labels:
+		return strings.Join(v, ", ")
 	case PersonID:
 		return d.Name(v)
 	case People:

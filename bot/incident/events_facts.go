@@ -18,7 +18,7 @@ var factEvents = eventTable{
 		fields:     "capacity count fact notified_at value",
 		repeatable: true,
 		apply:      (*Incident).applyFact,
-		effects:    effects{postEvent, refreshCard},
+		effects:    effects{inviteCounsel, postEvent, refreshCard},
 		sentence:   sayFact,
 		text:       "reason",
 		lane:       laneResponse,
@@ -51,6 +51,28 @@ var factEvents = eventTable{
 		lane:     laneResponse,
 		item:     func(e Event) string { return "evidence/" + e.Field("evidence") },
 	},
+}
+
+// suspectsPersonalData reports whether an event records that personal data is suspected or
+// confirmed.
+func suspectsPersonalData(e Event) bool {
+	v := PersonalData(e.Field("value"))
+	return e.Field("fact") == string(FactPersonalData) && (v == PersonalSuspected || v == PersonalConfirmed)
+}
+
+// inviteCounsel invites legal before the message that asks them to decide.
+func inviteCounsel(c effectBuilder) []Effect {
+	if !suspectsPersonalData(c.event) {
+		return nil
+	}
+	return c.invite(c.representatives(Legal))
+}
+
+// LacksAwareness reports whether personal data is suspected or confirmed, and legal has not
+// recorded under the GDPR when the company became aware.
+func (i Incident) LacksAwareness() bool {
+	c, ok := i.ReportingClock()
+	return ok && c.Aware.IsZero()
 }
 
 func (i *Incident) applyFact(e Event) {
@@ -103,7 +125,7 @@ func sayFact(e Event) Sentence {
 	case FactClassified:
 		return Say("%s recorded that the incident was classified at %s", e.By, at)
 	case FactAware:
-		return Say("%s recorded awareness under %s at %s", e.By, Literal(strings.ToUpper(e.Field("regime"))), at)
+		return Say("%s recorded that the company is aware under %s since %s", e.By, Literal(strings.ToUpper(e.Field("regime"))), at)
 	case FactPersonalData:
 		return Say("%s set personal data to %s", e.By, value)
 	case FactAffected:

@@ -31,7 +31,7 @@ var requestKinds = map[EventKind]string{
 	EventStepStarted: "step", EventStepLate: "step", EventResolved: "", EventSignaturesVoided: "", EventAmended: "",
 	EventUpdated: "update", EventAccessRequested: "", EventObjected: "objection", EventApproved: "", EventReviewScheduled: "when",
 	EventSeveritySet: "", EventContained: "", EventReopened: "", EventClosed: "", EventSubmitted: "digest", EventRevised: "digest",
-	EventActionAdded: "action",
+	EventActionAdded: "action", EventFactSet: "fact",
 }
 
 // requests returns the requests of an event in the order of their messages. i is the
@@ -41,6 +41,9 @@ func (i Incident) requests(e Event) []Request {
 	field, asks := requestKinds[e.Kind]
 	if e.Kind == EventSeveritySet { // nothing follows a lower severity
 		asks = e.severity("severity").MoreSevereThan(e.severity("from"))
+	}
+	if e.Kind == EventFactSet {
+		asks = suspectsPersonalData(e)
 	}
 	if asks {
 		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: EffectPost, Ref: e.Field(field)}
@@ -134,6 +137,8 @@ func (i Incident) asks(r Request) bool {
 		return u != nil && u.Waits() && allowed(VerbApproveUpdate)
 	case EventAccessRequested:
 		return slices.ContainsFunc(i.AccessRequests, func(a AccessRequest) bool { return string(a.By) == r.Ref })
+	case EventFactSet:
+		return allowed(VerbSetFact) && i.LacksAwareness()
 	case EventObjected:
 		return slices.ContainsFunc(i.Objections, func(o Objection) bool { return o.ID == r.Ref && o.Open() })
 	case EventActionAdded:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // maxAttempts is how often a transaction runs if other transactions change its
@@ -147,7 +148,7 @@ func withEarlier(err error, earlier string) error {
 	if earlier == "" || !errors.As(err, &refused) {
 		return err
 	}
-	return &incident.Error{Code: refused.Code, Field: refused.Field, Sentence: incident.Say("%s. %s", incident.Quoted(earlier), incident.Quoted(refused.String()))}
+	return &incident.Error{Code: refused.Code, Field: refused.Field, Sentence: incident.Say("%s. %s", incident.Quoted(earlier), incident.Quoted(text.Capital(refused.String())))}
 }
 
 // mayRead reports whether the author of a command may read an incident. Authors who

@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -94,4 +95,42 @@ func (f *outboundTest) wantDirect(t *testing.T, text string, people ...string) {
 	if !slices.Equal(got, people) {
 		t.Errorf("got direct messages with %q for %v, want %v", text, got, people)
 	}
+}
+
+// TestPersonalData_AsksLegal mentions legal when personal data is suspected. The button is
+// gone when legal recorded the awareness.
+func TestPersonalData_AsksLegal(t *testing.T) {
+	b := brief(incident.Incident{ID: 42, Status: incident.Active, Severity: incident.Sev2, OpenedAt: noon, Facts: incident.Facts{PersonalData: incident.PersonalSuspected}})
+	b.Event = incident.Event{Seq: 9, Kind: incident.EventFactSet, RecordedAt: noon, HappenedAt: noon, By: "p1", Fields: map[string]string{"fact": "personal_data", "value": "suspected"}}
+	text := func() string {
+		m, ok := neutral.EventMessage(b, incident.ViaSlack)
+		if !ok {
+			return ""
+		}
+		return laidOut(m).text + rawBlocks(t, laidOut(m))
+	}
+	if got := text(); !strings.Contains(got, "<@U0CLEO>") || !strings.Contains(got, "72 hours") || !strings.Contains(got, "fact INC-42 aware") {
+		t.Errorf("got %q, want a mention of legal and a button", got)
+	}
+	b.Incident.Facts.Aware = map[string]incident.Instant{incident.RegimeGDPR: {At: noon, By: "p3"}}
+	if got := text(); strings.Contains(got, "<@U0CLEO>") || strings.Contains(got, "fact INC-42 aware") {
+		t.Errorf("got %q after the awareness, want no request", got)
+	}
+	b.Event.Fields["fact"], b.Event.Fields["regime"], b.Event.Fields["value"] = "aware", "gdpr", "2026-11-20T12:00:00Z"
+	if got := text(); !strings.Contains(got, "Deadline: GDPR by") || !strings.Contains(got, "decides") {
+		t.Errorf("got %q, want the deadline and the person who decides", got)
+	}
+	b.Event.Fields = map[string]string{"fact": "personal_data", "value": "no"}
+	if got := text(); got != "" {
+		t.Errorf("got %q for no personal data, want no message", got)
+	}
+}
+
+func rawBlocks(t *testing.T, m message) string {
+	t.Helper()
+	raw, err := json.Marshal(m.blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(string(raw))
 }

@@ -9,7 +9,7 @@ const (
 	msgNotSaved       = "Not saved"
 	msgYouAcknowledge = "You acknowledged"
 	msgNotAMember     = "is not a member or current deputy of legal"
-	msgRecordChanged  = "the closing record changed after you read it"
+	msgRecordChanged  = "The closing record changed after you read it"
 	msgOpenSteps      = "Open steps"
 
 	// Messages in the channel of the incident.
@@ -19,7 +19,7 @@ const (
 	msgAcknowledgedBy  = "%s acknowledged the incident"
 	msgCommander       = "%s commands"
 	msgRoleAssigned    = "the role"
-	msgAware           = "recorded awareness under GDPR"
+	msgAware           = "recorded that the company is aware under GDPR"
 	msgSeverity        = "changed the severity"
 	msgSeverityBefore  = "changed the severity from **%s**"
 	msgSeverityWanted  = "proposes **%s**"

@@ -160,6 +160,9 @@ func (r reader) controlLabel(e block) string {
 	if label := e.text(r); label != "" {
 		return label
 	}
+	if e.Type == "overflow" {
+		return "⋯"
+	}
 	return strings.TrimSpace(e.Placeholder.Text + " ▾ " + e.Initial.Text.Text)
 }
 
@@ -197,7 +200,7 @@ func (r reader) richTextLine(parts []block) string {
 var (
 	anglePattern = regexp.MustCompile(`<([^<>|]*)(?:\|([^<>]*))?>`)
 	boldPattern  = regexp.MustCompile(`\*([^*\n]+)\*`)
-	emojiPattern = regexp.MustCompile(`:[a-z_]+:`)
+	emojiPattern = regexp.MustCompile(`:[a-z0-9_]+:`)
 	datePattern  = regexp.MustCompile(`^!date\^(\d+)\^(\{time\}$)?`)
 )
 

@@ -38,6 +38,9 @@ type chatSystem interface {
 	ProbeGroup(ctx context.Context, group string) error
 	// CheckRequests returns an error if requests of the chat are rejected.
 	CheckRequests(now time.Time) error
+	// RefreshHomes updates the open home tabs after a change of an incident. It returns at
+	// once.
+	RefreshHomes()
 	// Wait blocks until all background work is done.
 	Wait()
 }

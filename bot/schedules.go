@@ -27,6 +27,7 @@ func (b *Bot) schedules() []schedule {
 		{schedulePageTest, b.current.Load().config.Escalation.PageTest.Cron(), b.sendTestPage},
 		// in working hours: on working days, one message for each person
 		{"action_reminders", "0 9 * * MON-FRI", b.remindActions},
+		{"card_age", "* * * * *", func(ctx context.Context, at time.Time) error { return b.Desk().RefreshCards(ctx, at) }},
 		{"retention", "23 3 * * *", b.prune},
 		{"reminders", "11 * * * *", b.remind},
 	}

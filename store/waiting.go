@@ -204,6 +204,9 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 		return r.effectsBehind(q)
 	}
 	condition, args := waiting(q)
+	if q.Started != "" {
+		condition, args = "key = ? AND (state = 'available' OR state = 'pending' AND waiting_since IS NOT NULL)", []any{q.Started}
+	}
 	query := `SELECT effects.*, CASE WHEN lane = '' THEN 0 ELSE (SELECT count(*) FROM effects later WHERE later.lane = effects.lane AND later.lane_pos > effects.lane_pos
 		AND later.state IN ('available', 'pending')) END AS behind FROM effects WHERE ` + condition + " ORDER BY waiting_since, id"
 	if q.Limit > 0 {
@@ -221,8 +224,10 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 	for _, found := range rows {
 		row := found.Effect
 		var f failureText
-		if err := r.s.unseal("effects", rowKey(row.ID), "sealed_failure", row.SealedFailure, &f); err != nil {
-			return nil, err
+		if row.WaitingSince != nil {
+			if err := r.s.unseal("effects", rowKey(row.ID), "sealed_failure", row.SealedFailure, &f); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, incident.WaitingEffect{ID: row.ID, Kind: incident.EffectKind(row.Kind), Incident: incident.ID(row.IncidentID), Seq: int(row.Seq),
 			System: row.WaitingSystem, Blocked: row.Blocked, Paused: row.Paused, Cause: f.Cause, Fix: f.Fix, Reached: f.Reached, Since: timeOrZero(row.WaitingSince), Attempts: int(row.Attempts),

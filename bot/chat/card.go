@@ -60,6 +60,28 @@ func (c *Effects) Card(ctx context.Context, b incident.Brief, e incident.Effect)
 	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), refused
 }
 
+// Shows returns a fingerprint of the message that a refresh effect edits, or "" if the
+// message or a part of it does not exist yet.
+func (c *Effects) Shows(b incident.Brief, e incident.Effect) string {
+	links, edited := b.Incident.Links, map[incident.EffectKind]string{incident.EffectCard: incident.LinkCard, incident.EffectChecklist: incident.LinkChecklist, incident.EffectSignoff: incident.LinkSignoff}[e.Kind]
+	id := links[edited]
+	var m Message
+	switch {
+	case id == "":
+		return ""
+	case e.Kind == incident.EffectChecklist:
+		m = Checklist(b)
+	case e.Kind == incident.EffectSignoff:
+		m = Signoff(b)
+	case links[incident.LinkPin] != id || links[incident.LinkCall] == "" && IsPage(b.Page.Links.Call) ||
+		links[incident.LinkBookmark] == "" && slices.ContainsFunc(b.Incident.Alerts, func(a incident.AlertRef) bool { return IsPage(a.URL) }):
+		return ""
+	default:
+		m = Card(b)
+	}
+	return text.SHA256(links[incident.LinkChannel] + "/" + id + "/" + c.platform.Fingerprint(m))
+}
+
 // noBookmark is stored as the ID if the platform does not accept a bookmark.
 // It prevents further attempts.
 const noBookmark = "none"

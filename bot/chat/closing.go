@@ -320,6 +320,7 @@ func (m *builder) representatives(name incident.Department) Text {
 // Retract edits the messages of a closed request, which lose their buttons. It does nothing
 // if they were not posted.
 func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	key := incident.RequestKey(e)
 	m, at, ok := RetractedRequest(b, e), inSignoff, true
 	switch incident.EffectKind(e.Args["request"]) {
 	case incident.EffectMessageSigners, incident.EffectPagePerson, incident.EffectAskUpdate, incident.EffectAskApproval:
@@ -331,7 +332,7 @@ func (c *Effects) Retract(ctx context.Context, b incident.Brief, e incident.Effe
 	if !ok {
 		return noCommand, nil
 	}
-	return noCommand, c.optional(ctx, b, "retract a request", c.editAt(ctx, b, at, incident.RequestKey(e), m))
+	return noCommand, c.optional(ctx, b, "retract a request", c.editAt(ctx, b, at, key, m))
 }
 
 // RetractedRequest returns the request to a department after it was answered or became

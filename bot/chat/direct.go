@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"tocsin/bot/incident"
@@ -14,21 +15,31 @@ import (
 // editDirect replaces the direct messages with a key to people, if they were sent after
 // since.
 func (c *Effects) editDirect(ctx context.Context, b incident.Brief, people []incident.PersonID, key string, m Message, since time.Time) error {
-	var failed []error
-	for _, id := range people {
+	failed := make([]error, len(people))
+	var all sync.WaitGroup
+	places := make(chan struct{}, maxDirectEdits)
+	for n, id := range people {
 		p, _ := b.Directory.Person(id)
 		account := p.IDAt(incident.Provider(c.platform.Name()))
 		if account == "" {
 			continue
 		}
-		channel, err := c.platform.DirectChannel(ctx, p)
-		if err == nil {
-			err = c.edit(ctx, b, channel, key+"/"+account, m, since)
-		}
-		failed = append(failed, c.optional(ctx, b, "edit a direct message", err))
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			channel, err := c.platform.DirectChannel(ctx, p)
+			if err == nil {
+				err = c.edit(ctx, b, channel, key+"/"+account, m, since)
+			}
+			failed[n] = c.optional(ctx, b, "edit a direct message", err)
+		})
 	}
+	all.Wait()
 	return errors.Join(failed...)
 }
+
+// maxDirectEdits is the number of direct messages that are edited at the same time.
+const maxDirectEdits = 8
 
 // retractDirect edits the direct messages of a closed request.
 func (c *Effects) retractDirect(ctx context.Context, b incident.Brief, e incident.Effect) error {

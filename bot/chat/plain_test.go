@@ -292,3 +292,5 @@ func plainArg(m chat.Message, arg any) string {
 	}
 	return fmt.Sprint(arg)
 }
+
+func (p *plainChat) Fingerprint(m chat.Message) string { return plainText(m) }

@@ -40,6 +40,8 @@ type Platform interface {
 	// Update replaces a message. It returns [ErrNoMessage] if the message was
 	// deleted.
 	Update(ctx context.Context, channel, id string, m Message, mark Mark) error
+	// Fingerprint identifies what people see of a message. It makes no call.
+	Fingerprint(m Message) string
 	// HashFile downloads a file of the chat and returns its SHA-256 and its size in
 	// bytes. If the file has no hash, it returns the reason. With an error besides, the
 	// download is incomplete and a later attempt can succeed.

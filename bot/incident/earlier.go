@@ -19,18 +19,24 @@ const maxEarlier = 200
 // the event. For a verb that changes two incidents, the event is the last change of the
 // status.
 func Earlier(cmd Command, id ID, timeline []Event, env Env) (Event, bool) {
-	first := max(len(timeline)-maxEarlier, 0)
-	return earlier(cmd, Fold(id, timeline[:first]), timeline[first:], env)
+	from, events := lastEvents(id, timeline)
+	return earlier(cmd, from, events, env, false)
 }
 
-// earlier is Earlier for the events after a state.
-func earlier(cmd Command, from Incident, events []Event, env Env) (Event, bool) {
+// lastEvents returns the last maxEarlier events of a timeline and the state before them.
+func lastEvents(id ID, timeline []Event) (from Incident, events []Event) {
+	first := max(len(timeline)-maxEarlier, 0)
+	return Fold(id, timeline[:first]), timeline[first:]
+}
+
+// earlier is Earlier for the events after a state. A form completes a command that was offered.
+func earlier(cmd Command, from Incident, events []Event, env Env, offered bool) (Event, bool) {
 	states := []Incident{from} // before and after each event
 	for _, e := range events {
 		states = append(states, Apply(states[len(states)-1], e))
 	}
 	for n, e := range slices.Backward(events) {
-		if !decided(cmd, states[n], states[n+1], env) {
+		if !hadEffect(cmd, states[n], states[n+1], env, offered) {
 			continue
 		}
 		ok := e.By != "" && e.By != env.Actor && !e.Kind.Secret() && e.Audience != AudienceLegalSecurity && states[len(events)].MayRead(env.Directory, env.Actor, env.Now)
@@ -39,14 +45,18 @@ func earlier(cmd Command, from Incident, events []Event, env Env) (Event, bool) 
 	return Event{}, false
 }
 
-// decided reports whether an event between two states is the reason that a command has no
-// effect.
-func decided(cmd Command, was, is Incident, env Env) bool {
+// hadEffect reports whether a command would have had an effect before an event, which is
+// then the reason that it has none now. An offered command was possible if its form opened.
+func hadEffect(cmd Command, was, is Incident, env Env, offered bool) bool {
 	if verbs[cmd.Verb].decide == nil {
 		return was.Status != is.Status
 	}
 	if was.Head.Seq == 0 {
 		return false
+	}
+	if offered {
+		unchanged, err := Offer(cmd, was, env)
+		return err == nil && !unchanged
 	}
 	events, err := Decide(cmd, was, env)
 	return err == nil && len(events) > 0

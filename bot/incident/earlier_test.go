@@ -53,7 +53,7 @@ func (w *fixture) rival(p, winner PersonID, cmd Command, before Incident, events
 		w.t.Errorf("%s by %s after %s: got %v, which names no winner", cmd.Verb, p, winner, err)
 		return 0
 	}
-	e, ok := earlier(cmd, before, events, env)
+	e, ok := earlier(cmd, before, events, env, false)
 	if !w.inc.MayRead(w.dir, p, env.Now) || slices.ContainsFunc(events, func(e Event) bool { return e.Kind.Secret() }) {
 		if ok {
 			w.t.Errorf("%s by %s after %s: got the event %s, which %s may not read", cmd.Verb, p, winner, e.Kind, p)

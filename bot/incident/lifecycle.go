@@ -38,6 +38,9 @@ func (s Status) Responding() bool { return slices.Contains(responding, s) }
 // attached to it. An incident is live until its closing record is approved.
 func (s Status) Live() bool { return slices.Contains(live, s) }
 
+// LiveStatuses returns the statuses of live incidents.
+func LiveStatuses() []Status { return slices.Clone(live) }
+
 // Closing reports whether the incident is resolved, in review, approved or
 // closed. The four signing departments may then read it.
 func (s Status) Closing() bool {

@@ -10,18 +10,20 @@ func Offer(cmd Command, inc Incident, env Env) (unchanged bool, err error) {
 		return false, nil
 	}
 	if cmd.Verb == VerbSign && transition(VerbSign, inc.Status) != nil { // the form shows the record to readers first
-		return false, nil
+		return inc.Submission != nil && inc.Submission.Digest == cmd.Expect && inc.SignedBy(cmd.Department) != nil, nil
 	}
 	events, err := Decide(completed(cmd), inc, env)
 	if MayBeLate(err) {
 		return false, err
 	}
-	return err == nil && len(events) == 0, nil // the form asks for what is missing
+	asksWhom := cmd.Verb == VerbPageAgain && cmd.Person == "" && cmd.Department == ""
+	return err == nil && len(events) == 0 && !asksWhom, nil // the form asks for what is missing
 }
 
 // EarlierOffer is [Earlier] for a command that a form completes.
 func EarlierOffer(cmd Command, timeline []Event, env Env) (Event, bool) {
-	return Earlier(completed(cmd), cmd.For, timeline, env)
+	from, events := lastEvents(cmd.For, timeline)
+	return earlier(cmd, from, events, env, true)
 }
 
 // completed returns a command with a text wherever a form asks for one.

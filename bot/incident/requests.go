@@ -3,6 +3,7 @@ package incident
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Request is a message that asks people for something, by a button or a mention: in the
@@ -34,6 +35,10 @@ var requestKinds = map[EventKind]string{
 	EventActionAdded: "action", EventFactSet: "fact",
 }
 
+// amendSuffix is at the end of the reference of the request to amend the record, which an
+// objection makes besides the one to close it.
+const amendSuffix = "/amend"
+
 // requests returns the requests of an event in the order of their messages. i is the
 // incident after the event.
 func (i Incident) requests(e Event) []Request {
@@ -54,6 +59,10 @@ func (i Incident) requests(e Event) []Request {
 			r.Ref = string(e.By)
 		}
 		out = append(out, r)
+		if e.Kind == EventObjected { // the objection can stay open while the record cannot be amended
+			r.Ref += amendSuffix
+			out = append(out, r)
+		}
 	}
 	ask := func(kind EffectKind, team Department) {
 		r := Request{Seq: e.Seq, Kind: e.Kind, Effect: kind, Department: team}
@@ -140,7 +149,8 @@ func (i Incident) asks(r Request) bool {
 	case EventFactSet:
 		return allowed(VerbSetFact) && i.LacksAwareness()
 	case EventObjected:
-		return slices.ContainsFunc(i.Objections, func(o Objection) bool { return o.ID == r.Ref && o.Open() })
+		id, amends := strings.CutSuffix(r.Ref, amendSuffix)
+		return (!amends || allowed(VerbAmend)) && slices.ContainsFunc(i.Objections, func(o Objection) bool { return o.ID == id && o.Open() })
 	case EventActionAdded:
 		return slices.ContainsFunc(i.OpenActions(), func(a Action) bool { return a.ID == r.Ref })
 	case EventApproved:
@@ -231,7 +241,8 @@ func Retractions(before, after Incident) []Effect {
 	return out
 }
 
-// retract builds the edit of the message of a request.
+// retract builds the edit of the message of a request. The edits of one message have their
+// own lane: they stay in order, and do not wait for the posts of the channel.
 func (c effectBuilder) retract(r Request) Effect {
 	args := map[string]string{"request": string(r.Effect), "seq": num(r.Seq)}
 	more := []string{num(r.Seq), string(r.Effect)}
@@ -243,7 +254,9 @@ func (c effectBuilder) retract(r Request) Effect {
 		args["person"] = r.Ref
 		more = append(more, r.Ref)
 	}
-	return c.inChannel(EffectRetract, args, more...)
+	e := c.effect(EffectRetract, args, more...)
+	e.Lane = RequestKey(e) + "/edits"
+	return e
 }
 
 // RequestKey returns the idempotency key of the effect that posted the message which an

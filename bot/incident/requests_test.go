@@ -46,7 +46,7 @@ func TestRequests_RetractedOnce(t *testing.T) {
 			for _, e := range Retractions(before, w.inc) {
 				r := Request{Seq: e.EventSeq(), Effect: EffectKind(e.Args["request"]), Department: Department(e.Args["department"])}
 				n := slices.IndexFunc(before.Requests, func(b Request) bool { return b.Seq == r.Seq && b.Effect == r.Effect && b.Department == r.Department })
-				if n < 0 || !closed[before.Requests[n]] || keys[RequestKey(e)] || e.Lane != w.inc.ID.String()+"/channel" {
+				if n < 0 || !closed[before.Requests[n]] || keys[RequestKey(e)] || e.Lane != RequestKey(e)+"/edits" {
 					rt.Fatalf("%s: got retraction %+v of the requests %+v", v, e, before.Requests)
 				}
 				keys[RequestKey(e)] = true

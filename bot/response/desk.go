@@ -141,7 +141,10 @@ type Options struct {
 
 	Handlers map[incident.EffectKind]Handler // effects of other kinds are skipped
 	Pages    []Handler                       // the steps of the escalation policy, in order
-	SystemOf func(incident.Effect) string    // the outside system that the handler of an effect calls, may be nil
+	// Shows returns a fingerprint of the message that a refresh effect edits, or "" if it is
+	// not known. A message with the same fingerprint is not edited again. It may be nil.
+	Shows    func(incident.Brief, incident.Effect) string
+	SystemOf func(incident.Effect) string // the outside system that the handler of an effect calls, may be nil
 	// Explain returns for people why a call of an outside system failed and what to do,
 	// without texts of the system. It may be nil.
 	Explain func(system string, err error) (cause, fix string)
@@ -159,6 +162,9 @@ type Options struct {
 	// NextTestPage returns the time of the next weekly test page, or the zero time. It may be
 	// nil.
 	NextTestPage func(now time.Time) time.Time
+
+	// Changed is called after a commit with events. It must return at once. It may be nil.
+	Changed func()
 
 	MissedAfter   time.Duration // age at which a post counts as missed and joins a summary, 1 min if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero

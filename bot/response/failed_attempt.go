@@ -36,6 +36,9 @@ func (a *attempt) recordFailure(s *session, cmd incident.Command, cause error) (
 	if err := a.lockIncident(s); err != nil {
 		return AttemptFailed, err
 	}
+	if err := a.saveShown(s, ""); err != nil { // the failed call may have edited the message
+		return AttemptFailed, err
+	}
 	if a.effect.Kind == incident.EffectPage && len(a.reached()) == 0 {
 		if needed, err := a.pageFailed(s, cause); err != nil {
 			return AttemptFailed, err

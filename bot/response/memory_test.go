@@ -591,6 +591,9 @@ func (m *memory) Enqueue(effects ...incident.Effect) error {
 			m.effects = append(m.effects, queuedEffect{Effect: e})
 			m.startLanes()
 		case e.Refresh:
+			if m.effects[n].done {
+				m.effects[n].attempts = 0 // it has a new job
+			}
 			m.effects[n].done, m.effects[n].wait.NextAttempt = false, time.Time{}
 		}
 	}
@@ -652,6 +655,15 @@ func (m *memory) DropEffect(effect int64, result string) (bool, error) {
 
 func (m *memory) WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error) {
 	var out []incident.WaitingEffect
+	if q.Started != "" {
+		m.startLanes()
+		for _, e := range m.effects {
+			if e.Key == q.Started && !e.done && (e.started || e.Lane == "" || e.wait.ID != 0) {
+				out = append(out, incident.WaitingEffect{ID: e.ID, Kind: e.Kind, Incident: e.Incident, Seq: e.Seq})
+			}
+		}
+		return out, nil
+	}
 	if q.Behind != 0 {
 		lane := m.effects[q.Behind-1].Lane
 		if slices.ContainsFunc(m.effects, func(e queuedEffect) bool { return e.Ahead && !e.done && e.Lane == lane }) {

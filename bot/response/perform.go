@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -35,6 +36,9 @@ type attempt struct {
 	covered  []int64                // effects behind this one that its summary covers
 	withdraw Handler                // of the target of the page that the effect ends, or nil
 	finished bool                   // the job is finished, the handler must not be called
+	shown    string                 // fingerprint of the message that a refresh effect edited last, or ""
+	shows    string                 // fingerprint of the message now, or ""
+	early    bool                   // the message that the effect edits may be on its way
 	cause    error                  // of the handler
 	own      error                  // of an attempt that Tocsin itself failed
 	wait     incident.WaitingEffect // after failed attempts, otherwise zero
@@ -59,6 +63,8 @@ func (a *attempt) attempt(ctx context.Context) (outcome AttemptOutcome, err erro
 	switch {
 	case a.finished:
 		return AttemptSkipped, nil
+	case a.early:
+		return AttemptSnoozed, &incident.RetryAfter{After: min(time.Second<<min(a.job.Attempt-1, 10), maxEarly), Err: errors.New("the message to edit may be on its way"), Queued: true}
 	case a.localHandler() != nil:
 		return AttemptCompleted, nil
 	}
@@ -103,6 +109,9 @@ func (a *attempt) prepare(s *session) error {
 		}
 		return a.showEndOfWait(s)
 	}
+	if err := a.loadShown(s); err != nil {
+		return err
+	}
 	if a.handler() == nil {
 		return skip("no provider is configured for this effect")
 	}
@@ -122,6 +131,11 @@ func (a *attempt) prepare(s *session) error {
 	if e.Kind.IsApproved() {
 		if withheld, err := a.withholdUpdate(s); err != nil || withheld {
 			return errors.Join(err, skip("the incident became restricted"))
+		}
+	}
+	if e.Kind == incident.EffectRetract {
+		if a.early, err = a.mayBeOnItsWay(s, incident.RequestKey(e)); err != nil || a.early {
+			return err
 		}
 	}
 	if e.Kind.NeedsChannel() {
@@ -159,6 +173,19 @@ func (a *attempt) prepare(s *session) error {
 	}
 	a.loaded.brief.Reached = a.wait.Reached
 	return a.gatherMissed(s)
+}
+
+// maxEarly is the longest pause between two looks for a message to edit.
+const maxEarly = time.Minute
+
+// mayBeOnItsWay reports whether an effect that posts a message has started and has not ended.
+// If it has not started, its message will show the present state, and the handler finds none.
+func (a *attempt) mayBeOnItsWay(s *session, key string) (bool, error) {
+	started, err := s.tx.WaitingEffects(WaitingQuery{Started: key})
+	if err != nil {
+		return false, fmt.Errorf("look for the message to edit: %w", err)
+	}
+	return len(started) > 0, nil
 }
 
 // loadWait loads the failed attempts at the effect.
@@ -217,6 +244,9 @@ func (a *attempt) callHandler(ctx context.Context) (incident.Command, error) {
 	if err != nil {
 		return incident.Command{}, err
 	}
+	if a.isShown(b, e) {
+		return incident.Command{}, nil
+	}
 	return a.handler()(ctx, b, e)
 }
 
@@ -247,6 +277,9 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	}
 	found, err := a.findChannel(s)
 	if err != nil {
+		return err
+	}
+	if err := a.saveShown(s, a.shows); err != nil {
 		return err
 	}
 	if err := s.finish(a.job, result, a.covered...); err != nil {

@@ -42,23 +42,32 @@ type draft struct {
 // was faster, it repeats f with new reads, at most maxAttempts times.
 func (d *Desk) write(ctx context.Context, f func(*session) error) error {
 	var err error
+	var s *session
 	for range maxAttempts {
 		err = d.Store.Tx(ctx, func(tx Tx) error {
 			dir, err := tx.Directory()
 			if err != nil {
 				return fmt.Errorf("read directory: %w", err)
 			}
-			s := &session{d: d, tx: tx, now: d.Now(), dir: dir, drafts: map[incident.ID]*draft{}}
+			s = &session{d: d, tx: tx, now: d.Now(), dir: dir, drafts: map[incident.ID]*draft{}}
 			if err := f(s); err != nil {
 				return err
 			}
 			return s.flush()
 		})
+		if err == nil && d.Changed != nil && s.hasEvents() {
+			d.Changed()
+		}
 		if !errors.Is(err, ErrChanged) && !errors.Is(err, ErrCorrelated) || ctx.Err() != nil {
 			return err
 		}
 	}
 	return err
+}
+
+// hasEvents reports whether the session recorded events.
+func (s *session) hasEvents() bool {
+	return slices.ContainsFunc(s.order, func(id incident.ID) bool { return len(s.drafts[id].events) > 0 })
 }
 
 // draft returns the draft of an incident and reads the incident the first time.

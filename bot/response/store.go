@@ -232,7 +232,10 @@ type WaitingQuery struct {
 	// Behind selects, in place of waiting effects, those that have not started and come
 	// after an effect in its lane, in their order. They have no failure. There are none
 	// while an effect with Ahead is unfinished, because they run after that one.
-	Behind   int64       `json:"-"`
+	Behind int64 `json:"-"`
+	// Started selects, in place of waiting effects, the effect with a key that has started
+	// and has not ended. Without a failure it has no system.
+	Started  string      `json:"-"`
 	Effect   int64       `json:"effect,omitempty"`
 	Incident incident.ID `json:"incident,omitempty"`
 	System   string      `json:"system,omitempty"`
@@ -297,6 +300,7 @@ const (
 	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
 	NamespaceTestPage    Namespace = "test_page"   // the last test pages
 	NamespaceSeen        Namespace = "seen"        // the submitted record that a person saw last
+	NamespaceShown       Namespace = "shown"       // fingerprint of the message that a refresh effect edited last
 	NamespaceDraft       Namespace = "draft"       // the text that a person typed into a form
 	NamespaceEditors     Namespace = "editors"     // people who edit the closing record
 

@@ -91,7 +91,6 @@ func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.
 		s.notify(in, s.errorReply(ctx, o.err))
 		return
 	}
-	s.refreshHomes()
 	s.notify(in, s.reply(chat.Result(cmd, o.result)))
 }
 

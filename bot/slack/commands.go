@@ -75,7 +75,6 @@ func (s *Slack) run(ctx context.Context, c slashCommand, typed typedCommand, for
 	if err != nil {
 		return s.failedReply(ctx, typed, err)
 	}
-	s.refreshHomes()
 	return s.reply(chat.Result(cmd, result))
 }
 

@@ -16,7 +16,11 @@ func (s *Slack) handleEvent(e eventPayload) {
 		if e.Event.Tab == "home" || e.Event.Tab == "" {
 			a := account{user: person, team: e.TeamID}
 			s.homes.open(a, s.cfg.Clock())
-			s.runInBackground(func(ctx context.Context) { s.publishHome(ctx, a) })
+			s.runInBackground(func(ctx context.Context) {
+				if !s.publishHome(ctx, a) {
+					s.RefreshHomes()
+				}
+			})
 		}
 	case "app_mention":
 		if e.Event.BotID == "" && e.Event.Channel != "" {

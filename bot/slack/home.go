@@ -9,13 +9,20 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+	"golang.org/x/time/rate"
 
 	"tocsin/bot/text"
 )
 
 const (
 	// homeInterval is the minimum time between two refreshes of the home tabs.
-	homeInterval = 10 * time.Second
+	homeInterval = 2 * time.Second
+	// homePause is the minimum time between two refreshes as a multiple of the time of the
+	// last one: many open tabs must not slow down the commands.
+	homePause = 4
+	// homesPerMinute is the maximum number of home tabs that are published in a minute, and
+	// homeBurst of those at once. Slack allows 100 per minute.
+	homesPerMinute, homeBurst = 80, 20
 	// homeTTL is how long a home tab is kept up to date after the person opened it.
 	homeTTL = 8 * time.Hour
 	// maxHomes is the maximum number of home tabs that are kept up to date.
@@ -27,7 +34,8 @@ const (
 type homes struct {
 	mu     sync.Mutex
 	opened map[string]home // by Slack user ID
-	last   time.Time       // when the last refresh started
+	next   time.Time       // when the next refresh may start
+	limit  *rate.Limiter   // of the tabs that are published
 	timer  *time.Timer     // of the next refresh, or nil
 }
 
@@ -76,7 +84,7 @@ func (h *homes) show(user, hash string) bool {
 func (h *homes) accounts(now time.Time) (out []account) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last, h.timer = now, nil
+	h.next, h.timer = now.Add(homeInterval), nil
 	for _, user := range slices.Sorted(maps.Keys(h.opened)) {
 		if v := h.opened[user]; now.Sub(v.at) < homeTTL {
 			out = append(out, v.account)
@@ -85,14 +93,33 @@ func (h *homes) accounts(now time.Time) (out []account) {
 	return out
 }
 
-// schedule calls refresh once after homeInterval since the last refresh, unless a call is
+// rest records how long a refresh took, which delays the next one.
+func (h *homes) rest(start, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if pause := now.Add(homePause * now.Sub(start)); pause.After(h.next) {
+		h.next = pause
+	}
+}
+
+// schedule calls refresh once as soon as the next refresh may start, unless a call is
 // scheduled already or nobody opened a home tab.
 func (h *homes) schedule(now time.Time, refresh func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.opened) > 0 && h.timer == nil {
-		h.timer = time.AfterFunc(max(homeInterval-now.Sub(h.last), 0), refresh)
+		h.timer = time.AfterFunc(max(h.next.Sub(now), 0), refresh)
 	}
+}
+
+// mayPublish counts a published tab, and reports false if there were too many.
+func (h *homes) mayPublish(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.limit == nil {
+		h.limit = rate.NewLimiter(rate.Every(time.Minute/homesPerMinute), homeBurst)
+	}
+	return h.limit.AllowN(now, 1)
 }
 
 // flush calls refresh now if a call is scheduled.
@@ -105,23 +132,30 @@ func (h *homes) flush(refresh func()) {
 	}
 }
 
-// refreshHomes brings the home tabs up to date after an incident may have changed. Changes
-// within homeInterval cause one refresh, and a tab with the same content is not published.
-func (s *Slack) refreshHomes() { s.homes.schedule(s.cfg.Clock(), s.publishHomes) }
+// RefreshHomes updates the home tabs after a change of an incident. It returns at once.
+// Changes within homeInterval cause one refresh, and a tab with the same content is
+// not published.
+func (s *Slack) RefreshHomes() { s.homes.schedule(s.cfg.Clock(), s.publishHomes) }
 
 func (s *Slack) publishHomes() {
 	s.background.start(func() {
+		begin, late := s.cfg.Clock(), false
 		for _, a := range s.homes.accounts(s.cfg.Clock()) {
 			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-			s.publishHome(ctx, a)
+			late = !s.publishHome(ctx, a) || late
 			cancel()
+		}
+		s.homes.rest(begin, s.cfg.Clock())
+		if late {
+			s.RefreshHomes()
 		}
 	})
 }
 
 // publishHome publishes the home tab of a person: what waits for the person, the person's
-// incidents, those that ended lately and the button to report one.
-func (s *Slack) publishHome(ctx context.Context, a account) {
+// incidents, those that ended lately and the button to report one. It returns false if too
+// many tabs were published lately.
+func (s *Slack) publishHome(ctx context.Context, a account) bool {
 	m, err := s.reader(s.identityOf(a)).Overview(ctx, true)
 	var blocks []slack.Block
 	if err != nil {
@@ -132,10 +166,14 @@ func (s *Slack) publishHome(ctx context.Context, a account) {
 	data, err := json.Marshal(blocks)
 	if err != nil {
 		s.log.WarnContext(ctx, "encode home tab failed", "err", err)
-		return
+		return true
 	}
 	if !s.homes.show(a.user, text.SHA256(string(data))) {
-		return
+		return true
+	}
+	if !s.homes.mayPublish(s.cfg.Clock()) {
+		s.homes.show(a.user, "") // the next refresh shows the state at its time
+		return false
 	}
 	_, err = s.client.PublishViewContext(ctx, slack.PublishViewContextRequest{UserID: a.user,
 		View: slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: blocks}}})
@@ -143,4 +181,5 @@ func (s *Slack) publishHome(ctx context.Context, a account) {
 		s.homes.show(a.user, "") // the next refresh tries again
 		s.log.WarnContext(ctx, "publish home tab failed", "err", err)
 	}
+	return true
 }

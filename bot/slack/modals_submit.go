@@ -43,7 +43,6 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 		return s.fieldErrors(ctx, in.View, err)
 	}
 	s.closeForm(in, true)
-	s.refreshHomes()
 	if verb == incident.VerbOpen {
 		done := textView(form.Title, "")
 		done.Blocks.BlockSet = s.layout(chat.Result(cmd, result)).blocks

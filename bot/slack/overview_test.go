@@ -110,7 +110,7 @@ func TestHome_FollowsChanges(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
 		first := e.openHome("U0ADA")
 		requireParts(t, "home", string(first.Blocks), "Report an incident", "acknowledge the page", "Your incidents")
-		e.slack.refreshHomes()
+		e.slack.RefreshHomes()
 		e.slack.Wait()
 		if same, _ := e.ws.Home("U0ADA"); same.Hash != first.Hash {
 			t.Error("the home tab was published without a change")
@@ -118,6 +118,7 @@ func TestHome_FollowsChanges(t *testing.T) {
 		if got := e.typeCommand("U0BEN", "ack"); !strings.Contains(got, "You acknowledged") {
 			t.Fatal(got)
 		}
+		e.slack.RefreshHomes() // as the desk does
 		e.slack.Wait()
 		second, _ := e.ws.Home("U0ADA")
 		requireParts(t, "after ack", string(second.Blocks), "!acknowledge the page", "Your incidents")

@@ -3,6 +3,7 @@ package slack
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -28,7 +29,6 @@ func (s *Slack) Post(ctx context.Context, channel string, m chat.Message, mark c
 	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
 		_, ts, err = s.client.PostMessageContext(ctx, channel, reduced...)
 	}
-	s.refreshHomes()
 	return chat.Posted{ID: ts}, s.lost(ctx, channel, err, classify("post messages", err))
 }
 
@@ -51,12 +51,21 @@ func (s *Slack) Update(ctx context.Context, channel, id string, m chat.Message, 
 	if reduced := s.reduce(ctx, m, mark, err); reduced != nil {
 		_, _, _, err = s.client.UpdateMessageContext(ctx, channel, id, reduced...)
 	}
-	s.refreshHomes()
 	switch errorCode(err) {
 	case "message_not_found", "cant_update_message":
 		return chat.ErrNoMessage
 	}
 	return s.lost(ctx, channel, err, classify("edit messages", err))
+}
+
+// Fingerprint implements [chat.Platform].
+func (s *Slack) Fingerprint(m chat.Message) string {
+	laid := s.layout(m)
+	blocks, err := json.Marshal(laid.blocks)
+	if err != nil {
+		return ""
+	}
+	return laid.text + string(blocks)
 }
 
 // maxReducedText is the maximum length of a message in its reduced form.

@@ -56,6 +56,7 @@ func Conformance(t *testing.T, open func(t *testing.T) Subject) {
 		"dropped effects":       testDrop,
 		"released effects":      testRelease,
 		"covered effects":       testCovered,
+		"started effects":       testStarted,
 		"key values":            testKeyValues,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })

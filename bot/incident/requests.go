@@ -236,7 +236,9 @@ func Retractions(before, after Incident) []Effect {
 			continue
 		}
 		c := effectBuilder{inc: after, event: Event{Seq: after.Head.Seq}}
-		out = append(out, c.retract(r))
+		if e := c.retract(r); !slices.ContainsFunc(out, func(have Effect) bool { return have.Key == e.Key }) { // an objection has two requests
+			out = append(out, e)
+		}
 	}
 	return out
 }

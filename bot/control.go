@@ -2,10 +2,13 @@ package bot
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"tocsin/bot/control"
+	"tocsin/bot/doctor"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
@@ -96,4 +99,16 @@ func (g *generation) severalAlerts(d intake.Delivery) []incident.Alert {
 		}
 	}
 	return out
+}
+
+// serveDoctor shows `tocsin doctor` how a request through the public URL arrives. Without
+// a token of the keyset the path is unknown.
+func (b *Bot) serveDoctor(w http.ResponseWriter, r *http.Request) {
+	if !b.store.CheckToken(r.PathValue("token"), b.clock()) {
+		serveUnknown(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(doctor.Arrival{Peer: r.RemoteAddr, ForwardedFor: strings.Join(r.Header.Values("X-Forwarded-For"), ", ")})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tocsin/bot/config"
+	"tocsin/bot/health"
 	"tocsin/bot/incident"
 	"tocsin/bot/outbound"
 	"tocsin/bot/pagerduty"
@@ -373,4 +374,20 @@ func ofStep(steps []pager, task string, choose func(pager) response.Handler) res
 		}
 		return choose(steps[n])(ctx, b, e)
 	}
+}
+
+// testPageInterval is the time between two looks for the result of the last test page.
+const testPageInterval = 15 * time.Second
+
+// checkTestPage returns an error if nobody acknowledged the last test page in time.
+func (b *Bot) checkTestPage(ctx context.Context) error {
+	tests, err := b.Desk().TestPages(ctx)
+	if err != nil {
+		return &health.Problem{Cause: "The result of the last test page cannot be read", Fix: "Check the database", Err: err}
+	}
+	if t, failing := tests.Failing(); failing {
+		return &health.Problem{Since: t.MissedAt, Cause: "Nobody acknowledged the test page of " + t.StartedAt.UTC().Format("2006-01-02 15:04 UTC") + " in time",
+			Fix: "Check who is on call, and whether their pagers work. Then type /incident page test, or run `tocsin incident page test`"}
+	}
+	return nil
 }

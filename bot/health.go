@@ -2,7 +2,6 @@ package bot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -176,22 +175,6 @@ func (b *Bot) checkWaiting(ctx context.Context) error {
 		return nil
 	}
 	return describeWaiting(blocked, first)
-}
-
-// testPageInterval is the time between two looks for the result of the last test page.
-const testPageInterval = 15 * time.Second
-
-// checkTestPage returns an error if nobody acknowledged the last test page in time.
-func (b *Bot) checkTestPage(ctx context.Context) error {
-	tests, err := b.Desk().TestPages(ctx)
-	if err != nil {
-		return &health.Problem{Cause: "The result of the last test page cannot be read", Fix: "Check the database", Err: err}
-	}
-	if t, failing := tests.Failing(); failing {
-		return &health.Problem{Since: t.MissedAt, Cause: "Nobody acknowledged the test page of " + t.StartedAt.UTC().Format("2006-01-02 15:04 UTC") + " in time",
-			Fix: "Check who is on call, and whether their pagers work. Then type /incident page test, or run `tocsin incident page test`"}
-	}
-	return nil
 }
 
 // describeWaiting returns the problem of a number of waiting effects.
@@ -407,18 +390,6 @@ func (b *Bot) restoreFaults(ctx context.Context) error {
 		b.parts.Restore(part, since)
 	}
 	return nil
-}
-
-// serveDoctor shows `tocsin doctor` how a request through the public URL arrives. Without
-// a token of the keyset the path is unknown.
-func (b *Bot) serveDoctor(w http.ResponseWriter, r *http.Request) {
-	if !b.store.CheckToken(r.PathValue("token"), b.clock()) {
-		serveUnknown(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(doctor.Arrival{Peer: r.RemoteAddr, ForwardedFor: strings.Join(r.Header.Values("X-Forwarded-For"), ", ")})
 }
 
 func serveUnknown(w http.ResponseWriter, r *http.Request) {

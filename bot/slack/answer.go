@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/slack-go/slack"
 
@@ -85,7 +87,7 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 	var failed *apiError
 	switch {
 	case errors.As(err, &refused):
-		return s.cfg.Redact(refused.Error())
+		return asSentence(s.cfg.Redact(refused.Error()))
 	case errors.As(err, &failed):
 		p := Explain(failed.err)
 		s.log.WarnContext(ctx, "call Slack failed", "call", failed.what, "cause", p.Cause, "fix", p.Fix, "err", failed.err)
@@ -101,6 +103,17 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 		return chat.Unavailable
 	}
 	return chat.NotSaved
+}
+
+// asSentence returns the text of a refusal as a sentence. A refusal may begin with the
+// name of a field.
+func asSentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[size:]
+	if last, _ := utf8.DecodeLastRuneInString(text); unicode.IsLetter(last) || unicode.IsDigit(last) {
+		text += "."
+	}
+	return text
 }
 
 // reader answers the questions of a person.

@@ -134,7 +134,7 @@ func TestAccessRequestForm_AsksForTheIncident(t *testing.T) {
 			}
 			before := e.desk.count()
 			out = e.submit("U0BEN", map[string]any{"incident": "INC-7", "text": "I run payroll"})
-			if !strings.Contains(toJSON(out.Errors), "there is no INC-7") || e.desk.count() != before {
+			if !strings.Contains(toJSON(out.Errors), "There is no INC-7") || e.desk.count() != before {
 				t.Errorf("%s: got %+v, want an unknown incident", text, out)
 			}
 			e.closeForm("U0BEN")

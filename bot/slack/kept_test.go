@@ -62,7 +62,7 @@ func TestMessages_OfApps(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.settle()
-		if got := string(e.lastEphemeral("U0ADA").Blocks); e.desk.count() != before || !strings.Contains(got, "this message is from Tocsin") {
+		if got := string(e.lastEphemeral("U0ADA").Blocks); e.desk.count() != before || !strings.Contains(got, "This message is from Tocsin") {
 			t.Errorf("own message: got %d commands and %s", e.desk.count()-before, got)
 		}
 	})

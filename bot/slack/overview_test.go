@@ -78,7 +78,7 @@ func TestMenu_Buttons(t *testing.T) {
 		for _, forged := range []string{"contain INC-42 it is over", "alerts promote A17 sev1", "maintenance end 3"} {
 			e.click("U0ADA", askID(0), forged)
 			e.slack.Wait()
-			requireParts(t, forged, string(e.lastEphemeral("U0ADA").Blocks), "this button gives no command")
+			requireParts(t, forged, string(e.lastEphemeral("U0ADA").Blocks), "This button gives no command")
 		}
 		if e.desk.count() != before {
 			t.Error("a forged button gave a command")
@@ -129,8 +129,8 @@ func TestHome_FollowsChanges(t *testing.T) {
 func TestHandover(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
 		e.typeCommand("U0ADA", "ack")
-		requireParts(t, "to nobody", e.typeCommand("U0ADA", "handover @nobody"), "unknown person")
-		requireParts(t, "to oneself", e.typeCommand("U0ADA", "handover me"), "you cannot hand the command over to yourself")
+		requireParts(t, "to nobody", e.typeCommand("U0ADA", "handover @nobody"), "Unknown person")
+		requireParts(t, "to oneself", e.typeCommand("U0ADA", "handover me"), "You cannot hand the command over to yourself")
 		requireParts(t, "typed", e.typeCommand("U0ADA", "handover <@U0BEN> the customer calls at four"), "commands *INC-42* now", "briefing")
 		if got := e.desk.last(); got.Verb != incident.VerbHandover || got.Person != "p2" || got.Text != "the customer calls at four" || e.desk.incidents[42].Commander != "p2" {
 			t.Errorf("got %+v", got)
@@ -162,6 +162,6 @@ func TestPlaybook(t *testing.T) {
 		requireParts(t, "not allowed", e.typeCommand("U0CLEO", "playbook"), "Responders and the commander can start", "!Start data")
 		e.click("U0ADA", string(incident.VerbStartPlaybook), "INC-42|data-exposure")
 		e.slack.Wait()
-		requireParts(t, "start", string(e.lastEphemeral("U0ADA").Blocks), "no playbook given") // the fake desk has no library
+		requireParts(t, "start", string(e.lastEphemeral("U0ADA").Blocks), "No playbook given") // the fake desk has no library
 	})
 }

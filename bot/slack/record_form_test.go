@@ -113,7 +113,7 @@ func TestRecordForm_RefusesUnconfirmedParts(t *testing.T) {
 		if got := e.incident42().Record.ConfirmedParts(); got != 3 {
 			t.Errorf("got %d parts, want 3", got)
 		}
-		requireParts(t, "no draft", e.typeCommand("U0ADA", "record confirm root cause"), "there is no draft of root cause")
+		requireParts(t, "no draft", e.typeCommand("U0ADA", "record confirm root cause"), "There is no draft of root cause")
 	})
 }
 

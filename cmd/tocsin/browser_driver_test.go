@@ -127,10 +127,14 @@ func (v *browserDriver) fail(what string, err error) {
 	v.Fatalf("%s: %v (screenshots/failure.png shows the page)", what, err)
 }
 
-// screenshot waits until the page is not busy and stores a numbered screenshot.
+// screenshot waits until the page is not busy and stores a numbered screenshot. The page
+// must show no error.
 func (v *browserDriver) screenshot(name string) {
 	v.Helper()
 	v.waitTrue("the page to be idle", `() => !document.querySelector("[aria-busy=true]")`)
+	if shown, err := chromedp.Run(v.ctx, chromedp.Evaluate[string](`[...document.querySelectorAll(".toast.bad")].map((el) => el.textContent).join("; ")`)); err != nil || shown != "" {
+		v.Errorf("%s: got the errors %q on the page, %v, want none", name, shown, err)
+	}
 	png, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		v.Fatal(err)

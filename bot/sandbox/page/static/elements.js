@@ -33,9 +33,12 @@ async function use(e, block, surface, value, control, typing) {
     if (!(await confirm({ title: plain(c.title.text), text: words(c.text), confirm: c.confirm.text, deny: c.deny.text, danger: c.style === "danger" }))) return;
   }
   const act = () => surface.use({ action_id: e.action_id, block_id: block.block_id, value, values: valuesOf(surface), typing });
-  if (typing) await act().catch((err) => toast(err.message)); // the person goes on typing, so the control stays enabled
+  if (typing) await act().catch((err) => { if (shown(control)) toast(err.message); }); // the person goes on typing, so the control stays enabled
   else await working(control, act);
 }
+
+// shown reports whether a person still sees a control. The form may have closed meanwhile.
+const shown = (control) => control.isConnected && (control.closest("dialog")?.open ?? true);
 
 const hint = (e, otherwise) => e.placeholder?.text || otherwise;
 
@@ -94,7 +97,7 @@ function input(type, first, attrs = () => ({}), toValue = (v) => v || null, from
       ...marks, id, type: many ? null : type, rows: many ? "4" : null, placeholder: e.placeholder?.text, maxlength: e.max_length ? String(e.max_length) : null,
       "aria-label": id ? null : hint(e, e.type), autocomplete: "off", ...attrs(e),
       onchange: () => { if (block.type !== "input" || ["date", "time", "datetime-local"].includes(type)) changed(control); },
-      oninput: () => { if (dispatches && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => changed(control, true), 600); } },
+      oninput: () => { if (dispatches && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => { if (shown(control)) changed(control, true); }, 600); } },
       onkeydown: (ev) => { if (ev.key === "Enter" && dispatches && !many && on.includes("on_enter_pressed")) { ev.preventDefault(); changed(control); } },
     });
     control.value = fromValue(first(state, e));

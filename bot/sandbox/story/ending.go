@@ -109,7 +109,7 @@ func (p *player) holdReview() {
 		p.press(chair, p.awaitButton("review_schedule"), nil)
 		p.mustSubmit(chair, p.awaitForm(chair, "schedule_review"), formValues{"when": at.Unix()})
 	} else {
-		p.mustType(chair, "review %s", at.Format("2006-01-02 15:04"))
+		p.mustType(chair, "review %s", typedTime(at, "2006-01-02 15:04"))
 	}
 	p.awaitText("the review meeting", msgReviewScheduled, chair.Name)
 	p.log(p.channelName(), "%s scheduled the review meeting for %s", nameAndDepartment(chair), at.Format("Monday, 2 January, 15:04"))

@@ -169,7 +169,17 @@ func (p *player) channelName() string {
 
 // timeAgo returns the time some minutes ago, as hours and minutes.
 func (p *player) timeAgo(minutes int) string {
-	return p.Now().Add(-time.Duration(minutes) * time.Minute).In(p.Zone).Format("15:04")
+	return typedTime(p.Now().Add(-time.Duration(minutes)*time.Minute).In(p.Zone), "15:04")
+}
+
+// typedTime returns a time as a person types it. In the hour that the end of summer time
+// repeats, it has the offset from UTC.
+func typedTime(at time.Time, layout string) string {
+	wall := at.Format(time.DateTime)
+	if at.Add(time.Hour).Format(time.DateTime) == wall || at.Add(-time.Hour).Format(time.DateTime) == wall {
+		layout += " UTC-07:00"
+	}
+	return at.Format(layout)
 }
 
 // timeNow returns the current time with seconds, because the whole story takes

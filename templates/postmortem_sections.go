@@ -55,7 +55,7 @@ func (w pageBuilder) overview(doc incident.SignedDocument, signed []incident.Eve
 	add("Record frozen", inc.Submission.At, time.Time{})
 	out = append(out, labelValue{Label: "Personal data", Value: humanize(doc.Facts.PersonalData)})
 	if open := doc.Unfinished; open != nil {
-		out = append(out, labelValue{Label: "Steps left open", Value: oneLine(strings.Join(inc.StepTitles(open.Steps), ", ")), Note: oneLine(open.Reason)})
+		out = append(out, labelValue{Label: "Steps left open", Value: oneLine(strings.Join(inc.StepTitles(open.Steps), "; ")), Note: oneLine(open.Reason)})
 	}
 	if inc.Commander != "" {
 		out = append(out, labelValue{Label: "Commander", Value: personName(w.Directory, inc.Commander)})

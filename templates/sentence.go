@@ -53,6 +53,8 @@ func plainArg(dir incident.Directory, arg any) string {
 		return joinAnd(names)
 	case incident.Labels:
 		return joinAnd(v)
+	case incident.Steps:
+		return joinAnd(v)
 	case time.Time:
 		if incident.HasZone(v) {
 			return incident.TimeText(v)

@@ -50,3 +50,23 @@ func TestStepDetails_NotStarted(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestResolved_NamesOpenSteps shows the steps that were left open by their titles, and does
+// not list more than people read.
+func TestResolved_NamesOpenSteps(t *testing.T) {
+	inc := incident.New(42)
+	inc.Runs = []incident.Run{{Playbook: "p", Plan: []incident.Step{{ID: "save", Title: "Save settings, and logs"}, {ID: "stop", Title: "Stop it"}}}}
+	resolved := func(steps string) string {
+		m, ok := EventMessage(incident.Brief{Incident: inc, Event: incident.Event{Kind: incident.EventResolved, Fields: map[string]string{"open_steps": steps}}}, incident.ViaSlack)
+		if !ok {
+			t.Fatal("got no message")
+		}
+		return fmt.Sprint(m.Blocks)
+	}
+	if got := resolved("save,stop"); !strings.Contains(got, "Save settings, and logs") || !strings.Contains(got, "Stop it") || strings.Contains(got, "save,") {
+		t.Errorf("got %s, want the titles", got)
+	}
+	if got := resolved(strings.TrimSuffix(strings.Repeat("save,", 13), ",")); !strings.Contains(got, "3") || strings.Count(got, "Save settings") != maxNamedSteps {
+		t.Errorf("got %s, want 10 titles and 3 more", got)
+	}
+}

@@ -40,6 +40,9 @@ func (m *builder) resolve(sentence Text) Text {
 	return out
 }
 
+// maxNamedSteps is the number of steps that a sentence names.
+const maxNamedSteps = 10
+
 func (m *builder) resolveArg(arg any) any {
 	switch v := arg.(type) {
 	case incident.Severity:
@@ -48,6 +51,15 @@ func (m *builder) resolveArg(arg any) any {
 		return m.teams(v)
 	case incident.StepRef:
 		return Strong{Plain(text.Truncate(m.stepTitle(v), 300))}
+	case incident.Steps:
+		var titles []any
+		for _, title := range m.inc.StepTitles(v[:min(len(v), maxNamedSteps)]) {
+			titles = append(titles, Plain(text.Truncate(title, 150)))
+		}
+		if more := len(v) - maxNamedSteps; more > 0 {
+			titles = append(titles, textf("%d more", more))
+		}
+		return Joined{"; ", titles}
 	case incident.PlaybookRef:
 		return Strong{Plain(text.Truncate(m.playbookTitle(string(v)), 200))}
 	case incident.Quoted:

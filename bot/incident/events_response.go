@@ -73,7 +73,7 @@ var responseEvents = eventTable{
 		effects: effects{announceIncident, updatePager, resolvePages, postEvent, refreshCard, refreshChecklist},
 		sentence: func(e Event) Sentence {
 			if e.Field("open_steps") != "" {
-				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, e.list("open_steps"))
+				return Say("%s marked the incident as resolved. Steps left open: %s", e.By, Steps(splitList[string](e.Field("open_steps"))))
 			}
 			return Say("%s marked the incident as resolved", e.By)
 		},

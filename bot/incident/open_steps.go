@@ -19,7 +19,7 @@ func (u *Unfinished) Text() string {
 	if u == nil {
 		return ""
 	}
-	return strings.Join(u.Steps, ", ") + ": " + u.Reason
+	return strings.Join(u.Steps, "; ") + ": " + u.Reason
 }
 
 // StepTitles returns the titles of the steps with these IDs. It keeps an ID without a step.

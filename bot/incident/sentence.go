@@ -52,6 +52,8 @@ type (
 	Departments []Department
 	// Labels are several words, for example field labels.
 	Labels []string
+	// Steps are the IDs of steps of the playbooks. Readers of the incident see their titles.
+	Steps []string
 	// Quoted is text that a person or a source wrote.
 	Quoted string
 	// Literal is an identifier that is shown unchanged: a digest, a key, a URL.

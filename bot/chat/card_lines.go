@@ -68,7 +68,11 @@ func (m *builder) commanderLine() Text {
 	case m.inc.Commander != "":
 		return textf("Commander: %s", m.name(m.inc.Commander))
 	case m.inc.NeedsPage():
-		return textf("Commander: none; paging %s (%s)", m.paged(), span(m.brief.Now.Sub(cmp.Or(p.StartedAt, p.EscalationStepAt, m.inc.OpenedAt))))
+		waited := m.brief.Now.Sub(cmp.Or(p.StartedAt, p.EscalationStepAt, m.inc.OpenedAt))
+		if waited < time.Second {
+			return textf("Commander: none; paging %s", m.paged())
+		}
+		return textf("Commander: none; paging %s (%s)", m.paged(), span(waited))
 	}
 	return textf("Commander: none; no page")
 }
@@ -246,7 +250,7 @@ func (m *builder) peopleLine() Text {
 	absent := m.inc.Absent(m.brief.Now)
 	if len(absent) == 0 {
 		if items := m.roles(); len(items) > 0 {
-			return textf("%s: %s", here, items)
+			return textf("%s; %s", here, items)
 		}
 		return here
 	}

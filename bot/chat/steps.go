@@ -119,7 +119,7 @@ func (m *builder) called(step incident.Step, who any) Text {
 	if step.Role == "" || m.inc.Roles[step.Role] != "" {
 		return textf("%s", who)
 	}
-	return textf("%s, until the role %s is filled", who, string(step.Role))
+	return textf("%s, because nobody has the role %s", who, string(step.Role))
 }
 
 // stepLine shows a step in one line: who performs it and until when, or how it ended.

@@ -30,7 +30,7 @@ var severityEvents = eventTable{
 		apply:   (*Incident).applySeverityProposed,
 		effects: effects{timeProposal, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
-			return Say("An alert of kind %s proposes %s. A person lowered the severity to %s, which holds until a responder answers, or until %s",
+			return Say("A new alert (%s) proposes %s. A person lowered the severity to %s, which holds until a responder answers, or until %s",
 				e.literal("kind"), e.severity("severity"), e.severity("from"), parseInstant(e.Field("until")))
 		},
 		lane: laneResponse,

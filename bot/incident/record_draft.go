@@ -114,7 +114,7 @@ func (s draftSource) summary(t *draftText) {
 	case inc.Reporter != nil:
 		by = " after the report of " + quoteDraft(inc.Reporter.Name+" ("+inc.Reporter.User+")")
 	case len(inc.Alerts) > 0:
-		by = " by an alert of " + quoteDraft(inc.Alerts[0].Source)
+		by = " by an alert from " + quoteDraft(SystemName(inc.Alerts[0].Source))
 	}
 	t.say("%s (%s) was opened on %s%s.", inc.ID, known(inc.Title, "without a title"), draftTime(inc.OpenedAt), by)
 	if inc.PeakSeverity != "" && inc.PeakSeverity != inc.Severity {
@@ -201,7 +201,7 @@ func (s draftSource) detection(t *draftText) {
 	}
 	if len(inc.Alerts) > 0 {
 		first := inc.Alerts[0]
-		t.say("The first alert came from %s on %s: %s.", quoteDraft(first.Source), draftTime(first.At), known(first.Title, first.Kind))
+		t.say("The first alert came from %s on %s: %s.", quoteDraft(SystemName(first.Source)), draftTime(first.At), known(first.Title, first.Kind))
 		if first.Rule != "" {
 			t.say("The rule was %s.", quoteDraft(first.Rule))
 		}

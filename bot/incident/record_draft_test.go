@@ -44,7 +44,7 @@ func TestDraftRecord_RepeatsTheTimeline(t *testing.T) {
 		"summary":             {"INC-7 (“a key leaked”) was opened on 2026-11-24", "by Name of eng1", "severity is sev2", "contained on"},
 		"impact":              {"Personal data is involved.", "Affected: “Example SA”, 12 people, we are processor, not notified."},
 		"what_was_done":       {"Name of eng1 acknowledged the incident", "commanded the response", "contained the incident on", "“the key is inactive”"},
-		"what_detected_it":    {"The first alert came from sentry", "“AccessDenied”", "Name of eng1 reported the incident"},
+		"what_detected_it":    {"The first alert came from Sentry", "“AccessDenied”", "Name of eng1 reported the incident"},
 		"what_will_detect_it": {"Name of sec1: “alarm on old keys”, due on 2026-12-03"},
 	} {
 		for _, part := range want {

@@ -97,8 +97,8 @@ func BenchmarkOpenIncidents(b *testing.B) {
 		if late := p.queryNumber("SELECT count(*) FROM effects AS a JOIN effects AS b ON a.lane = b.lane AND a.lane_pos < b.lane_pos AND a.lane <> '' AND NOT a.refresh AND NOT b.refresh AND a.ran_at > b.ran_at"); late != 0 {
 			b.Errorf("got %d effects that ran before an earlier one of their lane, want 0", late)
 		}
-		b.Logf("%d incidents opened in %v, paged in %v, all effects but %d edits of cards done in %v, load average before %s", n, opened.Round(time.Millisecond),
-			paged.Round(time.Millisecond), p.queryNumber(cardsQuery), quiet.Round(time.Millisecond), average)
+		b.Logf("%d incidents opened in %v, paged in %v, all effects but %d edits done in %v, load average before %s", n, opened.Round(time.Millisecond),
+			paged.Round(time.Millisecond), p.queryNumber(editsQuery), quiet.Round(time.Millisecond), average)
 		b.ReportMetric(float64(n)/opened.Seconds(), "incidents/s")
 		b.ReportMetric(float64(n)/paged.Seconds(), "pages/s")
 		b.ReportMetric(float64((after.cpu-before.cpu).Milliseconds())/float64(n), "ms-cpu/incident")

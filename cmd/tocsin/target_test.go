@@ -5,6 +5,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -41,17 +42,23 @@ type target struct {
 // production, and requires a database that syncs every commit to a disk.
 func startTarget(b *testing.B, changes ...configChange) *target {
 	b.Helper()
+	return startTargetOn(b, "", company.Options{Seed: 3, Limits: chat.Limits{Off: true}}, changes...)
+}
+
+// startTargetOn is startTarget with a database, or SQLite in a new file for "", and the
+// options of the sandbox.
+func startTargetOn(b *testing.B, database string, o company.Options, changes ...configChange) *target {
+	b.Helper()
 	binary, err := buildBinary()
 	if err != nil {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
 	requireDisk(b, dir)
-	path := filepath.Join(dir, "tocsin.db")
-	s := &botProcess{binary: binary, dir: dir, database: "sqlite:" + path, config: filepath.Join(dir, "tocsin.yaml"),
+	s := &botProcess{binary: binary, dir: dir, database: cmp.Or(database, "sqlite:"+filepath.Join(dir, "tocsin.db")), config: filepath.Join(dir, "tocsin.yaml"),
 		keyset: filepath.Join(dir, "keyset"), socket: filepath.Join(dir, "control.sock")}
 	p := &target{botProcess: s, b: b}
-	if s.company, err = company.Open(company.Options{Seed: 3, Limits: chat.Limits{Off: true}}); err != nil {
+	if s.company, err = company.Open(o); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.company.Close() })
@@ -69,7 +76,7 @@ func startTarget(b *testing.B, changes ...configChange) *target {
 	if _, err := s.run("keys", "create", s.keyset); err != nil {
 		b.Fatal(err)
 	}
-	config := s.configuration(false)
+	config := s.configuration(o.HTTP)
 	config["telemetry"] = map[string]any{"log_level": "info"}
 	for _, change := range changes {
 		change(config)
@@ -83,7 +90,11 @@ func startTarget(b *testing.B, changes ...configChange) *target {
 	}
 	s.company.Connect(s.url)
 	p.launchBot()
-	if p.readDB, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"); err != nil {
+	driver, dsn := "pgx", s.database
+	if path, ok := strings.CutPrefix(s.database, "sqlite:"); ok {
+		driver, dsn = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"
+	}
+	if p.readDB, err = sql.Open(driver, dsn); err != nil {
 		b.Fatal(err)
 	}
 	p.readDB.SetMaxOpenConns(1)
@@ -121,8 +132,11 @@ func (p *target) launchBot() {
 		default:
 		}
 		status, _ := p.httpGet("/readyz")
-		return status == http.StatusOK && p.company.Chat.Connections() > 0
+		return status == http.StatusOK && (!p.socketMode() || p.company.Chat.Connections() > 0)
 	})
+	if !strings.HasPrefix(p.database, "sqlite:") {
+		return
+	}
 	mode := regexp.MustCompile(`engine=sqlite journal_mode=wal synchronous=FULL`).FindString(p.logText())
 	if mode == "" {
 		p.b.Fatalf("bot did not log synchronous=FULL:\n%s", tail(p.logText(), 3000))
@@ -202,13 +216,13 @@ func (p *target) waitInboxEmpty() {
 	})
 }
 
-const cardsQuery = "SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND kind = 'card'"
+const editsQuery = "SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND refresh"
 
 // waitNoBacklog waits until the bot has no deliveries and no effects left to do,
-// except the cards. They are edited 40 times a minute.
+// except the edits of cards and of first messages of threads, which are 40 a minute.
 func (p *target) waitNoBacklog() {
 	p.b.Helper()
-	p.requireWithin(10*time.Minute, "an empty backlog", func() bool { return p.queryNumber(backlogQuery+" - ("+cardsQuery+")") == 0 })
+	p.requireWithin(10*time.Minute, "an empty backlog", func() bool { return p.queryNumber(backlogQuery+" - ("+editsQuery+")") == 0 })
 }
 
 // rawRequest is the raw HTTP request of a delivery. The id goes between head and

@@ -25,8 +25,9 @@ const (
 )
 
 // queueWorkers is the maximum number of concurrent jobs of each queue. The intake queue has one worker, because a
-// second drain would decode the same rows.
-var queueWorkers = map[string]int{queueIntake: 1, queuePage: 10, queueEffects: 16, queueDefault: 4}
+// second drain would decode the same rows. Effects wait for outside systems most of the time: if each call takes two
+// seconds, 40 jobs do 20 of them per second. More of them would delay the pages of a storm on SQLite.
+var queueWorkers = map[string]int{queueIntake: 1, queuePage: 10, queueEffects: 40, queueDefault: 4}
 
 // lowLatencyQueues are the queues that an alert passes before responders are paged.
 var lowLatencyQueues = map[string]bool{queueIntake: true, queuePage: true}

@@ -38,7 +38,7 @@ func TestOutage_SlackAndPagerDuty(t *testing.T) {
 	}
 	storetest.Databases(t, func(t *testing.T, url string) {
 		t.Parallel()
-		(&outageTest{incidents: 40, duration: time.Minute, escalateAfter: 45 * time.Second}).run(t, url)
+		(&outageTest{incidents: 24, duration: time.Minute, escalateAfter: 45 * time.Second}).run(t, url)
 	})
 }
 

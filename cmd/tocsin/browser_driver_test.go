@@ -176,7 +176,8 @@ func (v *browserDriver) press(css, text string) {
 		window.placed = { el, place };
 		if (!still) return null;
 		window.reached = false;
-		el.addEventListener("click", () => { window.reached = true; }, { once: true, capture: true });
+		// The page may draw the element again before the click, which then reaches the new one.
+		document.addEventListener("click", (e) => { window.reached = el.contains(e.target) || Boolean(e.target.closest?.(css)); }, { once: true, capture: true });
 		return { X: box.x + box.width / 2, Y: box.y + box.height / 2 };
 	})(...%s)`, args), chromedp.WithPollingTimeout(browserTimeout))
 	for range pressAttempts {
@@ -190,6 +191,20 @@ func (v *browserDriver) press(css, text string) {
 		}
 	}
 	v.fail("press "+css+" "+text, errors.New("no press reached the element"))
+}
+
+// openMenu opens a menu of a message, and again if the page drew the message anew between
+// the press and the opening.
+func (v *browserDriver) openMenu(message, name string) {
+	v.Helper()
+	summary := message + " [data-testid=" + name + "]"
+	for range pressAttempts {
+		v.press(summary, "")
+		if open, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](fmt.Sprintf("Boolean(document.querySelector(%q)?.parentElement.open)", summary))); err == nil && open {
+			return
+		}
+	}
+	v.fail("open the menu "+name, errors.New("no press opened it"))
 }
 
 // point is a place in the viewport.

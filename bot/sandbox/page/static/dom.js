@@ -29,7 +29,8 @@ function sync(box, next) {
 }
 
 /** keyed shows a list of {key, print, draw} in box. Elements with an unchanged
-    key and print are not drawn again and preserve their focus and open parts. */
+    key and print are not drawn again and preserve their focus and open parts. Others
+    preserve their open menu. */
 export function keyed(box, items) {
   const old = new Map([...box.children].map((el) => [el.dataset.key, el]));
   sync(box, items.map(({ key, print, draw }) => {
@@ -38,8 +39,16 @@ export function keyed(box, items) {
     const fresh = draw();
     fresh.dataset.key = key;
     fresh.print = print;
+    if (el) keepMenu(el, fresh);
     return fresh;
   }));
+}
+
+/** keepMenu opens the menu of a new element that was open in the old one. */
+function keepMenu(from, to) {
+  const menu = from.querySelector("details.overflow[open] > summary[data-testid]");
+  const same = menu && to.querySelector(`details.overflow > summary[data-testid="${menu.dataset.testid}"]`);
+  if (same) same.parentElement.open = true;
 }
 
 /** once draws the fixed part of an empty panel. A panel is emptied when another tool opens. */

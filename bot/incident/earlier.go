@@ -78,7 +78,12 @@ func EarlierPromotion(alert int64, timeline []Event, env Env) (Event, bool) {
 // sentence of an event with two.
 func EarlierText(e Event, env Env) string {
 	s, _ := e.Sentence()
-	s = s.Show(func(arg any) string { return plainArg(env.Directory, arg) })
+	s = s.Show(func(arg any) string {
+		if _, identifier := arg.(Detail); identifier {
+			return ""
+		}
+		return plainArg(env.Directory, arg)
+	})
 	author, more := env.Directory.Name(e.By), ""
 	if first, second, two := strings.Cut(s.Format, ". "); two {
 		n := min(strings.Count(first, "%"), len(s.Args))

@@ -79,6 +79,7 @@ func TestEarlierText_TwoSentences(t *testing.T) {
 	}{
 		{Event{Kind: EventAmended, By: "p1", RecordedAt: start}, "Ada P. Okafor reopened the closing record to amend it at 02:00 UTC. Its signatures are void"},
 		{Event{Kind: EventUpdated, By: "p1", RecordedAt: start, Fields: map[string]string{"update": "U1", "audiences": "customers"}}, "Ada P. Okafor wrote update U1 for customers at 02:00 UTC. Another person must approve it"},
+		{Event{Kind: EventSubmitted, By: "p1", RecordedAt: start, Fields: map[string]string{"revision": "1", "digest": "sha256:6c6a"}}, "Ada P. Okafor submitted revision 1 of the closing record for signing at 02:00 UTC"},
 		{Event{Kind: EventAcknowledged, By: "p1", RecordedAt: start}, "Ada P. Okafor acknowledged the incident at 02:00 UTC"},
 	} {
 		if got := EarlierText(c.e, env); got != c.want {

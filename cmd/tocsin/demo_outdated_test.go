@@ -99,7 +99,7 @@ func (s *storyCheck) pressOutdated(ctx context.Context, b shownButton) {
 			return
 		}
 		all := ws.Ephemerals(p.ID)
-		if text := all[len(all)-1].Text; !strings.Contains(text, "You can use ") && !strings.HasSuffix(text, "Revise the record first") {
+		if text := all[len(all)-1].Text; !strings.Contains(text, "You can use ") && !strings.HasSuffix(text, "Revise the record first.") {
 			s.errorf("%s pressed the outdated button %s %s: got %q, want the possible commands", p.Name, b.action, b.value, text)
 		}
 		return

@@ -286,7 +286,7 @@ func (v *verbTest) check(on incident.ID, c verbCase) {
 		reply, err := v.slash(v.person("outsider0"), "C0GENERAL", text)
 		isDenied := strings.Contains(reply, on.String()+" does not exist, or you may not read it") ||
 			(c.verb == incident.VerbBreakGlass || !inc.Restricted) && strings.Contains(reply, "is none of them") ||
-			c.verb == incident.VerbPromote && strings.Contains(reply, "only responders may do this")
+			c.verb == incident.VerbPromote && strings.Contains(reply, "Only responders may do this")
 		if err != nil || !isDenied || strings.Contains(reply, "payslip") || !opens(c.verb) && len(v.byPeople(on)) != len(before) {
 			v.t.Errorf("%s by an outsider: got %.300s, %v, want only that it may not exist", text, reply, err)
 		}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestTypedTime types every quarter of an hour of the days on which summer time begins and
-// ends. Each one must name one instant.
+// TestTypedTime types every quarter of an hour of the days when summer time begins and
+// ends. Each text must mean one time.
 func TestTypedTime(t *testing.T) {
 	paris, err := time.LoadLocation("Europe/Paris")
 	if err != nil {

@@ -376,11 +376,13 @@ for (const b of $("panes").children) b.addEventListener("click", () => pane(b.da
 document.addEventListener("click", (e) => { for (const d of document.querySelectorAll("details.overflow[open]")) if (!d.contains(e.target)) d.open = false; });
 document.addEventListener("keydown", (e) => { if (e.key === "Escape") for (const d of document.querySelectorAll("details.overflow[open]")) { d.open = false; d.querySelector("summary").focus(); } });
 document.addEventListener("toggle", (e) => {
-  const menu = e.target.matches?.("details.overflow[open]") && e.target.querySelector(".menu");
+  const menu = e.target.matches?.("details.overflow") && e.target.querySelector(".menu");
   if (!menu) return;
-  menu.classList.remove("up");
+  menu.classList.remove("up", "placed");
+  if (!e.target.open) return;
   const box = (e.target.closest("#messages, .thread-list, .modal-body") || document.body).getBoundingClientRect();
   menu.classList.toggle("up", menu.getBoundingClientRect().bottom > box.bottom && e.target.getBoundingClientRect().top - menu.offsetHeight > box.top);
+  menu.classList.add("placed");
 }, true);
 window.addEventListener("hashchange", refresh);
 const stream = new EventSource("/api/events");

@@ -1,7 +1,7 @@
 // Block Kit's interactive elements as controls of the browser. Elements with a
 // value are added to surface.fields, which contain the values of a form.
 
-import { h, working, confirm, toast } from "./dom.js";
+import { h, working, confirm } from "./dom.js";
 import { plain, words, safeLink } from "./text.js";
 import { world, toLocal, fromLocal } from "./world.js";
 
@@ -33,7 +33,8 @@ async function use(e, block, surface, value, control, typing) {
     if (!(await confirm({ title: plain(c.title.text), text: words(c.text), confirm: c.confirm.text, deny: c.deny.text, danger: c.style === "danger" }))) return;
   }
   const act = () => surface.use({ action_id: e.action_id, block_id: block.block_id, value, values: valuesOf(surface), typing });
-  if (typing) await act().catch((err) => { if (shown(control)) toast(err.message); }); // the person goes on typing, so the control stays enabled
+  // The person goes on typing, so the control stays enabled. The form may close before the text arrives, as in Slack.
+  if (typing) await act().catch(() => {});
   else await working(control, act);
 }
 

@@ -193,20 +193,6 @@ func (v *browserDriver) press(css, text string) {
 	v.fail("press "+css+" "+text, errors.New("no press reached the element"))
 }
 
-// openMenu opens a menu of a message, and again if the page drew the message anew between
-// the press and the opening.
-func (v *browserDriver) openMenu(message, name string) {
-	v.Helper()
-	summary := message + " [data-testid=" + name + "]"
-	for range pressAttempts {
-		v.press(summary, "")
-		if open, err := chromedp.Run(v.ctx, chromedp.Evaluate[bool](fmt.Sprintf("Boolean(document.querySelector(%q)?.parentElement.open)", summary))); err == nil && open {
-			return
-		}
-	}
-	v.fail("open the menu "+name, errors.New("no press opened it"))
-}
-
 // point is a place in the viewport.
 type point struct{ X, Y float64 }
 

@@ -73,7 +73,7 @@ func TestMaintenance_ConfirmedBySecurity(t *testing.T) {
 		if v := s.view(1); !timelineContains(v, "Maintenance window M1 matches this alert but did not suppress it, because it is not confirmed for sev1 and sev2.") {
 			t.Errorf("got timeline %+v, want the unconfirmed window named", v.Timeline)
 		}
-		expectReply(engineer, "maintenance confirm M1", "only security may confirm a maintenance window")
+		expectReply(engineer, "maintenance confirm M1", "Only security may confirm a maintenance window")
 		expectReply(guard, "maintenance", "unconfirmed: suppresses sev3 and sev4 only")
 		s.kill()
 		s.start()

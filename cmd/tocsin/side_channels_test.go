@@ -126,7 +126,7 @@ func (s *botProcess) checkWork(seed uint64) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
-	for n := range 15 { // their edits stay within the limit of a minute
+	for n := range 8 { // their edits stay within the limit of a minute
 		call := newStory(2 * (int(seed)*100 + n)).calls[0]
 		if a, err := s.company.Trail.Deliver(ctx, call, feed.Copy{}); err != nil || a.Status != http.StatusAccepted {
 			s.t.Fatalf("got response %+v, %v, want 202", a, err)

@@ -122,7 +122,7 @@ func TestTestPage_PagerDuty(t *testing.T) {
 			if !strings.HasPrefix(page.Title, "TEST ") || !strings.Contains(page.Title, "Nothing is wrong") {
 				t.Errorf("got title %q, want the mark of a test", page.Title)
 			}
-			if got := r.slash("page test"); !strings.Contains(got, "a test page has been running since") {
+			if got := r.slash("page test"); !strings.Contains(got, "A test page has been running since") {
 				t.Errorf("got %s, want one test at a time", got)
 			}
 			if err := r.company.Pager.Acknowledge(page.ID, r.head.Pager); err != nil {

@@ -58,7 +58,7 @@ var verbCases = []verbCase{
 	{incident.VerbEndDelegation, "security0", "delegate end ID security @engineering3 because the head is back", incident.EventDelegationEnded, ""},
 	{incident.VerbExclude, "legal0", "exclude ID @engineering3 because a suspect", "", "is excluded"},
 	{incident.VerbReadmit, "legal0", "readmit ID @engineering3 because no suspect", "", "no longer excluded"},
-	{incident.VerbGrant, "security0", "grant ID @engineering3 because she helps", incident.EventAccessGranted, ""},
+	{incident.VerbGrant, "security0", "grant ID @engineering2 because she helps", incident.EventAccessGranted, ""},
 	{incident.VerbRestrict, "security0", "public ID", incident.EventRestricted, ""},
 	{incident.VerbRestrict, "security0", "restrict ID", incident.EventRestricted, ""},
 	{incident.VerbSetLegalHold, "legal0", "legal-hold ID because a court asked", incident.EventLegalHoldSet, ""},

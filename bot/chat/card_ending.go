@@ -42,7 +42,7 @@ func (m *builder) notifyLine() Text {
 	case len(m.inc.Facts.Affected) == 0:
 		return Text{}
 	case len(untold) == 0:
-		return textf("Told: %s", parties(m.inc.Facts.Affected))
+		return textf("Notified: %s", parties(m.inc.Facts.Affected))
 	case untold[0].Capacity == incident.Controller && regime != "" && !m.brief.Now.After(at):
 		return textf("Tell the authority and %s by %s (%s)", parties(untold), m.clock(at), who)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
@@ -67,10 +66,10 @@ func (f *FormSpec) restore(out *Form, c FormContext) {
 	}
 	var notes []Paragraph
 	for _, e := range c.Memory.Editors {
-		notes = append(notes, Paragraph{KindNote, fmt.Sprintf("%s is editing since %s.", c.Directory.Name(e.Person), shownClock(e.Since, c.Env.Now))})
+		notes = append(notes, Paragraph{KindNote, fmt.Sprintf("%s is editing since %s.", c.Directory.Name(e.Person), incident.ClockText(e.Since, c.Env.Now))})
 	}
 	if restored {
-		notes = append(notes, Paragraph{KindNote, fmt.Sprintf("Your text of %s was saved. It is back in the form.", shownClock(draft.At, c.Env.Now))})
+		notes = append(notes, Paragraph{KindNote, fmt.Sprintf("Your text of %s was saved. It is back in the form.", incident.ClockText(draft.At, c.Env.Now))})
 	}
 	out.Document = append(notes, out.Document...)
 }
@@ -85,16 +84,8 @@ func changedSince(seen int, field Field, c FormContext) string {
 	if n >= 0 {
 		if by, at, changed := incident.PartEdit(c.Timeline[n:], field.Name); changed && by != c.Env.Actor {
 			return fmt.Sprintf("%s changed this part at %s, after you began to type. Your text replaces: %s",
-				c.Directory.Name(by), shownClock(at, c.Env.Now), text.Truncate(c.Incident.Record.Get(field.Name), maxQuote))
+				c.Directory.Name(by), incident.ClockText(at, c.Env.Now), text.Truncate(c.Incident.Record.Get(field.Name), maxQuote))
 		}
 	}
 	return "This is your saved text. It is confirmed when you save."
-}
-
-// shownClock returns the time of day of at, with the date unless now is on the same day.
-func shownClock(at, now time.Time) string {
-	if at.UTC().Format(time.DateOnly) == now.UTC().Format(time.DateOnly) {
-		return at.UTC().Format("15:04") + " UTC"
-	}
-	return shownTime(at)
 }

@@ -217,7 +217,10 @@ func showActions(f *Form, c FormContext) {
 		at := slices.IndexFunc(f.Fields, func(f Field) bool { return f.Name == string(kind)+"_heading" })
 		if have >= 0 && at >= 0 {
 			a := c.Incident.Actions[have]
-			done := map[bool]string{true: " (done)"}[a.IsDone()]
+			done := ""
+			if a.IsDone() {
+				done = " (done)"
+			}
 			f.Fields[at+1].Label = "Already recorded: " + a.ID + " " + a.Title + done + ". You can add another one."
 		}
 	}

@@ -40,7 +40,10 @@ func SortActions(items []ActionItem) {
 	slices.SortStableFunc(items, func(a, b ActionItem) int {
 		switch {
 		case a.IsDone() != b.IsDone():
-			return map[bool]int{true: 1, false: -1}[a.IsDone()]
+			if a.IsDone() {
+				return 1
+			}
+			return -1
 		case a.IsDone():
 			return cmp.Or(b.Done.Compare(a.Done), cmp.Compare(a.Incident, b.Incident))
 		}

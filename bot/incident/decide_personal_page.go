@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// pageWay returns the way of a page to a person, for a sentence.
+// pageWay returns the medium of a page to a person, for a sentence.
 func (p Provider) pageWay() string {
 	switch p {
 	case ProviderPagerDuty:
@@ -19,7 +19,7 @@ func (p Provider) pageWay() string {
 
 // WaysTo returns the ways to page a person, the best first.
 func (p Policy) WaysTo(person Person) []Provider {
-	return slices.DeleteFunc(slices.Clone(p.PersonalPages), func(way Provider) bool { return person.IDAt(way) == "" })
+	return slices.DeleteFunc(slices.Clone(p.PersonalPages), func(medium Provider) bool { return person.IDAt(medium) == "" })
 }
 
 // pagePeople pages a person or the representatives of a team, on call or not. They get
@@ -43,34 +43,34 @@ func (d *decider) pagePeople() error {
 	if !d.inc.Origin.Pages() {
 		return Conflict("%s is %s, which pages no one. To exercise paging, replay its deliveries with --drill", d.inc.ID, d.inc.Origin.described())
 	}
-	byWay, unreachable := map[Provider][]PersonID{}, []string{}
+	byMedium, unreachable := map[Provider][]PersonID{}, []string{}
 	for _, p := range people {
 		if err := d.requirePerson("person", p); err != nil {
 			return err
 		}
 		person, _ := d.env.Directory.Person(p)
 		if ways := d.env.Policy.WaysTo(person); len(ways) > 0 {
-			byWay[ways[0]] = append(byWay[ways[0]], p)
+			byMedium[ways[0]] = append(byMedium[ways[0]], p)
 		} else {
 			unreachable = append(unreachable, person.Name)
 		}
 	}
-	if len(byWay) == 0 {
+	if len(byMedium) == 0 {
 		return Conflict("%s cannot be paged: no PagerDuty ID, mail address or chat account is known. Add one under people", strings.Join(unreachable, ", "))
 	}
-	for _, way := range slices.Sorted(maps.Keys(byWay)) {
-		for _, p := range byWay[way] {
+	for _, medium := range slices.Sorted(maps.Keys(byMedium)) {
+		for _, p := range byMedium[medium] {
 			if !d.inc.MayRead(d.env.Directory, p, d.env.Now) {
 				d.emit(EventAccessGranted, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
 			}
 		}
-		slices.Sort(byWay[way])
-		d.emit(EventPersonalPageStarted, fields{"people": joinList(byWay[way]), "medium": string(way)}, texts{"reason": d.cmd.Text})
+		slices.Sort(byMedium[medium])
+		d.emit(EventPersonalPageStarted, fields{"people": joinList(byMedium[medium]), "medium": string(medium)}, texts{"reason": d.cmd.Text})
 	}
 	return nil
 }
 
-// personPaged records the way in which a person was paged.
+// personPaged records the medium in which a person was paged.
 func (d *decider) personPaged() error {
 	d.emit(EventPersonPaged, fields{"person": string(d.cmd.Person), "medium": d.cmd.Item}, nil)
 	return nil

@@ -11,7 +11,7 @@ const (
 var personalPageEvents = eventTable{
 	EventPersonalPageStarted: {
 		fields:  "medium people",
-		apply:   (*Incident).applyPeoplePaged,
+		apply:   (*Incident).applyPersonalPageStarted,
 		effects: effects{pagePersons, invitePeople, timeAbsence, postEvent, refreshCard},
 		sentence: func(e Event) Sentence {
 			return Say("%s pages %s %s", e.By, People(splitList[PersonID](e.Field("people"))), Literal(Provider(e.Field("medium")).pageWay()))
@@ -30,8 +30,8 @@ var personalPageEvents = eventTable{
 	},
 }
 
-// applyPeoplePaged records the people as called.
-func (i *Incident) applyPeoplePaged(e Event) {
+// applyPersonalPageStarted records the people as called.
+func (i *Incident) applyPersonalPageStarted(e Event) {
 	for _, p := range splitList[PersonID](e.Field("people")) {
 		i.addCall(Call{Person: p, Seq: e.Seq, Cause: CalledByPerson, At: e.RecordedAt})
 	}

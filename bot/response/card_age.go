@@ -2,7 +2,6 @@ package response
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -97,12 +96,11 @@ func (a *attempt) loadShown(s *session) error {
 	if a.shown = ""; !a.effect.Refresh || a.desk.Shows == nil {
 		return nil
 	}
-	values, err := s.tx.Values(NamespaceShown, a.effect.Key)
-	if err != nil {
-		return fmt.Errorf("read what %s shows: %w", a.effect.Key, err)
+	if a.job.Attempt > 1 {
+		return nil
 	}
-	if stored := values[a.effect.Key]; len(stored) > 0 && a.job.Attempt == 1 {
-		return json.Unmarshal(stored, &a.shown)
+	if err := getValue(s.tx, NamespaceShown, a.effect.Key, &a.shown); err != nil {
+		return fmt.Errorf("read what %s shows: %w", a.effect.Key, err)
 	}
 	return nil
 }
@@ -121,12 +119,10 @@ func (a *attempt) saveShown(s *session, shows string) error {
 	if !a.effect.Refresh || a.desk.Shows == nil || shows == a.shown && a.job.Attempt == 1 {
 		return nil
 	}
-	value, err := json.Marshal(shows)
+	var before string
+	err := getValue(s.tx, NamespaceShown, a.effect.Key, &before) // locks it
 	if err == nil {
-		_, err = s.tx.Values(NamespaceShown, a.effect.Key) // locks it
-	}
-	if err == nil {
-		err = s.tx.PutValue(NamespaceShown, a.effect.Key, value, s.now.Add(shownTTL))
+		err = putValue(s.tx, NamespaceShown, a.effect.Key, shows, s.now.Add(shownTTL))
 	}
 	if err != nil {
 		return fmt.Errorf("store what %s shows: %w", a.effect.Key, err)

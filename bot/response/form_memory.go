@@ -107,7 +107,7 @@ func (d *Desk) CloseForm(ctx context.Context, who incident.Identity, key inciden
 	return d.inForm(ctx, who, key, func(tx Tx, person incident.PersonID, inc incident.Incident) error {
 		if submitted {
 			var stored storedDraft
-			if err := getValue(tx, NamespaceDraft, draftKey(person, key), &stored); err != nil {
+			if err := getValue(tx, NamespaceDraft, draftKey(person, key), &stored); err != nil { // locks it
 				return err
 			}
 			mark := storedDraft{View: key.View, Submitted: true}

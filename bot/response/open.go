@@ -2,6 +2,7 @@ package response
 
 import (
 	"fmt"
+
 	"tocsin/bot/incident"
 )
 

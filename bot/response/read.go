@@ -50,14 +50,8 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 
 // HasLive reports whether an incident is live, see [incident.Status.Live].
 func (d *Desk) HasLive(ctx context.Context) (found bool, err error) {
-	var live []incident.Status
-	for _, s := range incident.Statuses() {
-		if s.Live() {
-			live = append(live, s)
-		}
-	}
 	err = d.Store.View(ctx, func(r Reader) error {
-		list, err := r.Summaries(incident.Filter{Statuses: live, Limit: 1})
+		list, err := r.Summaries(incident.Filter{Statuses: incident.LiveStatuses(), Limit: 1})
 		found = len(list) > 0
 		return err
 	})

@@ -14,6 +14,7 @@ import (
 
 	"tocsin/bot/chat"
 	"tocsin/bot/incident"
+	"tocsin/bot/text"
 )
 
 // ephemeral is a reply that only one person sees. The JSON is both the
@@ -105,15 +106,13 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 	return chat.NotSaved
 }
 
-// asSentence returns the text of a refusal as a sentence. A refusal may begin with the
-// name of a field.
-func asSentence(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
-	text = string(unicode.ToUpper(first)) + text[size:]
-	if last, _ := utf8.DecodeLastRuneInString(text); unicode.IsLetter(last) || unicode.IsDigit(last) {
-		text += "."
+// asSentence returns the text of a refusal as a sentence.
+func asSentence(refusal string) string {
+	refusal = text.Capital(refusal)
+	if last, _ := utf8.DecodeLastRuneInString(refusal); unicode.IsLetter(last) || unicode.IsDigit(last) {
+		refusal += "."
 	}
-	return text
+	return refusal
 }
 
 // reader answers the questions of a person.

@@ -54,6 +54,7 @@ func TestDrafts_ComeBack(t *testing.T) {
 		if out := e.submit("U0ADA", nil); out.Outcome != chat.SubmitClosed || e.desk.last().Text != typed {
 			t.Errorf("got %+v and %q, want the text in the note", out, e.desk.last().Text)
 		}
+		e.slack.Wait() // the draft is deleted in the background
 		e.typeCommand("U0ADA", "note")
 		requireParts(t, "after the submission", string(e.currentForm("U0ADA").Blocks), "!10.1.2.3", "!saved")
 		e.closeForm("U0ADA")

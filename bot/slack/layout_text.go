@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
 	"tocsin/bot/chat"
 	"tocsin/bot/incident"
 )

@@ -2,6 +2,7 @@ package chat
 
 import "time"
 
+// withDefaults fills the empty fields of a configuration.
 func withDefaults(cfg Config) Config {
 	str := func(p *string, v string) {
 		if *p == "" {

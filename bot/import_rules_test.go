@@ -17,7 +17,7 @@ import (
 // layer first. It is exact: TestImportRules fails on a missing and on an unused arrow.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {}, "bot/mailtext": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {}, "bot/mailtext": {}, "bot/notary": {},
 
 	"bot/setting": {"bot/incident", "bot/secret"},
 	"bot/health":  {"bot/incident"},
@@ -32,7 +32,7 @@ var allowedImports = map[string][]string{
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
 	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/setting", "bot/text"},
 
-	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/setting", "bot/text"},
+	"store":            {"bot/incident", "bot/notary", "bot/response", "bot/intake", "bot/setting", "bot/text"},
 	"bot/sentry":       {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/pagerduty":    {"bot/incident", "bot/health", "bot/secret", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
 	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
@@ -72,6 +72,7 @@ var libraryOwners = map[string][]string{
 	"github.com/getsentry/sentry-go": {"bot/telemetry"},
 	"github.com/prometheus/":         {"bot/telemetry"},
 	"github.com/spf13/cobra":         {"cmd/tocsin"},
+	"golang.org/x/mod":               {"bot/notary"},
 }
 
 // standardOnly lists the packages that may import only the standard library.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/mac"
 	"github.com/tink-crypto/tink-go/v2/prf"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"tocsin/bot/notary"
 )
 
 // A Keyset holds the keys that are never stored in the database:
@@ -203,6 +206,16 @@ func (k *Keyset) Fingerprint(data []byte) string {
 		panic(fmt.Sprintf("store: fingerprint of %d bytes: %v", len(data), err)) // the PRF supports 32 bytes
 	}
 	return hex.EncodeToString(sum)
+}
+
+// Notary returns the key that signs checkpoints of the notary. It is made from the fingerprint key, so it needs no copy
+// of its own, and Rotate does not change it.
+func (k *Keyset) Notary() (notary.Key, error) {
+	seed, err := k.prf.ComputePrimaryPRF([]byte("tocsin notary key"), ed25519.SeedSize)
+	if err != nil {
+		return notary.Key{}, fmt.Errorf("derive notary key: %w", err)
+	}
+	return notary.NewKey("tocsin/"+k.Fingerprint([]byte("tocsin keyset"))[:16], seed)
 }
 
 // Rotate adds a new primary key to the encryption and chain keysets and retains the older keys for reading. Callers

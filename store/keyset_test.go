@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -176,5 +177,35 @@ func TestKeyset_PrintsNoKeys(t *testing.T) {
 	}
 	if k.Save() == nil {
 		t.Error("Save of an ephemeral keyset: got no error")
+	}
+}
+
+// TestKeyset_Notary checks that the notary key survives a rotation and a reload, and that another keyset has another.
+func TestKeyset_Notary(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	if err := CreateKeyset(path); err != nil {
+		t.Fatal(err)
+	}
+	verifier := func(k *Keyset, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := k.Notary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key.Verifier().String()
+	}
+	k, err := LoadKeyset(path)
+	first := verifier(k, err)
+	if err := errors.Join(k.changeAndSave(k.Rotate), k.changeAndSave(k.Prune)); err != nil {
+		t.Fatal(err)
+	}
+	if got := verifier(LoadKeyset(path)); got != first {
+		t.Errorf("after a rotation: got %s, want %s", got, first)
+	}
+	if got := verifier(Ephemeral()); got == first {
+		t.Error("another keyset has an equal notary key")
 	}
 }

@@ -41,7 +41,9 @@ var allowedImports = map[string][]string{
 	"bot/vulnreport":   {"bot/incident", "bot/health", "bot/secret", "bot/bounds", "bot/intake", "bot/mailtext", "bot/setting", "bot/text"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/sns":          {"bot/incident", "bot/bounds", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
-	"bot/trail":        {"bot/incident", "bot/health", "bot/outbound", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
+	"bot/awsclient":    {"bot/health", "bot/outbound"},
+	"bot/trail":        {"bot/incident", "bot/awsclient", "bot/health", "bot/intake", "bot/setting", "bot/detect", "bot/text"},
+	"bot/backup":       {"bot/incident", "bot/awsclient", "bot/health", "bot/notary", "bot/setting"},
 	"bot/mail":         {"bot/incident", "bot/health", "templates", "bot/secret", "bot/setting", "bot/text"},
 	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
@@ -52,7 +54,7 @@ var allowedImports = map[string][]string{
 	"bot/control":   {"bot/incident", "bot/command", "bot/intake", "bot/response", "store", "bot/setting", "bot/text"},
 	"bot/telemetry": {"bot/incident", "bot/health", "bot/intake", "bot/response", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
 
-	"bot/config": {"bot/alertmanager", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/text", "bot/trail", "bot/vulnreport", "playbooks", "store"},
+	"bot/config": {"bot/alertmanager", "bot/backup", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/text", "bot/trail", "bot/vulnreport", "playbooks", "store"},
 
 	"bot/doctor": {"bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/incident", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/vulnreport", "store"},
 
@@ -73,6 +75,7 @@ var libraryOwners = map[string][]string{
 	"github.com/prometheus/":         {"bot/telemetry"},
 	"github.com/spf13/cobra":         {"cmd/tocsin"},
 	"golang.org/x/mod":               {"bot/notary"},
+	"filippo.io/age":                 {"bot/backup"},
 }
 
 // standardOnly lists the packages that may import only the standard library.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/backup"
 	"tocsin/bot/control"
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
@@ -55,6 +56,7 @@ type Config struct {
 	Routing     []response.Rule     `yaml:"routing"`
 	Storm       response.StormLimit `yaml:"storm"`
 	Retention   store.Retention     `yaml:"retention"`
+	Backup      backup.Config       `yaml:"backup"`
 	Playbooks   Playbooks           `yaml:"playbooks"`
 	Updates     Updates             `yaml:"updates"`
 	SignOff     SignOff             `yaml:"sign_off"`
@@ -78,7 +80,7 @@ type Review struct {
 func Defaults() Config {
 	c := Config{
 		Listen: "127.0.0.1:8080", Store: store.Defaults(), TimeZone: "UTC", Language: "en",
-		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(),
+		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(), Backup: backup.Defaults(),
 		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4", PageTest: PageTest{At: "Tue 10:00"}},
 		SignOff:    SignOff{DeputyAfter: incident.DefaultSignDeputyAfter, HeadAfter: incident.DefaultSignHeadAfter},
 		Review:     Review{Agenda: "0 9 * * MON"},

@@ -100,6 +100,8 @@ func TestCheck_Warnings(t *testing.T) {
 // TestCheck_NoWarnings checks configurations that work.
 func TestCheck_NoWarnings(t *testing.T) {
 	without, _, _ := strings.Cut(Example, "routing:\n  - when")
+	_, backups, _ := strings.Cut(Example, "\nbackup:")
+	without += "\nbackup:" + backups
 	for name, text := range map[string]string{"example": Example, "default rules": without,
 		"relay on this machine": strings.NewReplacer("host: smtp.example.com", "host: localhost", "tls: mandatory", "tls: none").Replace(Example)} {
 		_, warnings, err := parse("f", []byte(text), nil, genuineEnv, Config.problems)

@@ -28,11 +28,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/smithy-go/logging"
 
+	"tocsin/bot/awsclient"
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -236,30 +235,16 @@ func New(c Config, d Deps) (*Source, error) {
 	if d.Observer == nil {
 		d.Observer = noopObserver{}
 	}
-	options := []func(*config.LoadOptions) error{config.WithRegion(c.Region), config.WithLogger(sdkLogger(d.Logger))}
-	if d.client != nil {
-		options = append(options, config.WithHTTPClient(d.client))
-	}
-	if c.Endpoint != "" {
-		options = append(options, config.WithBaseEndpoint(c.Endpoint))
-	}
-	loaded, err := config.LoadDefaultConfig(context.Background(), options...)
+	// The package reports a file that is too large, so a response may exceed the maximum
+	// size by 1 MiB.
+	loaded, err := awsclient.Load(context.Background(), awsclient.Options{Region: c.Region, Endpoint: c.Endpoint, Timeout: objectTimeout, MaxResponse: d.MaxObject + 1<<20, Logger: d.Logger, Client: d.client})
 	if err != nil {
-		return nil, fmt.Errorf("load AWS configuration: %w", err)
+		return nil, err
 	}
-	loaded.HTTPClient = newBoundedClient(loaded.HTTPClient, d.MaxObject)
 	return &Source{Config: c, Deps: d, queue: sqs.NewFromConfig(loaded), recent: newRecentObjects(4096), bucket: s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = c.Endpoint != ""
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})}, nil
-}
-
-// sdkLogger logs the messages of the SDK at level debug, because it also returns
-// every failure as an error.
-func sdkLogger(log *slog.Logger) logging.Logger {
-	return logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
-		log.Debug("AWS SDK message", "text", fmt.Sprintf(format, args...))
-	})
 }
 
 // withRegion sends one call to the given region, if the name is valid.

@@ -1,12 +1,13 @@
 // Package aws is an in-process AWS account for tests and demos. It has SQS
 // queues and S3 buckets and implements the parts of their protocols that a
-// reader of CloudTrail files needs. Clients use the real AWS SDK.
+// reader of CloudTrail files and a writer of backups need. Clients use the real AWS SDK.
 //
 // The account is as strict as AWS. Every request needs a valid Signature
 // Version 4 for the right service and region. A received message is hidden for
 // its visibility timeout and then becomes visible again. An old receipt handle
 // deletes nothing. A message received too often moves to the dead-letter queue.
-// A bucket sends an S3 event to its queue for every object written or deleted.
+// A bucket sends an S3 event to its queue for every object written or deleted. It
+// verifies checksums, and it keeps every version of a locked object.
 //
 // The clock is package time. To control it, run the account in a
 // testing/synctest bubble and connect with [Account.Client], whose connections
@@ -51,6 +52,9 @@ type Bucket struct {
 	Name   string
 	Region string // default is the account's region
 	Notify string // name of the queue that receives its events, empty for none
+	// ObjectLock lets writers lock objects.
+	ObjectLock bool
+	PageSize   int // objects in one answer of ListObjectsV2, default 1000
 }
 
 // Request is the log entry of one answered call.
@@ -224,6 +228,7 @@ type apiError struct {
 
 const (
 	maxRequestBytes = 1 << 20
+	maxObjectBytes  = 1 << 30
 	// minLatency delays every response. Over a pipe, a response could otherwise
 	// overtake the end of its request. The SDK would treat that as a broken
 	// connection.
@@ -241,7 +246,11 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.work.Add(1)
 	defer a.work.Done()
 	a.mu.Unlock()
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequestBytes))
+	limit := int64(maxRequestBytes)
+	if r.Method == http.MethodPut {
+		limit = maxObjectBytes
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit))
 	if err != nil {
 		return // the client disconnected
 	}
@@ -265,7 +274,7 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case service == "sqs":
 		a.serveQueue(reply, r, op, body)
 	default:
-		a.serveBucket(reply, r, op, resource)
+		a.serveBucket(reply, r, op, resource, body)
 	}
 	a.logRequest(Request{At: at, Op: op, Resource: resource, Status: reply.status, Code: reply.code})
 	if f != nil && f.LoseAnswer {
@@ -283,7 +292,7 @@ func (a *Account) logRequest(r Request) {
 
 // Methods returns the calls that an answer can name.
 func Methods() []string {
-	return []string{"s3:GetObject", "s3:HeadObject", "sqs:ChangeMessageVisibility", "sqs:ChangeMessageVisibilityBatch", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:ReceiveMessage", "sqs:SendMessage"}
+	return []string{"s3:DeleteObject", "s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2", "s3:PutObject", "sqs:ChangeMessageVisibility", "sqs:ChangeMessageVisibilityBatch", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:ReceiveMessage", "sqs:SendMessage"}
 }
 
 // route returns the operation, resource and service of a request.
@@ -292,11 +301,17 @@ func (a *Account) route(r *http.Request, body []byte) (op, resource, service str
 		return "sqs:" + target, queueName(body), "sqs"
 	}
 	resource = strings.TrimPrefix(r.URL.Path, "/")
-	switch r.Method {
-	case http.MethodGet:
+	switch {
+	case r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2":
+		return "s3:ListObjectsV2", strings.TrimSuffix(resource, "/"), "s3"
+	case r.Method == http.MethodGet:
 		return "s3:GetObject", resource, "s3"
-	case http.MethodHead:
+	case r.Method == http.MethodHead:
 		return "s3:HeadObject", resource, "s3"
+	case r.Method == http.MethodPut:
+		return "s3:PutObject", resource, "s3"
+	case r.Method == http.MethodDelete:
+		return "s3:DeleteObject", resource, "s3"
 	}
 	return "s3:" + r.Method, resource, "s3"
 }

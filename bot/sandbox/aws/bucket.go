@@ -1,9 +1,10 @@
 package aws
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -11,13 +12,19 @@ import (
 
 type bucket struct {
 	Bucket
-	objects map[string]*object
+	objects  map[string]*object   // the current ones
+	versions map[string][]*object // all, in the order of their creation
 }
 
 type object struct {
 	data     []byte
 	etag     string
 	modified time.Time
+
+	version string
+	sha256  string // in base64
+	lock    string // COMPLIANCE, GOVERNANCE or empty
+	until   time.Time
 }
 
 // AddBucket creates a bucket, replacing one of that name.
@@ -27,7 +34,7 @@ func (a *Account) AddBucket(b Bucket) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.buckets[b.Name] = &bucket{Bucket: b, objects: map[string]*object{}}
+	a.buckets[b.Name] = &bucket{Bucket: b, objects: map[string]*object{}, versions: map[string][]*object{}}
 }
 
 // Put stores an object and sends an event to the bucket's queue. The bucket
@@ -36,8 +43,15 @@ func (a *Account) Put(name, key string, data []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.buckets[name]
-	o := &object{data: data, etag: md5Hex(string(data)), modified: time.Now()}
+	a.store(b, key, &object{data: data})
+}
+
+// store adds a version of an object and sends an event. The caller holds a.mu.
+func (a *Account) store(b *bucket, key string, o *object) {
+	a.serial++
+	o.etag, o.modified, o.version, o.sha256 = md5Hex(string(o.data)), time.Now(), fmt.Sprintf("v%d", a.serial), checksum(o.data)
 	b.objects[key] = o
+	b.versions[key] = append(b.versions[key], o)
 	a.notify(b, "ObjectCreated:Put", key, o)
 }
 
@@ -99,29 +113,8 @@ func (a *Account) signingRegion(service, resource string) string {
 	return a.cfg.Region
 }
 
-// serveBucket answers a path-style call of the S3 REST API.
-func (a *Account) serveBucket(n *response, r *http.Request, op, resource string) {
-	name, key, _ := strings.Cut(resource, "/")
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	b := a.buckets[name]
-	switch {
-	case op != "s3:GetObject" && op != "s3:HeadObject":
-		n.writeError("s3", &apiError{http.StatusNotImplemented, "NotImplemented", "the sandbox does not implement " + op})
-		return
-	case b == nil:
-		n.writeError("s3", &apiError{http.StatusNotFound, "NoSuchBucket", "the bucket does not exist"})
-		return
-	}
-	o := b.objects[key]
-	if o == nil {
-		n.writeError("s3", &apiError{http.StatusNotFound, "NoSuchKey", "the specified key does not exist"})
-		return
-	}
-	n.header.Set("Etag", `"`+o.etag+`"`)
-	n.header.Set("Last-Modified", o.modified.UTC().Format(http.TimeFormat))
-	n.header.Set("Content-Type", "application/json")
-	if r.Method == http.MethodGet {
-		n.body = o.data
-	}
+// checksum returns the SHA-256 of data as S3 writes it.
+func checksum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -1,0 +1,9 @@
+package backup
+
+import "net/http"
+
+// WithClient returns d with an HTTP client for buckets.
+func (d DestinationDeps) WithClient(c *http.Client) DestinationDeps {
+	d.client = c
+	return d
+}

@@ -7,6 +7,7 @@ package awsclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -104,7 +105,7 @@ func (c boundedClient) Do(r *http.Request) (*http.Response, error) {
 	res, err := c.HTTPClient.Do(r.WithContext(ctx))
 	if err != nil {
 		stop()
-		if cause := context.Cause(ctx); cause == errSlow {
+		if cause := context.Cause(ctx); errors.Is(cause, errSlow) {
 			err = errSlow
 		}
 		return nil, err
@@ -126,7 +127,7 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && context.Cause(b.ctx) == errSlow {
+	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), errSlow) {
 		err = errSlow
 	}
 	return n, err

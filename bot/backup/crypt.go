@@ -138,7 +138,7 @@ type ageReader struct{ r io.Reader }
 
 func (a ageReader) Read(p []byte) (int, error) {
 	n, err := a.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = explainDamage(err)
 	}
 	return n, err

@@ -32,7 +32,8 @@ var allowedImports = map[string][]string{
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
 	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/setting", "bot/text"},
 
-	"store":            {"bot/incident", "bot/notary", "bot/response", "bot/intake", "bot/setting", "bot/text"},
+	"store/stream":     {},
+	"store":            {"bot/incident", "bot/notary", "bot/response", "bot/intake", "bot/setting", "bot/text", "store/stream"},
 	"bot/sentry":       {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/pagerduty":    {"bot/incident", "bot/health", "bot/secret", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
 	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},

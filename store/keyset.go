@@ -215,7 +215,32 @@ func (k *Keyset) Notary() (notary.Key, error) {
 	if err != nil {
 		return notary.Key{}, fmt.Errorf("derive notary key: %w", err)
 	}
-	return notary.NewKey("tocsin/"+k.Fingerprint([]byte("tocsin keyset"))[:16], seed)
+	return notary.NewKey(k.origin(), seed)
+}
+
+// origin names the instance in checkpoints and streams of rows.
+func (k *Keyset) origin() string { return "tocsin/" + k.Fingerprint([]byte("tocsin keyset"))[:16] }
+
+// streamMAC returns the keyed hash of the SHA-256 of a stream of rows.
+func (k *Keyset) streamMAC(sum []byte) []byte {
+	mac, err := k.prf.ComputePrimaryPRF(append([]byte("tocsin stream "), sum...), 32)
+	if err != nil {
+		panic(fmt.Sprintf("store: fingerprint of %d bytes: %v", len(sum), err)) // the PRF supports 32 bytes
+	}
+	return mac
+}
+
+// keyIDs returns the ids of the keys for ciphertexts and MACs.
+func (k *Keyset) keyIDs() keyIDs {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	ids := newKeyIDs()
+	for set, handle := range map[*map[uint32]bool]*keyset.Handle{&ids.seal: k.sealKeys.handle, &ids.mac: k.macKeys.handle} {
+		for _, info := range handle.KeysetInfo().GetKeyInfo() {
+			(*set)[info.GetKeyId()] = true
+		}
+	}
+	return ids
 }
 
 // Rotate adds a new primary key to the encryption and chain keysets and retains the older keys for reading. Callers

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"gorm.io/gorm"
@@ -105,6 +106,8 @@ type backend interface {
 	// lockReplicaID makes this process the only one that runs as replica until release is called. If the lock is lost
 	// earlier, it calls lost.
 	lockReplicaID(ctx context.Context, replica string, lost func(error)) (release func(), err error)
+	// engine returns the SQL for the stream of rows.
+	engine() engine
 	// river returns the SQL on River's tables.
 	river() riverDialect
 	// client returns a River client. A client without queues only inserts jobs.
@@ -126,6 +129,8 @@ type queueTx interface {
 	orFailClause() string
 	// lockLane prevents other transactions from changing a lane until this one ends.
 	lockLane(db *gorm.DB, lane string) error
+	// copyRows inserts many rows with their ids.
+	copyRows(ctx context.Context, table string, columns []string, rows pgx.CopyFromSource) error
 }
 
 // runner is a River client for either database.
@@ -138,6 +143,30 @@ type runner interface {
 // Open opens the database and creates or migrates its schema. The Store can read, write and enqueue jobs, and works
 // jobs after [Store.Run]. Errors include [ErrUnavailable], [ErrInUse] and [ErrKeyset].
 func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
+	s, err := openBackend(ctx, c, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkKeysetBeforeMigration(ctx); err != nil {
+		return nil, errors.Join(err, s.backend.close())
+	}
+	if err := s.backend.migrate(ctx, s.log); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrate database: %w", wrapUnavailable(err)), s.backend.close())
+	}
+	if err := s.checkKeyset(ctx); err != nil {
+		return nil, errors.Join(err, s.backend.close())
+	}
+	if err := s.moveStorms(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
+	}
+	if err := s.recomputeStates(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
+	}
+	return s, nil
+}
+
+// openBackend opens the database without creating or migrating its schema.
+func openBackend(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if d.Keyset == nil {
 		return nil, errors.New("open database: a keyset is required")
 	}
@@ -165,21 +194,6 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	}
 	if err != nil {
 		return nil, wrapUnavailable(err)
-	}
-	if err := s.checkKeysetBeforeMigration(ctx); err != nil {
-		return nil, errors.Join(err, s.backend.close())
-	}
-	if err := s.backend.migrate(ctx, s.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate database: %w", wrapUnavailable(err)), s.backend.close())
-	}
-	if err := s.checkKeyset(ctx); err != nil {
-		return nil, errors.Join(err, s.backend.close())
-	}
-	if err := s.moveStorms(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
-	}
-	if err := s.recomputeStates(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
 	}
 	return s, nil
 }

@@ -48,7 +48,8 @@ INSERT INTO audit_head (id, position, chain) VALUES (1, 0, '');
 ALTER TABLE tombstones ADD COLUMN mac text NOT NULL DEFAULT '';
 
 -- Restores from a backup. Until a person releases the restore, effects from before it are held, and so are deliveries up
--- to last_inbox. checkpoint is the published checkpoint that the restore was compared with, or ''.
+-- to last_inbox. checkpoint is the published checkpoint that the restore was compared with, or ''. No incident has a number
+-- after last_incident, the newest of the backup, and before next_incident.
 CREATE TABLE restores (
     id integer PRIMARY KEY,
     at timestamp NOT NULL,
@@ -56,6 +57,7 @@ CREATE TABLE restores (
     backup_size bigint NOT NULL,
     checkpoint text NOT NULL,
     last_incident bigint NOT NULL,
+    next_incident bigint NOT NULL,
     last_inbox bigint NOT NULL,
     released_at timestamp,
     released_by text NOT NULL DEFAULT ''

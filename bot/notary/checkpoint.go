@@ -43,8 +43,8 @@ const (
 	erasureLine  = "erased "
 )
 
-// text returns the signed text of a checkpoint. The first three lines are those of the checkpoint format of C2SP
-// (tlog-checkpoint), the others its extension lines.
+// text returns the signed text of a checkpoint in the format tlog-checkpoint of C2SP. The lines after the root are
+// extension lines of the format.
 func (c Checkpoint) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%d\n%s\n%s%s\n%s%d\n", c.Origin, c.Size, c.Root, timeLine, c.At.UTC().Format(time.RFC3339), incidentLine, c.LastIncident)
@@ -100,7 +100,7 @@ func parseNumber(text string) (int64, error) {
 	return n, nil
 }
 
-// A Key signs checkpoints. It is made from a secret seed, so it needs no file of its own.
+// A Key signs checkpoints. It is derived from a secret seed, so it needs no key file.
 type Key struct {
 	origin   string
 	signer   note.Signer
@@ -158,8 +158,8 @@ func (v Verifier) String() string { return v.text }
 // ErrForeign means that a checkpoint carries no valid signature of the instance.
 var ErrForeign = errors.New("the checkpoint is not signed by this instance")
 
-// Open verifies the signature of a note and returns its checkpoint. The note may have text around it, such as that of a
-// message: it begins at the line with the origin.
+// Open verifies the signature of a note and returns its checkpoint. Other text may surround the note, for example if it
+// was copied from a message. The note begins at the line with the origin.
 func (v Verifier) Open(text string) (Checkpoint, error) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	start := strings.Index(text, v.verifier.Name()+"\n")

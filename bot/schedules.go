@@ -30,6 +30,10 @@ func (b *Bot) schedules() []schedule {
 		{"card_age", "* * * * *", func(ctx context.Context, at time.Time) error { return b.Desk().RefreshCards(ctx, at) }},
 		{"retention", "23 3 * * *", b.prune},
 		{"reminders", "11 * * * *", b.remind},
+		{"notary", "* * * * *", func(ctx context.Context, _ time.Time) error {
+			_, err := b.store.RecordChanges(ctx)
+			return err
+		}},
 	}
 	if b.heartbeat != nil { // a job, because it runs only if the database writes and the queue moves
 		all = append(all, schedule{"heartbeat", "@every " + b.start.Telemetry.HeartbeatInterval.String(), func(ctx context.Context, _ time.Time) error {

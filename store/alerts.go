@@ -181,6 +181,7 @@ func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time
 	if err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("count alert: %w", err)
 	}
+	t.tx.note(subjectAlerts, row.ID, row.ID)
 	out := row.clearColumns()
 	if before := row.Count - n; before > 0 {
 		return out, before, nil
@@ -222,25 +223,56 @@ func (t domainTx) moveAlertsWhere(to incident.ID, where string, args ...any) err
 	if err := t.db.Raw("SELECT id FROM alerts WHERE "+where+" ORDER BY id"+t.lockClause, args...).Scan(&ids).Error; err != nil {
 		return fmt.Errorf("find alerts to move: %w", err)
 	}
-	for chunk := range slices.Chunk(ids, 1000) {
-		for _, step := range []struct {
-			verb  string
-			query string
-			args  []any
-		}{
-			{"add up alerts", `UPDATE alerts SET count = alerts.count + f.count,
-				first_at = CASE WHEN f.first_at < alerts.first_at THEN f.first_at ELSE alerts.first_at END,
-				last_at = CASE WHEN f.last_at > alerts.last_at THEN f.last_at ELSE alerts.last_at END
-				FROM alerts AS f WHERE f.id IN ? AND alerts.incident_id = ? AND alerts.hash = f.hash`, []any{chunk, int64(to)}},
-			{"record moved alerts", `INSERT INTO moved_alerts (id, moved_to)
-				SELECT f.id, alerts.id FROM alerts AS f JOIN alerts ON alerts.hash = f.hash WHERE f.id IN ? AND alerts.incident_id = ?`, []any{chunk, int64(to)}},
-			{"delete merged alerts", `DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)`, []any{chunk, int64(to)}},
-			{"move alerts", `UPDATE alerts SET incident_id = ? WHERE id IN ?`, []any{int64(to), chunk}},
-		} {
-			if err := t.db.Exec(step.query, step.args...).Error; err != nil {
-				return fmt.Errorf("%s: %w", step.verb, err)
-			}
+	for chunk := range slices.Chunk(ids, listChunk) {
+		if err := t.moveAlertRows(to, chunk); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// movedAlert is a row of the table moved_alerts.
+type movedAlert struct{ ID, MovedTo int64 }
+
+func (t domainTx) moveAlertRows(to incident.ID, ids []int64) error {
+	err := t.db.Exec(`UPDATE alerts SET count = alerts.count + f.count,
+		first_at = CASE WHEN f.first_at < alerts.first_at THEN f.first_at ELSE alerts.first_at END,
+		last_at = CASE WHEN f.last_at > alerts.last_at THEN f.last_at ELSE alerts.last_at END
+		FROM alerts AS f WHERE f.id IN ? AND alerts.incident_id = ? AND alerts.hash = f.hash`, ids, int64(to)).Error
+	if err != nil {
+		return fmt.Errorf("add up alerts: %w", err)
+	}
+	var merged []movedAlert
+	err = t.db.Raw("SELECT f.id, alerts.id AS moved_to FROM alerts AS f JOIN alerts ON alerts.hash = f.hash WHERE f.id IN ? AND alerts.incident_id = ?", ids, int64(to)).Scan(&merged).Error
+	if err != nil {
+		return fmt.Errorf("find merged alerts: %w", err)
+	}
+	if err := t.recordMoved(merged); err != nil {
+		return err
+	}
+	if err := t.db.Exec("DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)", ids, int64(to)).Error; err != nil {
+		return fmt.Errorf("delete merged alerts: %w", err)
+	}
+	if err := t.db.Exec("UPDATE alerts SET incident_id = ? WHERE id IN ?", int64(to), ids).Error; err != nil {
+		return fmt.Errorf("move alerts: %w", err)
+	}
+	t.tx.noteIDs(subjectAlerts, ids...)
+	return nil
+}
+
+// recordMoved records which alerts were merged into others, with a MAC that proves the reason of the removal.
+func (t domainTx) recordMoved(merged []movedAlert) error {
+	for len(merged) > 0 {
+		n := chunkSize(len(merged), inboxChunk)
+		args := make([]any, 0, 3*n)
+		for _, one := range merged[:n] {
+			args = append(args, one.ID, one.MovedTo, t.s.rowMAC(appendColumn(appendContent(nil, "moved_alerts", one.ID), "moved_to", one.MovedTo)))
+			t.tx.note(subjectAlerts, one.MovedTo, one.MovedTo)
+		}
+		if err := t.db.Exec("INSERT INTO moved_alerts (id, moved_to, mac) VALUES "+valuesClause("(?, ?, ?)", n), args...).Error; err != nil {
+			return fmt.Errorf("record moved alerts: %w", err)
+		}
+		merged = merged[n:]
 	}
 	return nil
 }
@@ -268,6 +300,7 @@ func (t domainTx) MoveAlert(id incident.ID, a incident.Alert, d response.Routing
 	if err != nil || len(rows) == 0 {
 		return response.AlertRow{}, false, err
 	}
+	t.tx.note(subjectAlerts, rows[0].ID, rows[0].ID)
 	row, err := t.alert(rows[0])
 	return row, known, err
 }

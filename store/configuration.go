@@ -60,5 +60,6 @@ func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 	if err := t.db.Exec("UPDATE configurations SET sealed_rules = ?, sealed_detection = ? WHERE id = ?", row.SealedRules, row.SealedDetection, row.ID).Error; err != nil {
 		return 0, fmt.Errorf("write configuration: %w", err)
 	}
+	t.tx.note(subjectConfigurations, row.ID, row.ID)
 	return row.ID, nil
 }

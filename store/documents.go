@@ -45,11 +45,13 @@ func (t domainTx) PutDocument(id incident.ID, d incident.Document) error {
 	if err != nil {
 		return err
 	}
-	err = t.db.Exec(`INSERT INTO documents (incident_id, revision, digest, at, sealed_body) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (incident_id, revision) DO UPDATE SET digest = excluded.digest, at = excluded.at, sealed_body = excluded.sealed_body`,
-		int64(id), d.Revision, d.Digest, t.s.now(), sealed).Error
+	var row int64
+	err = t.db.Raw(`INSERT INTO documents (incident_id, revision, digest, at, sealed_body) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (incident_id, revision) DO UPDATE SET digest = excluded.digest, at = excluded.at, sealed_body = excluded.sealed_body RETURNING id`,
+		int64(id), d.Revision, d.Digest, t.s.now(), sealed).Scan(&row).Error
 	if err != nil {
 		return fmt.Errorf("write document: %w", err)
 	}
+	t.tx.note(subjectDocuments, row, row)
 	return nil
 }

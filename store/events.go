@@ -56,6 +56,11 @@ func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
 	if err := t.db.Create(&rows).Error; err != nil {
 		return fmt.Errorf("append to timeline of %s: %w", id, err)
 	}
+	for _, row := range rows {
+		if row.Kind == string(incident.EventErased) {
+			t.tx.note(subjectErasures, row.ID, row.ID)
+		}
+	}
 	return nil
 }
 

@@ -46,7 +46,6 @@ var exportedTables = []exportedTable{
 	{"restores", []string{"id"}},
 	{"notary_outbox", []string{"id"}},
 	{"notary_leaves", []string{"n"}},
-	{"notary_hashes", []string{"idx"}},
 	{"notary_checkpoints", []string{"size"}},
 }
 

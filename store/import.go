@@ -59,8 +59,10 @@ func Import(ctx context.Context, c Config, d Deps, r io.Reader, o ImportOptions)
 	err = s.backend.tx(ctx, true, func(db *gorm.DB, queue queueTx) error {
 		t := &tx{db: db, queue: queue, river: s.backend.river(), ctx: ctx}
 		im := importer{domainTx{reader{s, db, queue.rowLockClause()}, t}, in, o}
-		out, err = im.run()
-		return err
+		if out, err = im.run(); err != nil {
+			return err
+		}
+		return s.flushNotes(t)
 	})
 	if err != nil {
 		return Imported{}, fmt.Errorf("import rows: %w", wrapUnavailable(err))

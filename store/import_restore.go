@@ -59,11 +59,13 @@ func (im importer) hold(m Manifest) error {
 		known, note = max(known, c.LastIncident), c.Note
 	}
 	next := known + incidentGap + 1
-	err := im.db.Exec(`INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, next_incident, last_inbox)
-		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM inbox))`, im.s.now(), dbTime(m.Header.At), m.Leaves, note, m.LastIncident, next).Error
+	var id int64
+	err := im.db.Raw(`INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, next_incident, last_inbox)
+		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM inbox)) RETURNING id`, im.s.now(), dbTime(m.Header.At), m.Leaves, note, m.LastIncident, next).Scan(&id).Error
 	if err != nil {
 		return fmt.Errorf("record restore: %w", err)
 	}
+	im.tx.note(subjectRestores, id, id)
 	if err := im.db.Exec("UPDATE effects SET held = true WHERE state IN ('available', 'pending')").Error; err != nil {
 		return fmt.Errorf("hold effects: %w", err)
 	}

@@ -99,6 +99,7 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 				return err
 			}
 			inserted, left = append(inserted, ids...), left[n:]
+			t.noteIDs(subjectInbox, ids...)
 		}
 		if len(inserted) == 0 {
 			return nil
@@ -245,6 +246,7 @@ func (t domainTx) MarkHandled(rows []response.DeliveryOutcome) error {
 	now := t.s.now()
 	args := make([]any, 0, len(rows)*6)
 	for _, row := range rows {
+		t.tx.note(subjectInbox, row.Row, row.Row)
 		if row.Reason == "" {
 			args = append(args, row.Row, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing)
 			continue

@@ -135,6 +135,7 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ..
 		return response.ErrChanged
 	}
 	t.s.incidents.put(row.ID, row.stateKey(), row.SealedState, inc)
+	t.tx.note(subjectIncidents, row.ID, row.ID)
 	if err := t.appendEvents(inc.ID, events); err != nil {
 		return err
 	}

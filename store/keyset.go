@@ -200,12 +200,15 @@ func (k *Keyset) VerifyMAC(data, sum []byte) error {
 
 // Fingerprint returns a keyed hash in hexadecimal, which finds equal data without storing it. Rotate does not change
 // it.
-func (k *Keyset) Fingerprint(data []byte) string {
+func (k *Keyset) Fingerprint(data []byte) string { return hex.EncodeToString(k.derive(data)) }
+
+// derive returns 32 secret bytes for data, from the key of the fingerprints.
+func (k *Keyset) derive(data []byte) []byte {
 	sum, err := k.prf.ComputePrimaryPRF(data, 32)
 	if err != nil {
 		panic(fmt.Sprintf("store: fingerprint of %d bytes: %v", len(data), err)) // the PRF supports 32 bytes
 	}
-	return hex.EncodeToString(sum)
+	return sum
 }
 
 // Notary returns the key that signs checkpoints of the notary. It is made from the fingerprint key, so it needs no copy

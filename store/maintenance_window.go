@@ -73,6 +73,7 @@ func (t domainTx) PutMaintenance(m incident.MaintenanceWindow) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("update maintenance window: %w", err)
 		}
+		t.tx.note(subjectMaintenance, m.ID, m.ID)
 		return m.ID, nil
 	}
 	row := maintenanceWindowRow{Owner: string(m.Owner), StartsAt: dbTime(m.From), EndsAt: dbTime(m.To), At: t.s.now(), SealedBody: []byte{}}
@@ -86,6 +87,7 @@ func (t domainTx) PutMaintenance(m incident.MaintenanceWindow) (int64, error) {
 	if err := t.db.Exec("UPDATE maintenance_windows SET sealed_body = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
 		return 0, fmt.Errorf("write maintenance window: %w", err)
 	}
+	t.tx.note(subjectMaintenance, row.ID, row.ID)
 	return row.ID, nil
 }
 
@@ -94,5 +96,6 @@ func (t domainTx) AddSuppressed(window, n, severe int64) error {
 	if err != nil {
 		return fmt.Errorf("count suppressed alerts: %w", err)
 	}
+	t.tx.note(subjectMaintenance, window, window)
 	return nil
 }

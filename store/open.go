@@ -81,6 +81,8 @@ type Store struct {
 	// sealed with a key that is not saved to the keyset file yet, and Reseal finds all data sealed with an older key.
 	sealing sync.RWMutex
 
+	recorder recorder
+
 	inFlight inFlight
 	panics   panicLimiter
 
@@ -156,11 +158,10 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if err := s.checkKeyset(ctx); err != nil {
 		return nil, errors.Join(err, s.backend.close())
 	}
-	if err := s.moveStorms(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
-	}
-	if err := s.recomputeStates(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
+	for _, upgrade := range []func(context.Context) error{s.moveStorms, s.recomputeStates, s.coverExisting} {
+		if err := upgrade(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
+		}
 	}
 	return s, nil
 }
@@ -302,6 +303,9 @@ type tx struct {
 	river riverDialect
 	ctx   context.Context
 	wrote bool // an incident or the directory, see writerCache
+
+	changes changes      // for the log of the notary
+	audits  []auditEntry // for the chain of the audit log
 }
 
 // maxTxAttempts is how often a transaction runs if it conflicts with others.
@@ -319,7 +323,11 @@ func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
 func (s *Store) txLocked(ctx context.Context, priority bool, fn func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := s.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error {
-			return fn(&tx{db: db, queue: queue, river: s.backend.river(), ctx: ctx})
+			t := &tx{db: db, queue: queue, river: s.backend.river(), ctx: ctx}
+			if err := fn(t); err != nil {
+				return err
+			}
+			return s.flushNotes(t)
 		})
 		if err == nil {
 			s.lastWriteFailed.Store(false)

@@ -130,11 +130,13 @@ func (s *Store) Reprocess(ctx context.Context, filter DeliveryFilter) (n int, er
 		}
 		after = ids[len(ids)-1]
 		err = s.tx(ctx, func(t *tx) error {
-			updated := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND (outcome IN ? OR unread)", ids, reprocessable)
-			if updated.Error != nil {
-				return fmt.Errorf("requeue deliveries: %w", updated.Error)
+			var updated []int64
+			err := t.db.Raw("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND (outcome IN ? OR unread) RETURNING id", ids, reprocessable).Scan(&updated).Error
+			if err != nil {
+				return fmt.Errorf("requeue deliveries: %w", err)
 			}
-			n += int(updated.RowsAffected)
+			n += len(updated)
+			t.noteIDs(subjectInbox, updated...)
 			return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{slices.Min(ids), slices.Max(ids)}})
 		})
 		if err != nil {

@@ -129,7 +129,8 @@ type deletionBatch struct {
 	contents  []string // contents of the rows, for the hash
 }
 
-// addTombstone writes the tombstone of a batch, unless the batch is empty.
+// addTombstone writes the tombstone of a batch, unless the batch is empty. Its MAC and the noted rows prove to the notary
+// which rows were deleted.
 func (t *tx) addTombstone(s *Store, g deletionBatch) error {
 	if len(g.contents) == 0 {
 		return nil
@@ -138,10 +139,19 @@ func (t *tx) addTombstone(s *Store, g deletionBatch) error {
 	if len(g.ids) > 0 {
 		first, last = slices.Min(g.ids), slices.Max(g.ids)
 	}
-	err := t.db.Exec("INSERT INTO tombstones (table_name, at, older_than, policy, deleted, first_id, last_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		g.tableName, s.now(), g.cutoff, g.policy, len(g.contents), first, last, s.hash("tombstones", g.tableName, g.contents...)).Error
+	row := Tombstone{TableName: g.tableName, At: s.now(), OlderThan: g.cutoff, Policy: g.policy, Deleted: int64(len(g.contents)), FirstID: first, LastID: last,
+		Hash: s.hash("tombstones", g.tableName, g.contents...)}
+	err := t.db.Raw("INSERT INTO tombstones (table_name, at, older_than, policy, deleted, first_id, last_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+		row.TableName, row.At, row.OlderThan, row.Policy, row.Deleted, row.FirstID, row.LastID, row.Hash).Scan(&row.ID).Error
 	if err != nil {
 		return fmt.Errorf("write tombstone: %w", err)
+	}
+	if err := t.db.Exec("UPDATE tombstones SET mac = ? WHERE id = ?", s.rowMAC(row.content()), row.ID).Error; err != nil {
+		return fmt.Errorf("write tombstone: %w", err)
+	}
+	t.note(subjectTombstones, row.ID, row.ID)
+	if _, isSubject := findSubject(g.tableName); isSubject {
+		t.noteGone(g.tableName, row.ID, g.ids)
 	}
 	return nil
 }

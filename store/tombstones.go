@@ -21,6 +21,19 @@ type Tombstone struct {
 	Hash      string    `json:"hash"` // keyed hash of the contents of the rows
 }
 
+// content returns the content of the row for the notary, without its MAC.
+func (t Tombstone) content() []byte {
+	b := appendContent(nil, subjectTombstones, t.ID)
+	b = appendColumn(b, "table_name", t.TableName)
+	b = appendColumn(b, "at", t.At)
+	b = appendColumn(b, "older_than", t.OlderThan)
+	b = appendColumn(b, "policy", t.Policy)
+	b = appendColumn(b, "deleted", t.Deleted)
+	b = appendColumn(b, "first_id", t.FirstID)
+	b = appendColumn(b, "last_id", t.LastID)
+	return appendColumn(b, "hash", t.Hash)
+}
+
 // Tombstones returns up to limit tombstones, newest first.
 func (s *Store) Tombstones(ctx context.Context, limit int) ([]Tombstone, error) {
 	out := []Tombstone{}

@@ -2,26 +2,20 @@
 
 -- The notary is an append-only log over the whole instance, see the package notary.
 --
--- Changed rows that the log does not record yet. A transaction that changes a row of a subject adds the range of its ids.
--- mac authenticates the row, so that only a bot with the keyset can add one. An id is used once.
+-- Changed rows that the log does not record yet, one row for each transaction. changes lists the subjects with the ids of
+-- their rows. mac authenticates id and changes, so that only a bot with the keyset can add a row. An id is used once.
 CREATE TABLE notary_outbox (
     id integer PRIMARY KEY AUTOINCREMENT,
-    subject text NOT NULL,
-    first_id bigint NOT NULL,
-    last_id bigint NOT NULL,
+    changes text NOT NULL,
     mac blob NOT NULL
 );
 
--- The leaves of the log. They hold keyed commitments, not contents.
+-- The leaves of the log, which hold keyed commitments instead of contents. hashes are the hashes of the subtrees that the
+-- leaf completes, 32 bytes each, from the leaf's own hash up.
 CREATE TABLE notary_leaves (
     n bigint PRIMARY KEY,
-    leaf blob NOT NULL
-);
-
--- The inner hashes of the log, in the order of tlog.
-CREATE TABLE notary_hashes (
-    idx bigint PRIMARY KEY,
-    hash blob NOT NULL
+    leaf blob NOT NULL,
+    hashes blob NOT NULL
 );
 
 -- Signed checkpoints of the log. published_at is the time at which one left the machine.
@@ -44,8 +38,9 @@ CREATE TABLE audit_head (
 );
 INSERT INTO audit_head (id, position, chain) VALUES (1, 0, '');
 
--- A keyed hash of the other columns, so that only a bot with the keyset can add a proof of deletion.
+-- A keyed hash of the other columns, so that only a bot with the keyset can add a reason for a removal.
 ALTER TABLE tombstones ADD COLUMN mac text NOT NULL DEFAULT '';
+ALTER TABLE moved_alerts ADD COLUMN mac text NOT NULL DEFAULT '';
 
 -- Restores from a backup. Until a person releases the restore, effects from before it are held, and so are deliveries up
 -- to last_inbox. checkpoint is the published checkpoint that the restore was compared with, or ''. No incident has a number

@@ -19,6 +19,8 @@ type engine struct {
 	timeout string
 	// lock prevents other processes from opening the database until the transaction ends.
 	lock string
+	// replicas counts the processes that work with the database. SQLite has one, which holds the lock of the file.
+	replicas string
 	// counted selects the table_name and next_id of all tables with counted ids.
 	counted string
 	// setNext sets the next id of a table.
@@ -44,6 +46,8 @@ var (
 		byBytes: ` COLLATE "C"`,
 		timeout: "SET LOCAL idle_in_transaction_session_timeout = 0",
 		lock:    "LOCK TABLE keyset IN ACCESS EXCLUSIVE MODE",
+		replicas: "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = ? AND granted " +
+			"AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
 		counted: `SELECT t.relname AS table_name, coalesce(s.last_value + 1, s.start_value) AS next_id FROM pg_sequences s
 			JOIN pg_class c ON c.relname = s.sequencename AND c.relnamespace = current_schema()::regnamespace
 			JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'i' JOIN pg_class t ON t.oid = d.refobjid

@@ -78,12 +78,12 @@ func (im importer) hold(m Manifest) error {
 // jobsBatch is the number of effects that get their jobs together.
 const jobsBatch = 500
 
-// deriveJobs gives each unfinished effect and each stretch of unhandled deliveries a job. Handlers look for an earlier
-// attempt, because the job that the effect had before may have begun.
+// deriveJobs gives each unfinished effect a job, and the unhandled deliveries one, except those that a restore holds.
+// Handlers look for an earlier attempt, because the job that the effect had before may have begun.
 func (im importer) deriveJobs() error {
 	for after := int64(0); ; {
 		var rows []effectRow
-		err := im.db.Raw("SELECT * FROM effects WHERE id > ? AND state = 'available' ORDER BY id LIMIT ?", after, jobsBatch).Scan(&rows).Error
+		err := im.db.Raw("SELECT * FROM effects WHERE id > ? AND state = 'available' AND NOT held ORDER BY id LIMIT ?", after, jobsBatch).Scan(&rows).Error
 		if err != nil {
 			return fmt.Errorf("read unfinished effects: %w", err)
 		}
@@ -96,7 +96,9 @@ func (im importer) deriveJobs() error {
 		}
 	}
 	var first int64
-	if err := im.db.Raw("SELECT coalesce(min(id), 0) FROM inbox WHERE handled_at IS NULL").Scan(&first).Error; err != nil {
+	err := im.db.Raw(`SELECT coalesce(min(id), 0) FROM inbox WHERE handled_at IS NULL
+		AND id > (SELECT coalesce(max(last_inbox), 0) FROM restores WHERE released_at IS NULL)`).Scan(&first).Error
+	if err != nil {
 		return fmt.Errorf("find unhandled deliveries: %w", err)
 	}
 	if first == 0 {

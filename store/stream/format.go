@@ -111,11 +111,6 @@ func (m Manifest) Rows(table string) int64 {
 // ErrDamaged means that a stream ends early or was altered.
 var ErrDamaged = errors.New("the stream of rows is damaged: it ends early or was altered. Use another copy")
 
-// damagedf returns an error that wraps [ErrDamaged] with a detail.
-func damagedf(format string, args ...any) error {
-	return fmt.Errorf("%w (%w)", ErrDamaged, fmt.Errorf(format, args...))
-}
-
 // VersionError means that the stream has a newer format.
 type VersionError struct{ Version string }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"slices"
@@ -27,6 +28,7 @@ import (
 //	}
 //	manifest, err := r.Manifest()
 type Reader struct {
+	source *source
 	zip    *zstd.Decoder
 	in     *bufio.Reader
 	header Header
@@ -42,14 +44,29 @@ type Reader struct {
 	err     error
 }
 
-// NewReader reads the header of a stream. The caller must call [Reader.Close]. An error wraps [ErrDamaged] if the stream
-// cannot be read, and is a [VersionError] if it has another format.
-func NewReader(in io.Reader) (*Reader, error) {
-	zip, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		return nil, damagedf("decompress: %w", err)
+// source remembers the error of the compressed stream, which does not mean that the stream is damaged.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		s.err = err
 	}
-	r := &Reader{zip: zip, in: bufio.NewReaderSize(zip, bufferBytes), whole: sha256.New()}
+	return n, err
+}
+
+// NewReader reads the header of a stream. The caller must call [Reader.Close]. An error is that of in, or wraps
+// [ErrDamaged], or is a [VersionError] if the stream has another format.
+func NewReader(in io.Reader) (*Reader, error) {
+	from := &source{Reader: in}
+	zip, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, fmt.Errorf("decompress stream: %w", err)
+	}
+	r := &Reader{source: from, zip: zip, in: bufio.NewReaderSize(zip, bufferBytes), whole: sha256.New()}
 	if err := r.begin(); err != nil {
 		zip.Close()
 		return nil, err
@@ -60,14 +77,14 @@ func NewReader(in io.Reader) (*Reader, error) {
 func (r *Reader) begin() error {
 	first := make([]byte, len(magic))
 	if _, err := io.ReadFull(r.in, first); err != nil {
-		return damagedf("read the beginning: %w", err)
+		return r.fail("read the beginning: %w", err)
 	}
 	name, version, _ := strings.Cut(strings.TrimSuffix(magic, "\n"), " 1")
 	if version, ok := strings.CutPrefix(string(first), name+" "+version); ok && string(first) != magic {
 		return &VersionError{strings.TrimSpace(version)}
 	}
 	if string(first) != magic {
-		return damagedf("it does not begin as a stream of rows")
+		return r.fail("it does not begin as a stream of rows")
 	}
 	r.whole.Write(first)
 	r.peek()
@@ -242,8 +259,12 @@ func (r *Reader) decode(name string, v any) error {
 
 // fail sets the error of the reader, unless it has one.
 func (r *Reader) fail(format string, args ...any) error {
-	if r.err == nil {
-		r.err = damagedf(format, args...)
+	switch {
+	case r.err != nil:
+	case r.source.err != nil:
+		r.err = fmt.Errorf("read stream: %w", r.source.err)
+	default:
+		r.err = fmt.Errorf("%w (%w)", ErrDamaged, fmt.Errorf(format, args...))
 	}
 	return r.err
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -192,6 +193,18 @@ func TestReader_FindsEveryChange(t *testing.T) {
 	}
 	if _, _, err := read(bytes.NewReader(append(bytes.Clone(data), data...))); !errors.Is(err, ErrDamaged) {
 		t.Errorf("twice: got %v", err)
+	}
+}
+
+// TestReader_ErrorOfSource requires that an error of the disk or network is not taken for damage.
+func TestReader_ErrorOfSource(t *testing.T) {
+	data, _ := write(t, edges)
+	failed := errors.New("connection lost")
+	for n := range len(data) {
+		_, _, err := read(io.MultiReader(bytes.NewReader(data[:n]), iotest.ErrReader(failed)))
+		if !errors.Is(err, failed) || errors.Is(err, ErrDamaged) {
+			t.Fatalf("after %d bytes: got %v, want %v", n, err, failed)
+		}
 	}
 }
 

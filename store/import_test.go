@@ -98,8 +98,8 @@ func TestImport_Checkpoint(t *testing.T) {
 		for n := range 5 {
 			roots = append(roots, tree.Root())
 			leaf := fmt.Appendf(nil, "leaf %d", n)
-			tree.Add(leaf)
-			if err := tx.db.Exec("INSERT INTO notary_leaves (n, leaf) VALUES (CAST(? AS bigint), ?)", n, leaf).Error; err != nil {
+			hashes := notary.JoinHashes(tree.Add(leaf))
+			if err := tx.db.Exec("INSERT INTO notary_leaves (n, leaf, hashes) VALUES (?, ?, ?)", n, leaf, hashes).Error; err != nil {
 				return err
 			}
 		}

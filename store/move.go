@@ -2,21 +2,32 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"gorm.io/gorm"
 
 	"tocsin/bot/response"
 )
 
+// stopGrace is how long a server may take to release the lock of a replica that has just stopped.
+const stopGrace = 3 * time.Second
+
 // MoveTo copies all rows into the empty database of target, as [Import] does, and changes nothing here. No process may
 // work with this database: the error wraps [ErrInUse] if one runs, and also if one starts before the rows are committed.
 func (s *Store) MoveTo(ctx context.Context, target Config, d Deps) (out Imported, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := s.refuseReplicas(ctx, 0); err != nil {
-		return out, err
+	for deadline := time.Now().Add(stopGrace); ; {
+		err := s.refuseReplicas(ctx, 0)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrInUse) || time.Now().After(deadline) || !sleep(ctx, 100*time.Millisecond) {
+			return out, err
+		}
 	}
 	release, err := s.backend.lockReplicaID(ctx, s.replica, cancel)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // layer first. It is exact: TestImportRules fails on a missing and on an unused arrow.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {}, "bot/mailtext": {}, "bot/notary": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {}, "bot/text": {}, "bot/mailtext": {}, "bot/notary": {}, "bot/syslog": {},
 
 	"bot/setting": {"bot/incident", "bot/secret"},
 	"bot/health":  {"bot/incident"},
@@ -60,7 +60,7 @@ var allowedImports = map[string][]string{
 	"bot/doctor": {"bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/incident", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/vulnreport", "store"},
 
 	"bot":        {"bot/incident", "bot/doctor", "bot/health", "bot/outbound", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config", "bot/text", "bot/web"},
-	"cmd/tocsin": {"bot", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/text"},
+	"cmd/tocsin": {"bot", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/syslog", "bot/text"},
 }
 
 // libraryOwners lists the only packages that import a library, exactly.
@@ -80,7 +80,7 @@ var libraryOwners = map[string][]string{
 }
 
 // standardOnly lists the packages that may import only the standard library.
-var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds", "bot/text", "bot/chat"}
+var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds", "bot/text", "bot/chat", "bot/syslog"}
 
 // importUse records which entries of the tables a file needed.
 type importUse struct {

@@ -152,14 +152,15 @@ func (p *pruner) pruneCommands(ctx context.Context, retention Retention) error {
 	return nil
 }
 
-// auditRow holds the columns of the table audit that a tombstone covers.
+// auditRow holds the columns of the table audit. A tombstone covers all of them but the sealed one.
 type auditRow struct {
-	ID         int64
-	At         time.Time
-	Person     string
-	Action     string
-	IncidentID int64
-	Allowed    bool
+	ID           int64
+	At           time.Time
+	Person       string
+	Action       string
+	IncidentID   int64
+	Allowed      bool
+	SealedDetail []byte
 }
 
 // pruneAudit deletes expired entries of the audit log.

@@ -48,6 +48,8 @@ type Store interface {
 	Tombstones(ctx context.Context, limit int) ([]store.Tombstone, error)
 	WaitingEffects(context.Context, response.WaitingQuery) ([]incident.WaitingEffect, error)
 	RetryEffects(context.Context, response.WaitingQuery) (int, error)
+	ListAudit(context.Context, store.AuditQuery) (list []store.AuditEntry, older bool, err error)
+	EachAudit(context.Context, store.AuditQuery, func(store.AuditEntry) error) error
 	Reprocess(context.Context, store.DeliveryFilter) (int, error)
 }
 
@@ -104,6 +106,7 @@ type Request struct {
 
 	Filter   *store.DeliveryFilter `json:"filter,omitempty"`   // selects stored deliveries
 	Waiting  response.WaitingQuery `json:"waiting,omitzero"`   // selects waiting effects
+	Audit    store.AuditQuery      `json:"audit,omitzero"`     // selects entries of the audit log
 	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to ingest
 	Origin   incident.Origin       `json:"origin,omitempty"`   // of the deliveries to ingest, see [incident.ParseOrigin]
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log

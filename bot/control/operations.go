@@ -51,6 +51,8 @@ var operations = map[string]operation{
 	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*Server).retention},
 	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
 	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*Server).reloadStatus},
+	"audit-list":    {access: accessAdministrators, command: "audit list", maxBody: maxCommandRequest, do: (*Server).auditList},
+	"audit-export":  {access: accessAdministrators, command: "audit export", maxBody: maxCommandRequest, stream: (*Server).auditExport},
 	"sources":       {access: accessAdministrators, command: "sources", maxBody: maxCommandRequest, do: (*Server).listSources},
 	"reprocess":     {access: accessAdministrators, command: "replay --since", maxBody: maxCommandRequest, do: (*Server).reprocess},
 	"replay-as-new": {access: accessAdministrators, command: "replay --as-new", maxBody: maxCommandRequest, do: (*Server).replayAsNew},

@@ -56,6 +56,12 @@ func readPeer(conn net.Conn) peer {
 	return p
 }
 
+// CurrentUser returns the identity of the user that runs this process. Its ID is empty as
+// on the socket.
+func CurrentUser() incident.Identity {
+	return incident.Identity{Provider: incident.ProviderLocal, ID: localUser(os.Geteuid())}
+}
+
 // localUser returns the name of the user that a user id speaks for, or "". Ids
 // that several programs or people share speak for nobody. An id without a name
 // speaks under its number: in a container, users of the host have no names.

@@ -134,6 +134,27 @@ func (d Directory) Person(id PersonID) (Person, bool) {
 	return Person{}, false
 }
 
+// PeopleNamed returns the people with a full name, an account or an id, without regard
+// to case. It includes people who left.
+func (d Directory) PeopleNamed(name string) []PersonID {
+	if name == "" {
+		return nil
+	}
+	var out []PersonID
+	for _, p := range d.People {
+		named := func(h Identity) bool { return strings.EqualFold(h.ID, name) || strings.EqualFold(h.String(), name) }
+		if strings.EqualFold(p.Name, name) || string(p.ID) == name || slices.ContainsFunc(p.Identities, named) {
+			out = append(out, p.ID)
+		}
+	}
+	for _, p := range d.Former {
+		if (strings.EqualFold(p.Name, name) || string(p.ID) == name) && !slices.Contains(out, p.ID) {
+			out = append(out, p.ID)
+		}
+	}
+	return out
+}
+
 // Name returns the name of a person, marked if the person left the configuration.
 // It returns "Tocsin" for an empty id, and the id if the person is unknown.
 func (d Directory) Name(id PersonID) string {

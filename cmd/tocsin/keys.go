@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"tocsin/bot/config"
 	"tocsin/bot/control"
+	"tocsin/bot/response"
 	"tocsin/bot/terminal"
 	"tocsin/store"
 )
@@ -85,14 +88,20 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 // callOrOpen sends a request to the running bot and decodes the reply into out. If
 // no bot is running, it opens the database and calls offline instead.
 func (g *globalFlags) callOrOpen(ctx context.Context, name string, request control.Request, out any, offline func(context.Context, *store.Store) error) error {
+	return g.useOrOpen(ctx, name, request, func(client *control.Client) error { return client.Do(ctx, name, request, out) }, offline)
+}
+
+// useOrOpen calls online with a client of the running bot. If no bot is running, it opens
+// the database, writes the operation to the audit log and calls offline instead.
+func (g *globalFlags) useOrOpen(ctx context.Context, name string, request control.Request, online func(*control.Client) error, offline func(context.Context, *store.Store) error) error {
 	if g.socket != "" {
-		return control.NewClient(g.socket).Do(ctx, name, request, out)
+		return online(control.NewClient(g.socket))
 	}
 	c, err := config.Load(g.config)
 	if err != nil {
 		return err
 	}
-	err = control.NewClient(c.ControlPath()).Do(ctx, name, request, out)
+	err = online(control.NewClient(c.ControlPath()))
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
@@ -105,7 +114,29 @@ func (g *globalFlags) callOrOpen(ctx context.Context, name string, request contr
 		return err
 	}
 	defer func() { _ = s.Close() }()
+	if err := auditOffline(ctx, s, name, request.Reason); err != nil {
+		return err
+	}
 	return offline(ctx, s)
+}
+
+// auditOffline writes an operation without a running bot to the audit log, as the control
+// socket does.
+func auditOffline(ctx context.Context, s *store.Store, name, reason string) error {
+	entry := response.Access{At: time.Now(), Handle: control.CurrentUser(), Action: name, Reason: strings.TrimSuffix("offline: "+reason, ": "), Allowed: true}
+	err := s.Tx(ctx, func(tx response.Tx) error {
+		dir, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		person, _ := dir.Resolve(entry.Handle)
+		entry.Person = person.ID
+		return tx.Audit(entry)
+	})
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", name, err)
+	}
+	return nil
 }
 
 // print prints v as JSON with --json, and otherwise the text.

@@ -304,6 +304,8 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(replies["explanation"], p, append([]string{"explain", "A1"}, asJSON...)...)
 		o.check(planted[store.Verification], p, append([]string{"verify"}, asJSON...)...)
 		o.check(planted[[]store.Tombstone], p, append([]string{"retention"}, asJSON...)...)
+		o.check(planted[control.AuditPage], p, append([]string{"audit", "list"}, asJSON...)...)
+		o.check(auditExport, p, append([]string{"audit", "export"}, asJSON...)...)
 		o.check(planted[[]incident.WaitingEffect], p, append([]string{"effects"}, asJSON...)...)
 		o.check(planted[control.Retried], p, append([]string{"effects", "retry"}, asJSON...)...)
 		o.check(planted[control.Dropped], p, append([]string{"effects", "drop", "17", "--because", "x"}, asJSON...)...)
@@ -312,15 +314,16 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 		o.check(planted[[]control.SourceState], p, append([]string{"sources"}, asJSON...)...)
 	}
+	o.check(auditExport, p, "audit", "export", "--format", "syslog")
 	refused := func(p planter) any {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"explain", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -336,6 +339,14 @@ func TestOutput_Escaped(t *testing.T) {
 		}
 	}
 	walk(rootCommand())
+}
+
+// auditExport is the only line of an export of the audit log.
+func auditExport(p planter) any {
+	return struct {
+		*store.AuditEntry
+		End bool `json:"end"`
+	}{planted[store.AuditEntry](p).(*store.AuditEntry), true}
 }
 
 // TestOutput_Delivery covers a stored delivery, whose body may have several lines.

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -73,18 +74,23 @@ func (b *Bot) testAcknowledged(ctx context.Context, code string, from time.Time)
 	return by, err
 }
 
+// decode returns the signals of a stored delivery.
+func (g *generation) decode(source string, headers map[string]string, body []byte) ([]incident.Signal, error) {
+	decoder, known := g.sources[source]
+	if !known {
+		return nil, fmt.Errorf("source %s is not configured", source)
+	}
+	header := http.Header{}
+	for name, value := range headers {
+		header.Set(name, value)
+	}
+	return decoder.Decode(header, body)
+}
+
 // severalAlerts returns the alerts of a delivery that has more than one. The
 // inbox stores the incident of only one of them.
 func (g *generation) severalAlerts(d intake.Delivery) []incident.Alert {
-	source, known := g.sources[d.Source]
-	if !known {
-		return nil
-	}
-	header := http.Header{}
-	for name, value := range d.Header {
-		header.Set(name, value)
-	}
-	signals, err := source.Decode(header, d.Body)
+	signals, err := g.decode(d.Source, d.Header, d.Body)
 	if len(signals) == 0 || len(signals) == 1 && err == nil { // with an error, an alert about the rest belongs to it too
 		return nil
 	}

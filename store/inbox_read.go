@@ -36,6 +36,8 @@ func (r reader) Deliveries(q response.DeliveryQuery) (out []response.Delivery, e
 	switch {
 	case q.Alert != 0:
 		err = read("alert_id = ? OR alert_id IN (SELECT id FROM moved_alerts WHERE moved_to = ?)", "id", q.Alert, q.Alert)
+	case !q.To.IsZero():
+		return r.deliveriesBetween(DeliveryFilter{From: q.From, To: q.To}, q.After)
 	case q.Undecodable != "":
 		err = read("source = ? AND (outcome = ? OR unread)", "id DESC", q.Undecodable, outcomeUndecodable)
 	default:
@@ -67,7 +69,19 @@ func (r reader) delivery(row inboxRow) (out response.Delivery, err error) {
 		if out.Stored.Origin, err = d.origin(); err != nil {
 			return out, fmt.Errorf("read origin of delivery %d: %w", row.ID, err)
 		}
-		out.Stored.Sender, out.Stored.Verified, out.Stored.SHA256, out.Stored.Body = d.Sender, d.Verified, d.sha256(), d.Body
+		out.Stored.Sender, out.Stored.Verified, out.Stored.SHA256, out.Stored.Body, out.Stored.Header = d.Sender, d.Verified, d.sha256(), d.Body, d.Header
 	}
 	return out, nil
+}
+
+// deliveriesBetween returns the next batch of deliveries after a row.
+func (r reader) deliveriesBetween(filter DeliveryFilter, after int64) ([]response.Delivery, error) {
+	batch, err := r.s.readDeliveries(r.db, filter, after)
+	out := make([]response.Delivery, len(batch))
+	for n, d := range batch {
+		out[n].Outcome = d.Outcome
+		out[n].Stored = incident.StoredDelivery{ID: d.Row, Source: d.Delivery.Source, Origin: d.Delivery.Origin, At: d.Delivery.Received, Sender: d.Delivery.Sender,
+			Verified: d.Delivery.Verified, SHA256: d.SHA256, Outcome: d.Outcome.Outcome, Body: d.Delivery.Body, Header: d.Delivery.Header}
+	}
+	return out, err
 }

@@ -53,7 +53,11 @@ type StoredDelivery struct {
 // rows. It returns the first error of fn.
 func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter, fn func([]StoredDelivery) error) error {
 	for after := int64(0); ; {
-		batch, err := s.readDeliveries(ctx, filter, after)
+		var batch []StoredDelivery
+		err := s.view(ctx, func(db *gorm.DB) (err error) {
+			batch, err = s.readDeliveries(db, filter, after)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -68,36 +72,71 @@ func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter, fn func([
 }
 
 // readDeliveries reads the next batch of deliveries after a row.
-func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after int64) ([]StoredDelivery, error) {
+func (s *Store) readDeliveries(db *gorm.DB, filter DeliveryFilter, after int64) (out []StoredDelivery, err error) {
+	first, end, err := filter.rows(db)
+	if err != nil {
+		return nil, err
+	}
 	where, args := filter.sqlCondition()
-	var out []StoredDelivery
-	err := s.view(ctx, func(db *gorm.DB) error {
-		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body, handled_at, outcome, incident_id, alert_id FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
-			slices.Concat([]any{after}, args, []any{replayBatch})...).Rows()
+	rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body, handled_at, outcome, incident_id, alert_id FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id > ? AND id < ? AND "+where+" ORDER BY id LIMIT ?",
+		slices.Concat([]any{max(after, first-1), end}, args, []any{replayBatch})...).Rows()
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for size := 0; size < batchBytes && rows.Next(); {
+		var row inboxRow
+		if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.SealedBody, &row.HandledAt, &row.Outcome, &row.IncidentID, &row.AlertID); err != nil {
+			return nil, fmt.Errorf("read deliveries: %w", err)
+		}
+		delivery, sha256, err := s.openDelivery(row)
 		if err != nil {
-			return fmt.Errorf("read deliveries: %w", err)
+			return nil, err
 		}
-		defer func() { _ = rows.Close() }()
-		for size := 0; size < batchBytes && rows.Next(); {
-			var row inboxRow
-			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.SealedBody, &row.HandledAt, &row.Outcome, &row.IncidentID, &row.AlertID); err != nil {
-				return fmt.Errorf("read deliveries: %w", err)
-			}
-			delivery, sha256, err := s.openDelivery(row)
-			if err != nil {
-				return err
-			}
-			size += len(delivery.Body)
-			one := StoredDelivery{Row: row.ID, Delivery: delivery, SHA256: sha256, Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()}
-			out = append(out, one)
+		size += len(delivery.Body)
+		out = append(out, StoredDelivery{Row: row.ID, Delivery: delivery, SHA256: sha256, Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return out, nil
+}
+
+// inboxDisorder is how far the times of deliveries can differ from the order of their rows: by the clocks of replicas,
+// and by a clock that was corrected.
+const inboxDisorder = 24 * time.Hour
+
+// rows returns ids between which all matching rows are, the last one exclusive. The inbox has no index on the times,
+// because an index would slow every delivery.
+func (f DeliveryFilter) rows(db *gorm.DB) (first, end int64, err error) {
+	var newest int64
+	if err := db.Raw("SELECT coalesce(max(id), 0) FROM inbox").Scan(&newest).Error; err != nil {
+		return 0, 0, fmt.Errorf("read deliveries: %w", err)
+	}
+	if first, err = firstRowSince(db, newest, f.From.Add(-inboxDisorder)); err != nil || f.To.IsZero() {
+		return first, noUpperBound, err
+	}
+	end, err = firstRowSince(db, newest, f.To.Add(inboxDisorder))
+	return first, end, err
+}
+
+// firstRowSince returns the first row that was received at a time or later, if the rows are in the order of their times,
+// by a binary search.
+func firstRowSince(db *gorm.DB, newest int64, at time.Time) (int64, error) {
+	low, high := int64(1), newest+1
+	for low < high {
+		middle := low + (high-low)/2
+		var row []inboxRow
+		if err := db.Raw("SELECT id, received_at FROM inbox WHERE id >= ? ORDER BY id LIMIT 1", middle).Scan(&row).Error; err != nil {
+			return 0, fmt.Errorf("read deliveries: %w", err)
 		}
-		if err := rows.Err(); err != nil {
-			return fmt.Errorf("read deliveries: %w", err)
+		if len(row) == 0 || !row[0].ReceivedAt.Before(at) {
+			high = middle
+		} else {
+			low = row[0].ID + 1
 		}
-		return nil
-	})
-	return out, err
+	}
+	return low, nil
 }
 
 // Outcomes that opened or changed no incident, so reprocessing may give another outcome. Deliveries with a suppressed

@@ -24,6 +24,8 @@ func AlertResult(a incident.AlertResult, dir incident.Directory, now time.Time) 
 		return append(out, testPages(*a.TestPages, dir, now)...)
 	case a.Explanation != nil:
 		return append(out, explanationLines(*a.Explanation)...)
+	case a.Trail != nil:
+		return trailLines(*a.Trail)
 	case a.Disposition != "":
 		return append(out, suppressedAlerts(a)...)
 	}

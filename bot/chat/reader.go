@@ -174,7 +174,15 @@ func (r Reader) FormContext(ctx context.Context, f *command.FormSpec, given inci
 	return c, nil
 }
 
+// maxTrailEvents is the maximum number of events in an answer about the stored records.
+const maxTrailEvents = 60
+
 func (r Reader) alerts(ctx context.Context, request incident.AlertRequest) (Message, error) {
+	if request.Ask != nil {
+		q := *request.Ask
+		q.Limit = min(q.Limit, maxTrailEvents)
+		request.Ask = &q
+	}
 	result, err := r.Desk.Alerts(ctx, r.Who, request)
 	if err != nil {
 		return Message{}, err

@@ -115,5 +115,5 @@ func (s *Source) evaluate(r *record, decoded *detect.Record, evaluation string) 
 		v = verdict{alerting[0], alerting[1:]}
 	}
 	a := r.alert(v)
-	return incident.Signal{Alert: &a, Observations: observations(observed, &a)}
+	return incident.Signal{Alert: &a, Observations: observations(observed, &a), Activity: r.activity(a.At)}
 }

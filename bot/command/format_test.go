@@ -28,7 +28,7 @@ func corpus() []string {
 		"consult payroll blocking because x", "involve legal", `revise set impact "none at all" set root_cause a guessed key because the report is in`, "revise the report is in", "reopen at 02:31 again", "dismiss", "merge INC-40 into INC-41 same",
 		"review 2027-01-05 10:00 America/New_York", "review conclude with @ada, Ben Okri: rotate: quarterly", "review conclude with @ada, Ben Okri because “it is 10:30: late”: rotate: quarterly", "review conclude because x", "review waive because x", "action add detection “alert on owner changes” owner me due in 2 weeks", "action done a1 live", "exclude --remove Ada Lovelace because x",
 		"restrict", "public", "erase 17/text, 18/reason because x", "replacement legal ada because x", "alerts dropped", "alerts promote A17 sev2 into INC-7", "explain D2041", "maintenance", "maintenance add 2h project == \"web\" because x",
-		"maintenance add from 22:00 EST to 08:00 CET level == “low” because nights", "maintenance confirm M3", "maintenance end 3", "split INC-42 alerts A3, A4 and #5 sev1 2 keys leaked because they are others", "legal-hold release because x", "help review conclude", "help")
+		"maintenance add from 22:00 EST to 08:00 CET level == “low” because nights", "maintenance confirm M3", "maintenance end 3", "split INC-42 alerts A3, A4 and #5 sev1 2 keys leaked because they are others", "legal-hold release because x", "ask user/ada from 22:00 CET to 23:30", "ask principal “Ada L.” last day page 3", "ask ip 198.51.100.7 until 10:00 limit 7 after D20", "help review conclude", "help")
 }
 
 // requireSame fails unless a parsed line means the same after Format and Parse.
@@ -64,6 +64,11 @@ func inUTC(t *testing.T, w Parsed) string {
 		request, add := *w.AlertRequest, *w.AlertRequest.Add
 		add.From, add.To = utc(add.From), utc(add.To)
 		request.Add, w.AlertRequest = &add, &request
+	}
+	if w.AlertRequest != nil && w.AlertRequest.Ask != nil {
+		request, ask := *w.AlertRequest, *w.AlertRequest.Ask
+		ask.From, ask.To = utc(ask.From), utc(ask.To)
+		request.Ask, w.AlertRequest = &ask, &request
 	}
 	data, err := json.Marshal(w)
 	if err != nil {

@@ -111,6 +111,7 @@ type Request struct {
 	Origin   incident.Origin       `json:"origin,omitempty"`   // of the deliveries to ingest, see [incident.ParseOrigin]
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log
 	Code     string                `json:"code,omitempty"`     // of a test page
+	Skip     int                   `json:"skip,omitempty"`     // events that an earlier part of a search counted
 }
 
 // Reply is the reply to a command. Exactly one of the pointers is set,
@@ -181,6 +182,9 @@ func (c *Server) Incident(ctx context.Context, who incident.Identity, ask Reques
 		return reply, err
 	case words.AlertRequest != nil:
 		words.AlertRequest.Key = ask.Key
+		if q := words.AlertRequest.Ask; q != nil {
+			q.Skip = ask.Skip
+		}
 		answer, err := desk.Alerts(ctx, who, *words.AlertRequest)
 		reply.Alerts = &answer
 		return reply, err

@@ -126,6 +126,8 @@ type Signal struct {
 	Unreadable bool `json:"unreadable,omitempty"`
 	// Observations are the event's contributions to correlation rules.
 	Observations []Observation `json:"observations,omitempty"`
+	// Activity is the call that the record describes, or nil if it describes none.
+	Activity *Activity `json:"-"`
 }
 
 // Observation is the contribution of one event to one group of a correlation

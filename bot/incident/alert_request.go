@@ -23,12 +23,14 @@ const (
 	QueryExplain     = "explain"
 	QueryMaintenance = "maintenance"
 	QueryTestPage    = "page_test"
+	QueryAsk         = "ask"
 )
 
 // AlertRequest is a request to the Desk that concerns no single incident: list
-// suppressed alerts, explain an alert, manage maintenance windows, or test paging.
+// suppressed alerts, explain an alert, manage maintenance windows, search the stored
+// records, or test paging.
 type AlertRequest struct {
-	Query       string      // QueryAlerts, QueryExplain, QueryMaintenance or QueryTestPage
+	Query       string      // QueryAlerts, QueryExplain, QueryMaintenance, QueryAsk or QueryTestPage
 	Disposition Disposition // of QueryAlerts
 	Alert       int64       // of QueryExplain: id of an alert, or ...
 	Delivery    int64       // ... id of a delivery
@@ -37,6 +39,8 @@ type AlertRequest struct {
 	Confirm int64  // id of a maintenance window
 	End     int64  // id of a maintenance window
 	Key     string // idempotency key of the adapter
+	// Ask is the question of QueryAsk.
+	Ask *Question
 	// Test is the request of QueryTestPage.
 	Test TestPageRequest
 }
@@ -51,6 +55,7 @@ type AlertResult struct {
 	Done               string              `json:"done,omitempty"`                // sentence about a completed action
 	Explanation        *Explanation        `json:"explanation,omitempty"`
 	TestPages          *TestPageList       `json:"test_pages,omitempty"`
+	Trail              *Trail              `json:"trail,omitempty"`
 }
 
 // AlertLine is an alert in one line.

@@ -83,16 +83,17 @@ type FieldComparison struct {
 
 // StoredDelivery is a delivery as recorded.
 type StoredDelivery struct {
-	ID       int64     `json:"id"`
-	Source   string    `json:"source"`
-	Origin   Origin    `json:"origin,omitempty"`
-	At       time.Time `json:"at"`
-	Sender   string    `json:"sender,omitempty"`
-	Verified string    `json:"verified,omitempty"` // method of verification
-	SHA256   string    `json:"sha256"`             // of the raw body
-	Outcome  string    `json:"outcome,omitempty"`
-	Reason   string    `json:"reason,omitempty"`
-	Body     []byte    `json:"-"` // as received, not sent to people
+	ID       int64             `json:"id"`
+	Source   string            `json:"source"`
+	Origin   Origin            `json:"origin,omitempty"`
+	At       time.Time         `json:"at"`
+	Sender   string            `json:"sender,omitempty"`
+	Verified string            `json:"verified,omitempty"` // method of verification
+	SHA256   string            `json:"sha256"`             // of the raw body
+	Outcome  string            `json:"outcome,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
+	Body     []byte            `json:"-"` // as received, not sent to people
+	Header   map[string]string `json:"-"` // headers that decide how the body is decoded
 }
 
 // RuleTrace is the evaluation of one routing rule on an alert.

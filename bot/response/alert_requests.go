@@ -15,12 +15,20 @@ const maxListed = 50
 var dispositionIDs = map[incident.Disposition]incident.ID{incident.DispositionWatched: WatchedAlerts, incident.DispositionDropped: DroppedAlerts, incident.DispositionMaintenance: MaintenanceAlerts}
 
 // Alerts answers a request about suppressed alerts, explanations or maintenance
-// windows, or one about test pages. Only responders and representatives of security and legal may use it.
+// windows, or one about test pages. Only responders and representatives of security and legal may use it. The answer
+// to a question about the stored records has only what the person may read.
 // Every attempt is written to the audit log.
 func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	if e.Query == incident.QueryTestPage {
 		result, err := d.testPages(ctx, who, e)
 		return answer(d, who, result, err)
+	}
+	if e.Query == incident.QueryAsk {
+		trail, err := d.ask(ctx, who, *e.Ask)
+		if err != nil {
+			err = fmt.Errorf("answer %s request: %w", e.Query, err)
+		}
+		return answer(d, who, incident.AlertResult{Trail: &trail}, err)
 	}
 	var result incident.AlertResult
 	person, err := d.AuthorizeAlertAccess(ctx, who, e.Query)

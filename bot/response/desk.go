@@ -130,12 +130,14 @@ type Options struct {
 	Storm   StormLimit      // zero: no limit
 	// UsualSeverity is the severity of an incident about unread deliveries, by source,
 	// sev3 by default.
-	UsualSeverity    map[string]incident.Severity
-	Playbooks        Playbooks  // nil: no playbooks
-	Correlate        Correlator // nil: observations are ignored
-	Detect           Detector   // nil: explanations contain no detection rules
-	Administrators   []string   // local users who operate the instance
-	Sources          []string   // valid values of source in conditions, nil for any
+	UsualSeverity map[string]incident.Severity
+	Playbooks     Playbooks  // nil: no playbooks
+	Correlate     Correlator // nil: observations are ignored
+	Detect        Detector   // nil: explanations contain no detection rules
+	// Decode returns the signals of a stored delivery. It may be nil.
+	Decode           func(incident.StoredDelivery) ([]incident.Signal, error)
+	Administrators   []string // local users who operate the instance
+	Sources          []string // valid values of source in conditions, nil for any
 	Redact           Redactor
 	RenderPostmortem PostmortemRenderer
 
@@ -201,6 +203,9 @@ func New(o Options) (*Desk, error) {
 	setDefault(&o.Policy.EscalateAfter, 5*time.Minute)
 	setDefault(&o.Policy.SignDeputyAfter, incident.DefaultSignDeputyAfter)
 	setDefault(&o.Policy.SignHeadAfter, incident.DefaultSignHeadAfter)
+	if o.Decode == nil {
+		o.Decode = func(incident.StoredDelivery) ([]incident.Signal, error) { return nil, nil }
+	}
 	o.Policy.Language, o.Policy.TimeZone = cmp.Or(o.Policy.Language, "en"), cmp.Or(o.Policy.TimeZone, "UTC")
 	setDefault(&o.MissedAfter, time.Minute)
 	setDefault(&o.PageTimeout, 10*time.Second)

@@ -438,6 +438,9 @@ func (m *memory) Deliveries(q DeliveryQuery) (out []Delivery, err error) {
 		if q.Undecodable != "" {
 			matches = o.Outcome == outcomeUndecodable || o.Unread
 		}
+		if !q.To.IsZero() {
+			matches = row > q.After
+		}
 		if matches {
 			stored := incident.StoredDelivery{ID: row, Source: "cloudtrail", Outcome: o.Outcome, Reason: o.Reason}
 			if q.Bodies {

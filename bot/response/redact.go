@@ -18,7 +18,7 @@ var unredactedFields = map[string]bool{
 	"Incident.Links": true, "Head.Hash": true, "PartDraft.Name": true,
 	"Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
 	"Facts.TimeZone": true, "Facts.Language": true, "ClosingRecord.Language": true,
-	"AlertLine.Source": true, "Explanation.Digest": true, "Explanation.CurrentDigest": true,
+	"AlertLine.Source": true, "TrailEvent.Source": true, "Explanation.Digest": true, "Explanation.CurrentDigest": true,
 	"Detection.Digest": true, "Detection.CurrentDigest": true, "DetectionTrace.ID": true, "FieldComparison.Field": true,
 	"StoredDelivery.Source": true, "StoredDelivery.SHA256": true, "StoredDelivery.Outcome": true,
 	"AlertRef.Source": true, "AlertRef.Fingerprint": true,

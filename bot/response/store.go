@@ -160,14 +160,18 @@ type InboxReader interface {
 }
 
 // DeliveryQuery selects stored deliveries: those with the given rows, those of an
-// alert in the order of arrival, or the undecodable ones of a source, the newest
-// first.
+// alert in the order of arrival, the undecodable ones of a source, the newest
+// first, or those received in a period in the order of their rows.
 type DeliveryQuery struct {
 	Rows        []int64
 	Alert       int64
 	Undecodable string // name of a source
-	Limit       int    // 0: no limit
-	Bodies      bool   // read the bodies, senders and verifications too
+	// From and To are the period, To exclusive. A query returns a batch of the deliveries
+	// after a row, of which it reads the bodies too.
+	From, To time.Time
+	After    int64
+	Limit    int  // 0: no limit
+	Bodies   bool // read the bodies, headers, senders and verifications too
 }
 
 // InboxWriter marks deliveries as handled.

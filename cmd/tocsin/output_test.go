@@ -257,14 +257,19 @@ var replies = map[string]func(planter) any{
 	"explanation": func(p planter) any {
 		return control.Reply{Alerts: planted[incident.AlertResult](p).(*incident.AlertResult), Names: plantedNames(p)}
 	},
+	"trail": func(p planter) any {
+		trail := planted[incident.Trail](p).(*incident.Trail)
+		trail.Next = 0
+		return control.Reply{Alerts: &incident.AlertResult{Trail: trail}, Names: plantedNames(p)}
+	},
 	"suppressed": func(p planter) any {
 		a := planted[incident.AlertResult](p).(*incident.AlertResult)
-		a.Explanation = nil
+		a.Trail, a.Explanation = nil, nil
 		return control.Reply{Alerts: a, Names: plantedNames(p)}
 	},
 	"windows": func(p planter) any {
 		a := planted[incident.AlertResult](p).(*incident.AlertResult)
-		a.Explanation, a.Disposition = nil, ""
+		a.Trail, a.Explanation, a.Disposition = nil, nil, ""
 		return control.Reply{Alerts: a, Names: plantedNames(p)}
 	},
 }
@@ -302,6 +307,7 @@ func TestOutput_Escaped(t *testing.T) {
 			o.check(replies["view"], p, append([]string{"incident", "status", "INC-1"}, asJSON...)...)
 		}
 		o.check(replies["explanation"], p, append([]string{"explain", "A1"}, asJSON...)...)
+		o.check(replies["trail"], p, append([]string{"ask", "key", "x"}, asJSON...)...)
 		o.check(planted[store.Verification], p, append([]string{"verify"}, asJSON...)...)
 		o.check(planted[[]store.Tombstone], p, append([]string{"retention"}, asJSON...)...)
 		o.check(planted[control.AuditPage], p, append([]string{"audit", "list"}, asJSON...)...)
@@ -319,11 +325,11 @@ func TestOutput_Escaped(t *testing.T) {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"explain", "ask", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)

@@ -71,7 +71,7 @@ func reloadText(r control.ReloadReport, status bool) string {
 		}
 	}
 	for n := range lines {
-		lines[n] = terminal.Line(lines[n]) // names and references come from outside
+		lines[n] = terminal.Line(lines[n]) // names and references are from outside
 	}
 	return strings.Join(lines, "\n")
 }

@@ -64,7 +64,7 @@ func rootCommand() *cobra.Command {
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
 	cmd.AddCommand(demoCommand(), sandboxCommand(g), initCommand(g), versionCommand(g))
 	cmd.AddCommand(serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), effectsCommand(g), replayCommand(g), sourcesCommand(g), retentionCommand(g), verifyCommand(g), migrateCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g), doctorCommand(g))
-	cmd.AddCommand(auditCommand(g))
+	cmd.AddCommand(auditCommand(g), askCommand(g))
 	return cmd
 }
 
@@ -119,7 +119,7 @@ func serveCommand(g *globalFlags) *cobra.Command {
 	}
 }
 
-// notifySystemd tells systemd the state of this process, if systemd started it with
+// notifySystemd reports the state of this process to systemd, if systemd started it with
 // Type=notify.
 func notifySystemd(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {

@@ -117,6 +117,7 @@ var queryCases = map[string][2]string{
 	command.QueryMenu: {"", "INC-1"}, command.QueryMy: {"my", "INC-1"}, command.QueryTimeline: {"timeline ID notes", "export ran at night"}, command.QueryPlaybooks: {"playbook list ID", "data-exposure"},
 	command.QueryWho: {"who ID", "here since"}, command.QueryUpdates: {"updates ID", "we are looking"}, command.QueryActions: {"actions all", "INC-1"},
 	incident.QueryTestPage: {"page test", ""}, incident.QueryAlerts: {"alerts watched", "watched alerts"}, incident.QueryExplain: {"explain A3", "watch"}, incident.QueryMaintenance: {"maintenance", ""},
+	incident.QueryAsk: {"ask 198.51.100.7 last 24h", "The answer has only"},
 }
 
 // TestVerbs_OverSlack gives every verb and question as its author, as a member and as an

@@ -77,7 +77,10 @@ func PageMail(b incident.Brief, step int) Message {
 		text.Capital(incident.AcknowledgeHint) + ". Type /incident ack " + l.ID + " in Slack or run: tocsin incident ack " + l.ID,
 		"The first person to acknowledge becomes incident commander and stops the paging. If you cannot respond, do nothing. Tocsin then pages the next escalation step.",
 	}
-	l.Facts = append(l.Facts, labelValue{Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.Paging.Round, 1), step+1)})
+	if b.Page.Note != "" {
+		l.Lines = append(l.Lines, b.Page.Note+".")
+	}
+	l.Facts = append(l.Facts, labelValue{Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.PageNumber(b.Incident.Paging.Round), 1), step+1)})
 	if l.Title != "" {
 		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
 		shown := min(len(b.Incident.Alerts), 5)

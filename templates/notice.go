@@ -34,6 +34,11 @@ func NoticeText(args map[string]string) (problem, advice string) {
 		return problem, "Check its fields and set a new date in sources.report.security_txt.expires. Researchers must not use an expired file."
 	case AboutFault:
 		return faultText(args)
+	case incident.AboutRestore:
+		return fmt.Sprintf("Restored from the backup of %s, and paused until an administrator releases the restore", formatInstant(args["backup"])),
+			fmt.Sprintf("New alerts open incidents and page. Work from before the restore waits: %s messages, pages, mails and deadlines, and %s deliveries. Incidents that nobody has acknowledged: %s. "+
+				"Run tocsin backup release on the machine of Tocsin. It lists what waits and asks before it changes anything. You receive this mail every 15 minutes until then.",
+				args["effects"], args["deliveries"], args["incidents"])
 	case incident.AboutTestPage:
 		return missedTestText(args)
 	}

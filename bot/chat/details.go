@@ -66,7 +66,7 @@ func (m *builder) commander() Text {
 	case m.inc.Commander != "":
 		return textf("%s", m.inc.Commander)
 	case m.inc.NeedsPage():
-		return textf("%s unassigned, paging round %d", Icon("pager"), m.inc.Paging.Round)
+		return textf("%s unassigned, paging round %d", Icon("pager"), m.inc.PageNumber(m.inc.Paging.Round))
 	}
 	return textf("unassigned")
 }

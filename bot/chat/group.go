@@ -74,6 +74,9 @@ func firstError(errs ...error) error {
 func GroupPage(b incident.Brief, group string) Message {
 	m := newBuilder(b)
 	m.iconLine("rotating_light", "%s: %s needs a responder. Press %s: you command.", Group(group), Strong{Plain(b.PageHeadline())}, Strong{"Acknowledge"})
+	if b.Page.Note != "" {
+		m.line("%s.", Plain(b.Page.Note))
+	}
 	m.pageLinks()
 	ack := m.action("Acknowledge", incident.Command{Verb: incident.VerbAcknowledge})
 	ack.Style = StylePrimary

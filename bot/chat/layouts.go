@@ -79,6 +79,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventRetried:              {nowhere, "", nil}, // the command was answered, and the card shows what waits
 	incident.EventErasureProposed:      {inChannel, "wastebasket", (*builder).erasureApproval},
 	incident.EventErased:               {inChecklist, "wastebasket", nil},
+	incident.EventErasureRepeated:      {inChecklist, "wastebasket", nil},
+	incident.EventRestored:             {inChannel, "lifebuoy", nil},
 	incident.EventPersonLeft:           {inChannel, "wave", (*builder).personLeft},
 
 	incident.EventRecordEdited:       {nowhere, "", nil}, // the card counts the parts

@@ -44,7 +44,7 @@ var responseSpecs = []Spec{
 				textArg.input(KindProse, "Why is more help needed?").optional().hint("A page to a person or a team needs a reason. They see it in the channel.")}},
 			result: done("A new paging round of %s starts. Tocsin pages until a responder acknowledges"),
 			unchanged: func(i incident.Incident) incident.Sentence {
-				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.Paging.Round, i.ID)
+				return incident.Say("No change: paging round %d of %s is running already. Tocsin pages until a responder acknowledges", i.PageNumber(i.Paging.Round), i.ID)
 			}}}},
 
 	{Name: "here", Help: "mark yourself as here: Tocsin does not page you as absent", NeedsIncident: true, Common: true,

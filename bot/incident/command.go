@@ -164,6 +164,7 @@ type Env struct {
 	System    bool     // Command.By is the bot or a trusted source
 	Directory Directory
 	Policy    Policy
+	Restores  []Restore // of the instance from a backup, in order
 	// Timeline has the events of the incident if [Command.NeedsTimeline].
 	Timeline []Event
 	// Administrator is set if the command came from an administrator over the

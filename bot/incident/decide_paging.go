@@ -14,7 +14,7 @@ func (d *decider) pageAgain() error {
 	if d.cmd.Person != "" || d.cmd.Department != "" {
 		return d.pagePeople()
 	}
-	if d.inc.NeedsPage() {
+	if d.inc.NeedsPage() && !d.inc.NeedsRound(d.env.Restores) {
 		return nil
 	}
 	if !d.inc.Origin.Pages() {

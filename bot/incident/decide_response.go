@@ -58,8 +58,7 @@ func (d *decider) startRound(reason string) {
 	if !d.inc.Origin.Pages() {
 		return
 	}
-	f := fields{"round": num(d.inc.Paging.Round + 1), "escalation_step": "0", "started_at": instant(d.env.Now)}
-	d.emit(EventRoundStarted, f, texts{"reason": reason})
+	d.emit(EventRoundStarted, d.nextRound(), texts{"reason": reason})
 }
 
 func (d *decider) acknowledge() error {

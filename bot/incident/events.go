@@ -68,7 +68,7 @@ var eventSpecs = func() eventTable {
 
 // eventTopics are the parts of eventSpecs.
 var eventTopics = []eventTable{alertEvents, pagingEvents, personalPageEvents, severityEvents, responseEvents, factEvents, playbookEvents, presenceEvents,
-	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, accessRequestEvents, updateEvents, retentionEvents, channelEvents}
+	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, accessRequestEvents, updateEvents, retentionEvents, channelEvents, restoreEvents}
 
 // EventKinds returns every kind of event, sorted.
 func EventKinds() []EventKind { return slices.Sorted(maps.Keys(eventSpecs)) }

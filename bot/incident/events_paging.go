@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -45,7 +46,7 @@ var pagingEvents = eventTable{
 		milestone: "Acknowledgement timed out",
 	},
 	EventRoundStarted: {
-		fields:   "escalation_step round started_at",
+		fields:   "escalation_step restore round started_at",
 		apply:    (*Incident).applyRoundStarted,
 		effects:  effects{pageNextStep, timeAbsence, refreshCard},
 		sentence: func(e Event) Sentence { return Say("Paging round %s started", e.literal("round")) },
@@ -96,7 +97,10 @@ var pagingEvents = eventTable{
 }
 
 func (i *Incident) applyRoundStarted(e Event) {
-	i.Paging = Paging{Round: e.number("round"), StartedAt: parseInstant(e.Field("started_at")), EscalationStepAt: e.RecordedAt, LastAction: i.Paging.LastAction}
+	if round := e.number("round"); round > i.Paging.Round+1 {
+		i.RoundGaps = append(slices.Clone(i.RoundGaps), RoundGap{i.Paging.Round, round})
+	}
+	i.Paging = Paging{Round: e.number("round"), Restore: int64(e.number("restore")), StartedAt: parseInstant(e.Field("started_at")), EscalationStepAt: e.RecordedAt, LastAction: i.Paging.LastAction}
 }
 
 func (i *Incident) applyPageStarted(e Event) {
@@ -153,7 +157,7 @@ func pageNextStep(c effectBuilder) []Effect {
 // one of an earlier version, has one effect for all pagers.
 func (c effectBuilder) withdrawPages(kind EffectKind) []Effect {
 	var out []Effect
-	for round := 1; round <= c.inc.Paging.Round; round++ {
+	for _, round := range c.inc.pagedRounds() {
 		found := false
 		for _, page := range c.inc.Pages {
 			if page.Round == round {

@@ -54,7 +54,7 @@ var retentionEvents = eventTable{
 
 // ErasedTexts returns the texts that the event erases.
 func (e Event) ErasedTexts() []TextRef {
-	if e.Kind != EventErased {
+	if e.Kind != EventErased && e.Kind != EventErasureRepeated {
 		return nil
 	}
 	return e.textRefs()

@@ -18,6 +18,8 @@ type fixture struct {
 	inc    Incident
 	events []Event
 	salts  int
+
+	restores []Restore
 }
 
 // administrator gives a command as an administrator whom the configuration does not
@@ -59,7 +61,7 @@ func (w *fixture) salt() []byte {
 // decideAs gives a command as a person, or as the bot if p is empty, and applies its
 // events.
 func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
-	env := Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir, Policy: w.policy}
+	env := Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir, Policy: w.policy, Restores: w.restores}
 	if p == administrator {
 		env.Actor, env.Administrator, cmd.By = "", true, Identity{ProviderLocal, "root"}
 	}

@@ -27,6 +27,7 @@ var (
 	responding           = []Status{Triage, Active, Contained}
 	live                 = []Status{Triage, Active, Contained, Resolved, InReview}
 	notDismissedOrMerged = []Status{Triage, Active, Contained, Resolved, InReview, Approved, Closed}
+	unfinished           = []Status{Triage, Active, Contained, Resolved, InReview, Approved}
 	anyStatus            = Statuses()
 )
 
@@ -40,6 +41,9 @@ func (s Status) Live() bool { return slices.Contains(live, s) }
 
 // LiveStatuses returns the statuses of live incidents.
 func LiveStatuses() []Status { return slices.Clone(live) }
+
+// UnfinishedStatuses returns the statuses of incidents with work to do.
+func UnfinishedStatuses() []Status { return slices.Clone(unfinished) }
 
 // Closing reports whether the incident is resolved, in review, approved or
 // closed. The four signing departments may then read it.
@@ -149,6 +153,10 @@ var Transitions = []Transition{
 	{VerbPageFailed, anyStatus, nil, TheBot, "a page failed and the next escalation step starts at once"},
 	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
 	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},
+	{VerbPageRestored, responding, nil, TheBot, "the paging round is from before a restore from a backup and a new one starts"},
+	{VerbRestored, unfinished, nil, TheBot, "a restore from a backup is released"},
+	{VerbRepeatErasure, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, TheBot, "texts that were erased after a backup are erased again after its restore"},
+	{VerbRepeatErasure, []Status{InReview}, []Status{unchanged, Resolved}, TheBot, "an erased text voids the signatures"},
 	{VerbAbsenceTimeout, anyStatus, nil, TheBot, "people who were called and showed no sign are paged"},
 	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
 	{VerbRemindSigners, []Status{InReview}, nil, TheBot, "a department has not signed, and its deputies or its head are asked"},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // statusMatrix is the lifecycle, written by hand and independent of Transitions.
@@ -93,6 +94,9 @@ var statusMatrix = map[Verb]string{
 	VerbEffectFailed:      ". . . . . . . . .",
 	VerbEffectDropped:     ". . . . . . . . .",
 	VerbPersonLeft:        ". . . . . . . . .",
+	VerbPageRestored:      ". = = - - - - - -", // acknowledged from active on
+	VerbRestored:          ". . . . . . - - -",
+	VerbRepeatErasure:     ". . . . r . . . .",
 }
 
 var statusLetters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
@@ -102,6 +106,10 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	c := Command{Verb: v, Text: "because"}
 	by := PersonID("eng1")
 	switch v {
+	case VerbPageRestored, VerbRestored:
+		w.restores = []Restore{{ID: 1, At: w.now, BackupAt: w.now.Add(-time.Hour), LastIncident: w.inc.ID}}
+	case VerbRepeatErasure:
+		c.Erase = []TextRef{{1, "title"}}
 	case VerbPersonLeft:
 		w.must("", Command{Verb: VerbInvited, People: []PersonID{"out1"}})
 		c.Person = "out1"
@@ -343,9 +351,10 @@ var allowedMoves = map[Verb]string{
 
 	VerbSeverityTimeout: "i>r",
 
-	VerbErase:   "i>r",
-	VerbPromote: "i>r",
-	VerbSplit:   "i>r",
+	VerbErase:         "i>r",
+	VerbRepeatErasure: "i>r",
+	VerbPromote:       "i>r",
+	VerbSplit:         "i>r",
 }
 
 // TestTransitions_MatchAllowedMoves compares Transitions, the source of the diagram

@@ -88,6 +88,7 @@ func (i Incident) Subject() string { return fmt.Sprintf("%s (%s)", i.Kind(), i.s
 type PageInfo struct {
 	Subject string    `json:"subject"` // see [Incident.Subject]
 	Links   PageLinks `json:"links"`
+	Note    string    `json:"note,omitempty"` // about the state of Tocsin, a sentence without its full stop
 }
 
 // PageLinks are the addresses in a page. Each one may be empty.
@@ -124,6 +125,18 @@ func (b Brief) PageHeadline() string {
 // PageTitle returns the title of a page. It begins with the mark of the origin and the
 // ID, because notes of a pager identify their incident by it.
 func (b Brief) PageTitle() string { return b.Incident.Origin.Marked(b.PageHeadline()) }
+
+// PageNumber returns the number of a paging round for people: 1 for the first one. Rounds that a restore skipped do not
+// count.
+func (i Incident) PageNumber(round int) int {
+	n := round
+	for _, gap := range i.RoundGaps {
+		if round >= gap.Before {
+			n -= gap.Before - gap.After - 1
+		}
+	}
+	return n
+}
 
 // StatusPage holds the data of the status page of an incident. It has no names.
 type StatusPage struct {

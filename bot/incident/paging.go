@@ -22,6 +22,7 @@ type Paging struct {
 	LastAction           time.Time `json:"last_action,omitzero"` // of the commander or of AcknowledgedBy, starts the acknowledgement timeout
 	Started              []int     `json:"started,omitempty"`    // escalation steps of this round whose page has started
 	Failed               []int     `json:"failed,omitempty"`     // escalation steps of this round whose page failed
+	Restore              int64     `json:"restore,omitempty"`    // the last [Restore] when the round started
 }
 
 // PageRef identifies a page that may have reached a pager. An earlier version did not
@@ -59,7 +60,7 @@ func (i Incident) EndOf(page PageRef, kind EffectKind) PageEnd {
 	switch {
 	case kind == EffectPageResolve && i.Paging.Acknowledged() && i.Paging.Round == page.Round:
 		return PageEndKnown
-	case replaced && page.Round <= i.Paging.Round-correctedRounds:
+	case replaced && i.roundsSince(page.Round) >= correctedRounds:
 		return PageEndKnown
 	case replaced:
 		return PageEndCorrect

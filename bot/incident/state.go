@@ -64,9 +64,10 @@ type Incident struct {
 	AccessRequests []AccessRequest        `json:"access_requests,omitempty"` // without an answer
 	BreakGlass     []BreakGlass           `json:"break_glass,omitempty"`     // every use
 
-	Paging Paging     `json:"paging"`
-	Pages  []PageRef  `json:"pages,omitempty"` // every page that started, of all rounds
-	Alerts []AlertRef `json:"alerts,omitempty"`
+	Paging    Paging     `json:"paging"`
+	Pages     []PageRef  `json:"pages,omitempty"`      // every page that started, of all rounds
+	RoundGaps []RoundGap `json:"round_gaps,omitempty"` // paging rounds that restores skipped
+	Alerts    []AlertRef `json:"alerts,omitempty"`
 
 	Facts    Facts         `json:"facts"`
 	Evidence []Evidence    `json:"evidence,omitempty"`

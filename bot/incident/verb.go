@@ -92,6 +92,9 @@ const (
 	VerbUpdateTimeout     Verb = "update_timeout"     // the next update is due
 	VerbAccessTimeout     Verb = "access_timeout"     // access or a request for it is over
 	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
+	VerbPageRestored      Verb = "page_restored"      // Text: why. The paging round is from before a restore
+	VerbRestored          Verb = "restored"           // Text: why an unacknowledged incident is paged
+	VerbRepeatErasure     Verb = "repeat_erasure"     // Erase, Item: number of the lost event
 )
 
 // verbRule describes one verb besides its rows in [Transitions].
@@ -189,6 +192,9 @@ var verbs = map[Verb]verbRule{
 	VerbUpdateTimeout:     {decide: (*decider).updateTimeout},
 	VerbAccessTimeout:     {decide: (*decider).accessTimeout},
 	VerbPersonLeft:        {decide: (*decider).personLeft},
+	VerbPageRestored:      {decide: (*decider).pageRestored},
+	VerbRestored:          {decide: (*decider).restored},
+	VerbRepeatErasure:     {decide: (*decider).repeatErasure},
 }
 
 // CommandName returns the command that people type for the verb.

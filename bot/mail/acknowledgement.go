@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"slices"
 	"strings"
 
 	"tocsin/bot/incident"
@@ -44,7 +45,13 @@ func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e inci
 // department.
 func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	l := outgoing{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
-	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, b.Directory.Representatives(incident.Security, b.Now)...))
+	people := b.Directory.Representatives(incident.Security, b.Now)
+	for _, id := range strings.Split(e.Args["administrators"], ",") {
+		if p, known := b.Directory.Resolve(incident.Identity{Provider: incident.ProviderLocal, ID: id}); known && !slices.Contains(people, p.ID) {
+			people = append(people, p.ID)
+		}
+	}
+	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, people...))
 }
 
 // SendTestPage mails a test page to the addresses of an escalation step.

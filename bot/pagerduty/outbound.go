@@ -154,8 +154,8 @@ func intArg(e incident.Effect, name string) int {
 // incident (see event.subject).
 func summary(b incident.Brief, round int) string {
 	s := b.PageTitle()
-	if round > 1 {
-		s += fmt.Sprintf(", page %d", round)
+	if number := b.Incident.PageNumber(round); number > 1 {
+		s += fmt.Sprintf(", page %d", number)
 	}
 	return text.Truncate(text.Line(s), maxSummary)
 }
@@ -190,6 +190,9 @@ func details(b incident.Brief, round int) map[string]string {
 	}
 	if !inc.Restricted && inc.Title != "" {
 		d["title"] = text.Truncate(text.Line(inc.Title), maxSummary)
+	}
+	if b.Page.Note != "" {
+		d["note"] = b.Page.Note + "."
 	}
 	if inc.Head.Hash != "" {
 		d["timeline_head"] = fmt.Sprintf("%d %s", inc.Head.Seq, inc.Head.Hash)

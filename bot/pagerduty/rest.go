@@ -95,9 +95,8 @@ const updatedRounds = 3
 // pages of the last rounds and adds a note about the event to the newest one. A page that is
 // not in PagerDuty is left alone.
 func (r *REST) UpdatePage(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	last := b.Incident.Paging.Round
 	var newest *pagerduty.Incident
-	for round := last; round > max(0, last-updatedRounds); round-- {
+	for _, round := range b.Incident.LastRounds(updatedRounds) {
 		if !slices.ContainsFunc(b.Incident.Pages, func(p incident.PageRef) bool { return p.Round == round }) {
 			continue
 		}

@@ -121,6 +121,8 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventEffectDropped:       {map[string]string{"effect": "INC-42/9/invite", "administrator": "root"}, reason, true},
 		incident.EventErasureProposed:     {texts: reason},
 		incident.EventErased:              {map[string]string{"person": "p2"}, reason, false},
+		incident.EventErasureRepeated:     {fields: map[string]string{"erasure": "17"}, system: true},
+		incident.EventRestored:            {fields: map[string]string{"backup_at": "2026-11-23T09:00:00Z", "restored_at": "2026-11-23T10:00:00Z"}, system: true},
 		incident.EventPersonLeft:          {map[string]string{"person": "p2", "role": "commander", "access": "true", "action": "A1", "successor": "p3"}, nil, true},
 		incident.EventSubmitted:           {fields: frozen},
 		incident.EventRevised:             {frozen, reason, false},

@@ -49,8 +49,10 @@ type Bot struct {
 	clockWatch   *telemetry.ClockWatch
 	// blockedSystems are the systems for which effects wait for an administrator.
 	blockedSystems atomic.Pointer[[]string]
-	readiness      *telemetry.Readiness
-	heartbeat      *telemetry.Heartbeat // nil without telemetry.heartbeat_url
+	// restore is what waits for the release of a restore, nil before the first look.
+	restore   atomic.Pointer[response.RestoreOverview]
+	readiness *telemetry.Readiness
+	heartbeat *telemetry.Heartbeat // nil without telemetry.heartbeat_url
 
 	server          *http.Server
 	listener        net.Listener
@@ -116,6 +118,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		}
 	}
 	wg.Go(func() { b.pollAcknowledgements(ctx) })
+	wg.Go(func() { b.watchRestore(ctx) })
 	wg.Go(func() { b.watchHangup(ctx) })
 	wg.Go(func() { b.restoreTraffic(ctx) })
 	wg.Go(func() { b.endDepartures(ctx) }) // of people who left while the process was down

@@ -130,7 +130,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	g.parts = b.generationParts(g, steps)
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Decode: func(d incident.StoredDelivery) ([]incident.Signal, error) {
 		return g.decode(d.Source, d.Header, d.Body)
-	}, Sources: c.Sources.Names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
+	}, Sources: c.Sources.Names(), Restores: b.store.Restores(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: c.SignOff.Policy(incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps), PersonalPages: b.personalPages(g),
 			FirstUpdate: c.Updates.FirstWithin.BySeverity(), TimeZone: c.TimeZone, Language: c.Language}),
 		NextTestPage: func(now time.Time) time.Time { return c.Escalation.PageTest.Next(now, b.start.TimeZone) },

@@ -13,7 +13,7 @@ func TestStore_Conformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Conformance(t, func(t *testing.T) storetest.Subject {
 				s, _ := openWithClock(t, url(t))
-				return storetest.Subject{Store: s, Accept: s.acceptSamples, Work: s.runEffects}
+				return storetest.Subject{Store: s, Accept: s.acceptSamples, Work: s.runEffects, Hold: s.hold}
 			})
 		})
 	}

@@ -40,6 +40,7 @@ type effectRow struct {
 	After      *time.Time
 	Args       string
 	State      string
+	Held       bool  // waits for the release of a restore. It has no job, and its lane waits with it
 	Requested  int64 // number of times enqueued. If it rises during a run, the effect runs again.
 	RanAt      *time.Time
 	CreatedAt  time.Time `gorm:"autoCreateTime:false"`
@@ -166,7 +167,7 @@ func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
 		return nil, err
 	}
 	if !known.finished() {
-		if err := t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error; err != nil || known.WaitingSince == nil || known.Paused {
+		if err := t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error; err != nil || known.WaitingSince == nil || known.Paused || known.Held {
 			return nil, err
 		}
 		return nil, t.release([]effectRow{known}, t.s.now())

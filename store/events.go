@@ -57,7 +57,7 @@ func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
 		return fmt.Errorf("append to timeline of %s: %w", id, err)
 	}
 	for _, row := range rows {
-		if row.Kind == string(incident.EventErased) {
+		if incident.EventKind(row.Kind).Erases() {
 			t.tx.note(subjectErasures, row.ID, row.ID)
 		}
 	}

@@ -183,7 +183,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, unread, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, unread, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL AND id > "+lastHeldDelivery+" ORDER BY id LIMIT ?",
 			from, to, maxDrainRows).Rows()
 		if err != nil {
 			return fmt.Errorf("read inbox: %w", err)

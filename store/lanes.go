@@ -52,14 +52,15 @@ func (t domainTx) appendToLane(row *effectRow, ends map[string]int64) error {
 	return nil
 }
 
-// startNextInLane makes the first unfinished effect of a lane available, unless it already is, and returns its job.
+// startNextInLane makes the first unfinished effect of a lane available, unless it already is or is held, and returns its
+// job.
 func (t domainTx) startNextInLane(lane string) (*job, error) {
 	if lane == "" {
 		return nil, nil
 	}
 	var rows []effectRow
 	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", lane).Scan(&rows).Error
-	if err != nil || len(rows) == 0 || rows[0].State == effectAvailable {
+	if err != nil || len(rows) == 0 || rows[0].State == effectAvailable || rows[0].Held {
 		return nil, err
 	}
 	row := rows[0]

@@ -99,7 +99,7 @@ var subjects = []subject{
 		columns: []string{"digest", "detection_digest", "at"}, sealed: []sealedContent{{"sealed_rules", useHash}, {"sealed_detection", useHash}}}}},
 	{name: subjectMaintenance, relations: []relation{{from: "maintenance_windows", table: "maintenance_windows", id: "id", key: "id || ''",
 		columns: []string{"owner", "starts_at", "ends_at", "confirmed_by", "confirmed_at", "ended_by", "suppressed", "suppressed_severe", "at"}, sealed: []sealedContent{{"sealed_body", useHash}}}}},
-	{name: subjectErasures, appendOnly: true, relations: []relation{{from: "events", where: "kind = '" + string(incident.EventErased) + "'", table: "events", id: "id", key: "incident_id || '/' || seq",
+	{name: subjectErasures, appendOnly: true, relations: []relation{{from: "events", where: "kind IN ('" + string(incident.EventErased) + "', '" + string(incident.EventErasureRepeated) + "')", table: "events", id: "id", key: "incident_id || '/' || seq",
 		columns: []string{"incident_id", "seq", "kind", "recorded_at", "hash"}, sealed: []sealedContent{{"sealed_body", useDetail}}}}, detail: erasureDetail},
 	{name: subjectRestores, fixed: []string{"at", "backup_at", "backup_size", "checkpoint", "last_incident", "next_incident", "last_inbox"}, relations: []relation{{from: "restores", table: "restores", id: "id", key: "''",
 		columns: []string{"at", "backup_at", "backup_size", "checkpoint", "last_incident", "next_incident", "last_inbox", "released_at", "released_by"}}}, detail: restoreDetail},

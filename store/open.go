@@ -73,6 +73,8 @@ type Store struct {
 	onFailure func(Failure)
 	backend   backend
 
+	restores []incident.Restore // of the instance from a backup
+
 	incidents decoded[incident.Incident]
 	directory decoded[incident.Directory]
 	writer    *writerCache
@@ -158,7 +160,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if err := s.checkKeyset(ctx); err != nil {
 		return nil, errors.Join(err, s.backend.close())
 	}
-	for _, upgrade := range []func(context.Context) error{s.moveStorms, s.recomputeStates, s.coverExisting} {
+	for _, upgrade := range []func(context.Context) error{s.moveStorms, s.loadRestores, s.recomputeStates, s.coverExisting} {
 		if err := upgrade(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("open database: %w", wrapUnavailable(err)), s.backend.close())
 		}

@@ -277,7 +277,7 @@ func (t *tx) hasWaitingDrain(from int64) (bool, error) {
 // effectsWithoutJob returns the due effects that should have a job but have none, at most limit. The first condition is
 // that of the index of unfinished effects.
 func effectsWithoutJob(db *gorm.DB, now time.Time, limit int) (ids []int64, err error) {
-	err = db.Raw("SELECT id FROM effects WHERE state IN ('available', 'pending') AND state = 'available' AND (after IS NULL OR after <= ?) AND id NOT IN ("+
+	err = db.Raw("SELECT id FROM effects WHERE state IN ('available', 'pending') AND state = 'available' AND NOT held AND (after IS NULL OR after <= ?) AND id NOT IN ("+
 		"SELECT "+argID(0)+" FROM river_job WHERE kind = ? AND "+jobUnfinished+") ORDER BY id LIMIT ?", now, kindEffect, limit).Scan(&ids).Error
 	return ids, err
 }
@@ -288,14 +288,14 @@ func (t *tx) effectsWithJob(ids []int64) (with []int64, err error) {
 	return with, err
 }
 
-// deliveriesWithoutDrain returns unhandled deliveries that no unfinished drain reads, at most sweepEffectsBatch. If ids
+// deliveriesWithoutDrain returns unhandled deliveries that no unfinished drain reads and that are not held, at most sweepEffectsBatch. If ids
 // is not nil, it looks only at these.
 func deliveriesWithoutDrain(db *gorm.DB, ids []int64) (lost []int64, err error) {
 	where, args := "", []any{queueIntake, kindDrain}
 	if ids != nil {
 		where, args = "AND inbox.id IN ? ", append(args, ids)
 	}
-	err = db.Raw("SELECT inbox.id FROM inbox WHERE handled_at IS NULL AND NOT EXISTS (SELECT 1 FROM river_job WHERE queue = ? AND kind = ? AND "+jobUnfinished+
+	err = db.Raw("SELECT inbox.id FROM inbox WHERE handled_at IS NULL AND inbox.id > "+lastHeldDelivery+" AND NOT EXISTS (SELECT 1 FROM river_job WHERE queue = ? AND kind = ? AND "+jobUnfinished+
 		" AND "+argID(0)+" <= inbox.id AND "+argID(1)+" >= inbox.id) "+where+"ORDER BY inbox.id LIMIT ?", append(args, sweepEffectsBatch)...).Scan(&lost).Error
 	return lost, err
 }

@@ -50,7 +50,7 @@ func (s *Store) sweepEffects(ctx context.Context, _ Task) error {
 // before it looks for their jobs, because all transactions that add the job of an effect lock the effect.
 func (t *tx) requeueEffects(ids []int64) (requeued int, err error) {
 	var rows []effectRow
-	if err := t.db.Raw("SELECT * FROM effects WHERE id IN ? AND state = 'available' ORDER BY id"+t.queue.rowLockClause(), ids).Scan(&rows).Error; err != nil {
+	if err := t.db.Raw("SELECT * FROM effects WHERE id IN ? AND state = 'available' AND NOT held ORDER BY id"+t.queue.rowLockClause(), ids).Scan(&rows).Error; err != nil {
 		return 0, err
 	}
 	if len(rows) == 0 {

@@ -75,12 +75,17 @@ func (t domainTx) DropEffect(id int64, result string) (bool, error) {
 	if row.WaitingSince == nil || row.finished() {
 		return false, nil
 	}
-	if row.State == effectAvailable {
+	if row.State == effectAvailable && !row.Held {
 		if ended, err := t.tx.endWaitingJob(row.WaitingJob); err != nil || !ended {
 			return false, err
 		}
 	}
 	now := t.s.now()
+	if row.Held {
+		if err := t.db.Exec("UPDATE effects SET held = false WHERE id = ?", id).Error; err != nil {
+			return false, fmt.Errorf("drop effect %d: %w", id, err)
+		}
+	}
 	if row, err = t.endEffect(id, effectDiscarded, now); err != nil {
 		return false, err
 	}
@@ -129,7 +134,7 @@ func waiting(q response.WaitingQuery) (condition string, args []any) {
 func (t domainTx) ReleaseEffects(q response.WaitingQuery) (int, error) {
 	now := t.s.now()
 	condition, args := waiting(q)
-	condition += " AND state = 'available' AND next_at > ?"
+	condition += " AND state = 'available' AND NOT held AND next_at > ?"
 	args = append(args, now)
 	limits, order, more := releaseLimits(q, now)
 	condition, args = condition+limits, append(args, more...)
@@ -239,7 +244,7 @@ func (r reader) WaitingEffects(q response.WaitingQuery) ([]incident.WaitingEffec
 // effectsBehind returns the effects that have not started and come after an effect in its lane.
 func (r reader) effectsBehind(q response.WaitingQuery) ([]incident.WaitingEffect, error) {
 	query := `SELECT later.* FROM effects head JOIN effects later ON later.lane = head.lane AND later.lane_pos > head.lane_pos
-		WHERE head.id = ? AND head.lane <> '' AND later.state = 'pending' AND NOT EXISTS (SELECT 1 FROM effects earlier WHERE earlier.lane = head.lane
+		WHERE head.id = ? AND head.lane <> '' AND later.state = 'pending' AND NOT later.held AND NOT EXISTS (SELECT 1 FROM effects earlier WHERE earlier.lane = head.lane
 		AND earlier.lane_pos < head.lane_pos AND earlier.state IN ('available', 'pending')) ORDER BY later.lane_pos`
 	args := []any{q.Behind}
 	if q.Limit > 0 {

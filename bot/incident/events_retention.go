@@ -52,9 +52,12 @@ var retentionEvents = eventTable{
 	},
 }
 
+// Erases reports whether events of the kind erase texts.
+func (k EventKind) Erases() bool { return k == EventErased || k == EventErasureRepeated }
+
 // ErasedTexts returns the texts that the event erases.
 func (e Event) ErasedTexts() []TextRef {
-	if e.Kind != EventErased && e.Kind != EventErasureRepeated {
+	if !e.Kind.Erases() {
 		return nil
 	}
 	return e.textRefs()

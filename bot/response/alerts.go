@@ -181,6 +181,9 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 	if outcome == outcomeCounted {
 		r.recounted[id] = true
 	}
+	if err := r.pageRestored(id, "an alert arrived after the restore"); err != nil {
+		return err
+	}
 	if g.decision.Storm && before == 0 {
 		outcome = outcomeGrouped
 	}

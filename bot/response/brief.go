@@ -78,6 +78,11 @@ func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrie
 		return l, err
 	}
 	b.Incident, b.Page = dr.inc, s.d.pageInfo(dr.inc)
+	if e.Kind == incident.EffectPage {
+		if b.Page.Note, err = s.restoreNote(e.Incident); err != nil {
+			return l, err
+		}
+	}
 	if e.Kind == incident.EffectCard {
 		waits, err := waitsOf(s.tx, e.Incident)
 		if err != nil {

@@ -12,6 +12,6 @@ import (
 func TestMemory_Conformance(t *testing.T) {
 	storetest.Conformance(t, func(*testing.T) storetest.Subject {
 		m := response.NewMemory()
-		return storetest.Subject{Store: m, Accept: func(*testing.T, int) {}, Work: m.Work}
+		return storetest.Subject{Store: m, Accept: func(*testing.T, int) {}, Work: m.Work, Hold: m.Hold}
 	})
 }

@@ -135,8 +135,10 @@ type Options struct {
 	Correlate     Correlator // nil: observations are ignored
 	Detect        Detector   // nil: explanations contain no detection rules
 	// Decode returns the signals of a stored delivery. It may be nil.
-	Decode           func(incident.StoredDelivery) ([]incident.Signal, error)
-	Administrators   []string // local users who operate the instance
+	Decode         func(incident.StoredDelivery) ([]incident.Signal, error)
+	Administrators []string // local users who operate the instance
+	// Restores are the restores of the instance from a backup, in order.
+	Restores         []incident.Restore
 	Sources          []string // valid values of source in conditions, nil for any
 	Redact           Redactor
 	RenderPostmortem PostmortemRenderer

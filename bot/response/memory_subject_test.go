@@ -33,6 +33,13 @@ func (s *Memory) View(ctx context.Context, f func(Reader) error) error {
 	return s.m.View(ctx, f)
 }
 
+// Hold holds all effects, as a restore from a backup does.
+func (s *Memory) Hold(_ *testing.T, r incident.Restore) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.hold(r)
+}
+
 // Work calls perform for each due effect until the test ends.
 func (s *Memory) Work(t *testing.T, perform func(context.Context, Job) error) {
 	next := func() (job Job, ok bool) {

@@ -57,6 +57,8 @@ type memoryState struct {
 	seenEvents     map[string]int64
 	bodies         map[int64]string // of deliveries
 	clock          func() time.Time // time.Now if nil
+	paused         PausedRestore
+	releasedBy     string
 }
 
 func (m *memory) now() time.Time {
@@ -79,6 +81,7 @@ type memoryKey struct {
 
 type queuedEffect struct {
 	incident.Effect
+	held     bool
 	attempts int
 	started  bool // in its lane
 	done     bool
@@ -137,7 +140,7 @@ func (m *memory) runnable(now time.Time) []int64 {
 	var out []int64
 	m.startLanes()
 	for _, e := range m.effects {
-		if e.done || e.Lane != "" && !e.started {
+		if e.done || e.held || e.Lane != "" && !e.started {
 			continue
 		}
 		if !e.After.After(now) && !e.wait.NextAttempt.After(now) {
@@ -156,7 +159,7 @@ func (m *memory) startLanes() {
 	}
 	for n, e := range m.effects {
 		if !e.done && e.Lane != "" && !busy[e.Lane] {
-			m.effects[n].started, busy[e.Lane] = true, true
+			m.effects[n].started, busy[e.Lane] = !e.held, true
 		}
 	}
 }
@@ -651,9 +654,60 @@ func (m *memory) DropEffect(effect int64, result string) (bool, error) {
 	if e.done || e.wait.ID == 0 || e.started && !e.wait.NextAttempt.After(m.now()) {
 		return false, nil
 	}
-	e.done, e.result, e.wait = true, "discarded: "+result, incident.WaitingEffect{}
+	e.done, e.held, e.result, e.wait = true, false, "discarded: "+result, incident.WaitingEffect{}
 	m.startLanes()
 	return true, nil
+}
+
+func (m *memory) PausedRestore() (PausedRestore, error) { return m.paused, nil }
+
+func (m *memory) HeldWork() (out HeldWork, err error) {
+	for _, e := range m.effects {
+		if !e.held {
+			continue
+		}
+		n := slices.IndexFunc(out.Effects, func(h HeldEffects) bool { return h.Incident == e.Incident && h.Kind == e.Kind })
+		if n < 0 {
+			n = len(out.Effects)
+			out.Effects = append(out.Effects, HeldEffects{Incident: e.Incident, Kind: e.Kind})
+		}
+		out.Effects[n].Count++
+	}
+	return out, nil
+}
+
+func (m *memory) ReleaseHeld(id incident.ID, drop func(incident.Effect) string) (bool, error) {
+	for n := range m.effects {
+		e := &m.effects[n]
+		if !e.held || e.Incident != id {
+			continue
+		}
+		e.held, e.attempts = false, e.attempts+1
+		if !e.wait.NextAttempt.IsZero() {
+			e.wait.NextAttempt = m.now()
+		}
+		if result := drop(e.Effect); result != "" {
+			e.done, e.result, e.wait = true, "discarded: "+result, incident.WaitingEffect{}
+		}
+	}
+	m.startLanes()
+	return false, nil
+}
+
+func (m *memory) EndRestore(_ int64, by string) error {
+	if slices.ContainsFunc(m.effects, func(e queuedEffect) bool { return e.held }) {
+		return errors.New("effects are held")
+	}
+	m.paused, m.releasedBy = PausedRestore{}, by
+	return nil
+}
+
+// hold holds all unfinished effects, as a restore from a backup does. The queue of the lost machine is gone.
+func (m *memory) hold(r incident.Restore) {
+	m.paused = PausedRestore{Restore: r}
+	for n := range m.effects {
+		m.effects[n].held = !m.effects[n].done
+	}
 }
 
 func (m *memory) WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error) {
@@ -709,7 +763,7 @@ func (m *memory) ReleaseEffects(q WaitingQuery) (int, error) {
 		}
 	}
 	waits = slices.DeleteFunc(waits, func(w incident.WaitingEffect) bool {
-		return !w.NextAttempt.After(now) || rule.KeepPauses && w.Paused || !rule.RestedSince.IsZero() && w.LastAttempt.After(rule.RestedSince) ||
+		return m.effects[w.ID-1].held || !w.NextAttempt.After(now) || rule.KeepPauses && w.Paused || !rule.RestedSince.IsZero() && w.LastAttempt.After(rule.RestedSince) ||
 			rule.Like != nil && (w.Kind != rule.Like.Kind || w.Blocked != rule.Like.Blocked)
 	})
 	if rule.IfQuiet {

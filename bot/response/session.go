@@ -283,7 +283,7 @@ func (s *session) doAsBot(id incident.ID, cmd incident.Command) error {
 // env returns the environment of a decision, with the person who gave the
 // command.
 func (s *session) env(cmd incident.Command) incident.Env {
-	env := incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy,
+	env := incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy, Restores: s.d.Restores,
 		System:        cmd.By.Provider == incident.ProviderSystem || cmd.By.Provider == incident.ProviderSource,
 		Administrator: s.d.Administers(cmd.By)}
 	if person, ok := s.dir.Resolve(cmd.By); ok && !env.System {

@@ -37,6 +37,7 @@ type Reader interface {
 	IncidentReader
 	AlertReader
 	InboxReader
+	RestoreReader
 	// WaitingEffects returns the selected waiting effects.
 	WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error)
 }
@@ -50,6 +51,7 @@ type Tx interface {
 	AlertWriter
 	InboxWriter
 	Jobs
+	RestoreWriter
 	AuditLog
 	KeyValues
 }
@@ -302,6 +304,7 @@ const (
 	NamespacePage        Namespace = "page"        // target of a page that started
 	NamespaceBreakGlass  Namespace = "break_glass" // uses of break-glass for the next agenda
 	NamespaceFault       Namespace = "fault"       // parts of Tocsin that do not work
+	NamespaceRestore     Namespace = "restore"     // when the bot first started after a restore
 	NamespaceTestPage    Namespace = "test_page"   // the last test pages
 	NamespaceSeen        Namespace = "seen"        // the submitted record that a person saw last
 	NamespaceShown       Namespace = "shown"       // fingerprint of the message that a refresh effect edited last

@@ -42,6 +42,8 @@ type Metrics struct {
 	diskFree           prometheus.Gauge
 	waiting            *prometheus.GaugeVec
 	waitingSince       *prometheus.GaugeVec
+	heldEffects        prometheus.Gauge
+	heldDeliveries     prometheus.Gauge
 	securityTxtExpires prometheus.Gauge
 	droppedLines       prometheus.Counter
 }
@@ -94,12 +96,16 @@ func NewMetrics() *Metrics {
 			Help: "Number of effects that failed and will be retried, by system and by whether an administrator must repair the cause."}, []string{"system", "blocked"}),
 		waitingSince: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_effects_waiting_since_timestamp_seconds",
 			Help: "Unix time of the first failure of the effect that has waited longest, in seconds, or 0 without one, by system."}, []string{"system"}),
+		heldEffects: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_effects_held",
+			Help: "Number of effects from before a restore that wait for its release."}),
+		heldDeliveries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_deliveries_held",
+			Help: "Number of deliveries from before a restore that wait for its release."}),
 		securityTxtExpires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
 			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.waiting, m.waitingSince, m.securityTxtExpires, m.droppedLines,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.waiting, m.waitingSince, m.heldEffects, m.heldDeliveries, m.securityTxtExpires, m.droppedLines,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -119,6 +125,12 @@ func (m *Metrics) SetLastDelivery(source string, at time.Time) {
 
 // SetDiskFree sets the free space of the disk with the database, in bytes.
 func (m *Metrics) SetDiskFree(bytes int64) { m.diskFree.Set(float64(bytes)) }
+
+// SetHeld sets what waits for the release of a restore.
+func (m *Metrics) SetHeld(r response.RestoreOverview) {
+	m.heldEffects.Set(float64(r.HeldEffects()))
+	m.heldDeliveries.Set(float64(r.Deliveries))
+}
 
 // SetWaiting sets how many effects of a system wait: for an administrator, and for the
 // system. since is the first failure of the effect that has waited longest, or zero.

@@ -23,6 +23,8 @@ type Subject struct {
 	Accept func(t *testing.T, n int)
 	// Work calls perform for each due effect until the test ends, at least once for each attempt. It may return before.
 	Work func(t *testing.T, perform func(ctx context.Context, job response.Job) error)
+	// Hold holds all effects and deliveries, and removes their jobs, as a restore from a backup does.
+	Hold func(t *testing.T, r incident.Restore)
 }
 
 // Conformance tests that a [response.Store] does what its interface says. open returns an empty store whose clock shows
@@ -58,6 +60,7 @@ func Conformance(t *testing.T, open func(t *testing.T) Subject) {
 		"covered effects":       testCovered,
 		"started effects":       testStarted,
 		"key values":            testKeyValues,
+		"held effects":          testHeld,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -209,10 +209,12 @@ func (t domainTx) EndRestore(id int64, by string) error {
 	if err != nil {
 		return fmt.Errorf("find held deliveries: %w", err)
 	}
-	if err := t.db.Exec("UPDATE restores SET released_at = ?, released_by = ? WHERE id <= ? AND released_at IS NULL", t.s.now(), by, id).Error; err != nil {
+	var ids []int64
+	err = t.db.Raw("UPDATE restores SET released_at = ?, released_by = ? WHERE id <= ? AND released_at IS NULL RETURNING id", t.s.now(), by, id).Scan(&ids).Error
+	if err != nil {
 		return fmt.Errorf("end restore: %w", err)
 	}
-	t.tx.note(subjectRestores, id, id)
+	t.tx.noteIDs(subjectRestores, ids...)
 	if first == 0 {
 		return nil
 	}

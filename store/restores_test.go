@@ -20,8 +20,8 @@ func (s *Store) hold(t *testing.T, r incident.Restore) {
 		if err := errors.Join(tx.deleteJobs("true"), tx.db.Exec("UPDATE effects SET held = true WHERE state IN ('available', 'pending')").Error); err != nil {
 			return err
 		}
-		return tx.db.Exec(`INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, last_inbox)
-			VALUES (?, ?, 7, '', ?, (SELECT coalesce(max(id), 0) FROM inbox))`, r.At, r.BackupAt, int64(r.LastIncident)).Error
+		return tx.db.Exec(`INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, next_incident, last_inbox)
+			VALUES (?, ?, 7, '', ?, ?, (SELECT coalesce(max(id), 0) FROM inbox))`, r.At, r.BackupAt, int64(r.LastIncident), int64(r.LastIncident)+101).Error
 	})
 	if err != nil {
 		t.Fatal(err)

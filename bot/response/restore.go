@@ -131,7 +131,12 @@ type Released struct {
 // ReleaseRestore releases the last restore. Unacknowledged incidents get a new paging round, held pages and the deadlines
 // of older rounds are dropped, and all other held effects and deliveries go on. Each incident is one transaction, and a
 // release that was interrupted continues when it is repeated.
-func (d *Desk) ReleaseRestore(ctx context.Context, who incident.Identity, reason string) (out Released, err error) {
+func (d *Desk) ReleaseRestore(ctx context.Context, who incident.Identity, reason string) (Released, error) {
+	released, err := d.releaseRestore(ctx, who, reason)
+	return answer(d, who, released, err)
+}
+
+func (d *Desk) releaseRestore(ctx context.Context, who incident.Identity, reason string) (out Released, err error) {
 	var paused PausedRestore
 	var all []incident.Summary
 	var held HeldWork

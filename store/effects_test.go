@@ -406,7 +406,7 @@ func TestRotate_AllRowsStayReadable(t *testing.T) {
 func TestVerify_DetectsTampering(t *testing.T) {
 	for name, c := range map[string]struct{ tamper, where string }{
 		"changed state":             {"UPDATE incidents SET sealed_state = substr(sealed_state, 1, length(sealed_state) - 1) WHERE id = 1", "sealed_state"},
-		"changed status":            {"UPDATE incidents SET status = 'closed' WHERE id = 1", "state"},
+		"changed status":            {"UPDATE incidents SET status = 'closed' WHERE id = 1", "status"},
 		"removed tail":              {"DELETE FROM events WHERE incident_id = 1 AND seq = 2", "event"},
 		"removed event":             {"DELETE FROM events WHERE incident_id = 1 AND seq = 1", "event"},
 		"reordered events":          {"UPDATE events SET seq = 3 - seq + 10 WHERE incident_id = 1", "sealed_body"},

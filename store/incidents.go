@@ -145,11 +145,17 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ..
 	return t.erase(inc.ID, erased)
 }
 
-func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
-	row := incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
+// clearIncidentRow returns the row of an incident without its MAC and its ciphertexts.
+func clearIncidentRow(inc incident.Incident) incidentRow {
+	return incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
 		Commander: string(inc.Commander), OpenedAt: dbTime(inc.OpenedAt), UpdatedAt: dbTime(inc.UpdatedAt), ReviewAt: timeOrNil(inc.Review.At),
-		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID)),
+		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash,
 		StateForm: incident.StateForm, LegalHold: inc.LegalHold != nil, MergedInto: int64(inc.MergedInto), Origin: string(inc.Origin)}
+}
+
+func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
+	row := clearIncidentRow(inc)
+	row.HeadMac = s.keys.MAC(inc.Head.MACInput(inc.ID))
 	var err error
 	if row.SealedTitle, err = s.seal("incidents", row.stateKey(), "sealed_title", inc.Title); err != nil {
 		return row, err

@@ -11,6 +11,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"tocsin/bot/incident"
 	"tocsin/bot/notary"
 )
 
@@ -78,6 +79,39 @@ func (s *Store) LastPublished(ctx context.Context) (c notary.Checkpoint, at time
 		return err
 	})
 	return c, at, err
+}
+
+// OpenCheckpoints returns the checkpoints of this instance in a text, which can be a message or a mail. It returns
+// [notary.ErrForeign] if there is none with a valid signature.
+func (s *Store) OpenCheckpoints(text string) ([]notary.Checkpoint, error) {
+	key, err := s.keys.Notary()
+	if err != nil {
+		return nil, err
+	}
+	return key.Verifier().OpenAll(text)
+}
+
+// CheckpointFile is a file with published checkpoints.
+type CheckpointFile struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// VerifyFiles is [Store.Verify] with the checkpoints in files. It returns an [*incident.Error] for a file without a
+// checkpoint of this instance.
+func (s *Store) VerifyFiles(ctx context.Context, files []CheckpointFile) (Verification, error) {
+	var published []notary.Checkpoint
+	for _, file := range files {
+		found, err := s.OpenCheckpoints(file.Text)
+		if errors.Is(err, notary.ErrForeign) {
+			return Verification{}, incident.Invalid("checkpoint", "%s has no checkpoint with a valid signature of this instance. Save the whole note, from the line that begins with tocsin/ to the last line that begins with —", file.Name)
+		}
+		if err != nil {
+			return Verification{}, err
+		}
+		published = append(published, found...)
+	}
+	return s.Verify(ctx, published...)
 }
 
 // mergeErasures adds the erasures in lines of the log to those of a checkpoint.

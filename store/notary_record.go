@@ -337,8 +337,8 @@ func (s *Store) findRows(db *gorm.DB, sub *subject, ids []int64, found map[int64
 
 // provesRemoval reports whether a tombstone that this instance wrote covers a row.
 func (s *Store) provesRemoval(db *gorm.DB, sub *subject, tombstone, id int64) (isProven bool, err error) {
-	proof, _ := findSubject(subjectTombstones)
-	err = s.readRows(db, &proof, &proof.relations[0], filterByIDs([]int64{tombstone}), func(row *notedRow) error {
+	proof := findSubject(subjectTombstones)
+	err = s.readRows(db, proof, &proof.relations[0], filterByIDs([]int64{tombstone}), func(row *notedRow) error {
 		isProven = row.problem == "" && newRemoval(row).covers(sub.name, id)
 		return nil
 	})

@@ -103,7 +103,7 @@ func (s *Store) addSamples(t testing.TB) []incident.Incident {
 	})
 	err := s.tx(t.Context(), func(t *tx) error {
 		var id int64
-		err := t.db.Raw("INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, next_incident, last_inbox) VALUES (?, ?, 0, '', 0, 1, 0) RETURNING id", noon, noon).Scan(&id).Error
+		err := t.db.Raw("INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, next_incident, last_inbox) VALUES (?, ?, 0, '', 0, 1, 0) RETURNING id", noon.Add(-time.Hour), noon.Add(-time.Hour)).Scan(&id).Error
 		t.note(subjectRestores, id, id)
 		return err
 	})

@@ -105,13 +105,24 @@ var subjects = []subject{
 		columns: []string{"at", "backup_at", "backup_size", "checkpoint", "last_incident", "next_incident", "last_inbox", "released_at", "released_by"}}}, detail: restoreDetail},
 }
 
-// findSubject returns the subject with a name.
-func findSubject(name string) (subject, bool) {
-	n := slices.IndexFunc(subjects, func(s subject) bool { return s.name == name })
-	if n < 0 {
-		return subject{}, false
+// findSubject returns the subject with a name, or nil.
+func findSubject(name string) *subject {
+	for n := range subjects {
+		if subjects[n].name == name {
+			return &subjects[n]
+		}
 	}
-	return subjects[n], true
+	return nil
+}
+
+// needsHistory reports whether earlier lines about a row restrict its later content.
+func (s *subject) needsHistory() bool {
+	return s.appendOnly || s.fixed != nil || s.name == subjectIncidents
+}
+
+// hasMAC reports whether the rows of a table have a MAC.
+func (s *subject) hasMAC(table string) bool {
+	return slices.ContainsFunc(s.relations, func(r relation) bool { return r.table == table && r.mac != "" })
 }
 
 // notedRow is a row of a subject as the log sees it.
@@ -247,8 +258,12 @@ func appendColumn(b []byte, column string, value any) []byte {
 		b = append(b, "null"...)
 	case int64:
 		b = strconv.AppendInt(b, v, 10)
-	case bool:
-		b = strconv.AppendBool(b, v)
+	case bool: // SQLite returns an integer
+		digit := byte('0')
+		if v {
+			digit = '1'
+		}
+		b = append(b, digit)
 	case time.Time:
 		b = v.UTC().AppendFormat(b, time.RFC3339Nano)
 	case []byte:

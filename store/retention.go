@@ -150,7 +150,7 @@ func (t *tx) addTombstone(s *Store, g deletionBatch) error {
 		return fmt.Errorf("write tombstone: %w", err)
 	}
 	t.note(subjectTombstones, row.ID, row.ID)
-	if _, isSubject := findSubject(g.tableName); isSubject {
+	if findSubject(g.tableName) != nil {
 		t.noteGone(g.tableName, row.ID, g.ids)
 	}
 	return nil

@@ -43,7 +43,7 @@ type Desk interface {
 
 // Store is the stored data that administrators check and repair.
 type Store interface {
-	Verify(context.Context) (store.Verification, error)
+	VerifyFiles(ctx context.Context, checkpoints []store.CheckpointFile) (store.Verification, error)
 	Rotate(ctx context.Context, prune bool) (resealed int, err error)
 	Tombstones(ctx context.Context, limit int) ([]store.Tombstone, error)
 	WaitingEffects(context.Context, response.WaitingQuery) ([]incident.WaitingEffect, error)
@@ -112,6 +112,8 @@ type Request struct {
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log
 	Code     string                `json:"code,omitempty"`     // of a test page
 	Skip     int                   `json:"skip,omitempty"`     // events that an earlier part of a search counted
+
+	Checkpoints []store.CheckpointFile `json:"checkpoints,omitempty"` // published ones, to compare with the log
 }
 
 // Reply is the reply to a command. Exactly one of the pointers is set,
@@ -268,8 +270,8 @@ func helpText(topic string) string {
 	return b.String()
 }
 
-func (c *Server) verify(ctx context.Context, _ incident.Identity, _ Request) (any, error) {
-	return c.Store.Verify(ctx)
+func (c *Server) verify(ctx context.Context, _ incident.Identity, ask Request) (any, error) {
+	return c.Store.VerifyFiles(ctx, ask.Checkpoints)
 }
 
 // effects lists the effects that wait.

@@ -103,3 +103,9 @@ func ParseRanges(text string) (Ranges, error) {
 	}
 	return out, nil
 }
+
+// Overlaps reports whether the set has an id of a range.
+func (r Ranges) Overlaps(one Range) bool {
+	n, _ := slices.BinarySearchFunc(r, one.First, func(a Range, id int64) int { return cmp.Compare(a.Last, id) })
+	return n < len(r) && r[n].First <= one.Last
+}

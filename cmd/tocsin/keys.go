@@ -14,7 +14,6 @@ import (
 	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/response"
-	"tocsin/bot/terminal"
 	"tocsin/store"
 )
 
@@ -55,34 +54,6 @@ func keysCommand(g *globalFlags) *cobra.Command {
 		},
 	})
 	return cmd
-}
-
-func verifyCommand(g *globalFlags) *cobra.Command {
-	return &cobra.Command{
-		Use: "verify", Short: "Check that the stored data was not changed", Args: noArguments,
-		Long: "Check every timeline, its head and every ciphertext. No event of a timeline may have been changed, removed, inserted or\n" +
-			"reordered, and no timeline truncated. Every head must carry a MAC made with a key of the keyset. Every ciphertext must\n" +
-			"decrypt. The exit status is 1 if a check fails.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var v store.Verification
-			err := g.callOrOpen(cmd.Context(), "verify", control.Request{}, &v, func(ctx context.Context, s *store.Store) (err error) {
-				v, err = s.Verify(ctx)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			text := fmt.Sprintf("%d incidents, %d events, %d ciphertexts: ", v.Incidents, v.Events, v.Ciphertexts)
-			if len(v.Problems) == 0 {
-				return g.print(cmd.OutOrStdout(), v, text+"all valid")
-			}
-			text += countErrors(len(v.Problems))
-			for _, f := range v.Problems {
-				text += "\n  " + terminal.Line(f.String())
-			}
-			return errors.Join(g.print(cmd.OutOrStdout(), v, text), exitCode(1))
-		},
-	}
 }
 
 // callOrOpen sends a request to the running bot and decodes the reply into out. If

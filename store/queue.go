@@ -47,6 +47,9 @@ const (
 	sweepInterval      = 5 * time.Second
 )
 
+// LongJobTimeout is the maximum duration of a job of JobFuncs.LongScheduled. It is shorter than stuckJobTimeout.
+const LongJobTimeout = 14 * time.Minute
+
 // A Task is one attempt of a job.
 type Task struct {
 	Kind string
@@ -88,8 +91,12 @@ type worker struct {
 	onFailure func(Failure)
 	inFlight  *inFlight
 	panics    *panicLimiter
-	bisect    *bisector // nil for jobs that are not bisected
+	bisect    *bisector     // nil for jobs that are not bisected
+	timeout   time.Duration // zero for jobTimeout
 }
+
+// Timeout implements [river.Worker].
+func (w *worker) Timeout(*river.Job[jobArgs]) time.Duration { return w.timeout }
 
 // NextRetry implements [river.Worker].
 func (w *worker) NextRetry(j *river.Job[jobArgs]) time.Time {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -20,6 +21,8 @@ type JobFuncs struct {
 	Perform func(ctx context.Context, job response.Job) error
 	// Scheduled has a function for each [Schedule] kind. at is the scheduled time, which is equal in all attempts.
 	Scheduled map[string]func(ctx context.Context, at time.Time) error
+	// LongScheduled are the kinds of Scheduled that may take up to [LongJobTimeout] instead of a minute.
+	LongScheduled []string
 }
 
 // Run requeues jobs that an earlier process of this replica left running, and starts working the queues. It returns
@@ -32,13 +35,18 @@ func (s *Store) Run(ctx context.Context, work JobFuncs) error {
 	for kind, do := range work.Scheduled {
 		all[kindScheduled(kind)] = func(ctx context.Context, t Task) error { return do(ctx, time.Unix(t.IDs[1], 0).UTC()) }
 	}
-	return s.run(ctx, all)
+	long := make([]string, len(work.LongScheduled))
+	for n, kind := range work.LongScheduled {
+		long[n] = kindScheduled(kind)
+	}
+	return s.run(ctx, all, long...)
 }
 
 // handlers maps kinds of jobs to their handlers.
 type handlers map[string]handler
 
-func (s *Store) run(ctx context.Context, work handlers) error {
+// run works the queues. long are the kinds of jobs that may take up to [LongJobTimeout].
+func (s *Store) run(ctx context.Context, work handlers, long ...string) error {
 	s.mu.Lock()
 	if s.running {
 		s.mu.Unlock()
@@ -50,7 +58,7 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 	release, err := s.backend.lockReplicaID(ctx, s.replica, s.stopOnLockLoss)
 	var client runner
 	if err == nil {
-		if client, err = s.startWorker(ctx, work); err != nil {
+		if client, err = s.startWorker(ctx, work, long); err != nil {
 			release() // without mu, because release waits for stopOnLockLoss
 		}
 	}
@@ -65,14 +73,14 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 	return nil
 }
 
-func (s *Store) startWorker(ctx context.Context, work handlers) (runner, error) {
+func (s *Store) startWorker(ctx context.Context, work handlers, long []string) (runner, error) {
 	if err := s.requeueOrphans(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.releaseAll(ctx); err != nil {
 		return nil, err
 	}
-	config := s.workerConfig(work)
+	config := s.workerConfig(work, long)
 	client, err := s.backend.client(config)
 	if err != nil {
 		return nil, err
@@ -81,7 +89,7 @@ func (s *Store) startWorker(ctx context.Context, work handlers) (runner, error) 
 	return client, client.Start(context.WithoutCancel(ctx))
 }
 
-func (s *Store) workerConfig(work handlers) *river.Config {
+func (s *Store) workerConfig(work handlers, long []string) *river.Config {
 	c := riverConfig(s.log, fetchCooldown)
 	c.ID = s.replica
 	c.Workers = river.NewWorkers()
@@ -89,6 +97,9 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 		worker := s.newWorker(handle)
 		if kind == kindDrain {
 			worker.bisect = &bisector{s: s}
+		}
+		if slices.Contains(long, kind) {
+			worker.timeout = LongJobTimeout
 		}
 		river.AddWorkerArgs(c.Workers, jobArgs{kind: kind}, worker)
 	}

@@ -91,6 +91,33 @@ func TestRun_SweepsSchedules(t *testing.T) {
 	})
 }
 
+// TestRun_LongScheduled compares the time that two scheduled jobs may take.
+func TestRun_LongScheduled(t *testing.T) {
+	for _, long := range []bool{false, true} {
+		s := openTest(t, storetest.SQLite(t), func(c *testConfig) { c.Clock = func() time.Time { return time.Now().Add(-48 * time.Hour) } })
+		if err := s.SetSchedules(t.Context(), []Schedule{{Name: "n", Kind: "backup", Cron: "@daily"}}); err != nil {
+			t.Fatal(err)
+		}
+		s.clock = time.Now
+		left := make(chan time.Duration, 1)
+		work := JobFuncs{Scheduled: map[string]func(context.Context, time.Time) error{"backup": func(ctx context.Context, _ time.Time) error {
+			end, _ := ctx.Deadline()
+			left <- time.Until(end)
+			return nil
+		}}}
+		want := jobTimeout
+		if long {
+			work.LongScheduled, want = []string{"backup"}, LongJobTimeout
+		}
+		if err := s.Run(t.Context(), work); err != nil {
+			t.Fatal(err)
+		}
+		if got := receive(t, left); got > want || got < want-30*time.Second {
+			t.Errorf("long %t: got %s left, want %s", long, got, want)
+		}
+	}
+}
+
 func TestSetSchedules_RejectsInvalid(t *testing.T) {
 	s := openTest(t, storetest.SQLite(t))
 	for _, bad := range []Schedule{{Name: "a", Cron: "99 * * * *"}, {Name: "a", Cron: "@daily", Zone: "Mars/Olympus"}, {Name: "a", Cron: "0 0 30 2 *"}} {

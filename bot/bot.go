@@ -35,6 +35,8 @@ type Bot struct {
 	telemetry *telemetry.Log
 
 	store        *store.Store
+	keys         *store.Keyset
+	backups      backups
 	chat         chatSystem
 	chatEffects  *chat.Effects
 	fixedSources map[string]intake.Source // sources that a reload cannot change

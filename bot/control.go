@@ -28,6 +28,7 @@ func (b *Bot) control() *control.Server {
 		Reload:         b.reload,
 		ReloadStatus:   b.reloadStatus,
 		Sources:        b.sourceStates,
+		Backup:         b.backupNow,
 
 		TestAcknowledged: b.testAcknowledged,
 		Zone:             b.zone,

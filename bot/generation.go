@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tocsin/bot/backup"
 	"tocsin/bot/cloudtrail"
 	"tocsin/bot/config"
 	"tocsin/bot/detect"
@@ -33,6 +34,7 @@ type generation struct {
 	redact     *redact.Redactor
 	mail       *mail.Mailer    // nil without mail.host
 	pagerREST  *pagerduty.REST // nil without pagerduty.api_key
+	backup     *backup.Runner  // nil without backup.to
 	desk       *response.Desk
 	parts      []telemetry.Part         // that a reload can change
 	sources    map[string]intake.Source // by name
@@ -62,6 +64,9 @@ func (b *Bot) newGeneration(c config.Config) (_ *generation, err error) {
 	}
 	for name, source := range b.fixedSources {
 		g.sources[name] = source
+	}
+	if g.backup, err = b.openBackups(c); err != nil {
+		return nil, err
 	}
 	return g, b.openDesk(g)
 }

@@ -116,7 +116,7 @@ func (b *Bot) fixedParts() []telemetry.Part {
 
 // generationParts returns the optional parts that a reload can change.
 func (b *Bot) generationParts(g *generation, steps []pager) []telemetry.Part {
-	parts := b.sourceParts(g)
+	parts := append(b.sourceParts(g), b.backupParts(g)...)
 	if g.mail != nil {
 		parts = append(parts, telemetry.Part{Name: partMail, Probe: g.mail.Probe, Repaired: b.retryEffects(incident.SystemMail), Interval: slowProbe, Way: telemetry.WayMail, Effect: "Tocsin sends no mail: no pages by mail, postmortems, invitations and acknowledgements"})
 	}

@@ -112,7 +112,7 @@ func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, content 
 		return nil, nil, err
 	}
 	b.current.Store(next)
-	if old.config.Escalation.PageTest != c.Escalation.PageTest {
+	if old.config.Escalation.PageTest != c.Escalation.PageTest || old.config.Backup.Every != c.Backup.Every || old.config.Backup.On() != c.Backup.On() {
 		if err := b.setSchedules(ctx); err != nil {
 			return nil, nil, err
 		}

@@ -35,6 +35,11 @@ func (b *Bot) schedules() []schedule {
 			return err
 		}},
 	}
+	every, proof := "", "" // the functions exist without backups, because a reload can add them
+	if r := b.current.Load().backup; r != nil {
+		every, proof = "@every "+r.Every.String(), "*/10 * * * *"
+	}
+	all = append(all, schedule{scheduleBackup, every, b.runBackup}, schedule{scheduleBackupProof, proof, b.auditProof})
 	if b.heartbeat != nil { // a job, because it runs only if the database writes and the queue moves
 		all = append(all, schedule{"heartbeat", "@every " + b.start.Telemetry.HeartbeatInterval.String(), func(ctx context.Context, _ time.Time) error {
 			b.heartbeat.Send(ctx)
@@ -53,7 +58,7 @@ func (b *Bot) startJobs(ctx context.Context) error {
 	if err := b.setSchedules(ctx); err != nil {
 		return err
 	}
-	return b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: liveDesk{&b.current}.Perform, Scheduled: run})
+	return b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: liveDesk{&b.current}.Perform, Scheduled: run, LongScheduled: []string{scheduleBackup}})
 }
 
 // setSchedules stores the schedules of the current configuration. A schedule that did not

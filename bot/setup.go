@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"tocsin/bot/backup"
 	"tocsin/bot/config"
 	"tocsin/bot/control"
 	"tocsin/bot/doctor"
@@ -107,6 +108,11 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 			return fmt.Errorf("keyset_file: %w", err)
 		}
 	}
+	notary, err := keys.Notary()
+	if err != nil {
+		return err
+	}
+	b.keys, b.backups.origin = keys, backup.Origin(notary.Verifier())
 	b.store, err = store.Open(ctx, b.start.Store, store.Deps{Keyset: keys, Logger: b.log, Clock: b.clock,
 		OnFailure: func(f store.Failure) { b.telemetry.ReportError(f.Kind, f.Err) }})
 	if err != nil {

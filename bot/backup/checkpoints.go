@@ -13,9 +13,9 @@ import (
 	"tocsin/bot/notary"
 )
 
-// PutCheckpoint stores a signed checkpoint at every destination. In a bucket nobody may
-// delete it as long as a monthly backup. A destination that fails does not prevent the
-// others.
+// PutCheckpoint stores a signed checkpoint at every destination. In a bucket its
+// lock lasts as long as a monthly backup. If one destination fails, the others still
+// receive it.
 func (ds Destinations) PutCheckpoint(ctx context.Context, c notary.Checkpoint) error {
 	var errs []error
 	for _, d := range ds.list {
@@ -39,10 +39,16 @@ const maxCheckpoints = 20
 // It returns an error only if no destination has one: a lost machine can have taken a
 // destination along. The error wraps [ErrNotFound] if all destinations answered.
 func (ds Destinations) NewestCheckpoint(ctx context.Context, v notary.Verifier) (notary.Checkpoint, error) {
+	return ds.CheckpointBefore(ctx, v, time.Time{})
+}
+
+// CheckpointBefore is [Destinations.NewestCheckpoint] without checkpoints that are newer
+// than a time. Zero is no limit.
+func (ds Destinations) CheckpointBefore(ctx context.Context, v notary.Verifier, before time.Time) (notary.Checkpoint, error) {
 	var newest notary.Checkpoint
 	var errs []error
 	for _, d := range ds.list {
-		c, err := newestCheckpoint(ctx, d, v)
+		c, err := newestCheckpoint(ctx, d, v, before)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("find checkpoint at %s: %w", d.Label(), err))
 		}
@@ -61,15 +67,16 @@ func (ds Destinations) NewestCheckpoint(ctx context.Context, v notary.Verifier) 
 
 // newestCheckpoint returns the newest valid checkpoint of a destination, or one without a
 // note.
-func newestCheckpoint(ctx context.Context, d Destination, v notary.Verifier) (notary.Checkpoint, error) {
+func newestCheckpoint(ctx context.Context, d Destination, v notary.Verifier, before time.Time) (notary.Checkpoint, error) {
 	list, err := d.List(ctx, checkpointFolder, "")
 	if err != nil {
 		return notary.Checkpoint{}, err
 	}
-	name, _, _ := strings.Cut(v.String(), "+")
+	name := Origin(v)
 	opened := 0
 	for _, s := range slices.Backward(list) {
-		if _, origin, ok := parseSmallKey(s.Key); !ok || origin != shortOrigin(name) {
+		at, origin, ok := parseSmallKey(s.Key)
+		if !ok || origin != shortOrigin(name) || !before.IsZero() && at.After(before) {
 			continue
 		}
 		if opened++; opened > maxCheckpoints {
@@ -84,4 +91,10 @@ func newestCheckpoint(ctx context.Context, d Destination, v notary.Verifier) (no
 		}
 	}
 	return notary.Checkpoint{}, nil
+}
+
+// Origin returns the name of the instance whose checkpoints a verifier accepts.
+func Origin(v notary.Verifier) string {
+	name, _, _ := strings.Cut(v.String(), "+")
+	return name
 }

@@ -3,6 +3,7 @@ package backup
 import (
 	"path/filepath"
 	"reflect"
+	"strings"
 	"time"
 
 	"tocsin/bot/setting"
@@ -56,6 +57,18 @@ func Defaults() Config {
 
 // On reports whether Tocsin makes backups.
 func (c Config) On() bool { return len(c.To) > 0 }
+
+// SpoolFolder returns the folder for the file that is sent. The default is next to the
+// SQLite database.
+func (c Config) SpoolFolder(databaseURL string) string {
+	if c.Spool != "" {
+		return c.Spool
+	}
+	if path, ok := strings.CutPrefix(databaseURL, "sqlite:"); ok {
+		return path + ".spool"
+	}
+	return "tocsin.spool"
+}
 
 // Validate returns the problems of the configuration.
 func (c Config) Validate() setting.Problems {
@@ -126,7 +139,7 @@ func (c Config) validateVerify(p *setting.Problems) {
 	}
 }
 
-// Warnings returns what is valid, but not what most instances want.
+// Warnings returns valid values that leave an instance without protection.
 func (c Config) Warnings() setting.Problems {
 	var p setting.Problems
 	switch {

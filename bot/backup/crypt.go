@@ -154,7 +154,7 @@ func explainDamage(err error) error {
 	return fmt.Errorf("the backup is damaged or truncated. Use another copy, which `tocsin backup list` shows: %w", err)
 }
 
-// boundedBuffer holds the beginning of what is written to it.
+// boundedBuffer holds the first maxHeader bytes of all writes.
 type boundedBuffer struct{ bytes.Buffer }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {

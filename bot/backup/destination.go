@@ -24,8 +24,8 @@ type Destination interface {
 	// Put stores an object completely or not at all. Storing an object again is not an
 	// error.
 	Put(ctx context.Context, u Upload) error
-	// List returns the objects whose keys begin with a folder and come after from, which may
-	// be "", in the order of their keys.
+	// List returns the objects whose keys begin with a folder and are greater than from, which
+	// may be "", in the order of their keys.
 	List(ctx context.Context, folder, from string) ([]Stored, error)
 	// Get returns the content of an object, or an error that wraps [ErrNotFound]. The
 	// caller must close it.
@@ -44,7 +44,7 @@ type Upload struct {
 	Content io.ReaderAt
 	Size    int64
 	SHA256  [sha256.Size]byte
-	// Until is how long nobody may delete the object, or zero. Folders ignore it.
+	// Until is the end of the object lock, or zero. Folders ignore it.
 	Until time.Time
 }
 
@@ -107,6 +107,7 @@ type address struct {
 	bucket, prefix   string // prefix is "" or ends with a slash
 	region, endpoint string
 	lock             lockMode
+	parameters       string // "" or the query with its question mark
 }
 
 // label returns the address without its parameters.
@@ -133,6 +134,9 @@ func parseAddress(s string) (a address, problem string) {
 		return a, "is not a destination. " + addressForms
 	}
 	a = address{bucket: u.Host, prefix: strings.Trim(u.Path, "/"), lock: lockCompliance}
+	if u.RawQuery != "" {
+		a.parameters = "?" + u.RawQuery
+	}
 	if a.prefix != "" {
 		a.prefix += "/"
 	}

@@ -106,7 +106,7 @@ func removePartial(dir string, since time.Time) {
 	}
 }
 
-// errChanged means that the file on the disk is not the one that was written.
+// errChanged means that the file in the spool was changed.
 var errChanged = &health.Problem{Cause: "The file of the backup changed on the disk before it was copied", Fix: "Check the disk of backup.spool"}
 
 // List implements [Destination].
@@ -151,8 +151,8 @@ func (f folder) Get(_ context.Context, key string) (io.ReadCloser, error) {
 	return file, nil
 }
 
-// Remove deletes an object.
-func (f folder) Remove(key string) error {
+// remove deletes an object.
+func (f folder) remove(key string) error {
 	if err := os.Remove(filepath.Join(f.path, key)); err != nil {
 		return f.explain(err)
 	}

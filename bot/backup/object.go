@@ -67,11 +67,12 @@ func digestOf(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:dig
 // shortOrigin returns the part of an origin such as "tocsin/3f2a…" for keys.
 func shortOrigin(origin string) string { return strings.TrimPrefix(origin, "tocsin/") }
 
-// checkpointKey returns the key of a checkpoint, and proofKey that of a report.
+// checkpointKey returns the key of a checkpoint.
 func checkpointKey(at time.Time, origin string, size int64) string {
 	return fmt.Sprintf("%s%s-%s-%d.txt", checkpointFolder, at.UTC().Format(timeLayout), shortOrigin(origin), size)
 }
 
+// proofKey returns the key of a report.
 func proofKey(at time.Time, origin string) string {
 	return fmt.Sprintf("%s%s-%s.json", proofFolder, at.UTC().Format(timeLayout), shortOrigin(origin))
 }

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,16 +16,17 @@ import (
 //
 // If no identity fits, the error names the recipients of the backup.
 func Open(ctx context.Context, where string, ids Identities) (io.ReadCloser, error) {
-	raw, err := openRaw(ctx, where)
+	return Destinations{}.Open(ctx, where, ids)
+}
+
+// Open is the function [Open] that also accepts the key of a backup at one of the
+// destinations, and an address without the parameters of its destination.
+func (ds Destinations) Open(ctx context.Context, where string, ids Identities) (io.ReadCloser, error) {
+	raw, o, err := ds.openRaw(ctx, where)
 	if err != nil {
 		return nil, err
 	}
-	content, err := decrypt(raw, ids)
-	if err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
-	return readCloser{content, raw}, nil
+	return openChecked(raw, o, ids)
 }
 
 type readCloser struct {
@@ -32,27 +34,36 @@ type readCloser struct {
 	io.Closer
 }
 
-// openRaw returns the encrypted content of a backup.
-func openRaw(ctx context.Context, where string) (io.ReadCloser, error) {
-	if !strings.HasPrefix(where, "s3:") {
-		file, err := os.Open(strings.TrimPrefix(where, "dir:"))
-		if err != nil {
-			return nil, fmt.Errorf("open backup: %w", err)
-		}
-		return file, nil
-	}
-	destination, query, _ := strings.Cut(where, "?")
-	parent, name := path.Split(destination)
+// openRaw returns the encrypted content of a backup, and its object if its name is a key.
+func (ds Destinations) openRaw(ctx context.Context, where string) (io.ReadCloser, Object, error) {
+	where, query, _ := strings.Cut(where, "?")
+	parent, name := path.Split(strings.TrimPrefix(where, "dir:"))
 	root, class := path.Split(strings.TrimSuffix(parent, "/"))
-	if _, ok := parseKey(class + "/" + name); !ok {
-		return nil, fmt.Errorf("%q is not the address of a backup. Copy it from `tocsin backup list`", where)
+	key := class + "/" + name
+	o, isKey := parseKey(key)
+	if _, err := os.Stat(strings.TrimPrefix(where, "dir:")); err == nil {
+		file, err := os.Open(strings.TrimPrefix(where, "dir:"))
+		return file, o, err
+	}
+	for _, d := range ds.list {
+		if isKey && (where == key || where == d.Label()+"/"+key) {
+			r, err := d.Get(ctx, key)
+			if errors.Is(err, ErrNotFound) && where == key {
+				continue // another destination may have it
+			}
+			return r, o, err
+		}
+	}
+	if !isKey || !strings.HasPrefix(where, "s3:") {
+		return nil, o, fmt.Errorf("%q is neither a file nor the address of a backup. Copy the address from `tocsin backup list`", where)
 	}
 	if query != "" {
 		query = "?" + query
 	}
 	d, err := newDestination(strings.TrimSuffix(root, "/")+query, DestinationDeps{})
 	if err != nil {
-		return nil, err
+		return nil, o, err
 	}
-	return d.Get(ctx, class+"/"+name)
+	r, err := d.Get(ctx, key)
+	return r, o, err
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/backup"
 	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
@@ -68,6 +69,8 @@ type Options struct {
 	// Reload puts the changed configuration in force.
 	Reload       func(ctx context.Context, by incident.Identity) (ReloadReport, error)
 	ReloadStatus func(context.Context) (ReloadReport, error)
+	// Backup makes a backup.
+	Backup func(context.Context) (backup.Result, error)
 	// Sources returns what the sources send.
 	Sources func(context.Context) []SourceState
 	// TestAcknowledged returns who acknowledged the test page with a code, or "". It reads

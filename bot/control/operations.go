@@ -49,6 +49,7 @@ var operations = map[string]operation{
 	"effects-retry": {access: accessAdministrators, command: "effects retry", maxBody: maxCommandRequest, do: (*Server).retryEffects},
 	"effects-drop":  {access: accessAdministrators, command: "effects drop", maxBody: maxCommandRequest, do: (*Server).dropEffect},
 	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*Server).retention},
+	"backup-now":    {access: accessAdministrators, command: "backup now", maxBody: maxCommandRequest, do: (*Server).backupNow},
 	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
 	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*Server).reloadStatus},
 	"audit-list":    {access: accessAdministrators, command: "audit list", maxBody: maxCommandRequest, do: (*Server).auditList},
@@ -63,6 +64,11 @@ var operations = map[string]operation{
 // incident is the operation of [Server.Incident].
 func (c *Server) incident(ctx context.Context, who incident.Identity, ask Request) (any, error) {
 	return c.Incident(ctx, who, ask)
+}
+
+// backupNow is the operation of `tocsin backup now`.
+func (c *Server) backupNow(ctx context.Context, _ incident.Identity, _ Request) (any, error) {
+	return c.Backup(ctx)
 }
 
 // TestPage is who acknowledged a test page, or empty.

@@ -312,6 +312,7 @@ const (
 	NamespaceEditors     Namespace = "editors"     // people who edit the closing record
 
 	NamespaceActionReminder Namespace = "action_reminder" // the last reminder of an action item
+	NamespaceBackupProof    Namespace = "backup_proof"    // reports about backups that the audit log has
 )
 
 // These ids stand for the dispositions of suppressed alerts, in place of an incident.

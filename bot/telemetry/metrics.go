@@ -46,6 +46,7 @@ type Metrics struct {
 	heldDeliveries     prometheus.Gauge
 	securityTxtExpires prometheus.Gauge
 	droppedLines       prometheus.Counter
+	backups            *backupTimes
 }
 
 // NewMetrics returns metrics of the process and of the bot, all zero.
@@ -104,8 +105,9 @@ func NewMetrics() *Metrics {
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
 			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
+		backups: newBackupTimes(),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.waiting, m.waitingSince, m.heldEffects, m.heldDeliveries, m.securityTxtExpires, m.droppedLines,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.lastDelivery, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.degradedSince, m.partWorked, m.clockSkew, m.diskFree, m.waiting, m.waitingSince, m.heldEffects, m.heldDeliveries, m.securityTxtExpires, m.droppedLines, m.backups,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tocsin/bot/backup"
 	"tocsin/bot/command"
 	"tocsin/bot/config"
 	"tocsin/bot/control"
@@ -316,6 +317,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[control.Retried], p, append([]string{"effects", "retry"}, asJSON...)...)
 		o.check(planted[control.Dropped], p, append([]string{"effects", "drop", "17", "--because", "x"}, asJSON...)...)
 		o.check(planted[control.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
+		o.check(planted[backup.Result], p, append([]string{"backup", "now"}, asJSON...)...)
 		o.check(planted[control.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 		o.check(planted[[]control.SourceState], p, append([]string{"sources"}, asJSON...)...)
@@ -329,7 +331,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"explain", "ask", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"backup now", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -498,6 +500,26 @@ func TestOutput_Findings(t *testing.T) {
 		checkSafe(t, "doctor", out.String())
 		if lines := strings.Count(out.String(), "\n"); lines > 2 {
 			t.Errorf("got %d lines, want at most 2", lines)
+		}
+	}
+}
+
+// TestOutput_Backups prints addresses of the configuration, names of files and errors of
+// other systems.
+func TestOutput_Backups(t *testing.T) {
+	copies := []backup.ListedCopy{{Destination: hostile, State: backup.CopyDamaged, Address: hostile}}
+	catalogue := backup.Catalogue{Destinations: []backup.Copy{{Destination: hostile, Problem: hostile}}, Backups: []backup.Entry{{Key: hostile, Class: hostile, Copies: copies}}}
+	report := backup.Report{Key: hostile, From: hostile, Checkpoint: hostile}
+	failed := report
+	failed.Problems = []string{hostile}
+	for text, lines := range map[string]int{catalogueText(catalogue): 3, reportText(report): 4, reportText(failed): 2} {
+		var out bytes.Buffer
+		if err := writeText(&out, text+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		checkSafe(t, "backup", out.String())
+		if got := strings.Count(out.String(), "\n"); got != lines {
+			t.Errorf("got %d lines in %q, want %d", got, out.String(), lines)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func rootCommand() *cobra.Command {
 	cmd.PersistentFlags().StringVar(&g.socket, "socket", "", "control `socket` of the running bot, to use it without the configuration file")
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
 	cmd.AddCommand(demoCommand(), sandboxCommand(g), initCommand(g), versionCommand(g))
-	cmd.AddCommand(serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), effectsCommand(g), replayCommand(g), sourcesCommand(g), retentionCommand(g), verifyCommand(g), migrateCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g), doctorCommand(g))
+	cmd.AddCommand(serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), effectsCommand(g), replayCommand(g), sourcesCommand(g), retentionCommand(g), verifyCommand(g), migrateCommand(g), backupCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g), doctorCommand(g))
 	cmd.AddCommand(auditCommand(g), askCommand(g))
 	return cmd
 }

@@ -122,6 +122,6 @@ func TestHold_WaitingEffects(t *testing.T) {
 		})
 		s.wantJobs(t, 1, "state = 'scheduled'")
 		s.wantJobs(t, 1, "kind = 'effect' AND attempt = 1 AND "+argID(0)+" = (SELECT id FROM effects WHERE key = 'behind' AND state = 'available')")
-		s.wantJobs(t, 1, "kind = 'effect' AND attempt = 1 AND "+argID(0)+" = (SELECT id FROM effects WHERE key = 'keep' AND waiting_job = river_job.id)")
+		s.wantJobs(t, 1, "kind = 'effect' AND attempt = 1 AND "+argID(0)+" = (SELECT id FROM effects WHERE key = 'keep') AND id = (SELECT waiting_job FROM effects WHERE key = 'keep')")
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -19,9 +20,15 @@ import (
 // Manifest is the summary of a stream of rows.
 type Manifest = stream.Manifest
 
-// Export writes all rows of one snapshot to w, as a [stream]. Other transactions continue. The rows have no job: [Import]
-// derives jobs from effects and deliveries. An error leaves a stream in w that every reader refuses.
-func (s *Store) Export(ctx context.Context, w io.Writer) (m Manifest, err error) {
+// Export writes all rows of one snapshot to w, as a [stream]. Other transactions continue, and it pauses for them. The
+// rows have no job: [Import] derives jobs from effects and deliveries. An error leaves a stream in w that every reader
+// refuses.
+func (s *Store) Export(ctx context.Context, w io.Writer) (Manifest, error) {
+	return s.export(ctx, &pacedWriter{ctx, w, time.Now()})
+}
+
+// export is Export without pauses.
+func (s *Store) export(ctx context.Context, w io.Writer) (m Manifest, err error) {
 	out, err := stream.NewWriter(w, stream.Header{Schema: SchemaVersion(), Origin: s.keys.origin(), Engine: s.backend.engine().name, At: s.now()})
 	if err != nil {
 		return m, err

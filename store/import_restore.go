@@ -96,8 +96,7 @@ func (im importer) deriveJobs() error {
 		}
 	}
 	var first int64
-	err := im.db.Raw(`SELECT coalesce(min(id), 0) FROM inbox WHERE handled_at IS NULL
-		AND id > (SELECT coalesce(max(last_inbox), 0) FROM restores WHERE released_at IS NULL)`).Scan(&first).Error
+	err := im.db.Raw("SELECT coalesce(min(id), 0) FROM inbox WHERE handled_at IS NULL AND id > " + lastHeldDelivery).Scan(&first).Error
 	if err != nil {
 		return fmt.Errorf("find unhandled deliveries: %w", err)
 	}

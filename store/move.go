@@ -37,7 +37,7 @@ func (s *Store) MoveTo(ctx context.Context, target Config, d Deps) (out Imported
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Export(ctx, w)
+		_, err := s.export(ctx, w)
 		_ = w.CloseWithError(err) // always returns nil
 		done <- err
 	}()

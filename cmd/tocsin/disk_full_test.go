@@ -22,13 +22,11 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestFullDisk_AlertsRejected fills the disk and frees it again. An alert that cannot
-// be stored must be answered 503. With free space, the bot must accept alerts again
-// without a restart.
-func TestFullDisk_AlertsRejected(t *testing.T) {
-	t.Parallel()
+// mountDisk returns the folder of a small disk.
+func mountDisk(t *testing.T, size string) string {
+	t.Helper()
 	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=6m"); err != nil {
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+size); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("mount a small disk: %v", err)
 		}
@@ -39,6 +37,15 @@ func TestFullDisk_AlertsRejected(t *testing.T) {
 			t.Errorf("unmount: %v", err)
 		}
 	})
+	return disk
+}
+
+// TestFullDisk_AlertsRejected fills the disk and frees it again. An alert that cannot
+// be stored must be answered 503. With free space, the bot must accept alerts again
+// without a restart.
+func TestFullDisk_AlertsRejected(t *testing.T) {
+	t.Parallel()
+	disk := mountDisk(t, "6m")
 	s := startBot(t, "sqlite:"+filepath.Join(disk, "tocsin.db"), company.Options{Seed: 41, HTTP: true, Limits: chat.Limits{Off: true}})
 	n, accepted := 0, 0
 	send := func() int {

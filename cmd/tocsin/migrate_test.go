@@ -3,15 +3,23 @@
 package main_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
+	"tocsin/bot/sandbox/feed"
 	"tocsin/store/storetest"
 )
 
@@ -80,4 +88,101 @@ func TestMigrate_WorkGoesOn(t *testing.T) {
 	s.checkMessages(s.checkEffects())
 	s.stop()
 	s.checkVerify()
+}
+
+// loadedDatabase returns a stopped bot whose database has many rows.
+func loadedDatabase(t *testing.T, database string) *botProcess {
+	t.Helper()
+	s := startBot(t, database, company.Options{Seed: 72, HTTP: true, Limits: chat.Limits{Off: true}})
+	for n := range 150 {
+		answer, err := s.company.Trail.Deliver(t.Context(), feed.StopLogging(uint64(n%5)), feed.Copy{N: n, PadKB: 40})
+		if err != nil || answer.Status != http.StatusAccepted {
+			t.Fatalf("got %+v, %v", answer, err)
+		}
+	}
+	s.waitIdle(time.Minute)
+	s.stop()
+	return s
+}
+
+// TestMigrate_Killed kills the command at random moments. The new database has nothing then, or everything.
+func TestMigrate_Killed(t *testing.T) {
+	kills := 4
+	if os.Getenv("TOCSIN_TEST_HEAVY") == "1" {
+		kills = 20
+	}
+	engines := map[string]func(testing.TB) string{"sqlite": storetest.SQLite, "postgres": storetest.Postgres}
+	for from, into := range map[string]string{"sqlite": "postgres", "postgres": "sqlite"} {
+		t.Run(from+" to "+into, func(t *testing.T) {
+			s := loadedDatabase(t, engines[from](t))
+			began := time.Now()
+			s.mustRun("migrate", "--into", engines[into](t))
+			whole, random := time.Since(began), rand.New(rand.NewPCG(7, 1))
+			outcomes := map[string]int{}
+			target := engines[into](t)
+			for range kills {
+				cmd := exec.Command(s.binary, "migrate", "-c", s.config, "--into", target)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(whole/4 + time.Duration(random.Int64N(int64(whole))))
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+				switch out, err := s.run("migrate", "--into", target); {
+				case err == nil:
+					outcomes["nothing"]++
+				case strings.Contains(err.Error(), "has rows already"):
+					outcomes["everything"]++
+				default:
+					t.Errorf("after a kill: got %q, %v", out, err)
+				}
+				s.compareDatabases(target)
+				target = engines[into](t)
+			}
+			t.Logf("after %d kills within %v the database had %v", kills, whole, outcomes)
+		})
+	}
+}
+
+// compareDatabases requires that another database has as many rows in each table as the configured one, and is intact.
+func (s *botProcess) compareDatabases(other string) {
+	s.t.Helper()
+	counts := func(url string) map[string]int {
+		b := &botProcess{t: s.t, database: url}
+		out := map[string]int{}
+		for _, table := range []string{"incidents", "events", "alerts", "inbox", "delivery_bodies", "effects", "ledger", "audit", "notary_leaves", "notary_outbox", "configurations"} {
+			out[table] = b.queryInt("SELECT count(*) FROM " + table)
+		}
+		return out
+	}
+	if diff := cmp.Diff(counts(s.database), counts(other)); diff != "" {
+		s.t.Errorf("rows: %s", diff)
+	}
+	s.updateConfig(func(c map[string]any) { c["database"] = other })
+	s.checkVerify()
+	s.updateConfig(func(c map[string]any) { c["database"] = s.database })
+}
+
+// TestMigrate_FullDisk copies onto a disk that is too small, and grows it until everything fits.
+func TestMigrate_FullDisk(t *testing.T) {
+	const step = 256 // KiB
+	disk := mountDisk(t, "256k")
+	s := loadedDatabase(t, storetest.SQLite(t))
+	target := "sqlite:" + filepath.Join(disk, "tocsin.db")
+	for size := 1; ; size++ {
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%dk", size*step)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.run("migrate", "--into", target)
+		if err == nil {
+			if size < 4 {
+				t.Errorf("got success with %d KiB, so this test proves nothing", size*step)
+			}
+			break
+		}
+		if !strings.Contains(err.Error(), "nothing was copied") || !strings.Contains(err.Error(), "full") && !strings.Contains(err.Error(), "disk I/O error") {
+			t.Fatalf("with %d KiB: got %q, %v", size*step, out, err)
+		}
+	}
+	s.compareDatabases(target)
 }

@@ -1,0 +1,29 @@
+package store
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// paceSlice is how long an export works before it pauses.
+const paceSlice = 2 * time.Millisecond
+
+// pacedWriter pauses as long as the export worked, so the export takes at most half of a processor and of a disk. Other
+// transactions wait less then: alerts must not wait for a backup.
+type pacedWriter struct {
+	ctx   context.Context
+	out   io.Writer
+	began time.Time // of the work since the last pause
+}
+
+// Write implements [io.Writer].
+func (w *pacedWriter) Write(b []byte) (int, error) {
+	if worked := time.Since(w.began); worked >= paceSlice {
+		if !sleep(w.ctx, worked) {
+			return 0, context.Cause(w.ctx)
+		}
+		w.began = time.Now()
+	}
+	return w.out.Write(b)
+}

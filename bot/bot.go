@@ -15,6 +15,7 @@ import (
 	"tocsin/bot/chat"
 	"tocsin/bot/config"
 	"tocsin/bot/intake"
+	"tocsin/bot/publication"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
 	"tocsin/bot/vulnreport"
@@ -39,6 +40,7 @@ type Bot struct {
 	backups      backups
 	chat         chatSystem
 	chatEffects  *chat.Effects
+	publisher    *publication.Publisher
 	fixedSources map[string]intake.Source // sources that a reload cannot change
 	edge         *intake.Edge
 	admission    *intake.Admission

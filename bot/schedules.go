@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"tocsin/bot/chat"
+	"tocsin/bot/health"
 	"tocsin/bot/incident"
+	"tocsin/bot/notary"
+	"tocsin/bot/publication"
 	"tocsin/bot/response"
+	"tocsin/bot/syslog"
 	"tocsin/store"
 	"tocsin/templates"
 )
@@ -33,6 +38,9 @@ func (b *Bot) schedules() []schedule {
 		{"notary", "* * * * *", func(ctx context.Context, _ time.Time) error {
 			_, err := b.store.RecordChanges(ctx)
 			return err
+		}},
+		{"publication", "* * * * *", func(ctx context.Context, _ time.Time) error {
+			return b.publisher.Run(ctx, b.publicationWays(b.current.Load()))
 		}},
 	}
 	every, proof := "", "" // the functions exist without backups, because a reload can add them
@@ -138,4 +146,37 @@ func (b *Bot) remind(ctx context.Context, _ time.Time) error {
 		return nil
 	}
 	return b.Desk().Notify(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
+}
+
+// publicationWays returns the ways out for checkpoints.
+func (b *Bot) publicationWays(g *generation) (ways []publication.Way) {
+	c := g.config.Notary
+	failure := func(system string) func(error) *health.Problem {
+		return func(err error) *health.Problem {
+			return withoutAddress(health.Explain(systemNames[system], explain(system, err)))
+		}
+	}
+	if c.Channel {
+		ways = append(ways, publication.Way{Name: "chat", Explain: failure(incident.SystemSlack), Publish: func(ctx context.Context, p notary.Checkpoint) error {
+			found, err := b.chatEffects.PublishCheckpoint(ctx, chat.Checkpoint{Size: p.Size, At: p.At, Note: p.Note})
+			if err == nil && !found {
+				err = &health.Problem{Cause: "There is no announce channel", Fix: "Set slack.announce_channel, or set notary.channel to false"}
+			}
+			return err
+		}})
+	}
+	if len(c.Mail) > 0 && g.mail != nil {
+		ways = append(ways, publication.Way{Name: "mail", Explain: failure(incident.SystemMail), Publish: func(ctx context.Context, p notary.Checkpoint) error {
+			return g.mail.Checkpoint(ctx, c.Mail, p.At, p.Size, p.Note)
+		}})
+	}
+	if server, err := syslog.Open(c.Syslog); err == nil {
+		ways = append(ways, publication.Way{Name: "syslog", Explain: func(err error) *health.Problem { return health.Explain("The syslog server", err) },
+			Publish: func(ctx context.Context, p notary.Checkpoint) error { return server.Send(ctx, publication.Message(p)) }})
+	}
+	if g.backup != nil {
+		ways = append(ways, publication.Way{Name: "backup destinations", Explain: func(err error) *health.Problem { return health.Explain("A backup destination", err) },
+			Publish: g.backup.Destinations.PutCheckpoint})
+	}
+	return ways
 }

@@ -21,6 +21,7 @@ import (
 	"tocsin/bot/doctor"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
+	"tocsin/bot/publication"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
 	"tocsin/bot/web"
@@ -118,6 +119,7 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 	if err != nil {
 		return err
 	}
+	b.publisher = publication.New(b.store, b.clock, b.log)
 	return nil
 }
 
@@ -136,7 +138,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	g.parts = b.generationParts(g, steps)
 	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: c.Storm, UsualSeverity: c.Sources.UsualSeverities(), Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Decode: func(d incident.StoredDelivery) ([]incident.Signal, error) {
 		return g.decode(d.Source, d.Header, d.Body)
-	}, Sources: c.Sources.Names(), Restores: b.store.Restores(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
+	}, Sources: c.Sources.Names(), Restores: b.store.Restores(), Redact: g.redact, RenderPostmortem: b.renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: c.SignOff.Policy(incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps), PersonalPages: b.personalPages(g),
 			FirstUpdate: c.Updates.FirstWithin.BySeverity(), TimeZone: c.TimeZone, Language: c.Language}),
 		NextTestPage: func(now time.Time) time.Time { return c.Escalation.PageTest.Next(now, b.start.TimeZone) },
@@ -144,9 +146,19 @@ func (b *Bot) openDesk(g *generation) (err error) {
 	return err
 }
 
-// renderPostmortem adapts [templates.Postmortem] to the desk.
-func renderPostmortem(p response.Postmortem) (incident.Document, error) {
-	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written, Alerts: p.Alerts,
+// maxCheckpointWait is how long a postmortem waits for the newest checkpoint.
+const maxCheckpointWait = 2 * time.Second
+
+// renderPostmortem adapts [templates.Postmortem] to the desk. The document has the newest
+// checkpoint of the notary, if it can be read.
+func (b *Bot) renderPostmortem(p response.Postmortem) (incident.Document, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), maxCheckpointWait)
+	defer cancel()
+	checkpoint, err := b.store.LatestCheckpoint(ctx)
+	if err != nil {
+		b.log.Warn("read checkpoint for a postmortem failed", "component", "bot", "incident", p.Incident.ID, "err", err)
+	}
+	return templates.Postmortem(templates.Input{Checkpoint: checkpoint.Note, Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written, Alerts: p.Alerts,
 		Copy: p.Copy, Withheld: p.Withheld})
 }
 

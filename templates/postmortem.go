@@ -30,6 +30,8 @@ type Input struct {
 	// Withheld is the number of events whose texts are for legal and security only. A
 	// copy names it.
 	Withheld int
+	// Checkpoint is the newest signed checkpoint of the notary, or "".
+	Checkpoint string
 }
 
 //go:embed *.tmpl

@@ -35,6 +35,7 @@ type postmortemPage struct {
 	Appendix                 []timelineDay
 	Events                   int
 	Head                     string
+	Checkpoint               string // signed text, or ""
 	Canonical                string // JSON of the record, or "" if it contains texts that are not in the copy
 	LeftOut                  string // sentence about withheld texts, or ""
 	TimelineSVG              timelineSVG
@@ -116,7 +117,7 @@ func newPage(in Input) postmortemPage {
 	p := postmortemPage{ID: in.Incident.Origin.Marked(in.Incident.ID.String()), Title: oneLine(in.Incident.Title), Severity: string(doc.Severity),
 		Audience: audience(doc.Record.Audience), Language: doc.Record.Language,
 		Revision: doc.Revision, Digest: sub.Digest, Submitted: w.byline(sub.By, sub.At), Written: w.timestamp(in.Written),
-		Events: doc.Events, Head: doc.Head, Canonical: string(doc.Canonical())}
+		Events: doc.Events, Head: doc.Head, Canonical: string(doc.Canonical()), Checkpoint: in.Checkpoint}
 	if w.zone != nil {
 		p.Zone = doc.Facts.TimeZone
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"flag"
+	"html"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -85,6 +86,30 @@ func TestPostmortem_DigestMatchesEmbeddedJSON(t *testing.T) {
 	}
 	if strings.Count(contentOf(doc, "text/markdown"), "```json\n") != 1 {
 		t.Error("got more than one block of JSON, want 1")
+	}
+}
+
+// TestPostmortem_Checkpoint requires the checkpoint as it was signed, in every format that
+// shows it.
+func TestPostmortem_Checkpoint(t *testing.T) {
+	const note = "tocsin/0123456789abcdef\n7\nAbCd+/0123456789abcdef0123456789abcdef01234=\ntime 2026-11-30T03:04:05Z\nlast-incident 42\n\n\u2014 tocsin/0123456789abcdef AbCd+/0123=\n"
+	in := signedIncident(t).input()
+	without, err := Postmortem(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Checkpoint = note
+	with, err := Postmortem(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, f := range with.Files {
+		if shown := html.UnescapeString(f.Content); !strings.Contains(shown, note) || !strings.Contains(shown, "tocsin verify --checkpoint FILE") {
+			t.Errorf("%s: got no checkpoint in %s", f.Name, f.Content)
+		}
+		if strings.Contains(without.Files[n].Content, "--checkpoint") {
+			t.Errorf("%s: got text about a checkpoint without one", f.Name)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
+	"tocsin/bot/publication"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
@@ -57,6 +58,7 @@ type Config struct {
 	Storm       response.StormLimit `yaml:"storm"`
 	Retention   store.Retention     `yaml:"retention"`
 	Backup      backup.Config       `yaml:"backup"`
+	Notary      publication.Config  `yaml:"notary"`
 	Playbooks   Playbooks           `yaml:"playbooks"`
 	Updates     Updates             `yaml:"updates"`
 	SignOff     SignOff             `yaml:"sign_off"`
@@ -80,7 +82,7 @@ type Review struct {
 func Defaults() Config {
 	c := Config{
 		Listen: "127.0.0.1:8080", Store: store.Defaults(), TimeZone: "UTC", Language: "en",
-		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(), Backup: backup.Defaults(),
+		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(), Backup: backup.Defaults(), Notary: publication.Defaults(),
 		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4", PageTest: PageTest{At: "Tue 10:00"}},
 		SignOff:    SignOff{DeputyAfter: incident.DefaultSignDeputyAfter, HeadAfter: incident.DefaultSignHeadAfter},
 		Review:     Review{Agenda: "0 9 * * MON"},

@@ -156,6 +156,7 @@ var brokenValues = []struct {
 	{"backup.to.0", "s3://tocsin-backups/production/", "backup.to[1]"}, {"backup.to.1", "s3://tocsin-backups?lock=strong", "backup.to[1]"}, {"backup.to.1", "s3://tocsin-backups?regoin=x", "backup.to[1]"}, {"backup.to.1", "s3://tocsin-backups?endpoint=x", "backup.to[1]"},
 	{"backup.copies_required", 3, ""}, {"backup.copies_required", 0, ""}, {"backup.keep.hourly", "1h", ""}, {"backup.keep.daily", "0d", ""}, {"backup.keep.monthly", "forever", ""}, {"backup.spool", "spool", ""},
 	{"backup.verify.at", "4 o'clock", ""}, {"backup.verify.stale_after", "1s", ""}, {"backup.verify.identity", []any{}, ""},
+	{"notary.channel", "perhaps", ""}, {"notary.mail.0", "audit", "notary.mail[0]"}, {"notary.syslog", "tls://logs.example.com:6514", ""},
 	{"updates.first_within.sev1", "soon", ""}, {"updates.first_within.sev2", "soon", ""}, {"updates.first_within.sev3", "soon", ""}, {"updates.first_within.sev4", "soon", ""},
 	{"updates.audiences.0.name", "the whole company", "updates.audiences[0].name"}, {"updates.audiences.1.name", "company", "updates.audiences[1].name"}, {"updates.audiences.0.slack_channel", "", "updates.audiences[0].slack_channel"},
 	{"updates.audiences.1.mail.0", "status", "updates.audiences[1].mail[0]"}, {"updates.audiences.0.restricted", "perhaps", "updates.audiences[0].restricted"},

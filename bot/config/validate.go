@@ -79,6 +79,9 @@ func (c Config) validateMailUse(p *setting.Problems) {
 	if form := c.Sources.Report.Form; form != nil && form.Acknowledge {
 		p.Add("sources.report.form.acknowledge", needed)
 	}
+	if len(c.Notary.Mail) > 0 {
+		p.Add("notary.mail", needed)
+	}
 	if mailbox := c.Sources.Report.Mailbox; mailbox != nil && mailbox.Acknowledge {
 		p.Add("sources.report.mailbox.acknowledge", needed)
 	}

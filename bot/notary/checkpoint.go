@@ -158,10 +158,14 @@ func (v Verifier) String() string { return v.text }
 // ErrForeign means that a checkpoint carries no valid signature of the instance.
 var ErrForeign = errors.New("the checkpoint is not signed by this instance")
 
+// storedForms replaces the line feeds of files from Windows and of messages in syslog. A
+// note contains neither backslashes nor number signs.
+var storedForms = strings.NewReplacer("\r\n", "\n", `\n`, "\n", "#012", "\n")
+
 // Open verifies the signature of a note and returns its checkpoint. Other text may surround the note, for example if it
 // was copied from a message. The note begins at the line with the origin.
 func (v Verifier) Open(text string) (Checkpoint, error) {
-	text = strings.ReplaceAll(text, "\r\n", "\n")
+	text = storedForms.Replace(text)
 	start := strings.Index(text, v.verifier.Name()+"\n")
 	if start < 0 {
 		return Checkpoint{}, ErrForeign

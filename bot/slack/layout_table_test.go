@@ -42,6 +42,10 @@ var messageTable = map[string]func(hostileView) []neutral.Message{
 	"BriefingMessage": func(v hostileView) []neutral.Message { return one(neutral.BriefingMessage(v.brief)) },
 	"Card":            func(v hostileView) []neutral.Message { return one(neutral.Card(v.brief)) },
 	"Checklist":       func(v hostileView) []neutral.Message { return one(neutral.Checklist(v.brief)) },
+	"CheckpointMessage": func(v hostileView) []neutral.Message {
+		return []neutral.Message{neutral.CheckpointMessage(neutral.Checkpoint{Size: 7, At: noon, Note: v.text}), neutral.CheckpointMessage(neutral.Checkpoint{Size: 7, At: noon, Note: strings.Repeat("x", 4000)})}
+	},
+	"CheckpointThread": func(hostileView) []neutral.Message { return one(neutral.CheckpointThread(noon)) },
 	"EndedTestPage": func(v hostileView) []neutral.Message {
 		return []neutral.Message{neutral.EndedTestPage(v.Directory, "p1"), neutral.EndedTestPage(v.Directory, "")}
 	},

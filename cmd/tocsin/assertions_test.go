@@ -199,8 +199,8 @@ func (s *botProcess) checkMessages(effects map[string]effectInfo) (doubled int) 
 				cards++
 			case key == "":
 				continue
-			case strings.Contains(key, "/page/"), strings.HasPrefix(c.ID, "D"), strings.HasSuffix(key, "/first"):
-				// A page by Slack, a direct message to each person, the first message of a thread.
+			case strings.Contains(key, "/page/"), strings.HasPrefix(c.ID, "D"), strings.HasSuffix(key, "/first"), strings.HasPrefix(key, "checkpoint"):
+				// A page by Slack, a direct message to each person, the first message of a thread, a checkpoint.
 				switch count := c.ID + " " + key; {
 				case once[count] > 0 && late[c.ID+" "+m.TS]:
 					doubled++

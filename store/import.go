@@ -20,7 +20,8 @@ type ImportOptions struct {
 	// Restore is set if the stream is a backup and other work may have happened after it. The unfinished effects are held
 	// and get no job. Otherwise each unfinished effect and delivery gets a job.
 	Restore bool
-	// Checkpoint is the newest published checkpoint that is known, or nil. A backup must not contradict it.
+	// Checkpoint is the newest published checkpoint that is known, or nil. Only its note counts. A backup must not
+	// contradict it.
 	Checkpoint *notary.Checkpoint
 	// Amend, if set, changes the rows before they are committed.
 	Amend func(response.Tx) error
@@ -142,11 +143,12 @@ func (im importer) run() (out Imported, err error) {
 	if err != nil {
 		return out, fmt.Errorf("count unfinished work: %w", err)
 	}
-	if err := im.checkCheckpoint(); err != nil {
+	checkpoint, err := im.checkCheckpoint()
+	if err != nil {
 		return out, err
 	}
 	if im.o.Restore {
-		err = im.hold(out.Manifest)
+		err = im.hold(out.Manifest, checkpoint)
 	} else {
 		err = im.deriveJobs()
 	}

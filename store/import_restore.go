@@ -14,18 +14,27 @@ const incidentGap = 100
 // ErrContradiction means that a backup and a published checkpoint are of two different histories.
 var ErrContradiction = errors.New("the backup contradicts the published checkpoint: it does not hold the history that the checkpoint vouches for. Use another backup, and find out who changed this one")
 
-// ErrForeignCheckpoint means that the checkpoint is of another instance.
-var ErrForeignCheckpoint = errors.New("the checkpoint belongs to another instance. Name a checkpoint that this instance published")
+// ErrForeignCheckpoint means that the checkpoint is of another instance, or was changed.
+var ErrForeignCheckpoint = errors.New("the checkpoint is not signed by this instance. Name a checkpoint that this instance published")
 
-// checkCheckpoint compares the imported log with the published checkpoint. A log that is shorter is of an older backup.
-func (im importer) checkCheckpoint() error {
-	c := im.o.Checkpoint
-	if c == nil {
-		return nil
+// checkCheckpoint compares the imported log with the published checkpoint, and returns what its note says. A log that is
+// shorter is of an older backup.
+func (im importer) checkCheckpoint() (c notary.Checkpoint, err error) {
+	if im.o.Checkpoint == nil {
+		return c, nil
 	}
-	if c.Origin != im.s.keys.origin() {
-		return ErrForeignCheckpoint
+	key, err := im.s.keys.Notary()
+	if err != nil {
+		return c, err
 	}
+	if c, err = key.Verifier().Open(im.o.Checkpoint.Note); err != nil {
+		return c, fmt.Errorf("%w (%w)", ErrForeignCheckpoint, err)
+	}
+	return c, im.compareLog(c)
+}
+
+// compareLog returns [ErrContradiction] if the imported log had another root at the size of the checkpoint.
+func (im importer) compareLog(c notary.Checkpoint) error {
 	rows, err := im.db.Raw("SELECT n, leaf FROM notary_leaves WHERE n < ? ORDER BY n", c.Size).Rows()
 	if err != nil {
 		return fmt.Errorf("read the notary's log: %w", err)
@@ -53,15 +62,11 @@ func (im importer) checkCheckpoint() error {
 }
 
 // hold records the restore, holds the unfinished effects until a person releases it, and leaves out incident numbers.
-func (im importer) hold(m Manifest) error {
-	known, note := m.LastIncident, ""
-	if c := im.o.Checkpoint; c != nil {
-		known, note = max(known, c.LastIncident), c.Note
-	}
-	next := known + incidentGap + 1
+func (im importer) hold(m Manifest, c notary.Checkpoint) error {
+	next := max(m.LastIncident, c.LastIncident) + incidentGap + 1
 	var id int64
 	err := im.db.Raw(`INSERT INTO restores (at, backup_at, backup_size, checkpoint, last_incident, next_incident, last_inbox)
-		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM inbox)) RETURNING id`, im.s.now(), dbTime(m.Header.At), m.Leaves, note, m.LastIncident, next).Scan(&id).Error
+		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM inbox)) RETURNING id`, im.s.now(), dbTime(m.Header.At), m.Leaves, c.Note, m.LastIncident, next).Scan(&id).Error
 	if err != nil {
 		return fmt.Errorf("record restore: %w", err)
 	}

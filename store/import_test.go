@@ -114,25 +114,39 @@ func TestImport_Checkpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := "tocsin/0000000000000000"
+	key, err := keys.Notary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := notary.NewKey("tocsin/0000000000000000", make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := notary.NewKey(keys.origin(), make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		c    notary.Checkpoint
 		want error
 		next int64
+		key  notary.Key
 	}{
-		"empty log":           {notary.Checkpoint{Size: 0, Root: roots[0]}, nil, 101},
-		"older":               {notary.Checkpoint{Size: 3, Root: roots[3]}, nil, 101},
-		"equal":               {notary.Checkpoint{Size: 5, Root: roots[5]}, nil, 101},
-		"newer":               {notary.Checkpoint{Size: 6, Root: roots[1], LastIncident: 42}, nil, 143},
-		"older, other root":   {notary.Checkpoint{Size: 3, Root: roots[4]}, ErrContradiction, 0},
-		"equal, other root":   {notary.Checkpoint{Size: 5, Root: roots[4]}, ErrContradiction, 0},
-		"of another instance": {notary.Checkpoint{Origin: foreign, Size: 5, Root: roots[5]}, ErrForeignCheckpoint, 0},
+		"empty log":           {notary.Checkpoint{Size: 0, Root: roots[0]}, nil, 101, key},
+		"older":               {notary.Checkpoint{Size: 3, Root: roots[3]}, nil, 101, key},
+		"equal":               {notary.Checkpoint{Size: 5, Root: roots[5]}, nil, 101, key},
+		"newer":               {notary.Checkpoint{Size: 6, Root: roots[1], LastIncident: 42}, nil, 143, key},
+		"older, other root":   {notary.Checkpoint{Size: 3, Root: roots[4]}, ErrContradiction, 0, key},
+		"equal, other root":   {notary.Checkpoint{Size: 5, Root: roots[4]}, ErrContradiction, 0, key},
+		"of another instance": {notary.Checkpoint{Size: 5, Root: roots[5]}, ErrForeignCheckpoint, 0, foreign},
+		"forged":              {notary.Checkpoint{Size: 5, Root: roots[5]}, ErrForeignCheckpoint, 0, forged},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if test.c.Origin == "" {
-				test.c.Origin = keys.origin()
+			c, err := test.key.Sign(test.c)
+			if err != nil {
+				t.Fatal(err)
 			}
-			got, err := importTest(t, storetest.SQLite(t), data, ImportOptions{Restore: true, Checkpoint: &test.c})
+			got, err := importTest(t, storetest.SQLite(t), data, ImportOptions{Restore: true, Checkpoint: &c})
 			if !errors.Is(err, test.want) || got.NextIncident != test.next {
 				t.Errorf("got next incident %d, %v; want %d, %v", got.NextIncident, err, test.next, test.want)
 			}

@@ -226,11 +226,7 @@ func (k *Keyset) origin() string { return "tocsin/" + k.Fingerprint([]byte("tocs
 
 // streamMAC returns the keyed hash of the SHA-256 of a stream of rows.
 func (k *Keyset) streamMAC(sum []byte) []byte {
-	mac, err := k.prf.ComputePrimaryPRF(append([]byte("tocsin stream "), sum...), 32)
-	if err != nil {
-		panic(fmt.Sprintf("store: fingerprint of %d bytes: %v", len(sum), err)) // the PRF supports 32 bytes
-	}
-	return mac
+	return k.derive(append([]byte("tocsin stream "), sum...))
 }
 
 // keyIDs returns the ids of the keys for ciphertexts and MACs.

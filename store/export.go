@@ -54,7 +54,7 @@ type exporter struct {
 }
 
 func (e *exporter) run(keys *Keyset) (m Manifest, err error) {
-	if err := e.engine.withoutTimeout(e.db); err != nil {
+	if err := e.engine.exec(e.db, e.engine.timeout); err != nil {
 		return m, err
 	}
 	tables, err := streamTables(e.db, e.engine.columns)

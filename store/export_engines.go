@@ -13,10 +13,13 @@ import (
 // engine is the SQL for the stream of rows that differs between the two databases.
 type engine struct {
 	name    string
+	dialect dialect
 	columns string // query of the table_name, column_name and data_type of all columns
 	byBytes string // orders a text by its bytes
 	// timeout turns off the limit of an idle transaction, because the other end of the stream may be slow.
 	timeout string
+	// checkKeys checks the foreign keys of all rows now. A table with unchecked rows cannot be altered.
+	checkKeys string
 	// lock prevents other processes from opening the database until the transaction ends.
 	lock string
 	// replicas counts the processes that work with the database. SQLite has one, which holds the lock of the file.
@@ -29,7 +32,7 @@ type engine struct {
 
 var (
 	engineSQLite = engine{
-		name: "sqlite",
+		name: "sqlite", dialect: dialectSQLite,
 		columns: "SELECT m.name AS table_name, p.name AS column_name, lower(p.type) AS data_type FROM sqlite_master m JOIN pragma_table_info(m.name) p " +
 			"WHERE m.type = 'table'",
 		counted: "SELECT name AS table_name, seq + 1 AS next_id FROM sqlite_sequence",
@@ -41,11 +44,12 @@ var (
 		},
 	}
 	enginePostgres = engine{
-		name:    "postgres",
-		columns: "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = current_schema()",
-		byBytes: ` COLLATE "C"`,
-		timeout: "SET LOCAL idle_in_transaction_session_timeout = 0",
-		lock:    "LOCK TABLE keyset IN ACCESS EXCLUSIVE MODE",
+		name: "postgres", dialect: dialectPostgres,
+		columns:   "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = current_schema()",
+		byBytes:   ` COLLATE "C"`,
+		timeout:   "SET LOCAL idle_in_transaction_session_timeout = 0",
+		checkKeys: "SET CONSTRAINTS ALL IMMEDIATE",
+		lock:      "LOCK TABLE keyset IN ACCESS EXCLUSIVE MODE",
 		replicas: "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = ? AND granted " +
 			"AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
 		counted: `SELECT t.relname AS table_name, coalesce(s.last_value + 1, s.start_value) AS next_id FROM pg_sequences s
@@ -58,11 +62,17 @@ var (
 	}
 )
 
-func (e engine) withoutTimeout(db *gorm.DB) error {
-	if e.timeout == "" {
-		return nil
+// exec runs statements of the engine, and leaves out those that it does not need.
+func (e engine) exec(db *gorm.DB, statements ...string) error {
+	for _, statement := range statements {
+		if statement == "" {
+			continue
+		}
+		if err := db.Exec(statement).Error; err != nil {
+			return err
+		}
 	}
-	return db.Exec(e.timeout).Error
+	return nil
 }
 
 // nextIDs returns the next id of each table of the stream with counted ids.

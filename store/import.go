@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -54,7 +56,7 @@ func Import(ctx context.Context, c Config, d Deps, r io.Reader, o ImportOptions)
 		return out, err
 	}
 	defer func() { err = errors.Join(err, s.backend.close()) }()
-	if err := s.prepareImport(ctx); err != nil {
+	if err := s.prepareImport(ctx, in.Header().Schema); err != nil {
 		return out, err
 	}
 	err = s.backend.tx(ctx, true, func(db *gorm.DB, queue queueTx) error {
@@ -71,13 +73,16 @@ func Import(ctx context.Context, c Config, d Deps, r io.Reader, o ImportOptions)
 	return out, nil
 }
 
+// firstStreamSchema is the schema version of the first program that wrote streams.
+const firstStreamSchema = 21
+
 // checkSchema returns an error unless this program can import the schema of a stream.
 func checkSchema(h stream.Header) error {
 	switch known := SchemaVersion(); {
 	case h.Schema > known:
 		return fmt.Errorf("the stream has schema version %d, and this program knows versions up to %d. Use the version of Tocsin that wrote the stream, or a newer one", h.Schema, known)
-	case h.Schema < known:
-		return fmt.Errorf("the stream has schema version %d, and this program has version %d. Import it with the version of Tocsin that wrote it, then start this version, which migrates the database", h.Schema, known)
+	case h.Schema < firstStreamSchema:
+		return fmt.Errorf("%w (schema version %d never had streams)", stream.ErrDamaged, h.Schema)
 	}
 	return nil
 }
@@ -93,8 +98,8 @@ func checkOrigin(h stream.Header, keys *Keyset) error {
 	return nil
 }
 
-// prepareImport creates the schema, unless the database has rows.
-func (s *Store) prepareImport(ctx context.Context) error {
+// prepareImport creates the schema of a version, unless the database has rows.
+func (s *Store) prepareImport(ctx context.Context, version int64) error {
 	err := s.view(ctx, func(db *gorm.DB) error {
 		tables, err := streamTables(db, s.backend.engine().columns)
 		if err != nil {
@@ -108,7 +113,7 @@ func (s *Store) prepareImport(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.backend.migrate(ctx, s.log); err != nil {
+	if err := s.backend.migrate(ctx, s.log, version); err != nil {
 		return fmt.Errorf("migrate database: %w", wrapUnavailable(err))
 	}
 	return nil
@@ -135,6 +140,9 @@ func (im importer) run() (out Imported, err error) {
 		return out, err
 	}
 	if err := im.setNextIDs(out.Manifest); err != nil {
+		return out, err
+	}
+	if err := im.upgrade(); err != nil {
 		return out, err
 	}
 	err = errors.Join(
@@ -167,13 +175,15 @@ func (im importer) run() (out Imported, err error) {
 // migrations inserted.
 func (im importer) empty() error {
 	e := im.s.backend.engine()
-	if e.lock != "" {
-		if err := im.db.Exec(e.lock).Error; err != nil {
-			return fmt.Errorf("lock database: %w", err)
-		}
+	if err := e.exec(im.db, e.lock, e.timeout); err != nil {
+		return fmt.Errorf("lock database: %w", err)
 	}
-	if err := e.withoutTimeout(im.db); err != nil {
-		return err
+	var version int64
+	if err := im.db.Raw("SELECT max(version_id) FROM " + ownVersions).Scan(&version).Error; err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	if version != im.in.Header().Schema {
+		return fmt.Errorf("the database was created with schema version %d, and the stream has %d. Name a new SQLite file or a PostgreSQL database without tables", version, im.in.Header().Schema)
 	}
 	tables, err := streamTables(im.db, e.columns)
 	if err != nil {
@@ -190,41 +200,65 @@ func (im importer) empty() error {
 	return nil
 }
 
-// rows inserts the rows of the stream. The stream must have exactly the tables and columns of the schema.
+// rows inserts the rows of the stream. The stream must have exactly the tables and columns of the schema of its version.
 func (im importer) rows() error {
 	tables, err := streamTables(im.db, im.s.backend.engine().columns)
 	if err != nil {
 		return err
 	}
 	keys := im.s.keys.keyIDs()
-	for _, t := range exportedTables {
-		columns, err := streamTable(tables, t.name)
+	left := map[string]bool{}
+	for name := range tables {
+		if _, isLeftOut := leftOutTables[name]; !isLeftOut && !isRiverTable(name) {
+			left[name] = true
+		}
+	}
+	for im.in.NextTable() {
+		name := im.in.Table().Name
+		if !left[name] {
+			return fmt.Errorf("schema version %d does not have the table %.50q of the stream, or it is there twice. Use the version of Tocsin that wrote the stream", im.in.Header().Schema, name)
+		}
+		delete(left, name)
+		columns, err := streamTable(tables, name)
 		if err != nil {
 			return err
 		}
-		if !im.in.NextTable() || im.in.Table().Name != t.name {
-			return im.unexpected("the table %s is missing or in another place", t.name)
-		}
-		if err := sameColumns(t.name, im.in.Table().Columns, columns); err != nil {
+		if err := sameColumns(name, im.in.Table().Columns, columns); err != nil {
 			return err
 		}
 		source := &rowSource{in: im.in, columns: columns, keys: keys}
-		if err := im.tx.queue.copyRows(im.tx.ctx, t.name, columnNames(columns), source); err != nil {
-			return fmt.Errorf("write %s: %w", t.name, errors.Join(source.err, err))
+		if err := im.tx.queue.copyRows(im.tx.ctx, name, columnNames(columns), source); err != nil {
+			return fmt.Errorf("write %s: %w", name, errors.Join(source.err, err))
 		}
 	}
-	if im.in.NextTable() {
-		return im.unexpected("this program does not know the table %.50q", im.in.Table().Name)
-	}
-	return im.in.Err()
-}
-
-// unexpected returns the error of the reader or, without one, that the stream does not have the schema of its version.
-func (im importer) unexpected(format string, args ...any) error {
 	if err := im.in.Err(); err != nil {
 		return err
 	}
-	return fmt.Errorf("the stream has not the tables of schema version %d: %w. Use the version of Tocsin that wrote it", im.in.Header().Schema, fmt.Errorf(format, args...))
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		return fmt.Errorf("the stream does not have the table %s of schema version %d. Use the version of Tocsin that wrote the stream", name, im.in.Header().Schema)
+	}
+	return nil
+}
+
+// upgrade changes the rows of an earlier version as its next start would have.
+func (im importer) upgrade() error {
+	e := im.s.backend.engine()
+	if err := e.exec(im.db, e.checkKeys); err != nil {
+		return fmt.Errorf("check foreign keys: %w", err)
+	}
+	if err := migrateFrom(im.db, e.dialect, im.in.Header().Schema); err != nil {
+		return err
+	}
+	ids, err := statesToRecompute(im.db)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := im.recomputeState(id); err != nil {
+			return fmt.Errorf("recompute state of %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // sameColumns returns an error that names the first difference.

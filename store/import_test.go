@@ -322,9 +322,9 @@ func TestImport_OtherSchema(t *testing.T) {
 		want string
 	}{
 		"newer schema":   {write(SchemaVersion()+1, same), "schema version"},
-		"older schema":   {write(SchemaVersion()-1, same), "schema version"},
-		"missing table":  {write(SchemaVersion(), links("", nil)), "table links is missing"},
-		"unknown table":  {write(SchemaVersion(), links("lynx", nil)), "table links is missing"},
+		"older schema":   {write(firstStreamSchema-1, same), "schema version"},
+		"missing table":  {write(SchemaVersion(), links("", nil)), "the table links"},
+		"unknown table":  {write(SchemaVersion(), links("lynx", nil)), "table \"lynx\""},
 		"unknown column": {write(SchemaVersion(), links("links", []stream.Column{id, name, {Name: "new", Type: stream.Int}, value})), "column links.new"},
 		"missing column": {write(SchemaVersion(), links("links", []stream.Column{id, value})), "column links.name"},
 		"other type":     {write(SchemaVersion(), links("links", []stream.Column{id, {Name: "name", Type: stream.Int}, value})), "column links.name"},

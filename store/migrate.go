@@ -10,10 +10,14 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/rivermigrate"
+	"gorm.io/gorm"
 )
 
 //go:embed migrations/*/*.sql
 var migrations embed.FS
+
+// migrationFiles are the migrations of this program. Tests add a later one.
+var migrationFiles fs.FS = migrations
 
 // dialect is a database's name in goose and the folder of its migrations.
 type dialect struct {
@@ -29,15 +33,28 @@ var (
 // SchemaVersion returns the version of the newest migration of this program. Both
 // databases have the same versions.
 func SchemaVersion() int64 {
-	entries, _ := migrations.ReadDir(dialectSQLite.folder) // an embedded folder can be read
 	version := int64(0)
-	for _, e := range entries {
-		n, err := goose.NumericComponent(e.Name())
-		if err == nil {
-			version = max(version, n)
-		}
+	for _, m := range laterMigrations(dialectSQLite, 0) {
+		version = max(version, m.version)
 	}
 	return version
+}
+
+// migration is one file of migrations.
+type migration struct {
+	version int64
+	path    string
+}
+
+// laterMigrations returns the migrations after a version, in order.
+func laterMigrations(d dialect, version int64) (out []migration) {
+	entries, _ := fs.ReadDir(migrationFiles, d.folder) // an embedded folder can be read, and is in order
+	for _, e := range entries {
+		if n, err := goose.NumericComponent(e.Name()); err == nil && n > version {
+			out = append(out, migration{n, d.folder + "/" + e.Name()})
+		}
+	}
+	return out
 }
 
 // NewerSchemaError means that a newer program migrated the database. This program would
@@ -91,9 +108,9 @@ func checkVersions[T any](ctx context.Context, db *sql.DB, d dialect, river *riv
 	return checkVersion(ctx, db, d, riverVersions, "version", int64(known))
 }
 
-// migrateUp applies the migrations of this package. The caller must prevent concurrent migrations.
-func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
-	files, err := fs.Sub(migrations, d.folder)
+// migrateUp applies the migrations of this package up to a version. The caller must prevent concurrent migrations.
+func migrateUp(ctx context.Context, db *sql.DB, d dialect, version int64) error {
+	files, err := fs.Sub(migrationFiles, d.folder)
 	if err != nil {
 		return fmt.Errorf("find migrations: %w", err)
 	}
@@ -101,8 +118,25 @@ func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if _, err := provider.UpTo(ctx, version); err != nil {
 		return fmt.Errorf("migrate schema: %w", err)
+	}
+	return nil
+}
+
+// migrateFrom applies the migrations after a version in an existing transaction, which goose cannot do.
+func migrateFrom(db *gorm.DB, d dialect, version int64) error {
+	for _, m := range laterMigrations(d, version) {
+		text, err := fs.ReadFile(migrationFiles, m.path)
+		if err != nil {
+			return fmt.Errorf("read migration: %w", err)
+		}
+		if err := db.Exec(string(text)).Error; err != nil {
+			return fmt.Errorf("migrate schema to version %d: %w", m.version, err)
+		}
+		if err := db.Exec("INSERT INTO "+ownVersions+" (version_id, is_applied) VALUES (?, true)", m.version).Error; err != nil {
+			return fmt.Errorf("record migration: %w", err)
+		}
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func TestMigrateUp_PreservesRows(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO inbox (id, source, delivery_hash, received_at, sealed_body) VALUES (3, 'sentry', 'h', '2026-11-20 02:31:00+00:00', x'0203')"); err != nil {
 		t.Fatal(err)
 	}
-	if err := migrateUp(t.Context(), db, dialectSQLite); err != nil {
+	if err := migrateUp(t.Context(), db, dialectSQLite, SchemaVersion()); err != nil {
 		t.Fatal(err)
 	}
 	var id int64

@@ -105,8 +105,8 @@ type backend interface {
 	tx(ctx context.Context, priority bool, fn func(db *gorm.DB, queue queueTx) error) error
 	// reader returns the database for reads, and the options of a read-only snapshot.
 	reader() (db *gorm.DB, readOptions *sql.TxOptions)
-	// migrate applies pending migrations of River and of this package.
-	migrate(ctx context.Context, log *slog.Logger) error
+	// migrate applies pending migrations of River, and of this package up to a version.
+	migrate(ctx context.Context, log *slog.Logger, version int64) error
 	// lockReplicaID makes this process the only one that runs as replica until release is called. If the lock is lost
 	// earlier, it calls lost.
 	lockReplicaID(ctx context.Context, replica string, lost func(error)) (release func(), err error)
@@ -154,7 +154,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Store, error) {
 	if err := s.checkKeysetBeforeMigration(ctx); err != nil {
 		return nil, errors.Join(err, s.backend.close())
 	}
-	if err := s.backend.migrate(ctx, s.log); err != nil {
+	if err := s.backend.migrate(ctx, s.log, SchemaVersion()); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate database: %w", wrapUnavailable(err)), s.backend.close())
 	}
 	if err := s.checkKeyset(ctx); err != nil {

@@ -199,7 +199,7 @@ func (b *postgresBackend) reader() (*gorm.DB, *sql.TxOptions) {
 	return b.db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
-func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
+func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger, version int64) error {
 	lock, err := b.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -221,7 +221,7 @@ func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}
-	return migrateUp(ctx, b.sqlDB, dialectPostgres)
+	return migrateUp(ctx, b.sqlDB, dialectPostgres, version)
 }
 
 func (b *postgresBackend) river() riverDialect { return riverPostgres }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -13,6 +14,9 @@ import (
 
 // riverVersions is the table of the versions of River's schema.
 const riverVersions = "river_migration"
+
+// isRiverTable reports whether a table belongs to River.
+func isRiverTable(name string) bool { return strings.HasPrefix(name, "river_") }
 
 // This file contains all SQL on River's tables and everything else that depends on their schema. TestRiverContract
 // checks that the pinned version of River has this schema and behavior.

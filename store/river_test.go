@@ -30,8 +30,6 @@ func dialectOf(url string) string {
 	return "postgres"
 }
 
-func isRiverTable(name string) bool { return strings.HasPrefix(name, "river_") }
-
 // riverSchemaQuery selects the columns, constraints, indexes and states of the tables that river.go reads or writes.
 var riverSchemaQuery = map[string]string{
 	"sqlite": `SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_master WHERE tbl_name IN ('river_job', 'river_leader') ORDER BY 1`,

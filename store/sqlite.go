@@ -200,7 +200,7 @@ func (b *sqliteBackend) reader() (*gorm.DB, *sql.TxOptions) {
 	return b.read, &sql.TxOptions{ReadOnly: true}
 }
 
-func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
+func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger, version int64) error {
 	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: warnLogger(log)})
 	if err != nil {
 		return err
@@ -211,7 +211,7 @@ func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}
-	return migrateUp(ctx, b.writer, dialectSQLite)
+	return migrateUp(ctx, b.writer, dialectSQLite, version)
 }
 
 // lockReplicaID does nothing, because the file lock admits only one process.

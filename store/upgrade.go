@@ -51,19 +51,20 @@ func (s *Store) moveStorms(ctx context.Context) error {
 // state would lack everything that this version derives from the timeline, and Verify would report it. A timeline with a
 // problem keeps its state, and Verify reports both.
 func (s *Store) recomputeStates(ctx context.Context) error {
-	var ids []int64
-	err := s.view(ctx, func(db *gorm.DB) error {
-		return db.Raw("SELECT id FROM incidents WHERE state_form < ? ORDER BY id", incident.StateForm).Scan(&ids).Error
+	var ids []incident.ID
+	err := s.view(ctx, func(db *gorm.DB) (err error) {
+		ids, err = statesToRecompute(db)
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("find states of an earlier version: %w", err)
+		return err
 	}
 	for batch := range slices.Chunk(ids, recomputeBatch) {
 		err := s.Tx(ctx, func(tx response.Tx) error {
 			t := tx.(domainTx)
 			for _, id := range batch {
-				if err := t.recomputeState(incident.ID(id)); err != nil {
-					return fmt.Errorf("recompute state of %s: %w", incident.ID(id), err)
+				if err := t.recomputeState(id); err != nil {
+					return fmt.Errorf("recompute state of %s: %w", id, err)
 				}
 			}
 			return nil
@@ -76,6 +77,14 @@ func (s *Store) recomputeStates(ctx context.Context) error {
 		s.log.Info("states of an earlier version recomputed", "incidents", len(ids))
 	}
 	return nil
+}
+
+// statesToRecompute returns the incidents whose state has a smaller form than those of this version.
+func statesToRecompute(db *gorm.DB) (ids []incident.ID, err error) {
+	if err := db.Raw("SELECT id FROM incidents WHERE state_form < ? ORDER BY id", incident.StateForm).Scan(&ids).Error; err != nil {
+		return nil, fmt.Errorf("find states of an earlier version: %w", err)
+	}
+	return ids, nil
 }
 
 // recomputeBatch is the number of incidents in one transaction.

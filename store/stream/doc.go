@@ -40,5 +40,6 @@
 // # Versions
 //
 // The version of the format is in the first line. The version of the schema is in the header: it is the number of the last
-// migration, and migrations are never changed after a release.
+// migration, and migrations are never changed after a release. A later program creates the schema of that version, inserts
+// the rows and applies the later migrations, all in one transaction.
 package stream

@@ -144,10 +144,6 @@ func (b *Bot) backupParts(g *generation) []telemetry.Part {
 	return parts
 }
 
-// maxLate is how late a backup may be, in addition to the time between two, before this is
-// a problem.
-const maxLate = 10 * time.Minute
-
 // probeBackups returns the probe of partBackup. It also reads the newest report of a proof.
 func (b *Bot) probeBackups(g *generation) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -159,10 +155,11 @@ func (b *Bot) probeBackups(g *generation) func(context.Context) error {
 		switch {
 		case all.Err() != nil:
 			return all.Err()
-		case ok && newest.Age > r.Every+maxLate:
-			return &health.Problem{Cause: "The newest backup was made at " + newest.At.UTC().Format("2006-01-02 15:04 MST"), Fix: "Run `tocsin backup now`, and read its error or the log", Since: newest.At.Add(r.Every)}
-		case !ok && now.Sub(b.reloadedAt()) > r.Every+maxLate:
-			return &health.Problem{Cause: "No destination has a complete backup", Fix: "Run `tocsin backup now`, and read its error or the log"}
+		case !ok && now.Sub(b.reloadedAt()) < r.Every+backup.MaxLate: // the first one is not due yet
+			return nil
+		}
+		if p := r.Late(all); p != nil {
+			return p
 		}
 		return nil
 	}

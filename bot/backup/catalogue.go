@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"tocsin/bot/health"
 )
 
 // futureTolerance is how far the time of a backup may be ahead of the clock. One that is
@@ -47,6 +49,9 @@ type Entry struct {
 	// IsFuture reports that its time is in the future: a clock is or was wrong.
 	IsFuture bool `json:"is_future,omitempty"`
 }
+
+// Stored returns how many destinations have the backup.
+func (e Entry) Stored() int { return e.count(CopyOK) }
 
 // count returns how many copies have one of some states.
 func (e Entry) count(states ...CopyState) (n int) {
@@ -204,4 +209,20 @@ func addressOf(d Destination, key string) string {
 		return b.label() + "/" + key + b.parameters
 	}
 	return d.(folder).path + "/" + key
+}
+
+// MaxLate is how late a backup may be before this is a problem.
+const MaxLate = 10 * time.Minute
+
+// Late returns why the newest backup is too old, or nil.
+func (c Config) Late(all Catalogue) *health.Problem {
+	const fix = "Run `tocsin backup now`, and read its error or the log"
+	newest, ok := all.Newest(c.CopiesRequired)
+	switch {
+	case !ok:
+		return &health.Problem{Cause: fmt.Sprintf("No backup has %d copies", c.CopiesRequired), Fix: fix}
+	case newest.Age > c.Every+MaxLate:
+		return &health.Problem{Cause: "The newest backup was made at " + newest.At.UTC().Format("2006-01-02 15:04 MST"), Fix: fix, Since: newest.At.Add(c.Every)}
+	}
+	return nil
 }

@@ -1,5 +1,6 @@
 // Package doctor checks an installation: credentials, the systems behind them, the database
-// and the keyset. A bot may run at the same time. The checks change nothing.
+// and the keyset. A bot may run at the same time. The checks change nothing, except
+// that a bucket of backups receives one small object.
 //
 // [Doctor.Run] makes every check and reports each [Finding] at once. [Doctor.Pages] sends
 // the test pages of the escalation steps.
@@ -101,6 +102,7 @@ func (d *Doctor) Run(ctx context.Context, report func(Finding)) (failed bool) {
 	d.checkSlack(ctx)
 	d.checkSteps(ctx)
 	d.checkSources(ctx)
+	d.checkBackup(ctx)
 	d.checkClock()
 	d.checkPublicURL(ctx)
 	return failed

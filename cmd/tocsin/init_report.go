@@ -128,5 +128,8 @@ func (g *globalFlags) reportInit(out io.Writer, dir string, a initAnswers, files
 	for _, s := range steps {
 		lines = append(lines, "  # "+s.text, "  "+terminal.Line(s.command))
 	}
+	if !a.Sandbox {
+		lines = append(lines, "", "Tocsin makes no backups yet. Configure backup in "+configFile+": docs/operations.md describes it")
+	}
 	return writeText(out, strings.Join(lines, "\n")+"\n")
 }

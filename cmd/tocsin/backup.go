@@ -171,16 +171,13 @@ func catalogueText(all backup.Catalogue) string {
 
 // copiesText returns the number of copies, and the state of those that are not ok.
 func copiesText(e backup.Entry) string {
-	ok := 0
 	var others []string
 	for _, c := range e.Copies {
-		if c.State == backup.CopyOK {
-			ok++
-			continue
+		if c.State != backup.CopyOK {
+			others = append(others, fmt.Sprintf("%s at %s", c.State, c.Destination))
 		}
-		others = append(others, fmt.Sprintf("%s at %s", c.State, c.Destination))
 	}
-	text := fmt.Sprintf("%d of %d", ok, len(e.Copies))
+	text := fmt.Sprintf("%d of %d", e.Stored(), len(e.Copies))
 	if len(others) > 0 {
 		text += ", " + strings.Join(others, ", ")
 	}

@@ -61,7 +61,7 @@ func backupVerifyCommand(g *globalFlags) *cobra.Command {
 	cmd.Flags().StringVar(&f.identity, "identity", "", "`file` with the age identity (default backup.verify.identity)")
 	cmd.Flags().StringArrayVar(&f.keysets, "keyset", nil, "`file` with a copy of the keyset (default keyset_file). Repeat the flag for keysets from before `tocsin keys rotate --prune`")
 	cmd.Flags().StringVar(&f.from, "from", "", "use a backup of this `destination`, such as dir:/backup")
-	cmd.Flags().StringVar(&f.checkpoint, "checkpoint", "", "compare with the checkpoint in this `file` too")
+	cmd.Flags().StringVar(&f.checkpoint, "checkpoint", "", "compare with the checkpoints in this `file` too")
 	cmd.Flags().StringVar(&f.temp, "temp", "", "`folder` for the temporary database (default the one of the system)")
 	return cmd
 }
@@ -124,7 +124,7 @@ type prover struct {
 	given        []notary.Checkpoint
 }
 
-// readCheckpoint reads the checkpoint of --checkpoint.
+// readCheckpoint reads the checkpoints of --checkpoint.
 func (p *prover) readCheckpoint(file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -134,11 +134,9 @@ func (p *prover) readCheckpoint(file string) error {
 	if err != nil {
 		return err
 	}
-	c, err := key.Verifier().Open(string(raw))
-	if err != nil {
+	if p.given, err = key.Verifier().OpenAll(string(raw)); err != nil {
 		return fmt.Errorf("read checkpoint %s: %w", file, err)
 	}
-	p.given = append(p.given, c)
 	return nil
 }
 
@@ -185,7 +183,7 @@ func (p *prover) restoreWith(ctx context.Context, url string, keys *store.Keyset
 	for _, c := range published {
 		out.Checkpoint = fmt.Sprintf("%d leaves at %s", c.Size, c.At.Format(time.RFC3339))
 	}
-	v, err := s.Verify(ctx)
+	v, err := s.Verify(ctx, published...)
 	if err != nil {
 		return out, err
 	}

@@ -51,6 +51,9 @@ func (f folder) put(ctx context.Context, u Upload) error {
 		err = errChanged
 	}
 	if err == nil {
+		if root, statErr := os.Stat(f.path); statErr == nil {
+			shareWithGroup(root, func(gid int) error { return file.Chown(-1, gid) })
+		}
 		err = file.Chmod(0o640)
 	}
 	if err == nil {
@@ -82,17 +85,27 @@ func (f folder) makeFolder(dir string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	mode := root.Mode()&os.ModeSetgid | 0o750
+	mode := os.FileMode(0o750)
 	if filepath.Base(dir)+"/" == proofFolder {
 		mode |= 0o020
 	}
 	if err == nil {
+		shareWithGroup(root, func(gid int) error { return os.Chown(dir, -1, gid) })
 		err = os.Chmod(dir, mode) // without the mask of the process
 	}
 	if err == nil {
 		err = syncFolder(f.path)
 	}
 	return err
+}
+
+// shareWithGroup calls change with the group of the destination. A user can give files only
+// to groups that it is a member of. Without this right only the user itself reads them. The
+// service of `tocsin init` may not set the set-group-ID bit of a folder.
+func shareWithGroup(root fs.FileInfo, change func(gid int) error) {
+	if stat, ok := root.Sys().(*syscall.Stat_t); ok {
+		_ = change(int(stat.Gid))
+	}
 }
 
 // removePartial removes the files of writers that were killed, if they did not change since

@@ -122,6 +122,12 @@ func TestBackup_ThroughTheDoors(t *testing.T) {
 	f.makeDue("backup_proof")
 	f.waitFor(time.Minute, "the audit entry", func() bool { return f.queryInt("SELECT count(*) FROM audit WHERE action = 'backup proof'") == 1 })
 
+	if out, err := f.verify("--identity", f.newIdentity()); err == nil {
+		t.Errorf("got %s with another identity, want an error", out)
+	}
+	f.mustRun("backup", "now")
+	f.waitFor(time.Minute, "the part backup proof", func() bool { return strings.Contains(f.readyz(), `"part":"backup proof"`) })
+
 	// Backups fail, and alerts go on.
 	for name, fault := range map[string]aws.Fault{"denied": {Status: 403, Code: "AccessDenied"}, "hang": {Delay: time.Hour}, "wrong checksum": {Status: 400, Code: "BadDigest"}} {
 		fault.Op = "s3:PutObject"
@@ -143,6 +149,15 @@ func TestBackup_ThroughTheDoors(t *testing.T) {
 	f.waitFor(time.Minute, "the scheduled backup", func() bool { return f.aws.Count("s3:PutObject", http.StatusOK) > before })
 	f.waitFor(time.Minute, "its end", func() bool { return f.list()[0].Stored() == 2 })
 	f.checkVerify()
+
+	f.updateConfig(func(config map[string]any) {
+		config["backup"].(map[string]any)["to"] = []any{"dir:" + f.folder}
+		config["backup"].(map[string]any)["copies_required"] = 1
+	})
+	f.mustRun("reload")
+	if out := f.mustRun("backup", "now"); !strings.Contains(out, "at 1 of 1 destinations") {
+		t.Errorf("after a reload: got %s, want one destination", out)
+	}
 }
 
 // testHang kills the bot while it sends a backup to a bucket that does not answer.

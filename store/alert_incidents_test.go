@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -51,5 +52,28 @@ func TestAlertIncidents_FollowsMoves(t *testing.T) {
 		check(b.ID, []incident.ID{a.ID, b.ID})
 		s.mustTx(t, func(tx response.Tx) error { return tx.MoveAlerts(b.ID, a.ID) })
 		check(a.ID, []incident.ID{a.ID})
+	})
+}
+
+// TestMoveAlerts_IDsAreUsedOnce merges the newest alert away. Deliveries name the alert by its id, so no other alert may
+// get the id.
+func TestMoveAlerts_IDsAreUsedOnce(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		first, second := s.openIncident(t, "first"), s.openIncident(t, "second")
+		for round := range 3 {
+			s.mustTx(t, func(tx response.Tx) error {
+				kept, _, err := tx.CountAlert(first.ID, sampleAlert(1), 1, noon, response.RoutingDecision{})
+				merged, _, err2 := tx.CountAlert(second.ID, sampleAlert(1), 1, noon, response.RoutingDecision{})
+				if err := errors.Join(err, err2, tx.MoveAlerts(second.ID, first.ID)); err != nil {
+					return err
+				}
+				added, _, err := tx.CountAlert(second.ID, sampleAlert(2+round), 1, noon, response.RoutingDecision{})
+				if added.ID <= merged.ID || merged.ID == kept.ID {
+					t.Errorf("round %d: got alert %d after alert %d was merged into %d, want a new id", round, added.ID, merged.ID, kept.ID)
+				}
+				return err
+			})
+		}
 	})
 }

@@ -168,10 +168,18 @@ func (s *Store) fingerprint(a incident.Alert) string {
 	return s.hash("alerts", "fingerprint", a.Source, a.Fingerprint)
 }
 
+// unusedAlertID is an SQL expression for the id of a new alert on SQLite, which would use the id of the newest alert again
+// after a merge removed its row.
+const unusedAlertID = "(SELECT max(id) + 1 FROM (SELECT max(id) AS id FROM alerts UNION ALL SELECT max(id) FROM moved_alerts))"
+
 func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time.Time, d response.RoutingDecision) (response.AlertRow, int64, error) {
+	column, value := "", ""
+	if t.lockClause == "" {
+		column, value = "id, ", unusedAlertID+", "
+	}
 	var row alertRow
-	err := t.db.Raw(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at,
-		rule, routing_id, maintenance_id, recurrence_of, storm, origin, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	err := t.db.Raw(`INSERT INTO alerts (`+column+`incident_id, hash, correlation_hash, source, kind, count, first_at, last_at,
+		rule, routing_id, maintenance_id, recurrence_of, storm, origin, sealed_body) VALUES (`+value+`?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (incident_id, hash) DO UPDATE SET count = alerts.count + excluded.count, last_at = excluded.last_at, rule = excluded.rule,
 		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, recurrence_of = excluded.recurrence_of, storm = alerts.storm OR excluded.storm
 		RETURNING id, incident_id, hash, count, first_at, last_at, rule, routing_id, maintenance_id, recurrence_of, storm`,

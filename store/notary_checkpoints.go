@@ -44,7 +44,7 @@ func newestCheckpoint(db *gorm.DB, verifier notary.Verifier) (c notary.Checkpoin
 	if len(rows) == 0 {
 		return c, nil
 	}
-	if c, err = verifier.Open(rows[0].Note); err != nil || c.Size != rows[0].Size {
+	if c, err = verifier.Open(rows[0].Note); err != nil || c.Note != rows[0].Note || c.Size != rows[0].Size {
 		return c, fmt.Errorf("%w: its newest checkpoint is invalid: %w", ErrLogDamaged, err)
 	}
 	return c, nil

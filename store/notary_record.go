@@ -285,25 +285,22 @@ func (s *Store) noteLines(db *gorm.DB, sub *subject, pending changes) ([]notary.
 	var lines []notary.Line
 	for _, id := range expand(all) {
 		line, ok := found[id]
-		switch {
-		case ok && rows.Contains(id), ok && existing.Contains(id):
-		case gone[id] != 0 && !ok:
-			isProven, err := s.provesRemoval(db, sub, gone[id], id)
-			if err != nil {
+		isProven := false
+		if gone[id] != 0 {
+			var err error
+			if isProven, err = s.provesRemoval(db, sub, gone[id], id); err != nil {
 				return nil, err
 			}
-			line = notary.Line{ID: id, IsMissing: true}
-			if isProven {
-				line = notary.Line{ID: id, Gone: gone[id]}
-			}
-		case gone[id] != 0: // deleted, and back: the log says that it was deleted
-			line = notary.Line{ID: id, Gone: gone[id]}
-		case rows.Contains(id):
-			line = notary.Line{ID: id, IsMissing: true}
-		default: // a gap in the rows from before the notary
-			continue
 		}
-		lines = append(lines, line)
+		if isProven {
+			lines = append(lines, notary.Line{ID: id, Gone: gone[id]})
+		}
+		switch {
+		case ok && (rows.Contains(id) || existing.Contains(id)): // SQLite can use the id of a deleted row again
+			lines = append(lines, line)
+		case !ok && !isProven && (rows.Contains(id) || gone[id] != 0): // otherwise a gap in the rows from before the notary
+			lines = append(lines, notary.Line{ID: id, IsMissing: true})
+		}
 	}
 	return lines, nil
 }

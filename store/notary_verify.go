@@ -79,7 +79,7 @@ func (l *logVerifier) storedCheckpoints() (map[int64]notary.Checkpoint, error) {
 			after, l.stored[row.Size] = row.Size, true
 			l.v.Checkpoints++
 			c, err := l.verifier.Open(row.Note)
-			if err != nil || c.Size != row.Size || !c.At.Equal(row.At.UTC().Truncate(time.Second)) {
+			if err != nil || c.Note != row.Note || c.Size != row.Size || !c.At.Equal(row.At.UTC().Truncate(time.Second)) {
 				l.v.add(VerifyProblem{Kind: ProblemCheckpoint, Where: fmt.Sprintf("checkpoint %d", row.Size), Reason: "it is not signed by this instance, or its columns do not match"})
 				continue
 			}

@@ -142,7 +142,9 @@ func (c *rowChecker) row(row *notedRow) {
 	case last.IsMissing || last.Commitment != row.commitment:
 		c.l.problem(ProblemChanged, c.sub, row.id, last, "it differs from the log")
 	}
-	c.checkHistory(row, history)
+	if c.gone[row.id] == 0 { // otherwise another row had the id
+		c.checkHistory(row, history)
+	}
 }
 
 func lastEntry(history []logEntry) *logEntry {

@@ -29,7 +29,7 @@ var sealedColumns = []sealedColumn{
 	{table: "incidents", id: "id", key: "id || '/' || head_seq", column: "sealed_state"},
 	{table: "events", id: "id", key: "incident_id || '/' || seq", column: "sealed_body"},
 	{table: "alerts", id: "id", key: "id || ''", column: "sealed_body"},
-	{table: "delivery_bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", boundTable: "inbox"},
+	{table: "delivery_bodies", id: "inbox_id", key: "COALESCE((SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id), '')", column: "sealed_body", boundTable: "inbox"},
 	{table: "inbox", id: "id", key: "source || '/' || delivery_hash", column: "sealed_reason"},
 	{table: "effects", id: "id", key: "id || ''", column: "sealed_failure"},
 	{table: "ledger", id: "effect_id", key: "effect_id || ''", column: "sealed_result"},

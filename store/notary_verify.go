@@ -44,6 +44,7 @@ func (s *Store) verifyNotary(ctx context.Context, v *Verification, published []n
 	if err != nil {
 		return err
 	}
+	v.PublicKey = key.Verifier().String()
 	return s.view(ctx, func(db *gorm.DB) error {
 		l := &logVerifier{s: s, db: db, v: v, verifier: key.Verifier(), entries: map[string][]logEntry{}, compacted: map[string]int{},
 			stored: map[int64]bool{}, roots: map[int64]notary.Hash{}, removals: map[int64]removal{}, removed: map[int64]int64{}}

@@ -25,6 +25,7 @@ type Verification struct {
 	Leaves      int64           `json:"leaves"`
 	Checkpoints int             `json:"checkpoints"` // stored and given
 	Newest      *CheckpointID   `json:"newest_checkpoint,omitempty"`
+	PublicKey   string          `json:"public_key"` // of the notary
 	Problems    []VerifyProblem `json:"problems"`
 	Explained   []string        `json:"explained,omitempty"`
 }

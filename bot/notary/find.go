@@ -12,7 +12,7 @@ import (
 )
 
 // OpenAll returns the checkpoints in a text with a valid signature, each one once and in the order of the text. The text
-// can be a note, a message with a note in it, or a mail as it was saved. It returns [ErrForeign] if there is none.
+// can be a note, a message with a note in it, a mail as it was saved, or lines of a syslog file. It returns [ErrForeign] if there is none.
 func (v Verifier) OpenAll(text string) ([]Checkpoint, error) {
 	var out []Checkpoint
 	known := map[string]bool{}
@@ -34,12 +34,17 @@ func (v Verifier) OpenAll(text string) ([]Checkpoint, error) {
 const maxCandidates = 100
 
 // candidates returns the parts of a text that begin like a note. A quoted note has the text before its first line before
-// its other lines too, such as "> ".
+// its other lines too, such as "> ". In a syslog file only the first line has a text before it.
 func (v Verifier) candidates(text string) (out []string) {
-	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	lines := strings.Split(storedForms.Replace(text), "\n")
 	for n, line := range lines {
 		prefix, isStart := strings.CutSuffix(strings.TrimRight(line, " \t"), v.verifier.Name())
-		if !isStart || len(out) == maxCandidates {
+		if !isStart || len(out) >= maxCandidates {
+			continue
+		}
+		rest := strings.Join(lines[n+1:], "\n")
+		out = append(out, v.verifier.Name()+"\n"+rest[:min(len(rest), maxNote)])
+		if prefix == "" {
 			continue
 		}
 		var b strings.Builder
@@ -60,7 +65,7 @@ func (v Verifier) candidates(text string) (out []string) {
 }
 
 const (
-	maxNote      = 1 << 20 // maximum size of a note in bytes
+	maxNote      = 256 << 10 // maximum size of a note in bytes
 	maxMailParts = 50
 	maxMailDepth = 5
 )

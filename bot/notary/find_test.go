@@ -38,6 +38,7 @@ func TestOpenAll_FindsNotesInTexts(t *testing.T) {
 		"quoted-printable":        {"Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted.String(), 1},
 		"base64":                  {"Subject: x\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.StdEncoding.EncodeToString([]byte(signed)), 1},
 		"a part of a mail":        {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted.String() + "\r\n--b--\r\n", 1},
+		"line of a syslog file":   {"<109>1 2026-11-30T03:04:05Z host tocsin 7 checkpoint - " + strings.ReplaceAll(signed, "\n", `\n`) + "\n<109>1 2026-11-30T04:04:05Z host tocsin 7 checkpoint - " + strings.ReplaceAll(second.Note, "\n", `\n`) + "\n", 2},
 		"with a foreign one":      {mustSign(t, testKey(t, 2)) + "\n" + signed, 1},
 		"only foreign":            {mustSign(t, testKey(t, 2)), 0},
 		"cut before the end":      {signed[:len(signed)-20], 0},

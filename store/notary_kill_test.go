@@ -14,11 +14,9 @@ import (
 	"tocsin/store/storetest"
 )
 
-// killedURL and killedKeyset are environment variables of the process that TestRecordChanges_SurvivesKill kills.
-const (
-	killedURL    = "TOCSIN_TEST_NOTARY_URL"
-	killedKeyset = "TOCSIN_TEST_NOTARY_KEYSET"
-)
+// killedURL is an environment variable of the process that TestRecordChanges_SurvivesKill kills. The keyset is in its
+// working directory.
+const killedURL = "TOCSIN_TEST_NOTARY_URL"
 
 // TestRecordChanges_Killed works and records without end in the process that TestRecordChanges_SurvivesKill starts.
 func TestRecordChanges_Killed(t *testing.T) {
@@ -26,7 +24,7 @@ func TestRecordChanges_Killed(t *testing.T) {
 	if url == "" {
 		t.Skip("runs only in the process that TestRecordChanges_SurvivesKill starts")
 	}
-	keys, err := LoadKeyset(os.Getenv(killedKeyset))
+	keys, err := LoadKeyset("keyset")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +52,7 @@ func TestRecordChanges_SurvivesKill(t *testing.T) {
 		}
 		for round := range 6 {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRecordChanges_Killed$", "-test.v")
-			cmd.Env = append(os.Environ(), killedURL+"="+url, killedKeyset+"="+path)
+			cmd.Dir, cmd.Env = filepath.Dir(path), append(os.Environ(), killedURL+"="+url)
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)

@@ -28,7 +28,6 @@ type workload struct {
 	now       time.Time
 	incidents []incident.Incident
 	deliverd  int
-	unhandled []int64
 }
 
 // steps are the kinds of work.

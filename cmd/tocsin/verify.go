@@ -95,7 +95,7 @@ func verifyText(v store.Verification) string {
 	if v.Newest != nil {
 		lines[1] += ". The newest is " + v.Newest.String()
 	}
-	lines = append(lines, "public key of the notary: "+v.PublicKey)
+	lines = append(lines, "public key of the notary: "+terminal.Line(v.PublicKey))
 	if v.Waiting > 0 {
 		lines = append(lines, fmt.Sprintf("%d rows changed after it and wait for the next checkpoint", v.Waiting))
 	}

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/notary"
 	"tocsin/bot/response"
 )
 
@@ -61,7 +62,24 @@ func (r reader) PausedRestore() (response.PausedRestore, error) {
 	if len(rows) == 0 {
 		return response.PausedRestore{}, nil
 	}
-	return response.PausedRestore{Restore: rows[0].restore(), BackupSize: rows[0].BackupSize, Checkpoint: rows[0].Checkpoint}, nil
+	gap := response.RestoreGap{LastIncident: incident.ID(rows[0].LastIncident), LostIncident: incident.ID(rows[0].LastIncident)}
+	if rows[0].Checkpoint != "" {
+		key, err := r.s.keys.Notary()
+		if err != nil {
+			return response.PausedRestore{}, err
+		}
+		c, err := key.Verifier().Open(rows[0].Checkpoint)
+		if err != nil {
+			return response.PausedRestore{}, fmt.Errorf("read the checkpoint of the restore: %w", err)
+		}
+		gap = RestoreGapOf(c, rows[0].BackupSize, rows[0].LastIncident)
+	}
+	return response.PausedRestore{Restore: rows[0].restore(), Gap: gap}, nil
+}
+
+// RestoreGapOf returns what a checkpoint names and a backup with a number of leaves and a last incident does not have.
+func RestoreGapOf(c notary.Checkpoint, leaves, lastIncident int64) response.RestoreGap {
+	return response.RestoreGap{CheckedAt: c.At, Entries: max(c.Size-leaves, 0), LastIncident: incident.ID(lastIncident), LostIncident: incident.ID(max(c.LastIncident, lastIncident))}
 }
 
 // HeldWork implements [response.Reader].

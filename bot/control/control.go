@@ -38,6 +38,10 @@ type Desk interface {
 	Administers(incident.Identity) bool
 	// DropEffect ends a waiting effect for an administrator.
 	DropEffect(ctx context.Context, who incident.Identity, effect int64, reason string) error
+	// RestoreOverview returns what waits for the release of a restore, and ReleaseRestore
+	// releases it.
+	RestoreOverview(context.Context) (response.RestoreOverview, error)
+	ReleaseRestore(ctx context.Context, who incident.Identity, reason string) (response.Released, error)
 	// AuditOperation writes the use of an operation, or its refusal, to the audit log.
 	AuditOperation(ctx context.Context, who incident.Identity, operation, reason string, allowed bool) error
 }

@@ -48,6 +48,8 @@ var operations = map[string]operation{
 	"effects":       {access: accessAdministrators, command: "effects", maxBody: maxCommandRequest, do: (*Server).effects},
 	"effects-retry": {access: accessAdministrators, command: "effects retry", maxBody: maxCommandRequest, do: (*Server).retryEffects},
 	"effects-drop":  {access: accessAdministrators, command: "effects drop", maxBody: maxCommandRequest, do: (*Server).dropEffect},
+	"restore":       {access: accessAdministrators, command: "backup release", maxBody: maxCommandRequest, do: (*Server).restoreOverview},
+	"release":       {access: accessAdministrators, command: "backup release", maxBody: maxCommandRequest, do: (*Server).releaseRestore},
 	"retention":     {access: accessAdministrators, command: "retention", maxBody: maxCommandRequest, do: (*Server).retention},
 	"backup-now":    {access: accessAdministrators, command: "backup now", maxBody: maxCommandRequest, do: (*Server).backupNow},
 	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
@@ -88,6 +90,15 @@ func (c *Server) testPage(ctx context.Context, _ incident.Identity, ask Request)
 	}
 	by, err := c.TestAcknowledged(ctx, ask.Code, c.Clock().Add(-testPageAge))
 	return TestPage{By: by}, err
+}
+
+// restoreOverview and releaseRestore are the operations of `tocsin backup release`.
+func (c *Server) restoreOverview(ctx context.Context, _ incident.Identity, _ Request) (any, error) {
+	return c.Desk().RestoreOverview(ctx)
+}
+
+func (c *Server) releaseRestore(ctx context.Context, who incident.Identity, ask Request) (any, error) {
+	return c.Desk().ReleaseRestore(ctx, who, ask.Reason)
 }
 
 const (

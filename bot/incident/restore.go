@@ -80,3 +80,10 @@ func (i Incident) pagedRounds() (out []int) {
 	}
 	return out
 }
+
+// LostErasure is an erasure that a published checkpoint names. Event is the number of its event in the lost timeline.
+type LostErasure struct {
+	Incident ID
+	Event    int
+	Refs     []TextRef
+}

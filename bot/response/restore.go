@@ -33,8 +33,15 @@ type RestoreWriter interface {
 // PausedRestore is a restore from a backup that no person has released.
 type PausedRestore struct {
 	incident.Restore
-	BackupSize int64  // leaves of the notary's log in the backup
-	Checkpoint string // the published checkpoint that the restore was compared with, or ""
+	Gap RestoreGap
+}
+
+// RestoreGap is what the backup lacks, as far as the published checkpoint shows that the restore was compared with.
+type RestoreGap struct {
+	CheckedAt    time.Time   `json:"checked_at,omitzero"` // of the checkpoint, zero without one
+	Entries      int64       `json:"entries"`             // of the notary's log
+	LastIncident incident.ID `json:"last_incident"`       // in the backup
+	LostIncident incident.ID `json:"lost_incident"`       // the newest that the checkpoint names, at least LastIncident
 }
 
 // HeldWork is what waits for the release of a restore.
@@ -56,9 +63,7 @@ type RestoreOverview struct {
 	Paused         bool               `json:"paused"`
 	RestoredAt     time.Time          `json:"restored_at,omitzero"`
 	BackupAt       time.Time          `json:"backup_at,omitzero"`
-	LastIncident   incident.ID        `json:"last_incident,omitempty"` // in the backup
-	BackupSize     int64              `json:"backup_size"`             // leaves of the notary's log in the backup
-	Checkpoint     string             `json:"checkpoint,omitempty"`    // signed note
+	Gap            RestoreGap         `json:"gap"`
 	Held           []HeldEffects      `json:"held,omitempty"`
 	Deliveries     int64              `json:"deliveries"`
 	Erasures       int64              `json:"erasures"`
@@ -85,8 +90,7 @@ func (d *Desk) RestoreOverview(ctx context.Context) (out RestoreOverview, err er
 		if err != nil {
 			return err
 		}
-		out = RestoreOverview{Paused: true, RestoredAt: paused.At, BackupAt: paused.BackupAt, LastIncident: paused.LastIncident, BackupSize: paused.BackupSize,
-			Checkpoint: paused.Checkpoint, Held: held.Effects, Deliveries: held.Deliveries, Erasures: held.Erasures}
+		out = RestoreOverview{Paused: true, RestoredAt: paused.At, BackupAt: paused.BackupAt, Gap: paused.Gap, Held: held.Effects, Deliveries: held.Deliveries, Erasures: held.Erasures}
 		all, err := d.unfinished(r)
 		if err != nil {
 			return err
@@ -332,3 +336,55 @@ func (s *session) endLostTests(paused PausedRestore) error {
 	}
 	return putTestPages(s.tx, rows)
 }
+
+// RepeatErasures erases texts again that were erased after a backup, in the transaction that restores it. It returns the
+// erasures that the backup did not have. Incidents and events that the backup does not have either are lost.
+func RepeatErasures(tx Tx, now func() time.Time, erasures []incident.LostErasure) (repeated []incident.LostErasure, err error) {
+	dir, err := tx.Directory()
+	if err != nil {
+		return nil, fmt.Errorf("read directory: %w", err)
+	}
+	d, err := New(Options{Store: noStore{}, Redact: noRedactor{}, Now: now,
+		RenderPostmortem: func(Postmortem) (incident.Document, error) { return incident.Document{}, nil }})
+	if err != nil {
+		return nil, err
+	}
+	s := &session{d: d, tx: tx, now: now(), dir: dir, drafts: map[incident.ID]*draft{}}
+	for _, e := range erasures {
+		dr, err := s.draft(e.Incident)
+		if incident.CodeOf(err) == incident.CodeUnknown {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if e.Event <= dr.inc.Head.Seq {
+			known, err := tx.Timeline(e.Incident, e.Event)
+			if err != nil {
+				return nil, fmt.Errorf("read event %d of %s: %w", e.Event, e.Incident, err)
+			}
+			if len(known) == 1 && known[0].Kind.Erases() {
+				continue
+			}
+		}
+		before := len(dr.events)
+		if err := s.doAsBot(e.Incident, incident.Command{Verb: incident.VerbRepeatErasure, Erase: e.Refs, Item: strconv.Itoa(e.Event)}); err != nil {
+			return nil, fmt.Errorf("erase texts of %s: %w", e.Incident, err)
+		}
+		if len(dr.events) > before {
+			repeated = append(repeated, e)
+		}
+	}
+	if err := s.flush(); err != nil {
+		return nil, fmt.Errorf("repeat erasures: %w", err)
+	}
+	return repeated, nil
+}
+
+// noStore and noRedactor stand for the parts of a Desk that a single transaction does not use.
+type (
+	noStore    struct{ Store }
+	noRedactor struct{}
+)
+
+func (noRedactor) Text(string) string { return "" }

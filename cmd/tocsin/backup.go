@@ -19,8 +19,8 @@ import (
 )
 
 func backupCommand(g *globalFlags) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "backup", Short: "Make, list and prove encrypted backups of the database"})
-	cmd.AddCommand(backupNowCommand(g), backupListCommand(g), backupVerifyCommand(g))
+	cmd := commandGroup(&cobra.Command{Use: "backup", Short: "Make, prove and restore encrypted backups of the database"})
+	cmd.AddCommand(backupNowCommand(g), backupListCommand(g), backupVerifyCommand(g), backupRestoreCommand(g), backupReleaseCommand(g))
 	return cmd
 }
 

@@ -27,6 +27,7 @@ import (
 	"tocsin/bot/control"
 	"tocsin/bot/doctor"
 	"tocsin/bot/incident"
+	"tocsin/bot/response"
 	"tocsin/bot/sandbox/aws"
 	"tocsin/bot/terminal"
 	"tocsin/store"
@@ -287,6 +288,7 @@ var commandsWithoutStoredText = map[string]string{
 	"tocsin config example": "prints a constant",
 	"tocsin version":        "prints constants of the build",
 	"tocsin migrate":        "prints numbers and its own arguments",
+	"tocsin backup restore": "prints numbers and its own arguments",
 }
 
 // TestOutput_Escaped runs every command with hostile text in every field of the
@@ -318,6 +320,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[control.Dropped], p, append([]string{"effects", "drop", "17", "--because", "x"}, asJSON...)...)
 		o.check(planted[control.ReloadReport], p, append([]string{"reload", "--status"}, asJSON...)...)
 		o.check(planted[backup.Result], p, append([]string{"backup", "now"}, asJSON...)...)
+		o.check(planted[response.RestoreOverview], p, append([]string{"backup", "release"}, asJSON...)...)
 		o.check(planted[control.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 		o.check(planted[[]control.SourceState], p, append([]string{"sources"}, asJSON...)...)
@@ -327,11 +330,11 @@ func TestOutput_Escaped(t *testing.T) {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"backup", "release"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"backup now", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)

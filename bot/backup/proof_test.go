@@ -115,9 +115,12 @@ func TestNewestReport_Replayed(t *testing.T) {
 	if err := os.WriteFile(later, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ds.NewestReport(ctx, "tocsin/3f2a", i.now.Add(25*time.Hour), keys)
-	if err != nil || !got.At.Equal(i.now.Truncate(time.Second)) {
-		t.Errorf("got a report of %s, %v, want the old one with its own time", got.At, err)
+	failed := backup.Report{Origin: "tocsin/3f2a", At: i.now.Add(time.Hour).Truncate(time.Second), Problems: []string{"damaged"}}
+	if err := ds.PutReport(ctx, failed, keys); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ds.NewestReport(ctx, "tocsin/3f2a", i.now.Add(25*time.Hour), keys); err != nil || got.IsProof() {
+		t.Errorf("got %+v, %v, want the failed proof, which the copy of the old report does not hide", got, err)
 	}
 	if err := os.WriteFile(old, []byte(strings.Replace(string(raw), `"rows":0`, `"rows":7`, 1)), 0o600); err != nil {
 		t.Fatal(err)

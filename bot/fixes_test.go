@@ -17,7 +17,7 @@ import (
 func TestFixes_NameHowTheyTakeEffect(t *testing.T) {
 	instruction := regexp.MustCompile(`^(Add|Copy|Correct|Create|Let|Raise|Remove|Renew|Set|Upgrade)\b.*(\b(escalation|mail|pagerduty|slack|sources|telemetry)\.[a-z_]+|%s\.|below mail|in the configuration|under (people|escalation))`)
 	found := 0
-	for _, pattern := range []string{"*.go", "chat/*.go", "health/*.go", "intake/*.go", "mail/*.go", "pagerduty/*.go", "slack/*.go", "telemetry/*.go", "trail/*.go", "vulnreport/*.go"} {
+	for _, pattern := range []string{"*.go", "backup/*.go", "chat/*.go", "health/*.go", "intake/*.go", "mail/*.go", "pagerduty/*.go", "publication/*.go", "slack/*.go", "syslog/*.go", "telemetry/*.go", "trail/*.go", "vulnreport/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

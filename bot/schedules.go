@@ -160,7 +160,7 @@ func (b *Bot) publicationWays(g *generation) (ways []publication.Way) {
 		ways = append(ways, publication.Way{Name: "chat", Explain: failure(incident.SystemSlack), Publish: func(ctx context.Context, p notary.Checkpoint) error {
 			found, err := b.chatEffects.PublishCheckpoint(ctx, chat.Checkpoint{Size: p.Size, At: p.At, Note: p.Note})
 			if err == nil && !found {
-				err = &health.Problem{Cause: "There is no announce channel", Fix: "Set slack.announce_channel, or set notary.channel to false"}
+				err = &health.Problem{Cause: "There is no announce channel", Fix: "Set slack.announce_channel, or set notary.channel to false, and restart Tocsin"}
 			}
 			return err
 		}})

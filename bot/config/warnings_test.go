@@ -46,7 +46,12 @@ func TestCheck_Warnings(t *testing.T) {
 		}
 		return strings.NewReplacer(pairs...).Replace(Example)
 	}
+	before, rest, _ := strings.Cut(Example, "backup:\n")
+	_, after, _ := strings.Cut(rest, "\n\n")
 	for name, test := range map[string]struct{ text, want string }{
+		"no backup":                    {before + "\n" + after, "backup: is not configured, so Tocsin makes no backups"},
+		"one destination":              {replace("    - s3://tocsin-backups/production?region=eu-west-3\n", "", "copies_required: 2", "copies_required: 1"), "backup.to: has one destination, which can be lost together with the database"},
+		"no proof":                     {replace(`at: "04:00" `, `at: "" `), "backup.verify.at: is empty, so nothing proves that the backups restore"},
 		"bot token":                    {replace("${SLACK_BOT_TOKEN}", "0123456789"), ":14: slack.bot_token: does not begin with xoxb-"},
 		"app token":                    {replace("${SLACK_APP_TOKEN}", "0123456789"), ":14: slack.app_token: does not begin with xapp-"},
 		"signing secret":               {replace("${SLACK_SIGNING_SECRET}", "xoxb-0123456789"), "slack.signing_secret: does not have the form"},

@@ -39,6 +39,11 @@ func TestMails(t *testing.T) {
 	if strings.Contains(PostmortemMail(b).Subject, "exporter") {
 		t.Error("the postmortem subject of a restricted incident contains details")
 	}
+	b.Page.Note = "Tocsin is paused"
+	if m := PageMail(b, 0); !strings.Contains(m.Text, "Tocsin is paused.") {
+		t.Errorf("got %q, want the note", m.Text)
+	}
+	b.Page.Note = ""
 	b.Withheld = 2
 	if m := PostmortemMail(b); !strings.Contains(m.Text, "2 notes for legal and security were left out.") || !strings.Contains(m.HTML, "2 notes for legal and security were left out.") {
 		t.Error("the postmortem mail does not say that notes were left out")

@@ -2,6 +2,7 @@ package mail_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,30 @@ func TestNotice_SentToSecurity(t *testing.T) {
 	if strings.Join(msg.Recipients, " ") != "ben@example.com" || msg.Subject != "Tocsin: Degraded since 2026-11-03 02:31 UTC: vulnerability mailbox" ||
 		!strings.Contains(msg.Text, "The mail server does not answer. Reports stay unread. Start it.") || msg.Header["Auto-Submitted"][0] != "auto-generated" {
 		t.Errorf("%+v\n%s", msg, msg.Text)
+	}
+}
+
+// TestNotice_RestoreReachesAdministrators mails the notice about a restore to security, and to the administrators with a
+// mail address.
+func TestNotice_RestoreReachesAdministrators(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	d := brief().Directory
+	d.People = append(slices.Clone(d.People),
+		incident.Person{ID: "op", Identities: []incident.Identity{{Provider: incident.ProviderLocal, ID: "root"}, {Provider: incident.ProviderMail, ID: "op@example.com"}}},
+		incident.Person{ID: "none", Identities: []incident.Identity{{Provider: incident.ProviderLocal, ID: "admin"}}})
+	e := incident.Effect{Kind: incident.EffectMailNotice, After: at, Args: map[string]string{"about": incident.AboutRestore, "backup": "2026-11-03T02:00:00Z", "administrators": "root,admin,stranger",
+		"effects": "12", "deliveries": "3", "incidents": "2"}}
+	if _, err := m.Notice(t.Context(), incident.Brief{Directory: d, Now: at, Attempt: 1, Mark: "notice/restore/1/0"}, e); err != nil {
+		t.Fatal(err)
+	}
+	msg := server.Messages()[0]
+	if got := strings.Join(slices.Sorted(slices.Values(msg.Recipients)), " "); got != "ben@example.com op@example.com" {
+		t.Errorf("got recipients %s, want security and the administrator", got)
+	}
+	for _, want := range []string{"Restored from the backup of 2026-11-03 02:00 UTC, and paused", "12 messages", "3 deliveries", "tocsin backup release"} {
+		if !strings.Contains(msg.Subject+msg.Text, want) {
+			t.Errorf("got %q and %q, want %q in it", msg.Subject, msg.Text, want)
+		}
 	}
 }
 

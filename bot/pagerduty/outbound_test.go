@@ -119,6 +119,22 @@ func TestPage_RestrictedIncident(t *testing.T) {
 	}
 }
 
+// TestPage_AfterRestore pages about an incident of a paused restore. The page has the next step, and the number of the
+// page does not count the rounds that the restore skipped.
+func TestPage_AfterRestore(t *testing.T) {
+	a, c := account(t)
+	b := brief()
+	b.Incident.Paging.Round, b.Incident.RoundGaps = 4602, []incident.RoundGap{{After: 1, Before: 4602}}
+	b.Page.Note = "Tocsin is paused. The next step is to run tocsin backup release"
+	if _, err := c.Page(t.Context(), b, effect("4602", "0")); err != nil {
+		t.Fatal(err)
+	}
+	req := a.Requests()[0]
+	if s := req.Event.Payload.Summary; !strings.HasSuffix(s, ", page 2") || !strings.Contains(string(req.Body), "run tocsin backup release.") {
+		t.Errorf("got summary %q in %s", s, req.Body)
+	}
+}
+
 func TestPage_LongSummary(t *testing.T) {
 	a, c := account(t)
 	b := brief()

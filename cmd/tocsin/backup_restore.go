@@ -111,7 +111,9 @@ func (g *globalFlags) restore(cmd *cobra.Command, where string, f restoreFlags) 
 	if err != nil {
 		return out, err
 	}
-	progress("looking for the newest published checkpoint")
+	if f.checkpoint == "" && !f.noCheckpoint {
+		progress("looking for the newest published checkpoint")
+	}
 	checkpoint, err := f.findCheckpoint(ctx, ds, keys)
 	if err != nil {
 		return out, err

@@ -18,12 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"filippo.io/age"
 	"golang.org/x/sys/unix"
 
 	"tocsin/bot/incident"
-	"tocsin/bot/sandbox/chat"
-	"tocsin/bot/sandbox/company"
 	"tocsin/bot/sandbox/feed"
 	"tocsin/store/storetest"
 )
@@ -51,8 +48,8 @@ func runbook(t *testing.T) []string {
 
 // lostMachine is a bot under load that loses its machine.
 type lostMachine struct {
-	*botProcess
-	escrow string // folder apart from the machine: configuration, keyset, identity, backups
+	*backupTest
+	escrow string // folder apart from the machine: keyset, identity, checkpoint
 
 	mu       sync.Mutex
 	answered map[int]bool // alerts that the bot answered with 202
@@ -61,30 +58,21 @@ type lostMachine struct {
 
 func startLostMachine(t *testing.T) *lostMachine {
 	t.Helper()
-	m := &lostMachine{escrow: t.TempDir(), answered: map[int]bool{}, stopped: make(chan struct{})}
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
+	m := &lostMachine{backupTest: startBackupTest(t), escrow: t.TempDir(), answered: map[int]bool{}, stopped: make(chan struct{})}
+	for name, file := range map[string]string{"keyset.json": m.keyset, "identity.txt": m.identity} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.write(name, string(content))
 	}
-	m.write("identity.txt", id.String()+"\n", t)
-	if err := os.Mkdir(filepath.Join(m.escrow, "backups"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	m.botProcess = startBot(t, storetest.SQLite(t), company.Options{Seed: 91, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
-		c["backup"] = map[string]any{"every": "1h", "recipients": []string{id.Recipient().String()}, "to": []string{"dir:" + filepath.Join(m.escrow, "backups")}, "copies_required": 1}
-	})
-	raw, err := os.ReadFile(m.keyset)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.write("keyset.json", string(raw), t)
 	return m
 }
 
-func (m *lostMachine) write(name, content string, t *testing.T) {
-	t.Helper()
+func (m *lostMachine) write(name, content string) {
+	m.t.Helper()
 	if err := os.WriteFile(filepath.Join(m.escrow, name), []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 }
 
@@ -115,10 +103,15 @@ func (m *lostMachine) answeredNow() map[int]bool {
 	return maps.Clone(m.answered)
 }
 
-// lose deletes the database while the bot runs, then kills the bot.
-func (m *lostMachine) lose() {
+// lose deletes the database while the bot runs, then kills the bot. The folder with backups may be lost too.
+func (m *lostMachine) lose(withFolder bool) {
 	m.t.Helper()
 	files, err := filepath.Glob(strings.TrimPrefix(m.database, "sqlite:") + "*")
+	if withFolder && err == nil {
+		var folders []string
+		folders, err = filepath.Glob(filepath.Join(m.folder, "*"))
+		files = append(files, folders...)
+	}
 	if err != nil || len(files) == 0 {
 		m.t.Fatalf("got files %v, %v", files, err)
 	}
@@ -276,9 +269,9 @@ func TestLostMachine(t *testing.T) {
 				note = rows[0][0]
 				return lastIncidentOf(t, note) > backed+2
 			})
-			m.write("checkpoint.txt", "The newest checkpoint:\n\n"+note, t)
+			m.write("checkpoint.txt", "The newest checkpoint:\n\n"+note)
 			last := lastIncidentOf(t, note)
-			m.lose()
+			m.lose(name == "postgres") // only the bucket remains
 			close(m.stopped)
 			wg.Wait()
 			lostAt := time.Now()

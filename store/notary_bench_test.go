@@ -27,23 +27,23 @@ func openBench(b *testing.B, url string) *Store {
 	return openTest(b, url, func(c *testConfig) { c.Logger = slog.New(slog.DiscardHandler) })
 }
 
-// acceptAndCount stores n deliveries of 7 KB with one alert each, like a loaded bot: commits of 32 deliveries, and of 128
-// alerts.
-func (s *Store) acceptAndCount(b *testing.B, from, n int) {
+// acceptAndCount stores n deliveries with one alert each, in commits of some deliveries, and of some alerts. A body has
+// 2000 random bytes of a total of 7000, or the same part of another size.
+func (s *Store) acceptAndCount(b *testing.B, n, body, deliveries, alerts int) {
 	b.Helper()
-	noise := make([]byte, 2000)
-	rng := rand.New(rand.NewPCG(1, uint64(from)))
+	from, noise := 1, make([]byte, body*2/7)
+	rng := rand.New(rand.NewPCG(1, 2))
 	for n > 0 {
-		size := min(n, 128)
+		size := min(n, alerts)
 		var outcomes []response.DeliveryOutcome
-		for first := 0; first < size; first += 32 {
+		for first := 0; first < size; first += deliveries {
 			var ds []intake.Delivery
-			for k := first; k < min(first+32, size); k++ {
+			for k := first; k < min(first+deliveries, size); k++ {
 				for m := range noise {
 					noise[m] = byte(rng.Uint32())
 				}
-				body := append(bytes.Repeat([]byte(`{"key":"value"}`), 330), noise...)
-				ds = append(ds, intake.Delivery{Source: "sentry", ID: fmt.Sprint(from + k), Body: body, Received: noon})
+				text := append(bytes.Repeat([]byte(`{"key":"value"}`), body/21), noise...)
+				ds = append(ds, intake.Delivery{Source: "sentry", ID: fmt.Sprint(from + k), Body: text, Received: noon})
 				outcomes = append(outcomes, response.DeliveryOutcome{Row: int64(from + k), Outcome: "counted", Alert: 1})
 			}
 			if err := s.Accept(b.Context(), ds); err != nil {
@@ -70,7 +70,7 @@ func BenchmarkRecordChanges(b *testing.B) {
 			s := openBench(b, url(b))
 			s.record(b)
 			start := cpuTime()
-			s.acceptAndCount(b, 1, b.N)
+			s.acceptAndCount(b, b.N, 7000, 32, 128)
 			written := cpuTime()
 			s.record(b)
 			b.ReportMetric(float64((written-start).Microseconds())/float64(b.N), "µs-write/alert")
@@ -101,7 +101,7 @@ func BenchmarkVerify_Leaves(b *testing.B) {
 // BenchmarkVerify_Alerts verifies b.N alerts with their deliveries.
 func BenchmarkVerify_Alerts(b *testing.B) {
 	s := openBench(b, storetest.SQLite(b))
-	s.acceptAndCount(b, 1, b.N)
+	s.acceptAndCount(b, b.N, 400, 512, 512)
 	s.record(b)
 	runtime.GC()
 	var before, after syscall.Rusage

@@ -39,6 +39,7 @@ const (
 	partWaiting       = "waiting effects"
 	partTestPage      = "test page"
 	partRestore       = "restore"
+	partNotary        = "notary"
 	partPublication   = "checkpoint publication"
 )
 
@@ -82,6 +83,7 @@ func (b *Bot) currentParts() []telemetry.Part {
 func (b *Bot) fixedParts() []telemetry.Part {
 	parts := append(b.chatParts(),
 		telemetry.Part{Name: partConfiguration, Check: b.checkReload, Effect: "The earlier configuration stays in force: new people, rules and secrets do not apply"},
+		telemetry.Part{Name: partNotary, Check: b.store.CheckNotary, IsCritical: true, Effect: "Somebody changed the log of the notary, or the disk failed, and no new checkpoint is signed. Run `tocsin verify`"},
 		telemetry.Part{Name: partPublication, Check: b.publisher.Check, Effect: "A change of the stored history since the last published checkpoint can stay unnoticed"},
 		telemetry.Part{Name: partClock, Check: b.clockWatch.Check, IsCritical: true, Effect: "Tocsin can reject genuine requests, and deadlines and pages are early or late"})
 	parts = append(parts, telemetry.Part{Name: partWaiting, Probe: b.checkWaiting, Interval: waitingInterval, Effect: "Some messages, pages or mails are missing. `tocsin effects` lists them",

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -35,6 +37,16 @@ type recorder struct {
 	last    notary.Checkpoint // the newest that this process has seen
 	covered notary.Ranges     // ids of the outbox in the steps below size
 	size    int64
+
+	isDamaged atomic.Bool // the last step of this process found that the log was changed
+}
+
+// CheckNotary returns [ErrLogDamaged] if the last [Store.RecordChanges] of this process did.
+func (s *Store) CheckNotary(time.Time) error {
+	if s.recorder.isDamaged.Load() {
+		return ErrLogDamaged
+	}
+	return nil
 }
 
 // RecordChanges appends the changes in the outbox to the log of the notary and returns the newest checkpoint, which it
@@ -55,6 +67,7 @@ func (s *Store) RecordChanges(ctx context.Context) (notary.Checkpoint, error) {
 			attempt++
 			continue
 		}
+		s.recorder.isDamaged.Store(errors.Is(err, ErrLogDamaged))
 		if err != nil {
 			return notary.Checkpoint{}, fmt.Errorf("record changes: %w", err)
 		}

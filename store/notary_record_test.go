@@ -285,6 +285,9 @@ func TestRecordChanges_RefusesDamagedLog(t *testing.T) {
 				if c, err := s.RecordChanges(t.Context()); !errors.Is(err, ErrLogDamaged) {
 					t.Errorf("got %+v, %v, want ErrLogDamaged", c, err)
 				}
+				if err := s.CheckNotary(noon); !errors.Is(err, ErrLogDamaged) {
+					t.Errorf("CheckNotary: got %v, want ErrLogDamaged", err)
+				}
 				if after := s.count(t, "SELECT count(*) FROM notary_checkpoints"); after != before {
 					t.Errorf("got %d checkpoints, want %d", after, before)
 				}

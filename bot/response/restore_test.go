@@ -214,3 +214,41 @@ func (h *history) watch(t *rapid.T) {
 		}
 	}
 }
+
+// TestWatchRestore_MailsEveryQuarterOfAnHour lets a restore wait for half an hour. Two replicas look at it often, and
+// people get a mail at the start and after each 15 minutes, until the release.
+func TestWatchRestore_MailsEveryQuarterOfAnHour(t *testing.T) {
+	r := incident.Restore{ID: 1, At: startTime, BackupAt: startTime.Add(-time.Hour), LastIncident: 1}
+	fx := newFixture(t, nil)
+	id := fx.open(t, incident.Sev3)
+	fx.store.hold(r)
+	fx.Restores = []incident.Restore{r}
+	look := func(d time.Duration) int {
+		for end := fx.now.Add(d); fx.now.Before(end); fx.now = fx.now.Add(15 * time.Second) {
+			for range 2 {
+				if _, err := fx.WatchRestore(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		fx.runQueue(t)
+		return countOf(fx.calls, string(incident.EffectMailNotice))
+	}
+	for _, want := range []int{1, 2, 3} {
+		if got := look(15 * time.Minute); got != want {
+			t.Errorf("got %d mails, want %d", got, want)
+		}
+	}
+	if inc := fx.store.incidents[id]; !inc.NeedsRound(fx.Restores) {
+		t.Error("a sev3 incident was paged before the release")
+	}
+	if _, err := fx.ReleaseRestore(t.Context(), incident.Identity{Provider: incident.ProviderLocal, ID: "root"}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(time.Hour); got != 3 {
+		t.Errorf("got %d mails after the release, want 3", got)
+	}
+	if _, err := fx.ReleaseRestore(t.Context(), incident.Identity{Provider: incident.ProviderLocal, ID: "root"}, ""); incident.CodeOf(err) != incident.CodeConflict {
+		t.Errorf("second release: got %v, want a conflict", err)
+	}
+}

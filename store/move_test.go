@@ -71,3 +71,22 @@ func TestMoveTo_NamesExportError(t *testing.T) {
 	}
 	mustBeEmpty(t, to, filledStream(t))
 }
+
+// TestMoveTo_KeepsPausedRestore moves a database that waits for the release of a restore: no held effect and no held
+// delivery gets a job.
+func TestMoveTo_KeepsPausedRestore(t *testing.T) {
+	data := filledStream(t)
+	directions(t, func(t *testing.T, from, to string) {
+		if _, err := importTest(t, from, data, ImportOptions{Restore: true}); err != nil {
+			t.Fatal(err)
+		}
+		s := openTest(t, from)
+		if _, err := moveTest(t, s, to); err != nil {
+			t.Fatal(err)
+		}
+		moved := openTest(t, to)
+		if held, jobs := moved.count(t, "SELECT count(*) FROM effects WHERE held"), moved.countJobs(t, "kind IN ('effect', 'drain')"); held != 3 || jobs != 0 {
+			t.Errorf("got %d held effects and %d jobs, want 3 and 0", held, jobs)
+		}
+	})
+}

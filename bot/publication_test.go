@@ -120,8 +120,8 @@ func (p *publicationTest) publish(after time.Duration) notary.Checkpoint {
 // open requires a copy of a published text to be the checkpoint.
 func (p *publicationTest) open(what, text string, want notary.Checkpoint) {
 	p.Helper()
-	if got, err := p.verifier.Open(text); err != nil || got.Note != want.Note {
-		p.Errorf("%s: got checkpoint %+v, %v, want %+v\n%s", what, got, err, want, text)
+	if got, err := p.verifier.OpenAll(text); err != nil || len(got) != 1 || got[0].Note != want.Note {
+		p.Errorf("%s: got checkpoints %+v, %v, want %+v\n%s", what, got, err, want, text)
 	}
 }
 
@@ -186,6 +186,10 @@ func TestPublication_CopiesOpen(t *testing.T) {
 		t.Fatalf("got %d mails, want 2", len(mails))
 	}
 	for n, m := range mails {
+		if !strings.Contains(m.Text, "Public key: "+p.verifier.String()) {
+			t.Errorf("got %q, want the public key", m.Text)
+		}
+		p.open("whole mail", string(m.Raw), []notary.Checkpoint{first, second}[n])
 		p.open("mail", m.Text, []notary.Checkpoint{first, second}[n])
 		p.open("attachment", string(m.Attachments[0].Content), []notary.Checkpoint{first, second}[n])
 	}

@@ -167,7 +167,11 @@ func (b *Bot) publicationWays(g *generation) (ways []publication.Way) {
 	}
 	if len(c.Mail) > 0 && g.mail != nil {
 		ways = append(ways, publication.Way{Name: "mail", Explain: failure(incident.SystemMail), Publish: func(ctx context.Context, p notary.Checkpoint) error {
-			return g.mail.Checkpoint(ctx, c.Mail, p.At, p.Size, p.Note)
+			key, err := b.store.NotaryVerifier()
+			if err != nil {
+				return err
+			}
+			return g.mail.Checkpoint(ctx, c.Mail, p.At, p.Size, p.Note, key)
 		}})
 	}
 	if server, err := syslog.Open(c.Syslog); err == nil {

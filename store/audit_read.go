@@ -24,6 +24,7 @@ type AuditQuery struct {
 	Allowed  *bool       `json:"allowed,omitempty"`
 	Before   int64       `json:"before,omitempty"` // only entries with a smaller number
 	Limit    int         `json:"limit,omitempty"`  // of [Store.ListAudit]
+	IDs      []int64     `json:"ids,omitempty"`    // numbers of entries
 }
 
 // AuditEntry is an entry of the audit log. Its texts are decrypted.
@@ -150,6 +151,9 @@ func (q auditSearch) sqlCondition() (where string, args []any) {
 		add("(person = '' OR person IN ?)", q.people)
 	case q.Person != "":
 		add("person = ''")
+	}
+	if len(q.IDs) > 0 {
+		add("id IN ?", q.IDs)
 	}
 	if q.Incident != 0 {
 		add("incident_id = ?", int64(q.Incident))

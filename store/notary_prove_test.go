@@ -16,7 +16,7 @@ func TestProveAudit_ChecksWithoutKeyset(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		w := newWorld(t, url)
 		w.mustTx(t, func(tx response.Tx) error { return w.audit(tx) })
-		proofs, err := w.ProveAudit(t.Context(), []int64{4, 1, 5, 99, 1})
+		proofs, err := w.ProveAudit(t.Context(), w.last, []int64{4, 1, 5, 99, 1})
 		if err != nil || len(proofs) != 2 {
 			t.Fatalf("got %d proofs, %v, want those of 1 and 4: 5 is not in the log yet", len(proofs), err)
 		}
@@ -62,7 +62,7 @@ func TestProveAudit_ChecksWithoutKeyset(t *testing.T) {
 			}
 		}
 		w.sql("UPDATE audit SET person = 'eve' WHERE id = 1")
-		if _, err := w.ProveAudit(t.Context(), []int64{1}); !errors.Is(err, ErrNotVouched) {
+		if _, err := w.ProveAudit(t.Context(), w.last, []int64{1}); !errors.Is(err, ErrNotVouched) {
 			t.Errorf("changed entry: got error %v, want ErrNotVouched", err)
 		}
 	})

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -22,10 +23,11 @@ func (c *Server) auditList(ctx context.Context, _ incident.Identity, ask Request
 	return AuditPage{list, older}, err
 }
 
-// auditLine is a line of an export: an entry or the end.
+// auditLine is a line of an export, or the end.
 type auditLine struct {
-	*store.AuditEntry
-	End bool `json:"end,omitempty"`
+	store.AuditLine
+	End   bool            `json:"end,omitempty"`
+	Error *incident.Error `json:"error,omitempty"` // ends the export too
 }
 
 // auditExport writes the entries of the audit log that match as JSON lines, the oldest
@@ -33,19 +35,26 @@ type auditLine struct {
 func (c *Server) auditExport(w http.ResponseWriter, r *http.Request, _ incident.Identity, ask Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	err := c.Store.EachAudit(r.Context(), ask.Audit, func(e store.AuditEntry) error { return out.Encode(auditLine{AuditEntry: &e}) })
+	err := c.Store.ExportAudit(r.Context(), ask.Audit, ask.Proofs, func(line store.AuditLine) error { return out.Encode(auditLine{AuditLine: line}) })
+	end := auditLine{End: true}
+	if errors.Is(err, store.ErrNotVouched) {
+		err = incident.Conflict("%s", err)
+	}
+	if errors.As(err, &end.Error) {
+		err = nil
+	}
 	if err == nil {
-		err = out.Encode(auditLine{End: true})
+		err = out.Encode(end)
 	}
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// ExportAudit calls fn for each entry of the audit log that matches the query of a
-// request, the oldest first. It stops at the first error.
-func (c *Client) ExportAudit(ctx context.Context, ask Request, fn func(store.AuditEntry) error) error {
-	res, err := c.post(ctx, "audit-export", ask)
+// ExportAudit calls fn for each line of an export of the audit log, the oldest entry
+// first. operation is audit-export or audit-prove. It stops at the first error.
+func (c *Client) ExportAudit(ctx context.Context, operation string, ask Request, fn func(store.AuditLine) error) error {
+	res, err := c.post(ctx, operation, ask)
 	if err != nil {
 		return err
 	}
@@ -55,8 +64,11 @@ func (c *Client) ExportAudit(ctx context.Context, ask Request, fn func(store.Aud
 		if err := in.Decode(&line); err != nil {
 			return fmt.Errorf("read audit log: %w", err)
 		}
-		if line.AuditEntry != nil {
-			if err := fn(*line.AuditEntry); err != nil {
+		if line.Error != nil {
+			return line.Error
+		}
+		if line.AuditEntry != nil || line.Leaf != nil || line.Checkpoint != "" {
+			if err := fn(line.AuditLine); err != nil {
 				return err
 			}
 		}

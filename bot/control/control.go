@@ -54,7 +54,7 @@ type Store interface {
 	WaitingEffects(context.Context, response.WaitingQuery) ([]incident.WaitingEffect, error)
 	RetryEffects(context.Context, response.WaitingQuery) (int, error)
 	ListAudit(context.Context, store.AuditQuery) (list []store.AuditEntry, older bool, err error)
-	EachAudit(context.Context, store.AuditQuery, func(store.AuditEntry) error) error
+	ExportAudit(ctx context.Context, q store.AuditQuery, proofs bool, fn func(store.AuditLine) error) error
 	Reprocess(context.Context, store.DeliveryFilter) (int, error)
 }
 
@@ -114,6 +114,7 @@ type Request struct {
 	Filter   *store.DeliveryFilter `json:"filter,omitempty"`   // selects stored deliveries
 	Waiting  response.WaitingQuery `json:"waiting,omitzero"`   // selects waiting effects
 	Audit    store.AuditQuery      `json:"audit,omitzero"`     // selects entries of the audit log
+	Proofs   bool                  `json:"proofs,omitempty"`   // of the entries of the audit log
 	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to ingest
 	Origin   incident.Origin       `json:"origin,omitempty"`   // of the deliveries to ingest, see [incident.ParseOrigin]
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log

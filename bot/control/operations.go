@@ -55,6 +55,7 @@ var operations = map[string]operation{
 	"reload":        {access: accessAdministrators, command: "reload", maxBody: maxCommandRequest, do: (*Server).reloadConfig},
 	"reload-status": {access: accessAdministrators, command: "reload --status", maxBody: maxCommandRequest, do: (*Server).reloadStatus},
 	"audit-list":    {access: accessAdministrators, command: "audit list", maxBody: maxCommandRequest, do: (*Server).auditList},
+	"audit-prove":   {access: accessAdministrators, command: "audit prove", maxBody: maxCommandRequest, stream: (*Server).auditExport},
 	"audit-export":  {access: accessAdministrators, command: "audit export", maxBody: maxCommandRequest, stream: (*Server).auditExport},
 	"sources":       {access: accessAdministrators, command: "sources", maxBody: maxCommandRequest, do: (*Server).listSources},
 	"reprocess":     {access: accessAdministrators, command: "replay --since", maxBody: maxCommandRequest, do: (*Server).reprocess},

@@ -1,6 +1,9 @@
 package incident
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Disposition is the reason why an alert is suppressed: stored without an incident.
 type Disposition string
@@ -43,6 +46,18 @@ type AlertRequest struct {
 	Ask *Question
 	// Test is the request of QueryTestPage.
 	Test TestPageRequest
+}
+
+// Subject names what the request reads, for the audit log: an alert, a delivery or a
+// disposition. It is empty for the others.
+func (r AlertRequest) Subject() string {
+	switch {
+	case r.Alert != 0:
+		return fmt.Sprintf("A%d", r.Alert)
+	case r.Delivery != 0:
+		return fmt.Sprintf("D%d", r.Delivery)
+	}
+	return string(r.Disposition)
 }
 
 // AlertResult is the result of an [AlertRequest].

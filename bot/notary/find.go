@@ -38,6 +38,11 @@ const maxCandidates = 100
 func (v Verifier) candidates(text string) (out []string) {
 	lines := strings.Split(storedForms.Replace(text), "\n")
 	for n, line := range lines {
+		for _, feed := range []string{`\n`, "#012"} { // a message in syslog, on one line
+			if at := strings.Index(line, v.verifier.Name()+feed); at >= 0 && len(out) < maxCandidates {
+				out = append(out, storedForms.Replace(line[at:]))
+			}
+		}
 		prefix, isStart := strings.CutSuffix(strings.TrimRight(line, " \t"), v.verifier.Name())
 		if !isStart || len(out) >= maxCandidates {
 			continue

@@ -118,9 +118,9 @@ func ResumeTree(size int64, hashes Hashes) (*Tree, error) {
 
 // An Inclusion proves that a leaf is in the log of a checkpoint.
 type Inclusion struct {
-	Leaf  []byte
-	Index int64
-	Proof tlog.RecordProof
+	Leaf  []byte           `json:"leaf"`
+	Index int64            `json:"index"`
+	Proof tlog.RecordProof `json:"proof"`
 }
 
 // ProveInclusion returns the proof that the leaf with an index is in the log of the first size leaves.

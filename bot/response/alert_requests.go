@@ -31,7 +31,7 @@ func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.Ale
 		return answer(d, who, incident.AlertResult{Trail: &trail}, err)
 	}
 	var result incident.AlertResult
-	person, err := d.AuthorizeAlertAccess(ctx, who, e.Query)
+	person, err := d.AuthorizeAlertAccess(ctx, who, e.Query, e.Subject())
 	if err != nil {
 		return answer(d, who, incident.AlertResult{}, err)
 	}
@@ -59,9 +59,9 @@ func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.Ale
 }
 
 // AuthorizeAlertAccess returns an error unless who may read all alerts and
-// deliveries. It writes the attempt to the audit log under the name action. It
-// returns the person, "" for [incident.System].
-func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, action string) (incident.PersonID, error) {
+// deliveries. It writes the attempt to the audit log under the name action, with the
+// subject as the reason. It returns the person, "" for [incident.System].
+func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, action, subject string) (incident.PersonID, error) {
 	dir, err := d.Directory(ctx)
 	if err != nil {
 		return "", fmt.Errorf("read directory: %w", err)
@@ -69,7 +69,7 @@ func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, 
 	person, known := dir.Resolve(who)
 	allowed := person.Responder || known && mayReadPrivileged(who, person.ID, incident.Incident{}, dir, d.Now()) || who.Provider == incident.ProviderSystem
 	err = d.Store.Tx(ctx, func(tx Tx) error {
-		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: action, Allowed: allowed})
+		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: action, Reason: subject, Allowed: allowed})
 	})
 	switch {
 	case err != nil:

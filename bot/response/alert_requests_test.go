@@ -91,3 +91,19 @@ func TestDroppedAlerts_OnReviewAgenda(t *testing.T) {
 		t.Errorf("got agenda %+v, want 1 alert without title", agenda.SuppressedAlerts)
 	}
 }
+
+func TestAlerts_AuditNamesTheSubject(t *testing.T) {
+	fx := newFixture(t, nil)
+	who := incident.Identity{Provider: incident.ProviderLocal, ID: "p1"}
+	for want, request := range map[string]incident.AlertRequest{
+		"A17":     {Query: incident.QueryExplain, Alert: 17},
+		"D2041":   {Query: incident.QueryExplain, Delivery: 2041},
+		"dropped": {Query: incident.QueryAlerts, Disposition: incident.DispositionDropped},
+	} {
+		fx.store.audit = nil
+		_, _ = fx.Alerts(t.Context(), who, request) // also what does not exist
+		if len(fx.store.audit) == 0 || fx.store.audit[0].Reason != want || fx.store.audit[0].Action != request.Query {
+			t.Errorf("%s: got %+v", want, fx.store.audit)
+		}
+	}
+}

@@ -5,10 +5,12 @@ package main_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"tocsin/bot/control"
 	"tocsin/bot/sandbox/company"
@@ -96,4 +98,53 @@ func TestAudit_Administrators(t *testing.T) {
 			t.Errorf("got %+v, want an entry with the user", page)
 		}
 	})
+}
+
+// TestAudit_ProofsCheck exports entries with proofs as soon as a checkpoint covers them, and
+// checks them without the configuration. A changed file is refused.
+func TestAudit_ProofsCheck(t *testing.T) {
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 45})
+	if _, err := s.sendCommand("list"); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "audit.ndjson")
+	s.waitFor(3*time.Minute, "a checkpoint", func() bool {
+		_, err := s.run("audit", "export", "--action", "list", "--proof", "--to", file)
+		return err == nil
+	})
+	key := strings.TrimSpace(s.mustRun("audit", "key"))
+	exported, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(text string, args ...string) (string, error) {
+		name := filepath.Join(t.TempDir(), "copy.ndjson")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(s.binary, append([]string{"audit", "check", name}, args...)...)
+		cmd.Dir = "/" // no configuration
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	var header store.AuditLine
+	if err := json.Unmarshal([]byte(strings.SplitN(string(exported), "\n", 2)[0]), &header); err != nil {
+		t.Fatal(err)
+	}
+	mail := filepath.Join(t.TempDir(), "mail.txt")
+	if err := os.WriteFile(mail, []byte("A checkpoint.\n\n"+header.Checkpoint), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := check(string(exported), "--key", key, "--checkpoint", mail); err != nil || !strings.HasPrefix(out, "1 entries proven by the checkpoint of ") || strings.Contains(out, "compare") {
+		t.Errorf("got %s, %v, want the entry proven", out, err)
+	}
+	if out, err := check(string(exported)); err != nil || !strings.Contains(out, "the file has the public key "+key) || !strings.Contains(out, "no checkpoint was given") {
+		t.Errorf("got %s, %v, want the missing parts named", out, err)
+	}
+	if out, err := check(strings.Replace(string(exported), `"allowed":true`, `"allowed":false`, 1), "--key", key); err == nil || !strings.Contains(out, "differs from its proof") {
+		t.Errorf("a changed file: got %s, %v, want it refused", out, err)
+	}
+	if out, err := s.run("audit", "prove", "999999"); err == nil || !strings.Contains(err.Error(), "1 of these entries do not exist") {
+		t.Errorf("got %s, %v, want the missing entry named", out, err)
+	}
 }

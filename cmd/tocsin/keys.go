@@ -91,6 +91,20 @@ func (g *globalFlags) useOrOpen(ctx context.Context, name string, request contro
 	return offline(ctx, s)
 }
 
+// notaryKey returns the public key of the notary, from the keyset of the configuration.
+func (g *globalFlags) notaryKey() (string, error) {
+	c, err := config.Load(g.config)
+	if err != nil {
+		return "", err
+	}
+	keys, err := store.LoadKeyset(c.Store.KeysetFile)
+	if err != nil {
+		return "", fmt.Errorf("keyset_file: %w", err)
+	}
+	key, err := keys.Notary()
+	return key.Verifier().String(), err
+}
+
 // auditOffline writes an operation without a running bot to the audit log, as the control
 // socket does.
 func auditOffline(ctx context.Context, s *store.Store, name, reason string) error {

@@ -18,7 +18,7 @@ func migrateCommand(g *globalFlags) *cobra.Command {
 		Use: "migrate --into URL", Short: "Copy the database into another one, such as SQLite into PostgreSQL", Args: noArguments,
 		Long: "Copy all rows of the configured database into another database, from SQLite to PostgreSQL, back, or to the same engine.\n" +
 			"Stop Tocsin first. The other database must be empty: a SQLite file that does not exist, or a PostgreSQL database\n" +
-			"without tables. It receives everything or nothing, and the configured database does not change. Afterwards set\n" +
+			"without tables. It receives everything or nothing. The configured database changes only in its audit log. Afterwards set\n" +
 			"`database` in the configuration. Work that was pending, such as a page, goes on from the other database.",
 		Example: "  tocsin migrate --into postgres://tocsin@db.example.com/tocsin\n  tocsin migrate --into sqlite:/var/lib/tocsin/tocsin.db",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,6 +44,9 @@ func migrateCommand(g *globalFlags) *cobra.Command {
 				return fmt.Errorf("open the configured database: %w", err)
 			}
 			defer func() { _ = s.Close() }()
+			if err := auditOffline(cmd.Context(), s, "migrate", "a copy of all rows"); err != nil {
+				return err
+			}
 			moved, err := s.MoveTo(cmd.Context(), target, deps)
 			if err != nil {
 				return fmt.Errorf("nothing was copied: %w", err)

@@ -287,6 +287,7 @@ var commandsWithoutStoredText = map[string]string{
 	"tocsin serve":          "writes only the log",
 	"tocsin config example": "prints a constant",
 	"tocsin version":        "prints constants of the build",
+	"tocsin audit key":      "prints a key that the keyset gives",
 	"tocsin migrate":        "prints numbers and its own arguments",
 	"tocsin backup restore": "prints numbers and its own arguments",
 }
@@ -314,7 +315,8 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[store.Verification], p, append([]string{"verify"}, asJSON...)...)
 		o.check(planted[[]store.Tombstone], p, append([]string{"retention"}, asJSON...)...)
 		o.check(planted[control.AuditPage], p, append([]string{"audit", "list"}, asJSON...)...)
-		o.check(auditExport, p, append([]string{"audit", "export"}, asJSON...)...)
+		o.check(plantedExport, p, append([]string{"audit", "export"}, asJSON...)...)
+		o.check(plantedExport, p, append([]string{"audit", "prove", "1"}, asJSON...)...)
 		o.check(planted[[]incident.WaitingEffect], p, append([]string{"effects"}, asJSON...)...)
 		o.check(planted[control.Retried], p, append([]string{"effects", "retry"}, asJSON...)...)
 		o.check(planted[control.Dropped], p, append([]string{"effects", "drop", "17", "--because", "x"}, asJSON...)...)
@@ -325,16 +327,16 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 		o.check(planted[[]control.SourceState], p, append([]string{"sources"}, asJSON...)...)
 	}
-	o.check(auditExport, p, "audit", "export", "--format", "syslog")
+	o.check(plantedExport, p, "audit", "export", "--format", "syslog")
 	refused := func(p planter) any {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"backup", "release"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"audit", "prove", "1"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"backup", "release"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "audit prove", "audit check", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)
@@ -352,8 +354,8 @@ func TestOutput_Escaped(t *testing.T) {
 	walk(rootCommand())
 }
 
-// auditExport is the only line of an export of the audit log.
-func auditExport(p planter) any {
+// plantedExport is the only line of an export of the audit log.
+func plantedExport(p planter) any {
 	return struct {
 		*store.AuditEntry
 		End bool `json:"end"`

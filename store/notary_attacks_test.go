@@ -281,6 +281,9 @@ var rewritings = []struct {
 		w.sql("DELETE FROM notary_leaves", "DELETE FROM notary_checkpoints")
 		w.published = []notary.Checkpoint{w.last}
 	}},
+	{"log and outbox deleted, and nobody has a checkpoint", []ProblemKind{ProblemUnknown}, func(w *world) {
+		w.sql("DELETE FROM notary_leaves", "DELETE FROM notary_checkpoints", "DELETE FROM notary_outbox")
+	}},
 	{"log rewritten, checkpoints kept", []ProblemKind{ProblemAuditGap, ProblemRewritten}, func(w *world) {
 		w.sql("DELETE FROM audit WHERE id = 2")
 		w.rewriteLog(dropLine(subjectAudit, 2), nil)

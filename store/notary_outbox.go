@@ -159,8 +159,9 @@ func (s *Store) openOutbox(row outboxRow) (changes, bool) {
 	return c, err == nil
 }
 
-// coverExisting makes the notary cover the rows that an earlier version wrote. It runs once, while the log and the outbox
-// are empty. A later run finds the log, or an instance without rows.
+// coverExisting makes the notary cover the rows that an earlier version wrote. It runs once, while the log, the outbox and
+// the chain of the audit log are empty. A later run finds the log, or an instance without rows. If only the log and the
+// outbox are empty, they were deleted: then the rows stay without cover, and Verify reports them.
 func (s *Store) coverExisting(ctx context.Context) error {
 	return s.Tx(ctx, func(tx response.Tx) error {
 		t := tx.(domainTx).tx
@@ -168,7 +169,7 @@ func (s *Store) coverExisting(ctx context.Context) error {
 			return err
 		}
 		var known int64
-		if err := t.db.Raw("SELECT (SELECT count(*) FROM notary_outbox) + (SELECT count(*) FROM notary_checkpoints)").Scan(&known).Error; err != nil || known > 0 {
+		if err := t.db.Raw("SELECT (SELECT count(*) FROM notary_outbox) + (SELECT count(*) FROM notary_checkpoints) + (SELECT position FROM audit_head)").Scan(&known).Error; err != nil || known > 0 {
 			return err
 		}
 		for n := range subjects {

@@ -97,7 +97,7 @@ func verifyText(v store.Verification) string {
 	}
 	lines = append(lines, "public key of the notary: "+terminal.Line(v.PublicKey))
 	if v.Waiting > 0 {
-		lines = append(lines, fmt.Sprintf("%d rows changed after it and wait for the next checkpoint", v.Waiting))
+		lines = append(lines, fmt.Sprintf("%d rows changed since and wait for the next checkpoint", v.Waiting))
 	}
 	for _, line := range v.Explained {
 		lines = append(lines, "explained: "+terminal.Line(line))

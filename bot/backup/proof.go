@@ -74,7 +74,9 @@ func (ds Destinations) Prove(ctx context.Context, o ProofOptions) (Report, error
 func (ds Destinations) ProveFile(ctx context.Context, where string, o ProofOptions) (Report, error) {
 	r := Report{Origin: o.Origin, At: o.Clock().UTC().Truncate(time.Second), From: filepath.Dir(where), Key: filepath.Base(where), Problems: []string{}}
 	err := ds.prove(ctx, &r, o, func() (io.ReadCloser, error) { return ds.Open(ctx, where, o.Identities) })
-	r.RPOSeconds = max(r.At.Sub(r.BackupAt).Seconds(), 0)
+	if !r.BackupAt.IsZero() { // its time is in its content
+		r.RPOSeconds = max(r.At.Sub(r.BackupAt).Seconds(), 0)
+	}
 	return r, err
 }
 

@@ -166,6 +166,10 @@ func TestProve_Failures(t *testing.T) {
 			if err != nil || len(report.Problems) != 1 || !strings.Contains(report.Problems[0], tt.want) {
 				t.Errorf("got %+v, %v, want %q", report, err, tt.want)
 			}
+			report, err = open(t, nil, i.Config).ProveFile(context.Background(), filepath.Join(dir, key), i.proof(t, temp))
+			if err != nil || report.IsProof() || report.RPOSeconds != 0 {
+				t.Errorf("one file: got %+v, %v, want a problem and no age", report, err)
+			}
 			if left := files(t, temp); left != nil {
 				t.Errorf("got %v after the proof, want no files", left)
 			}

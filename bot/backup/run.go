@@ -178,10 +178,10 @@ func (r *Runner) write(ctx context.Context, s spool) (*spooled, int64, error) {
 	return b, snapshot.Rows, err
 }
 
-// objects returns the backups of this month at all destinations that answer. The others
-// cause an error when the backup is sent.
+// objects returns the backups since the beginning of the month at all destinations that
+// answer. The others cause an error when the backup is sent.
 func (r *Runner) objects(ctx context.Context) (out []Object) {
-	month := r.Clock().UTC().AddDate(0, -1, 0).Format(timeLayout)
+	month := r.Clock().UTC().Format("200601") // a prefix of the first key of the month, which is greater
 	for _, d := range r.list {
 		for _, class := range classes {
 			list, err := d.List(ctx, string(class)+"/", string(class)+"/"+month)

@@ -114,6 +114,22 @@ func TestRun_TwoCopies(t *testing.T) {
 	}
 }
 
+// TestRun_OneMonthlyBackupAMonth makes a backup each day of some months, which have different lengths.
+func TestRun_OneMonthlyBackupAMonth(t *testing.T) {
+	dir := t.TempDir()
+	i := newInstance(t, "dir:"+dir)
+	i.Keep.Daily, i.now = 400*24*time.Hour, time.Date(2026, 1, 1, 3, 0, 0, 0, time.UTC)
+	for ; i.now.Month() < time.July; i.now = i.now.AddDate(0, 0, 1) {
+		result, err := i.runner(t, nil).Run(context.Background(), i.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isFirst := i.now.Day() == 1; strings.HasPrefix(result.Key, "monthly/") != isFirst {
+			t.Errorf("%s: got %s", i.now.Format(time.DateOnly), result.Key)
+		}
+	}
+}
+
 // TestRun_RetrySendsTheSameFile fails at one destination first.
 func TestRun_RetrySendsTheSameFile(t *testing.T) {
 	useSandboxKeys(t)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -177,6 +178,19 @@ func (g *globalFlags) restoreConfig(f restoreFlags) (config.Config, error) {
 // errNoCheckpoint means that no published checkpoint was found.
 var errNoCheckpoint = errors.New("the destinations have no published checkpoint. Save one from the announce channel or a mail and name it with --checkpoint FILE, or add --no-checkpoint to restore without a proof that the backup is genuine")
 
+// openCheckpoints returns the checkpoints of an instance in a file, such as a saved mail.
+func openCheckpoints(file string, v notary.Verifier) ([]notary.Checkpoint, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	all, err := v.OpenAll(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint %s: %w", file, err)
+	}
+	return all, nil
+}
+
 // findCheckpoint returns the newest published checkpoint, or nil with --no-checkpoint.
 func (f restoreFlags) findCheckpoint(ctx context.Context, ds backup.Destinations, keys *store.Keyset) (*notary.Checkpoint, error) {
 	if f.noCheckpoint {
@@ -187,15 +201,12 @@ func (f restoreFlags) findCheckpoint(ctx context.Context, ds backup.Destinations
 		return nil, err
 	}
 	if f.checkpoint != "" {
-		text, err := os.ReadFile(f.checkpoint)
+		all, err := openCheckpoints(f.checkpoint, key.Verifier())
 		if err != nil {
-			return nil, fmt.Errorf("read checkpoint: %w", err)
+			return nil, err
 		}
-		c, err := key.Verifier().Open(string(text))
-		if err != nil {
-			return nil, fmt.Errorf("checkpoint %s: %w", f.checkpoint, err)
-		}
-		return &c, nil
+		newest := slices.MaxFunc(all, func(a, b notary.Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+		return &newest, nil
 	}
 	c, err := ds.NewestCheckpoint(ctx, key.Verifier())
 	if errors.Is(err, backup.ErrNotFound) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"io"
 	"os"
@@ -43,7 +44,8 @@ func newRestoreTest(t *testing.T) *restoreTest {
 	r.store = r.open(t, storetest.SQLite(t))
 	first := storetest.OpenIncident(t, r.store, erasedTitle)
 	storetest.OpenIncident(t, r.store, "another one")
-	if _, err := r.store.RecordChanges(t.Context()); err != nil {
+	older, err := r.store.RecordChanges(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
@@ -62,7 +64,8 @@ func newRestoreTest(t *testing.T) *restoreTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.checkpoint = r.write(t, filepath.Join(r.dir, "checkpoint.txt"), []byte("From: tocsin@example.com\n\n"+c.Note))
+	mail := "From: tocsin@example.com\nContent-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString([]byte("The last two:\n\n"+older.Note+"\n"+c.Note))
+	r.checkpoint = r.write(t, filepath.Join(r.dir, "saved.eml"), []byte(mail))
 	return r
 }
 

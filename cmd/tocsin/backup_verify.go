@@ -92,7 +92,11 @@ func (g *globalFlags) prove(ctx context.Context, f verifyFlags, args []string) (
 		return backup.Report{}, err
 	}
 	if f.checkpoint != "" {
-		if err := p.readCheckpoint(f.checkpoint); err != nil {
+		key, err := p.keysets[0].Notary()
+		if err != nil {
+			return backup.Report{}, err
+		}
+		if p.given, err = openCheckpoints(f.checkpoint, key.Verifier()); err != nil {
 			return backup.Report{}, err
 		}
 	}
@@ -122,22 +126,6 @@ type prover struct {
 	destinations backup.Destinations
 	keysets      []*store.Keyset // the present one first
 	given        []notary.Checkpoint
-}
-
-// readCheckpoint reads the checkpoints of --checkpoint.
-func (p *prover) readCheckpoint(file string) error {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read checkpoint: %w", err)
-	}
-	key, err := p.keysets[0].Notary()
-	if err != nil {
-		return err
-	}
-	if p.given, err = key.Verifier().OpenAll(string(raw)); err != nil {
-		return fmt.Errorf("read checkpoint %s: %w", file, err)
-	}
-	return nil
 }
 
 // restore fills a database with the first keyset that fits, and compares its content.

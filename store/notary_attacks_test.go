@@ -415,6 +415,10 @@ var checks = []struct {
 	{ProblemLeaf, "leaf of an unknown subject", func(w *world) { w.append(stepOf(), []byte("nothing\n1 x\n")) }},
 	{ProblemLeaf, "leaf with a malformed line", func(w *world) { w.append(stepOf(), []byte("alerts\n1 x\n")) }},
 	{ProblemLeaf, "malformed step", func(w *world) { w.append([]byte("step\nx\n")) }},
+	{ProblemLeaf, "head of a timeline without its number", func(w *world) {
+		w.work()
+		w.append(stepOf(), notary.Leaf{Subject: subjectIncidents, Lines: []notary.Line{{ID: 1}}}.Text())
+	}},
 	{ProblemHashes, "hashes of another leaf", func(w *world) {
 		w.sql("UPDATE notary_leaves SET hashes = (SELECT hashes FROM notary_leaves WHERE n = 0) WHERE n = 1")
 	}},

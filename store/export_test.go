@@ -393,3 +393,31 @@ func TestExport_NamesValueThatIsNotText(t *testing.T) {
 		}
 	}
 }
+
+// TestExport_OrderIsByBytes exports texts that a language orders in another way than their bytes.
+func TestExport_OrderIsByBytes(t *testing.T) {
+	sums := map[string]bool{}
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		err := s.tx(t.Context(), func(tx *tx) error {
+			if dialectOf(url) == "postgres" {
+				if err := tx.db.Exec(`ALTER TABLE counters ALTER COLUMN name TYPE text COLLATE "und-x-icu"`).Error; err != nil {
+					return err
+				}
+			}
+			return tx.db.Exec("INSERT INTO counters (name, value) VALUES ('a', 1), ('B', 2), ('é', 3), ('f', 4)").Error
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, m := s.mustExport(t)
+		for _, table := range m.Tables {
+			if table.Name == "counters" {
+				sums[table.SHA256] = true
+			}
+		}
+	})
+	if len(sums) != 1 {
+		t.Errorf("got sums %v, want one for both databases", sums)
+	}
+}

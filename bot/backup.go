@@ -17,10 +17,13 @@ import (
 	"tocsin/store"
 )
 
-// Names of the parts of backups, in /readyz, metrics and notices.
+// Names of the parts of backups and of the notary, in /readyz, metrics and notices.
 const (
 	partBackup      = "backup"
 	partBackupProof = "backup proof"
+	partRestore     = "restore"
+	partNotary      = "notary"
+	partPublication = "checkpoint publication"
 )
 
 const (
@@ -212,4 +215,41 @@ func (b *Bot) auditProof(ctx context.Context, _ time.Time) error {
 		result = fmt.Sprintf("%s from %s does not restore: %s", report.Key, report.From, report.Problems[0])
 	}
 	return b.Desk().AuditBackupProof(ctx, report.At.Format(time.RFC3339), result, report.IsProof())
+}
+
+// restoreInterval is the time between two looks at a restore that waits for its release.
+const restoreInterval = 15 * time.Second
+
+// watchRestore notifies people about a restore until a person releases it.
+func (b *Bot) watchRestore(ctx context.Context) {
+	tick := time.NewTicker(restoreInterval)
+	defer tick.Stop()
+	for len(b.store.Restores()) > 0 {
+		overview, err := b.Desk().WatchRestore(ctx)
+		if err != nil && ctx.Err() == nil {
+			b.log.WarnContext(ctx, "notify about restore failed", "component", "bot", "retry_in", restoreInterval, "err", err)
+		}
+		if err == nil {
+			b.restore.Store(&overview)
+			b.metrics.SetHeld(overview)
+			if !overview.Paused {
+				return // a database in use is never restored
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// checkRestore returns an error while a restore waits for its release.
+func (b *Bot) checkRestore(time.Time) error {
+	r := b.restore.Load()
+	if r == nil || !r.Paused {
+		return nil
+	}
+	return &health.Problem{Since: r.RestoredAt, Cause: fmt.Sprintf("Tocsin was restored from the backup of %s and is paused: work from before the restore waits", r.BackupAt.UTC().Format("2006-01-02 15:04 UTC")),
+		Fix: "Run `tocsin backup release` to list the waiting work and to release it"}
 }

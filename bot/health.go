@@ -38,9 +38,6 @@ const (
 	partSecurityTxt   = "security.txt"
 	partWaiting       = "waiting effects"
 	partTestPage      = "test page"
-	partRestore       = "restore"
-	partNotary        = "notary"
-	partPublication   = "checkpoint publication"
 )
 
 // slowProbe is the time between two probes that are expensive for the other side.
@@ -224,43 +221,6 @@ func areWaitsCovered(systems []string, parts []telemetry.Part, isImpaired func(p
 	return !slices.ContainsFunc(systems, func(system string) bool { return !slices.ContainsFunc(covering[system], isImpaired) })
 }
 
-// restoreInterval is the time between two looks at a restore that waits for its release.
-const restoreInterval = 15 * time.Second
-
-// watchRestore notifies people about a restore until a person releases it.
-func (b *Bot) watchRestore(ctx context.Context) {
-	tick := time.NewTicker(restoreInterval)
-	defer tick.Stop()
-	for len(b.store.Restores()) > 0 {
-		overview, err := b.Desk().WatchRestore(ctx)
-		if err != nil && ctx.Err() == nil {
-			b.log.WarnContext(ctx, "notify about restore failed", "component", "bot", "retry_in", restoreInterval, "err", err)
-		}
-		if err == nil {
-			b.restore.Store(&overview)
-			b.metrics.SetHeld(overview)
-			if !overview.Paused {
-				return // a database in use is never restored
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// checkRestore returns an error while a restore waits for its release.
-func (b *Bot) checkRestore(time.Time) error {
-	r := b.restore.Load()
-	if r == nil || !r.Paused {
-		return nil
-	}
-	return &health.Problem{Since: r.RestoredAt, Cause: fmt.Sprintf("Tocsin was restored from the backup of %s and is paused: work from before the restore waits", r.BackupAt.UTC().Format("2006-01-02 15:04 UTC")),
-		Fix: "Run `tocsin backup release` to list the waiting work and to release it"}
-}
-
 func (b *Bot) checkDisk(time.Time) error {
 	free, err := b.freeDisk()
 	if err != nil {
@@ -436,8 +396,4 @@ func (b *Bot) restoreFaults(ctx context.Context) error {
 		b.parts.Restore(part, since)
 	}
 	return nil
-}
-
-func serveUnknown(w http.ResponseWriter, r *http.Request) {
-	intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 }

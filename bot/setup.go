@@ -273,3 +273,7 @@ func describeListen(address string, err error) error {
 	}
 	return fmt.Errorf("listen: %w. Write an address of this machine, such as 127.0.0.1:8080", err)
 }
+
+func serveUnknown(w http.ResponseWriter, r *http.Request) {
+	intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
+}

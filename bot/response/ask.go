@@ -33,7 +33,7 @@ const (
 // every incident that it can belong to. The question is written to the audit log, and each
 // restricted incident that has a record.
 func (d *Desk) ask(ctx context.Context, who incident.Identity, q incident.Question) (incident.Trail, error) {
-	s := &trailSearch{d: d, who: who, readable: map[incident.ID]bool{}, found: map[incident.ID]bool{}}
+	s := &trailSearch{d: d, who: who, readable: map[incident.ID]bool{}, found: map[incident.ID]bool{}, restricted: map[incident.ID]bool{}}
 	if err := s.begin(ctx, q); err != nil {
 		return incident.Trail{}, err
 	}
@@ -53,7 +53,7 @@ func (d *Desk) ask(ctx context.Context, who incident.Identity, q incident.Questi
 	if err := s.addAlerts(ctx); err != nil {
 		return incident.Trail{}, fmt.Errorf("search alerts: %w", err)
 	}
-	if err := d.auditAll(ctx, s.restricted); err != nil {
+	if err := d.auditAll(ctx, s.entries); err != nil {
 		return incident.Trail{}, err
 	}
 	return s.result(), nil
@@ -74,7 +74,8 @@ type trailSearch struct {
 	events      []incident.TrailEvent
 	readable    map[incident.ID]bool
 	found       map[incident.ID]bool // readable incidents with a record or an alert
-	restricted  []Access
+	restricted  map[incident.ID]bool // false after its entry for the audit log
+	entries     []Access
 }
 
 // begin authorizes the person, completes the period and writes the question to the audit
@@ -300,8 +301,12 @@ func (s *trailSearch) mayRead(r IncidentReader, f trailRecord, of foundIncidents
 			continue
 		}
 		inIncident = true
-		if readable, err := s.mayReadIncident(r, id); err != nil || !readable {
+		readable, err := s.mayReadIncident(r, id)
+		if err != nil {
 			return false, err
+		}
+		if s.auditRestricted(id); !readable {
+			return false, nil
 		}
 	}
 	switch {
@@ -322,11 +327,17 @@ func (s *trailSearch) mayReadIncident(r IncidentReader, id incident.ID) (bool, e
 		return false, err
 	}
 	readable := err == nil && (s.who.Provider == incident.ProviderSystem || inc.MayRead(s.dir, s.person, s.now))
-	s.readable[id] = readable
-	if err == nil && inc.Restricted {
-		s.restricted = append(s.restricted, s.access(id, "", readable))
-	}
+	s.readable[id], s.restricted[id] = readable, err == nil && inc.Restricted
 	return readable, nil
+}
+
+// auditRestricted adds an entry for the audit log if a restricted incident has a record or an
+// alert of the subject.
+func (s *trailSearch) auditRestricted(id incident.ID) {
+	if s.restricted[id] {
+		s.restricted[id] = false
+		s.entries = append(s.entries, s.access(id, "", s.readable[id]))
+	}
 }
 
 // auditAll writes entries to the audit log.

@@ -61,6 +61,7 @@ func (s *trailSearch) addAlertsOf(r AlertReader, id incident.ID) error {
 		if row.LastAt.Before(q.From) || !row.FirstAt.Before(q.To.Add(lateRecords)) || !q.Matches(row.Alert.Activity()) {
 			continue
 		}
+		s.auditRestricted(id)
 		s.out.Alerts = append(s.out.Alerts, incident.TrailAlert{AlertLine: alertLine(row), Incident: max(id, 0)})
 	}
 	return nil

@@ -133,6 +133,21 @@ func TestAsk_Restriction(t *testing.T) {
 	}
 }
 
+// TestAsk_AuditsRecordsOnly asks about a key that no record of the restricted incident has.
+func TestAsk_AuditsRecordsOnly(t *testing.T) {
+	fx := newAskFixture(t)
+	restricted, _ := fx.fillAsk(t, "AKIAOTHERKEYOFNOBODY")
+	fx.store.audit = nil
+	for _, person := range []string{"p1", "p7"} {
+		fx.mustAsk(t, person, incident.Question{})
+	}
+	for _, a := range fx.store.audit {
+		if a.Incident == restricted {
+			t.Errorf("got entry %+v about an incident without a record", a)
+		}
+	}
+}
+
 func TestAsk_SummaryAndPages(t *testing.T) {
 	fx := newAskFixture(t)
 	fx.fillAsk(t, askedKey)

@@ -152,14 +152,34 @@ func auditMessage(e store.AuditEntry) syslog.Message {
 // writeWholeFile writes a file that only its owner can read. It appears under its name
 // only when it is complete.
 func writeWholeFile(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := createWholeFile(name)
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(f)
-	err = write(w)
-	if err := errors.Join(err, w.Flush(), f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(name+".part"))
+	err = write(f)
+	return errors.Join(err, f.end(err == nil))
+}
+
+// wholeFile is a file that only its owner can read. It appears under its name only when it
+// is complete.
+type wholeFile struct {
+	*bufio.Writer
+	file *os.File
+	name string
+}
+
+func createWholeFile(name string) (*wholeFile, error) {
+	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	return os.Rename(name+".part", name)
+	return &wholeFile{bufio.NewWriter(f), f, name}, nil
+}
+
+// end closes the file. It removes the file unless it is complete.
+func (f *wholeFile) end(complete bool) error {
+	if err := errors.Join(f.Flush(), f.file.Sync(), f.file.Close()); err != nil || !complete {
+		return errors.Join(err, os.Remove(f.name+".part"))
+	}
+	return os.Rename(f.name+".part", f.name)
 }

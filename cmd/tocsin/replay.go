@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -246,21 +245,12 @@ func (r *replayOptions) sink(ctx context.Context, client *control.Client, source
 // newFileSink returns a sink that writes a recording readable only by its owner.
 // The file appears under its name only when it is complete.
 func newFileSink(name string) (sink, error) {
-	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := createWholeFile(name)
 	if err != nil {
 		return sink{}, fmt.Errorf("--out: %w", err)
 	}
-	w := bufio.NewWriter(f)
-	encoder := json.NewEncoder(w)
-	return sink{
-		write: func(d control.Recorded) error { return encoder.Encode(d) },
-		close: func(complete bool) error {
-			if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil || !complete {
-				return errors.Join(err, os.Remove(name+".part"))
-			}
-			return os.Rename(name+".part", name)
-		},
-	}, nil
+	encoder := json.NewEncoder(f)
+	return sink{write: func(d control.Recorded) error { return encoder.Encode(d) }, close: f.end}, nil
 }
 
 // readRecording calls each for every delivery in a recording. If source is set, it

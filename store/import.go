@@ -151,7 +151,7 @@ func (im importer) run() (out Imported, err error) {
 	if err != nil {
 		return out, fmt.Errorf("count unfinished work: %w", err)
 	}
-	checkpoint, err := im.checkCheckpoint()
+	checkpoint, err := im.checkCheckpoint(out.Manifest)
 	if err != nil {
 		return out, err
 	}

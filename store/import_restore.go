@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"tocsin/bot/notary"
 )
@@ -11,15 +12,19 @@ import (
 // used them after that was published, and no number may mean two incidents.
 const incidentGap = 100
 
+// checkpointDelay is the maximum time from signing a checkpoint until its transaction is committed. A backup that is later by
+// more than this time has the whole log of the checkpoint.
+const checkpointDelay = 5 * time.Minute
+
 // ErrContradiction means that a backup and a published checkpoint are of two different histories.
-var ErrContradiction = errors.New("the backup contradicts the published checkpoint: it does not hold the history that the checkpoint vouches for. Use another backup, and find out who changed this one")
+var ErrContradiction = errors.New("the backup contradicts the published checkpoint: it does not have the history that the checkpoint vouches for. Use another backup, and find out who changed this one")
 
 // ErrForeignCheckpoint means that the checkpoint is of another instance, or was changed.
 var ErrForeignCheckpoint = errors.New("the checkpoint is not signed by this instance. Name a checkpoint that this instance published")
 
 // checkCheckpoint compares the imported log with the published checkpoint, and returns what its note says. A log that is
 // shorter is of an older backup.
-func (im importer) checkCheckpoint() (c notary.Checkpoint, err error) {
+func (im importer) checkCheckpoint(m Manifest) (c notary.Checkpoint, err error) {
 	if im.o.Checkpoint == nil {
 		return c, nil
 	}
@@ -29,6 +34,10 @@ func (im importer) checkCheckpoint() (c notary.Checkpoint, err error) {
 	}
 	if c, err = key.Verifier().Open(im.o.Checkpoint.Note); err != nil {
 		return c, fmt.Errorf("%w (%w)", ErrForeignCheckpoint, err)
+	}
+	if c.Size > m.Leaves && m.Header.At.Sub(c.At) > checkpointDelay {
+		return c, fmt.Errorf("%w. The checkpoint of %s names %d entries of the notary's log, and the later backup of %s has only %d: it is of a new or an older database", ErrContradiction,
+			c.At.UTC().Format("2006-01-02 15:04"), c.Size, m.Header.At.UTC().Format("2006-01-02 15:04"), m.Leaves)
 	}
 	return c, im.compareLog(c)
 }

@@ -135,9 +135,10 @@ func TestImport_Checkpoint(t *testing.T) {
 		"empty log":           {notary.Checkpoint{Size: 0, Root: roots[0]}, nil, 101, key},
 		"older":               {notary.Checkpoint{Size: 3, Root: roots[3]}, nil, 101, key},
 		"equal":               {notary.Checkpoint{Size: 5, Root: roots[5]}, nil, 101, key},
-		"newer":               {notary.Checkpoint{Size: 6, Root: roots[1], LastIncident: 42}, nil, 143, key},
+		"newer":               {notary.Checkpoint{Size: 6, Root: roots[1], LastIncident: 42, At: time.Now()}, nil, 143, key},
 		"older, other root":   {notary.Checkpoint{Size: 3, Root: roots[4]}, ErrContradiction, 0, key},
 		"equal, other root":   {notary.Checkpoint{Size: 5, Root: roots[4]}, ErrContradiction, 0, key},
+		"before a new log":    {notary.Checkpoint{Size: 6, Root: roots[1], At: time.Now().Add(-time.Hour)}, ErrContradiction, 0, key},
 		"of another instance": {notary.Checkpoint{Size: 5, Root: roots[5]}, ErrForeignCheckpoint, 0, foreign},
 		"forged":              {notary.Checkpoint{Size: 5, Root: roots[5]}, ErrForeignCheckpoint, 0, forged},
 	} {

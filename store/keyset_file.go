@@ -62,7 +62,7 @@ func LoadKeyset(path string) (*Keyset, error) {
 	decoder := json.NewDecoder(f)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&file); err != nil {
-		return nil, fmt.Errorf("read keyset %s: %w", path, err)
+		return nil, fmt.Errorf("the file %s is not a keyset. Name the file that `tocsin keys create` wrote, or a copy of it: %w", path, err)
 	}
 	if file.Version != 1 {
 		return nil, fmt.Errorf("read keyset %s: unknown version %d", path, file.Version)

@@ -19,6 +19,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 func oneArgument(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		_, name, _ := strings.Cut(cmd.Use, " ")
+		name, _, _ = strings.Cut(name, " --") // a flag of the usage may be given
 		return fmt.Errorf("the argument %s is missing. Usage: %s", name, cmd.UseLine())
 	}
 	return optionalArgument(cmd, args)

@@ -32,15 +32,16 @@ func TestArguments_ErrorsNameTheFix(t *testing.T) {
 		t.Errorf("checked %d commands, want at least 20", leaves)
 	}
 	for line, want := range map[string]string{
-		"init":                    "the argument DIR is missing. Usage: tocsin init DIR",
-		"init a b":                `"b" is too much: tocsin init takes one argument. Usage: tocsin init DIR`,
-		"effects drop":            "the argument EFFECT is missing. Usage: tocsin effects drop EFFECT",
-		"serve now":               `"now" is too much: tocsin serve takes no arguments. Usage: tocsin serve`,
-		"doctor --pages":          "unknown flag: --pages. Run `tocsin doctor --help` for the flags",
-		"alerts":                  "unknown command \"alerts\" for \"tocsin\" (did you mean `tocsin incident alerts`?)",
-		"ack INC-1":               "unknown command \"ack\" for \"tocsin\" (did you mean `tocsin incident ack`?)",
-		"open sev1 leak --public": "unknown command \"open\" for \"tocsin\" (did you mean `tocsin incident open`?)",
-		"incidnt list":            `unknown command "incidnt" for "tocsin" (did you mean incident?)`,
+		"init":                        "the argument DIR is missing. Usage: tocsin init DIR",
+		"init a b":                    `"b" is too much: tocsin init takes one argument. Usage: tocsin init DIR`,
+		"backup restore --identity f": "the argument BACKUP is missing. Usage: tocsin backup restore BACKUP --identity FILE",
+		"effects drop":                "the argument EFFECT is missing. Usage: tocsin effects drop EFFECT",
+		"serve now":                   `"now" is too much: tocsin serve takes no arguments. Usage: tocsin serve`,
+		"doctor --pages":              "unknown flag: --pages. Run `tocsin doctor --help` for the flags",
+		"alerts":                      "unknown command \"alerts\" for \"tocsin\" (did you mean `tocsin incident alerts`?)",
+		"ack INC-1":                   "unknown command \"ack\" for \"tocsin\" (did you mean `tocsin incident ack`?)",
+		"open sev1 leak --public":     "unknown command \"open\" for \"tocsin\" (did you mean `tocsin incident open`?)",
+		"incidnt list":                `unknown command "incidnt" for "tocsin" (did you mean incident?)`,
 	} {
 		root := rootCommand()
 		root.SetArgs(strings.Fields(line))

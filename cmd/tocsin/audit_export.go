@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -46,7 +47,7 @@ func auditExportCommand(g *globalFlags) *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "json", "`format` of a line: json or syslog")
-	cmd.Flags().StringVar(&x.to, "to", "", "write to this `file` (default the standard output)")
+	cmd.Flags().StringVar(&x.to, "to", "", "write to this new `file` (default the standard output)")
 	cmd.Flags().BoolVar(&x.request.Proofs, "proof", false, "add the proofs that a published checkpoint vouches for the entries")
 	return cmd
 }
@@ -149,6 +150,18 @@ func auditMessage(e store.AuditEntry) syslog.Message {
 	return m
 }
 
+// checkNewFile returns an error if a file exists. An export never replaces one: it could be the keyset or the configuration.
+func checkNewFile(name string) error {
+	_, err := os.Lstat(name)
+	if err == nil {
+		return fmt.Errorf("the file %s exists. Write another name, or remove the file first", name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // writeWholeFile writes a file that only its owner can read. It appears under its name
 // only when it is complete.
 func writeWholeFile(name string, write func(io.Writer) error) error {
@@ -169,6 +182,9 @@ type wholeFile struct {
 }
 
 func createWholeFile(name string) (*wholeFile, error) {
+	if err := checkNewFile(name); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,26 @@ func auditLines(t *testing.T, text string) (out []store.AuditEntry) {
 	return out
 }
 
+// TestCommands_WithoutADatabase runs commands for a stopped bot whose database is gone. They create no empty one, which would
+// look valid and whose backup would be the newest.
+func TestCommands_WithoutADatabase(t *testing.T) {
+	url := storetest.SQLite(t)
+	s := startBot(t, url, company.Options{Seed: 44})
+	s.stop()
+	path := strings.TrimPrefix(url, "sqlite:")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"verify", "audit list", "effects", "retention", "keys rotate", "backup now", "migrate --into sqlite:" + path + ".new"} {
+		if out, err := s.run(strings.Fields(line)...); err == nil || !strings.Contains(err.Error(), "is empty. Check `database`") {
+			t.Errorf("%s: got %q, %v, want that the database is empty", line, out, err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Fatalf("%s created a database", line)
+		}
+	}
+}
+
 // TestAudit_Administrators lists and exports the log of a running bot, and of one that
 // does not run. Each of these is an entry itself.
 func TestAudit_Administrators(t *testing.T) {
@@ -73,6 +93,9 @@ func TestAudit_Administrators(t *testing.T) {
 		s.stop()
 		file := filepath.Join(t.TempDir(), "audit.log")
 		s.mustRun("audit", "export", "--format", "syslog", "--to", file)
+		if out, err := s.run("audit", "export", "--to", file); err == nil || !strings.Contains(err.Error(), "exists. Write another name") {
+			t.Errorf("a second export: got %q, %v, want that the file stays", out, err)
+		}
 		exported, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -101,6 +101,9 @@ func (g *globalFlags) restore(cmd *cobra.Command, where string, f restoreFlags) 
 		return out, err
 	}
 	keys, err := store.LoadKeyset(c.Store.KeysetFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, fmt.Errorf("the keyset %s does not exist. Name a copy of the keyset of the lost machine with --keyset: a new one opens no backup", c.Store.KeysetFile)
+	}
 	if err != nil {
 		return out, fmt.Errorf("keyset: %w. Use a copy of the keyset of the lost machine", err)
 	}
@@ -186,7 +189,7 @@ func openCheckpoints(file string, v notary.Verifier) ([]notary.Checkpoint, error
 	}
 	all, err := v.OpenAll(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint %s: %w", file, err)
+		return nil, fmt.Errorf("checkpoint %s: %w. Save all its lines, and check that the keyset is a copy of the keyset of this instance", file, err)
 	}
 	return all, nil
 }

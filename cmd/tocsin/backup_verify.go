@@ -81,6 +81,9 @@ func (g *globalFlags) prove(ctx context.Context, f verifyFlags, args []string) (
 	}
 	p := prover{destinations: ds}
 	for _, file := range f.keysets {
+		if file == "" {
+			return backup.Report{}, errors.New("no keyset. Name the file of its copy with --keyset")
+		}
 		keys, err := store.LoadKeyset(file)
 		if err != nil {
 			return backup.Report{}, err

@@ -80,7 +80,7 @@ func (g *globalFlags) useOrOpen(ctx context.Context, name string, request contro
 	if err != nil {
 		return fmt.Errorf("keyset_file: %w", err)
 	}
-	s, err := store.Open(ctx, c.Store, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
+	s, err := openExisting(ctx, c.Store, keys)
 	if err != nil {
 		return err
 	}
@@ -103,6 +103,15 @@ func (g *globalFlags) notaryKey() (string, error) {
 	}
 	key, err := keys.Notary()
 	return key.Verifier().String(), err
+}
+
+// openExisting opens a database that `tocsin serve` or a restore created. An empty one is not created: it would look valid,
+// its backup would be the newest, and a restore would refuse it.
+func openExisting(ctx context.Context, c store.Config, keys *store.Keyset) (*store.Store, error) {
+	if found, err := store.Inspect(ctx, c, keys); err == nil && found.Schema == 0 {
+		return nil, fmt.Errorf("the database %s is empty. Check `database` in the configuration. If the machine was lost, run `tocsin backup restore`. If Tocsin is new, run `tocsin serve`", withoutPassword(c.URL))
+	}
+	return store.Open(ctx, c, store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 }
 
 // auditOffline writes an operation without a running bot to the audit log, as the control

@@ -39,7 +39,7 @@ func migrateCommand(g *globalFlags) *cobra.Command {
 				return fmt.Errorf("keyset_file: %w", err)
 			}
 			deps := store.Deps{Keyset: keys, Logger: slog.New(slog.DiscardHandler)}
-			s, err := store.Open(cmd.Context(), c.Store, deps)
+			s, err := openExisting(cmd.Context(), c.Store, keys)
 			if err != nil {
 				return fmt.Errorf("open the configured database: %w", err)
 			}

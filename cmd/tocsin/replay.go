@@ -72,7 +72,7 @@ func replayCommand(g *globalFlags) *cobra.Command {
 	f.StringVar(&r.since, "since", "", "replay stored deliveries since this `time` (such as \"2026-11-20 02:31 CET\", or an age such as 2h or 3d)")
 	f.StringVar(&r.until, "until", "", "replay stored deliveries until this `time` (default now)")
 	f.StringVar(&r.source, "source", "", "replay only deliveries of this `source` (required for a file with a bare body)")
-	f.StringVar(&r.out, "out", "", "write the stored deliveries to this `file` and send nothing")
+	f.StringVar(&r.out, "out", "", "write the stored deliveries to this new `file` and send nothing")
 	f.StringVar(&r.to, "to", "", "`URL` of the instance to send to, or its control socket as unix:PATH (default the running bot)")
 	f.StringArrayVar(&r.secrets, "secret", nil, "`SOURCE=SECRET` to sign with for a URL (also alertmanager=USER:PASSWORD, repeatable)")
 	f.StringVar(&r.reason, "reason", "", "`reason` for the audit log")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tocsin/bot/config"
+	"tocsin/store"
 )
 
 func TestMain(m *testing.M) {
@@ -18,10 +20,20 @@ func TestMain(m *testing.M) {
 // envVariables matches the environment variables in the example configuration.
 var envVariables = regexp.MustCompile(`\$\{(\w+)\}`)
 
+// createDatabase creates the database of a script, as the first start of `tocsin serve` does.
+func createDatabase(ts *testscript.TestScript, _ bool, _ []string) {
+	keys, err := store.LoadKeyset(ts.Getenv("TOCSIN_KEYSET_FILE"))
+	ts.Check(err)
+	s, err := store.Open(context.Background(), store.Config{URL: ts.Getenv("TOCSIN_DATABASE")}, store.Deps{Keyset: keys})
+	ts.Check(err)
+	ts.Check(s.Close())
+}
+
 // TestScripts runs the scripts in testdata/script with the real command line.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:  "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"newdatabase": createDatabase},
 		Setup: func(env *testscript.Env) error {
 			for _, name := range envVariables.FindAllStringSubmatch(config.Example, -1) {
 				env.Setenv(name[1], "0123456789abcdef0123456789abcdef")

@@ -86,6 +86,16 @@ func newBoundedClient(client aws.HTTPClient, o Options) aws.HTTPClient {
 	return boundedClient{client, o, outbound.NewTransport(outbound.Limits{MaxResponse: max(o.MaxResponse, outbound.DefaultMaxResponse)})}
 }
 
+// WithTimeout returns the client of a configuration of [Load] with another bound for one
+// attempt at a request.
+func WithTimeout(client aws.HTTPClient, timeout time.Duration) aws.HTTPClient {
+	if c, ok := client.(boundedClient); ok {
+		c.Timeout = timeout
+		return c
+	}
+	return client
+}
+
 // errSlow ends an attempt that takes too long.
 var errSlow = fmt.Errorf("the service is too slow: %w", context.DeadlineExceeded)
 

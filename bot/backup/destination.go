@@ -63,6 +63,9 @@ type DestinationDeps struct {
 	Timeout time.Duration
 	// MaxBackoff bounds the pause between two attempts. The default is 20 seconds.
 	MaxBackoff time.Duration
+	// PartSize is the size in bytes above which a bucket gets a file in parts. The default
+	// is 64 MiB.
+	PartSize int64
 
 	client *http.Client // nil means the client of the SDK
 }

@@ -7,3 +7,6 @@ func (d DestinationDeps) WithClient(c *http.Client) DestinationDeps {
 	d.client = c
 	return d
 }
+
+// PartSizeOf is the function partSizeOf.
+var PartSizeOf = partSizeOf

@@ -30,18 +30,21 @@ func useSandboxKeys(t *testing.T) {
 func newAccount(t *testing.T, b aws.Bucket) *aws.Account {
 	t.Helper()
 	a := aws.New(aws.Config{})
-	b.Name = "backups"
+	b.Name, b.MinPart = "backups", partSize
 	a.AddBucket(b)
 	t.Cleanup(func() { _ = a.Close() })
 	return a
 }
+
+// partSize is the size of the parts of large files in a bucket of [newAccount].
+const partSize = 16 << 10
 
 const bucketAddress = "s3://backups/tocsin?region=eu-west-1&endpoint=http://aws.sandbox"
 
 // open returns the destinations of a configuration, which reach the account.
 func open(t *testing.T, a *aws.Account, c backup.Config) backup.Destinations {
 	t.Helper()
-	d := backup.DestinationDeps{Timeout: 10 * time.Second}
+	d := backup.DestinationDeps{Timeout: 10 * time.Second, PartSize: partSize}
 	if a != nil {
 		d = d.WithClient(a.Client())
 	}

@@ -34,21 +34,25 @@ const (
 )
 
 const (
-	// maxPut is the maximum size of one request of S3 in bytes.
-	maxPut = 5 << 30
 	// minRate is the slowest transfer that Tocsin waits for, in bytes per second.
 	minRate = 256 << 10
 	// putAttempts is how often the SDK tries a request. It doubles the pause each time.
 	putAttempts = 5
 	// probeKey is the key of the object that [Destination.Probe] leaves.
 	probeKey = "probe/tocsin"
+	// contentType is the type of all objects.
+	contentType = "application/octet-stream"
+	// checkSpool is the fix if the content is not the one of the checksum.
+	checkSpool = "Check the disk of backup.spool and the network: the content changed on its way"
 )
 
-// bucket is a [Destination] in S3. It needs the rights to put, get and list objects. It
-// never replaces or deletes an object.
+// bucket is a [Destination] in S3. It needs the rights to put, get and list objects, and to
+// abort its own uploads. It never replaces or deletes an object.
 type bucket struct {
 	address
-	client *s3.Client
+	client   *s3.Client
+	log      *slog.Logger
+	partSize int64
 }
 
 // newBucket returns the destination of an address.
@@ -56,9 +60,10 @@ func newBucket(at address, d DestinationDeps) (*bucket, error) {
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
+	b := &bucket{address: at, log: d.Logger.With("component", "backup"), partSize: cmp.Or(d.PartSize, defaultPartSize)}
 	backoff := cmp.Or(d.MaxBackoff, 20*time.Second)
 	loaded, err := awsclient.Load(context.Background(), awsclient.Options{Region: at.region, Endpoint: at.endpoint, Timeout: cmp.Or(d.Timeout, 30*time.Second), MinRate: minRate,
-		MaxResponse: maxPut, Logger: d.Logger.With("component", "backup"), Client: d.client,
+		MaxResponse: maxParts * maxPart, Logger: b.log, Client: d.client,
 		Retryer: func() aws.Retryer {
 			standard := retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = putAttempts, backoff })
 			return retry.AddWithErrorCodes(standard, "ConditionalRequestConflict")
@@ -72,38 +77,49 @@ func newBucket(at address, d DestinationDeps) (*bucket, error) {
 	if loaded.Region == "" {
 		return nil, incident.Invalid("to", "%q has no region. Write %s?region=eu-west-3, or set AWS_REGION", at.label(), at.label())
 	}
-	return &bucket{at, s3.NewFromConfig(loaded, func(o *s3.Options) {
+	b.client = s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = at.endpoint != ""
 		o.DisableLogOutputChecksumValidationSkipped = true
-	})}, nil
+	})
+	return b, nil
 }
 
 func (b *bucket) Label() string { return b.label() }
 
-// Put implements [Destination]. The request carries the SHA-256 of the content, and S3
-// stores nothing if another content arrives. An object with this key must not exist, so
-// the credentials cannot hide a backup behind another one.
+// Put implements [Destination]. S3 verifies the SHA-256 of the content, and stores nothing if
+// another content arrives. An object with this key must not exist, so the credentials cannot
+// hide a backup behind another one.
 func (b *bucket) Put(ctx context.Context, u Upload) error {
-	if u.Size > maxPut {
-		return &health.Problem{Cause: fmt.Sprintf("The backup has %d MiB, and one request to S3 can send 5120 MiB", u.Size>>20), Fix: "Use a folder as destination, or retain less with retention"}
+	if u.Size > b.partSize {
+		return b.putParts(ctx, u)
 	}
 	sum := base64.StdEncoding.EncodeToString(u.SHA256[:])
 	in := &s3.PutObjectInput{Bucket: &b.bucket, Key: aws.String(b.prefix + u.Key), Body: io.NewSectionReader(u.Content, 0, u.Size), ContentLength: &u.Size,
-		ChecksumAlgorithm: types.ChecksumAlgorithmSha256, ChecksumSHA256: &sum, IfNoneMatch: aws.String("*"), ContentType: aws.String("application/octet-stream")}
-	if b.lock != lockNone && !u.Until.IsZero() {
-		in.ObjectLockMode = types.ObjectLockMode(strings.ToUpper(string(b.lock)))
-		in.ObjectLockRetainUntilDate = &u.Until
-	}
+		ChecksumAlgorithm: types.ChecksumAlgorithmSha256, ChecksumSHA256: &sum, IfNoneMatch: aws.String("*"), ContentType: aws.String(contentType)}
+	in.ObjectLockMode, in.ObjectLockRetainUntilDate = b.lockOf(u)
 	_, err := b.client.PutObject(ctx, in)
-	if awsclient.Code(err) != "PreconditionFailed" {
-		return b.explain(err)
+	if awsclient.Code(err) == "PreconditionFailed" {
+		return b.checkStored(ctx, in.Key, u.Size, sum)
 	}
-	// The answer to an earlier attempt was lost.
-	known, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: in.Key, ChecksumMode: types.ChecksumModeEnabled})
+	return b.explain(err)
+}
+
+// lockOf returns the mode and the end of the lock of an object, or "" and nil without one.
+func (b *bucket) lockOf(u Upload) (types.ObjectLockMode, *time.Time) {
+	if b.lock == lockNone || u.Until.IsZero() {
+		return "", nil
+	}
+	return types.ObjectLockMode(strings.ToUpper(string(b.lock))), &u.Until
+}
+
+// checkStored returns an error unless an object has this size and checksum. Then it is
+// stored, and only the answer to an earlier attempt was lost.
+func (b *bucket) checkStored(ctx context.Context, key *string, size int64, sum string) error {
+	known, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.bucket, Key: key, ChecksumMode: types.ChecksumModeEnabled})
 	if err != nil {
 		return b.explain(err)
 	}
-	if aws.ToString(known.ChecksumSHA256) != sum {
+	if aws.ToInt64(known.ContentLength) != size || aws.ToString(known.ChecksumSHA256) != sum {
 		return &health.Problem{Cause: "The bucket " + b.label() + " has another object with the name of the new backup", Fix: "Check that no other instance writes to this prefix"}
 	}
 	return nil
@@ -158,13 +174,15 @@ func (b *bucket) explain(err error) error {
 		return nil
 	}
 	return awsclient.Explain(awsclient.Explanation{System: "The bucket " + b.label(), Use: "the backups", Check: "Check backup.to",
-		Denied: "Allow the role of Tocsin to put, get and list objects there, and to use the KMS key of the bucket. docs/operations.md has the policy",
+		Denied: "Allow the role of Tocsin to put, get and list objects there, to abort uploads, and to use the KMS key of the bucket. docs/operations.md has the policy",
 		Fixes: map[string]string{
 			"NoSuchBucket":                "Create the bucket, or correct backup.to",
 			"PermanentRedirect":           "Add the region of the bucket to backup.to, such as ?region=eu-west-3",
 			"InvalidRequest":              "Create the bucket with an object lock, or write lock=none in backup.to. docs/operations.md has the commands",
-			"BadDigest":                   "Check the disk of backup.spool and the network: the content changed on its way",
-			"XAmzContentChecksumMismatch": "Check the disk of backup.spool and the network: the content changed on its way",
+			"BadDigest":                   checkSpool,
+			"XAmzContentChecksumMismatch": checkSpool,
+			"NoSuchUpload":                "Wait: Tocsin tries again. Let the lifecycle of the bucket retain unfinished uploads for a day",
+			"EntityTooLarge":              "Use a folder as destination, or retain less with retention",
 			"SlowDown":                    "Wait. Tocsin tries again",
 		}}, err)
 }

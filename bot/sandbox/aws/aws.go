@@ -7,7 +7,8 @@
 // its visibility timeout and then becomes visible again. An old receipt handle
 // deletes nothing. A message received too often moves to the dead-letter queue.
 // A bucket sends an S3 event to its queue for every object written or deleted. It
-// verifies checksums, and it keeps every version of a locked object.
+// verifies checksums, and it keeps every version of a locked object. A multipart upload is
+// no object until it is complete.
 //
 // The clock is package time. To control it, run the account in a
 // testing/synctest bubble and connect with [Account.Client], whose connections
@@ -24,6 +25,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +57,7 @@ type Bucket struct {
 	// ObjectLock lets writers lock objects.
 	ObjectLock bool
 	PageSize   int // objects in one answer of ListObjectsV2, default 1000
+	MinPart    int // minimum size in bytes of every part but the last one, default 5 MiB
 }
 
 // Request is the log entry of one answered call.
@@ -227,7 +230,7 @@ type apiError struct {
 }
 
 const (
-	maxRequestBytes = 1 << 20
+	maxRequestBytes = 4 << 20 // the list of 10,000 parts
 	maxObjectBytes  = 1 << 30
 	// minLatency delays every response. Over a pipe, a response could otherwise
 	// overtake the end of its request. The SDK would treat that as a broken
@@ -292,7 +295,7 @@ func (a *Account) logRequest(r Request) {
 
 // Methods returns the calls that an answer can name.
 func Methods() []string {
-	return []string{"s3:DeleteObject", "s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2", "s3:PutObject", "sqs:ChangeMessageVisibility", "sqs:ChangeMessageVisibilityBatch", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:ReceiveMessage", "sqs:SendMessage"}
+	return []string{"s3:AbortMultipartUpload", "s3:CompleteMultipartUpload", "s3:CreateMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2", "s3:PutObject", "s3:UploadPart", "sqs:ChangeMessageVisibility", "sqs:ChangeMessageVisibilityBatch", "sqs:DeleteMessage", "sqs:DeleteMessageBatch", "sqs:ReceiveMessage", "sqs:SendMessage"}
 }
 
 // route returns the operation, resource and service of a request.
@@ -301,19 +304,37 @@ func (a *Account) route(r *http.Request, body []byte) (op, resource, service str
 		return "sqs:" + target, queueName(body), "sqs"
 	}
 	resource = strings.TrimPrefix(r.URL.Path, "/")
-	switch {
-	case r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2":
-		return "s3:ListObjectsV2", strings.TrimSuffix(resource, "/"), "s3"
-	case r.Method == http.MethodGet:
-		return "s3:GetObject", resource, "s3"
-	case r.Method == http.MethodHead:
-		return "s3:HeadObject", resource, "s3"
-	case r.Method == http.MethodPut:
-		return "s3:PutObject", resource, "s3"
-	case r.Method == http.MethodDelete:
-		return "s3:DeleteObject", resource, "s3"
+	query := r.URL.Query()
+	if query.Get("list-type") == "2" {
+		resource = strings.TrimSuffix(resource, "/")
 	}
-	return "s3:" + r.Method, resource, "s3"
+	return bucketCall(r.Method, query), resource, "s3"
+}
+
+// bucketCall returns the operation of a request to S3.
+func bucketCall(method string, query url.Values) string {
+	inParts := query.Has("uploadId")
+	switch {
+	case method == http.MethodGet && query.Get("list-type") == "2":
+		return "s3:ListObjectsV2"
+	case method == http.MethodGet:
+		return "s3:GetObject"
+	case method == http.MethodHead:
+		return "s3:HeadObject"
+	case method == http.MethodPost && query.Has("uploads"):
+		return "s3:CreateMultipartUpload"
+	case method == http.MethodPut && inParts:
+		return "s3:UploadPart"
+	case method == http.MethodPost && inParts:
+		return "s3:CompleteMultipartUpload"
+	case method == http.MethodDelete && inParts:
+		return "s3:AbortMultipartUpload"
+	case method == http.MethodPut:
+		return "s3:PutObject"
+	case method == http.MethodDelete:
+		return "s3:DeleteObject"
+	}
+	return "s3:" + method
 }
 
 // response is buffered because a fault can discard it after the call took

@@ -14,6 +14,7 @@ type bucket struct {
 	Bucket
 	objects  map[string]*object   // the current ones
 	versions map[string][]*object // all, in the order of their creation
+	uploads  map[string]*upload   // unfinished ones by their id
 }
 
 type object struct {
@@ -22,7 +23,7 @@ type object struct {
 	modified time.Time
 
 	version string
-	sha256  string // in base64
+	sha256  string // in base64, with the number of parts if there are any
 	lock    string // COMPLIANCE, GOVERNANCE or empty
 	until   time.Time
 }
@@ -34,7 +35,7 @@ func (a *Account) AddBucket(b Bucket) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.buckets[b.Name] = &bucket{Bucket: b, objects: map[string]*object{}, versions: map[string][]*object{}}
+	a.buckets[b.Name] = &bucket{Bucket: b, objects: map[string]*object{}, versions: map[string][]*object{}, uploads: map[string]*upload{}}
 }
 
 // Put stores an object and sends an event to the bucket's queue. The bucket
@@ -43,16 +44,21 @@ func (a *Account) Put(name, key string, data []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.buckets[name]
-	a.store(b, key, &object{data: data})
+	a.store(b, key, "ObjectCreated:Put", newObject(data))
 }
 
 // store adds a version of an object and sends an event. The caller holds a.mu.
-func (a *Account) store(b *bucket, key string, o *object) {
+func (a *Account) store(b *bucket, key, event string, o *object) {
 	a.serial++
-	o.etag, o.modified, o.version, o.sha256 = md5Hex(string(o.data)), time.Now(), fmt.Sprintf("v%d", a.serial), checksum(o.data)
+	o.modified, o.version = time.Now(), fmt.Sprintf("v%d", a.serial)
 	b.objects[key] = o
 	b.versions[key] = append(b.versions[key], o)
-	a.notify(b, "ObjectCreated:Put", key, o)
+	a.notify(b, event, key, o)
+}
+
+// newObject returns an object that arrives in one request.
+func newObject(data []byte) *object {
+	return &object{data: data, etag: md5Hex(string(data)), sha256: checksum(data)}
 }
 
 // Remove deletes an object and sends an event to the bucket's queue. The bucket

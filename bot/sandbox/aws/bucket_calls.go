@@ -16,7 +16,8 @@ func (a *Account) serveBucket(n *response, r *http.Request, op, resource string,
 	defer a.mu.Unlock()
 	b := a.buckets[name]
 	calls := map[string]func(*response, *http.Request, *bucket, string, []byte) *apiError{
-		"s3:GetObject": a.getObject, "s3:HeadObject": a.getObject, "s3:PutObject": a.putObject, "s3:DeleteObject": a.deleteObject, "s3:ListObjectsV2": a.listObjects}
+		"s3:GetObject": a.getObject, "s3:HeadObject": a.getObject, "s3:PutObject": a.putObject, "s3:DeleteObject": a.deleteObject, "s3:ListObjectsV2": a.listObjects,
+		"s3:CreateMultipartUpload": a.createUpload, "s3:UploadPart": a.uploadPart, "s3:CompleteMultipartUpload": a.completeUpload, "s3:AbortMultipartUpload": a.abortUpload}
 	call, known := calls[op]
 	bad := &apiError{http.StatusNotFound, "NoSuchBucket", "the bucket does not exist"}
 	switch {
@@ -44,9 +45,7 @@ func (a *Account) getObject(n *response, r *http.Request, b *bucket, key string,
 	if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
 		n.header.Set("X-Amz-Checksum-Sha256", o.sha256)
 	}
-	if r.Method == http.MethodGet {
-		n.body = o.data
-	}
+	n.body = o.data // an answer to HEAD has only its length
 	return nil
 }
 
@@ -62,29 +61,47 @@ func (b *bucket) version(key, version string) *object {
 // putObject stores a version of an object, unless its checksum, lock or condition forbids
 // this.
 func (a *Account) putObject(n *response, r *http.Request, b *bucket, key string, body []byte) *apiError {
-	o := &object{data: body, lock: r.Header.Get("X-Amz-Object-Lock-Mode")}
+	o := newObject(body)
+	if bad := b.lockObject(o, r.Header); bad != nil {
+		return bad
+	}
 	sum := r.Header.Get("X-Amz-Checksum-Sha256")
-	if o.lock != "" {
-		var err error
-		o.until, err = time.Parse(time.RFC3339, r.Header.Get("X-Amz-Object-Lock-Retain-Until-Date"))
-		switch {
-		case !b.ObjectLock:
-			return badRequest("InvalidRequest", "Bucket is missing Object Lock Configuration")
-		case sum == "":
-			return badRequest("InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters")
-		case err != nil || !o.until.After(time.Now()):
-			return badRequest("InvalidArgument", "The retain until date must be in the future!")
-		}
+	if o.lock != "" && sum == "" {
+		return badRequest("InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters")
 	}
 	if sum != "" && sum != checksum(body) {
 		return badRequest("BadDigest", "The SHA256 you specified did not match the calculated checksum.")
 	}
-	if r.Header.Get("If-None-Match") == "*" && b.objects[key] != nil {
-		return &apiError{http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"}
+	if bad := b.checkCondition(r.Header, key); bad != nil {
+		return bad
 	}
-	a.store(b, key, o)
+	a.store(b, key, "ObjectCreated:Put", o)
 	n.header.Set("Etag", `"`+o.etag+`"`)
 	n.header.Set("X-Amz-Version-Id", o.version)
+	return nil
+}
+
+// lockObject locks an object as the header says.
+func (b *bucket) lockObject(o *object, h http.Header) *apiError {
+	if o.lock = h.Get("X-Amz-Object-Lock-Mode"); o.lock == "" {
+		return nil
+	}
+	var err error
+	o.until, err = time.Parse(time.RFC3339, h.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+	switch {
+	case !b.ObjectLock:
+		return badRequest("InvalidRequest", "Bucket is missing Object Lock Configuration")
+	case err != nil || !o.until.After(time.Now()):
+		return badRequest("InvalidArgument", "The retain until date must be in the future!")
+	}
+	return nil
+}
+
+// checkCondition refuses to replace an object if the header forbids this.
+func (b *bucket) checkCondition(h http.Header, key string) *apiError {
+	if h.Get("If-None-Match") == "*" && b.objects[key] != nil {
+		return &apiError{http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"}
+	}
 	return nil
 }
 
@@ -149,8 +166,7 @@ func (a *Account) listObjects(n *response, r *http.Request, b *bucket, _ string,
 		out.Contents = append(out.Contents, content{key, o.modified.UTC().Format("2006-01-02T15:04:05.000Z"), `"` + o.etag + `"`, len(o.data)})
 	}
 	out.KeyCount = len(out.Contents)
-	n.header.Set("Content-Type", "application/xml")
-	n.body, _ = xml.Marshal(out) // these fields always encode
+	n.writeXML(out)
 	return nil
 }
 

@@ -77,8 +77,7 @@ func (n *response) writeError(service string, f *apiError) {
 		n.writeJSON(map[string]string{"__type": "com.amazonaws.sqs#" + f.code, "message": f.message})
 		return
 	}
-	n.header.Set("Content-Type", "application/xml")
-	n.body, _ = xml.Marshal(struct { // these fields always encode
+	n.writeXML(struct {
 		XMLName   xml.Name `xml:"Error"`
 		Code      string
 		Message   string
@@ -89,6 +88,11 @@ func (n *response) writeError(service string, f *apiError) {
 func (n *response) writeJSON(v any) {
 	n.header.Set("Content-Type", "application/x-amz-json-1.0")
 	n.body, _ = json.Marshal(v) // strings, numbers and maps always encode
+}
+
+func (n *response) writeXML(v any) {
+	n.header.Set("Content-Type", "application/xml")
+	n.body, _ = xml.Marshal(v) // strings and numbers always encode
 }
 
 func badRequest(code, message string) *apiError {

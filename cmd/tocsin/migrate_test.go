@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,10 +38,10 @@ func (s *botProcess) changeDatabase(into string) {
 	if out := s.mustRun("migrate", "--into", into); !strings.Contains(out, "1 incidents") || !strings.Contains(out, "next: set `database`") {
 		s.t.Errorf("got %q", out)
 	}
+	s.compareDatabases(s.database, into)
 	if out, err := s.run("migrate", "--into", into); err == nil || !strings.Contains(err.Error(), "has rows already") {
 		s.t.Errorf("again: got %q, %v", out, err)
 	}
-	s.compareDatabases(s.database, into)
 	s.updateConfig(func(c map[string]any) { c["database"] = into })
 	s.database, s.db = into, nil
 	s.start()
@@ -139,7 +140,7 @@ func TestMigrate_Killed(t *testing.T) {
 				default:
 					t.Errorf("after a kill: got %q, %v", out, err)
 				}
-				s.compareDatabases(s.database, target)
+				s.compareDatabases(s.database, target, "audit", "audit_head", "notary_outbox") // a refused copy leaves an entry
 				target = engines[into](t)
 			}
 			t.Logf("after %d kills within %v the database had %v", kills, whole, outcomes)
@@ -148,8 +149,8 @@ func TestMigrate_Killed(t *testing.T) {
 }
 
 // compareDatabases requires that another database has equal rows in each table, and is intact. The queue differs, so
-// effects that wait for their next attempt have another job.
-func (s *botProcess) compareDatabases(database, other string) {
+// effects that wait for their next attempt have another job. It leaves out the tables in except.
+func (s *botProcess) compareDatabases(database, other string, except ...string) {
 	s.t.Helper()
 	sums := func(url string) (out []stream.TableSum) {
 		s.t.Helper()
@@ -167,6 +168,9 @@ func (s *botProcess) compareDatabases(database, other string) {
 			s.t.Fatal(err)
 		}
 		for _, table := range m.Tables {
+			if slices.Contains(except, table.Name) {
+				continue
+			}
 			if table.NextID = 0; table.Name == "effects" {
 				table.SHA256 = ""
 			}

@@ -71,6 +71,7 @@ func NewBackupRunner(c config.Config, ds backup.Destinations, s *store.Store, d 
 		}
 		return out, err
 	}
+	d.Born = s.Born
 	return backup.NewRunner(c.Backup, ds, d)
 }
 

@@ -180,7 +180,12 @@ func (b *Bot) publicationWays(g *generation) (ways []publication.Way) {
 	}
 	if g.backup != nil {
 		ways = append(ways, publication.Way{Name: "backup destinations", Explain: func(err error) *health.Problem { return health.Explain("A backup destination", err) },
-			Publish: g.backup.Destinations.PutCheckpoint})
+			Publish: func(ctx context.Context, p notary.Checkpoint) error {
+				if err := g.backup.RefuseReplaced(ctx); err != nil {
+					return err
+				}
+				return g.backup.PutCheckpoint(ctx, p)
+			}})
 	}
 	return ways
 }

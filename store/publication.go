@@ -21,7 +21,7 @@ func (s *Store) LastPostmortem(ctx context.Context) (time.Time, error) {
 func (s *Store) readTime(ctx context.Context, query string) (at time.Time, err error) {
 	var rows []struct{ At time.Time }
 	if err = s.view(ctx, func(db *gorm.DB) error { return db.Raw(query).Scan(&rows).Error }); err != nil {
-		return at, fmt.Errorf("read the state of publication: %w", err)
+		return at, fmt.Errorf("read a time of the database: %w", err)
 	}
 	if len(rows) > 0 {
 		at = rows[0].At.UTC()

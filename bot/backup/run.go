@@ -32,6 +32,8 @@ type Deps struct {
 	SpoolFolder string
 	// Export writes one snapshot of the database.
 	Export func(context.Context, io.Writer) (Snapshot, error)
+	// Born returns when the instance of the database began, or the zero time if this does not matter. Nil means the latter.
+	Born   func(context.Context) (time.Time, error)
 	Clock  func() time.Time // default time.Now
 	Logger *slog.Logger     // default slog.Default
 }
@@ -138,6 +140,9 @@ func (r *Runner) Run(ctx context.Context, since time.Time) (out Result, err erro
 		return out, err
 	}
 	if b == nil {
+		if err := r.RefuseReplaced(ctx); err != nil {
+			return out, err
+		}
 		if b, out.Rows, err = r.write(ctx, s); err != nil {
 			return out, err
 		}
@@ -164,13 +169,36 @@ func (r *Runner) Run(ctx context.Context, since time.Time) (out Result, err erro
 	return out, nil
 }
 
+// bornTolerance is how much the clocks of the database and of the bot may differ.
+const bornTolerance = 5 * time.Minute
+
+// RefuseReplaced returns a [*health.Problem] if a destination has backups of the instance from before the database began.
+// Then the database was lost, and a new and empty one is in its place: its backups would be the newest and hide the others.
+// A destination that does not answer causes no error.
+func (r *Runner) RefuseReplaced(ctx context.Context) error {
+	if r.Born == nil {
+		return nil
+	}
+	born, err := r.Born(ctx)
+	if err != nil || born.IsZero() {
+		return err
+	}
+	for _, o := range r.objects(ctx, "") {
+		if o.At.Before(born.Add(-bornTolerance)) {
+			return &health.Problem{Cause: fmt.Sprintf("The database is new, but there is a backup of this instance from %s: the database was lost or replaced", o.At.Format("2006-01-02 15:04 UTC")),
+				Fix: "Stop Tocsin, remove the new database and restore the backup: see “The machine is lost” in docs/operations.md. If the new database is intended, write another folder or prefix to backup.to"}
+		}
+	}
+	return nil
+}
+
 // write exports the database to the spool.
 func (r *Runner) write(ctx context.Context, s spool) (*spooled, int64, error) {
 	recipients, err := parseRecipients(r.Recipients)
 	if err != nil {
 		return nil, 0, fmt.Errorf("backup.recipients: %w", err)
 	}
-	existing := r.objects(ctx)
+	existing := r.objects(ctx, r.Clock().UTC().Format("200601")) // the first key of the month is greater
 	b, snapshot, err := s.write(ctx, r.Export, recipients, func(n Snapshot) Object {
 		at := n.At.UTC().Truncate(time.Second)
 		return Object{Class: classOf(at, existing), At: at, Origin: shortOrigin(r.Origin)}
@@ -178,13 +206,12 @@ func (r *Runner) write(ctx context.Context, s spool) (*spooled, int64, error) {
 	return b, snapshot.Rows, err
 }
 
-// objects returns the backups since the beginning of the month at all destinations that
-// answer. The others cause an error when the backup is sent.
-func (r *Runner) objects(ctx context.Context) (out []Object) {
-	month := r.Clock().UTC().Format("200601") // a prefix of the first key of the month, which is greater
+// objects returns the backups of the instance whose time begins with from or is later, at all
+// destinations that answer. The others cause an error when the backup is sent.
+func (r *Runner) objects(ctx context.Context, from string) (out []Object) {
 	for _, d := range r.list {
 		for _, class := range classes {
-			list, err := d.List(ctx, string(class)+"/", string(class)+"/"+month)
+			list, err := d.List(ctx, string(class)+"/", string(class)+"/"+from)
 			if err != nil {
 				break
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tocsin/bot/backup"
+	"tocsin/bot/health"
 	"tocsin/bot/sandbox/aws"
 )
 
@@ -266,5 +267,36 @@ func TestRun_Prune(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestRun_RefusesReplacedDatabase makes no backup of a database that began after a backup of the instance.
+func TestRun_RefusesReplacedDatabase(t *testing.T) {
+	dir := t.TempDir()
+	i := newInstance(t, "dir:"+dir)
+	run := func(born time.Time) error {
+		r := i.runner(t, nil)
+		r.Born = func(context.Context) (time.Time, error) { return born, nil }
+		_, err := r.Ensure(t.Context(), i.now)
+		return err
+	}
+	first := i.now
+	if err := run(first.Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	i.now, i.content = i.now.Add(time.Hour), "second"
+	before := files(t, dir)
+	var problem *health.Problem
+	if err := run(first.Add(30 * time.Minute)); !errors.As(err, &problem) || !strings.Contains(problem.Cause, "2026-11-30 21:00 UTC") || !strings.Contains(problem.Fix, "restore the backup") {
+		t.Errorf("a database that began after the backup: got %v", err)
+	}
+	if after := files(t, dir); !slices.Equal(before, after) {
+		t.Errorf("got the files %v, want %v", after, before)
+	}
+	for name, born := range map[string]time.Time{"the same database": first.Add(-time.Minute), "a restored one": {}, "another clock": first.Add(4 * time.Minute)} {
+		if err := run(born); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+		i.now = i.now.Add(time.Hour)
 	}
 }

@@ -232,6 +232,9 @@ func (w *workload) checkImport(keys *Keyset, restore bool) {
 	other := &workload{t: w.t, rng: w.rng, now: w.now}
 	other.Store = openTest(w.t, url, func(c *testConfig) { c.Keyset, c.Clock = keys, deps.Clock })
 	other.mustVerify(w.t, "imported")
+	if v := other.verify(w.t, lost); restore && (len(v.Problems) > 0 || len(v.Explained) != 1) {
+		w.t.Errorf("restored and not started: got explanations %v and problems\n%s", v.Explained, problemLines(v))
+	}
 	for range 5 {
 		other.open()
 		other.audit()

@@ -34,6 +34,7 @@ type logVerifier struct {
 	roots     map[int64]notary.Hash
 	size      int64 // of the log
 	pending   changes
+	restores  []string // details of the restores in the log and in the outbox
 	removals  map[int64]removal // tombstones that this instance wrote
 	removed   map[int64]int64   // rows of the log that each of them explains
 }
@@ -54,8 +55,9 @@ func (s *Store) verifyNotary(ctx context.Context, v *Verification, published []n
 		}
 		for _, step := range []func() error{
 			func() error { return l.readLog(stored, published) },
+			l.readOutbox, l.readRestores,
 			func() error { l.checkCheckpoints(stored, published); return nil },
-			l.readOutbox, l.readRemovals, l.checkRows, l.checkHeads, l.checkRemovals, l.checkAuditChain,
+			l.readRemovals, l.checkRows, l.checkHeads, l.checkRemovals, l.checkAuditChain,
 		} {
 			if err := step(); err != nil {
 				return err
@@ -274,13 +276,13 @@ func (l *logVerifier) checkPublished(c notary.Checkpoint, all []notary.Checkpoin
 	return false
 }
 
-// restoreAfter returns the time of a restore in the log that explains why the log does not have a checkpoint: the backup is
-// older than the checkpoint, and the restore is not.
+// restoreAfter returns the time of a restore that explains why the log does not have a checkpoint: the backup is older than
+// the checkpoint, and the restore is not.
 func (l *logVerifier) restoreAfter(c notary.Checkpoint) (time.Time, bool) {
-	for _, e := range l.entries[subjectRestores] {
+	for _, detail := range l.restores {
 		var fixed string
 		var size, unix int64
-		if n, err := fmt.Sscanf(e.Detail, "%s %d %d", &fixed, &size, &unix); n != 3 || err != nil {
+		if n, err := fmt.Sscanf(detail, "%s %d %d", &fixed, &size, &unix); n != 3 || err != nil {
 			continue
 		}
 		if at := time.Unix(unix, 0).UTC(); size < c.Size && !c.At.After(at) {
@@ -322,6 +324,22 @@ func (l *logVerifier) readOutbox() error {
 		}
 	}
 	return nil
+}
+
+// readRestores collects the restores. The log does not have the newest one before the restored instance has started.
+func (l *logVerifier) readRestores() error {
+	for _, e := range l.entries[subjectRestores] {
+		l.restores = append(l.restores, e.Detail)
+	}
+	ids := expand(l.pending.rows[subjectRestores])
+	if len(ids) == 0 {
+		return nil
+	}
+	sub := findSubject(subjectRestores)
+	return l.s.readRows(l.db, sub, &sub.relations[0], filterByIDs(ids), func(row *notedRow) error {
+		l.restores = append(l.restores, row.detail)
+		return nil
+	})
 }
 
 // readRemovals reads the tombstones that this instance wrote.

@@ -34,7 +34,7 @@ type logVerifier struct {
 	roots     map[int64]notary.Hash
 	size      int64 // of the log
 	pending   changes
-	restores  []string // details of the restores in the log and in the outbox
+	restores  []string          // details of the restores in the log and in the outbox
 	removals  map[int64]removal // tombstones that this instance wrote
 	removed   map[int64]int64   // rows of the log that each of them explains
 }

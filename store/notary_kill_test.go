@@ -18,12 +18,8 @@ import (
 // working directory.
 const killedURL = "TOCSIN_TEST_NOTARY_URL"
 
-// TestRecordChanges_Killed works and records without end in the process that TestRecordChanges_SurvivesKill starts.
-func TestRecordChanges_Killed(t *testing.T) {
-	url := os.Getenv(killedURL)
-	if url == "" {
-		t.Skip("runs only in the process that TestRecordChanges_SurvivesKill starts")
-	}
+// recordUntilKilled works and records without end.
+func recordUntilKilled(t *testing.T, url string) {
 	keys, err := LoadKeyset("keyset")
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +37,9 @@ func TestRecordChanges_Killed(t *testing.T) {
 // TestRecordChanges_SurvivesKill kills a process at different moments of its steps. The log must go on, without a lost or a
 // repeated change.
 func TestRecordChanges_SurvivesKill(t *testing.T) {
+	if url := os.Getenv(killedURL); url != "" { // this is the process that is killed
+		recordUntilKilled(t, url)
+	}
 	storetest.Databases(t, func(t *testing.T, url string) {
 		path := filepath.Join(t.TempDir(), "keyset")
 		if err := CreateKeyset(path); err != nil {
@@ -51,7 +50,7 @@ func TestRecordChanges_SurvivesKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		for round := range 6 {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRecordChanges_Killed$", "-test.v")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRecordChanges_SurvivesKill$", "-test.v")
 			cmd.Dir, cmd.Env = filepath.Dir(path), append(os.Environ(), killedURL+"="+url)
 			out, err := cmd.StdoutPipe()
 			if err != nil {

@@ -17,12 +17,12 @@ type Checkpoint struct {
 }
 
 // PublishCheckpoint posts a checkpoint in the announce channel. The first one of a day
-// starts a thread, and all are replies in it, so that nobody is notified. A checkpoint that
-// was posted is not posted again. It reports false if there is no announce channel.
+// starts a thread, and all are replies in it, so Slack notifies nobody. It posts each
+// checkpoint once. It reports false without an announce channel.
 func (c *Effects) PublishCheckpoint(ctx context.Context, p Checkpoint) (bool, error) {
 	day := p.At.UTC().Truncate(24 * time.Hour)
 	return c.inAnnounceChannel(ctx, func(channel string) error {
-		rootKey, key := "checkpoints/"+day.Format(time.DateOnly), fmt.Sprintf("checkpoint/%d", p.Size)
+		rootKey, key := "checkpoints/"+day.Format(time.DateOnly), fmt.Sprintf("checkpoint/%d/%d", p.Size, p.At.Unix()) // a restored log has a size again
 		root, found, err := c.platform.Find(ctx, channel, "", rootKey, day)
 		if err == nil && !found {
 			root, err = c.platform.Post(ctx, channel, CheckpointThread(day), Mark{Key: rootKey})

@@ -214,17 +214,3 @@ func (k keyIDs) sorted() stream.Keys {
 }
 
 func formatKeyID(id uint32) string { return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, id)) }
-
-// ReadStream reads a whole stream of rows and checks everything that needs no keys: its sums, its end, and whether this
-// program knows its schema. It needs no database.
-func ReadStream(r io.Reader) (Manifest, error) {
-	in, err := stream.NewReader(r)
-	if err != nil {
-		return Manifest{}, err
-	}
-	defer in.Close()
-	if err := checkSchema(in.Header()); err != nil {
-		return Manifest{Header: in.Header()}, err
-	}
-	return in.Manifest()
-}

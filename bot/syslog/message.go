@@ -3,6 +3,7 @@ package syslog
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -25,7 +26,7 @@ const facility = 13
 type Message struct {
 	At       time.Time
 	Severity Severity
-	Host     string // host name of the sender
+	Host     string // host name of the sender, see [Host]
 	ID       string // kind of the message
 	// Data are the parameters of the structured data, as pairs of a name and a value.
 	Data [][2]string
@@ -79,4 +80,13 @@ func name(s string, limit int) string {
 		return r
 	}, s)
 	return cmp.Or(s[:min(len(s), limit)], "-")
+}
+
+// Host returns the name of this machine, or "" if it has none.
+func Host() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return host
 }

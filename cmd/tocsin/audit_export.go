@@ -137,11 +137,7 @@ var auditFormats = map[string]func(io.Writer, store.AuditLine) error{
 // auditMessage returns an entry as a syslog message. An attempt that was denied is a
 // warning.
 func auditMessage(e store.AuditEntry) syslog.Message {
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
-	}
-	m := syslog.Message{At: e.At, Severity: syslog.Informational, Host: host, ID: "audit", Text: auditReason(e), Data: [][2]string{
+	m := syslog.Message{At: e.At, Severity: syslog.Informational, Host: syslog.Host(), ID: "audit", Text: auditReason(e), Data: [][2]string{
 		{"id", strconv.FormatInt(e.ID, 10)}, {"person", string(e.Person)}, {"name", e.Name}, {"account", e.Account.String()}, {"action", e.Action},
 		{"incident", auditIncident(e)}, {"result", auditResult(e)}}}
 	if !e.Allowed {

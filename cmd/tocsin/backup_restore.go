@@ -183,11 +183,11 @@ var errNoCheckpoint = errors.New("the destinations have no published checkpoint.
 
 // openCheckpoints returns the checkpoints of an instance in a file, such as a saved mail.
 func openCheckpoints(file string, v notary.Verifier) ([]notary.Checkpoint, error) {
-	text, err := os.ReadFile(file)
+	files, err := readCheckpoints(os.Stdin, []string{file})
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
+		return nil, err
 	}
-	all, err := v.OpenAll(string(text))
+	all, err := v.OpenAll(files[0].Text)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w. Save all its lines, and check that the keyset is a copy of the keyset of this instance", file, err)
 	}
@@ -229,11 +229,11 @@ func findNewest(ctx context.Context, ds backup.Destinations, c backup.Config, ke
 	if !c.On() {
 		return "", errors.New("the configuration has no backup.to, so Tocsin cannot find the newest backup. Name the file of a backup")
 	}
-	key, err := keys.Notary()
+	origin, err := originOf(keys)
 	if err != nil {
 		return "", err
 	}
-	all := ds.Catalogue(ctx, backup.Origin(key.Verifier()), time.Now(), false)
+	all := ds.Catalogue(ctx, origin, time.Now(), false)
 	newest, found := all.Newest(1)
 	if !found {
 		return "", cmp.Or(all.Err(), errors.New("the destinations have no backup of this instance. Check backup.to, or name the file of a backup"))

@@ -131,7 +131,7 @@ func show(w io.Writer, r control.Reply) error {
 	case r.List != nil:
 		return showList(w, *r.List, r.Names)
 	case r.View != nil:
-		return showView(w, *r.View, r.Names)
+		return showView(w, *r.View, r.Names, time.Now())
 	case r.Overview != nil:
 		return showOverview(w, *r.Overview, r.Names)
 	case r.Actions != nil:
@@ -180,7 +180,7 @@ func showList(w io.Writer, list []incident.Summary, names map[incident.PersonID]
 	return t.flush()
 }
 
-func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) error {
+func showView(w io.Writer, v incident.View, names map[incident.PersonID]string, now time.Time) error {
 	i, dir := v.Incident, directory(names)
 	if err := writeLine(w, "%s", i.Origin.Marked(fmt.Sprintf("%s  %s  %s  %s", i.ID, i.Severity, i.Status, i.Title))); err != nil {
 		return err
@@ -202,7 +202,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		t.row("legal hold", fmt.Sprintf("by %s: %s", dir.Name(i.LegalHold.By), i.LegalHold.Reason))
 	}
 	if p := i.SeverityProposal; p != nil {
-		t.row("proposed", fmt.Sprintf("%s by an alert, raised at %s without an answer", p.Severity, incident.ClockText(p.Until, time.Now())))
+		t.row("proposed", fmt.Sprintf("%s by an alert, raised at %s without an answer", p.Severity, incident.ClockText(p.Until, now)))
 	}
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
 		t.row(role, dir.Name(i.Roles[role]))
@@ -217,7 +217,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		}
 	}
 	for _, a := range i.Actions {
-		t.row("action", templates.ActionLine(a, dir, time.Now()))
+		t.row("action", templates.ActionLine(a, dir, now))
 	}
 	addRecord(t, v, dir)
 	if err := t.flush(); err != nil {

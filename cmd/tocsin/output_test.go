@@ -531,10 +531,16 @@ func TestOutput_Backups(t *testing.T) {
 
 // TestShowView_SeverityProposal shows when the proposal of an alert takes effect.
 func TestShowView_SeverityProposal(t *testing.T) {
-	var out bytes.Buffer
-	v := incident.View{Incident: incident.Incident{ID: 7, SeverityProposal: &incident.SeverityProposal{Severity: incident.Sev1, Until: time.Date(2026, 11, 30, 3, 19, 0, 0, time.UTC)}}}
-	if err := showView(&out, v, nil); err != nil || !strings.Contains(out.String(), "sev1 by an alert, raised at 03:19 UTC without an answer") {
-		t.Errorf("got %q, %v, want the proposal", out.String(), err)
+	until := time.Date(2026, 11, 30, 3, 19, 0, 0, time.UTC)
+	v := incident.View{Incident: incident.Incident{ID: 7, SeverityProposal: &incident.SeverityProposal{Severity: incident.Sev1, Until: until}}}
+	for now, want := range map[time.Time]string{
+		until.Add(-5 * time.Minute): "sev1 by an alert, raised at 03:19 UTC without an answer",
+		until.Add(-24 * time.Hour):  "sev1 by an alert, raised at 03:19 UTC on 2026-11-30 without an answer",
+	} {
+		var out bytes.Buffer
+		if err := showView(&out, v, nil, now); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("at %s: got %q, %v, want %q", now, out.String(), err, want)
+		}
 	}
 }
 

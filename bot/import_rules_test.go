@@ -21,6 +21,7 @@ var allowedImports = map[string][]string{
 
 	"bot/setting": {"bot/incident", "bot/secret"},
 	"bot/health":  {"bot/incident"},
+	"bot/trust":   {"bot/incident"},
 
 	"playbooks":   {"bot/expression", "bot/incident", "bot/text"},
 	"templates":   {"bot/incident", "bot/text"},
@@ -30,10 +31,10 @@ var allowedImports = map[string][]string{
 
 	"bot/intake":            {"bot/incident", "bot/bounds", "bot/setting", "bot/text"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
-	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/setting", "bot/text"},
+	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/setting", "bot/text", "bot/trust"},
 
 	"store/stream":     {},
-	"store":            {"bot/incident", "bot/notary", "bot/response", "bot/intake", "bot/setting", "bot/text", "store/stream"},
+	"store":            {"bot/incident", "bot/notary", "bot/response", "bot/intake", "bot/setting", "bot/text", "bot/trust", "bot/web/session", "store/stream"},
 	"bot/sentry":       {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/pagerduty":    {"bot/incident", "bot/health", "bot/secret", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
 	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
@@ -49,7 +50,8 @@ var allowedImports = map[string][]string{
 	"bot/mail":         {"bot/incident", "bot/health", "templates", "bot/secret", "bot/setting", "bot/text"},
 	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
-	"bot/web": {"bot/incident"},
+	"bot/web/session": {"bot/incident"},
+	"bot/web":         {"bot/incident", "bot/text", "bot/web/session"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 

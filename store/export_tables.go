@@ -44,6 +44,7 @@ var exportedTables = []exportedTable{
 	{"audit_head", []string{"id"}},
 	{"tombstones", []string{"id"}},
 	{"restores", []string{"id"}},
+	{"trust_events", []string{"id"}},
 	{"notary_outbox", []string{"id"}},
 	{"notary_leaves", []string{"n"}},
 	{"notary_checkpoints", []string{"size"}},
@@ -56,12 +57,13 @@ var leftOutTables = map[string]string{
 	ownVersions:         "the header has the version",
 	"incident_openings": "empty since version 11, see moveStorms",
 	"storms":            "empty since version 11, see moveStorms",
+	"web_sessions":      "people sign in again after a restore",
 	"sqlite_sequence":   "the manifest has the next ids",
 }
 
 // seedRows are the rows that migrations insert. A database with only these and the mark of the keyset is empty.
 var seedRows = map[string]string{
-	"counters":   "name = 'incident' AND value = 0",
+	"counters":   "name IN ('incident', 'trust') AND value = 0",
 	"audit_head": "position = 0",
 	"keyset":     "true",
 }

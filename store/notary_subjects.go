@@ -28,6 +28,7 @@ const (
 	subjectMaintenance    = "maintenance"
 	subjectErasures       = "erasures"
 	subjectRestores       = "restores"
+	subjectTrust          = "trust"
 )
 
 // subject is a kind of row that the log vouches for.
@@ -103,6 +104,8 @@ var subjects = []subject{
 		columns: []string{"incident_id", "seq", "kind", "recorded_at", "hash"}, sealed: []sealedContent{{"sealed_body", useDetail}}}}, detail: erasureDetail},
 	{name: subjectRestores, fixed: []string{"at", "backup_at", "backup_size", "checkpoint", "last_incident", "next_incident", "last_inbox"}, relations: []relation{{from: "restores", table: "restores", id: "id", key: "''",
 		columns: []string{"at", "backup_at", "backup_size", "checkpoint", "last_incident", "next_incident", "last_inbox", "released_at", "released_by"}}}, detail: restoreDetail},
+	{name: subjectTrust, appendOnly: true, relations: []relation{{from: "trust_events", table: "trust_events", id: "id", key: "id || ''",
+		columns: []string{"at", "kind", "person", "by_person", "through", "provider", "fingerprint"}, sealed: []sealedContent{{"sealed_details", useWhole}}}}, detail: trustDetail},
 }
 
 // findSubject returns the subject with a name, or nil.
@@ -333,4 +336,11 @@ func restoreDetail(_ *Store, row *notedRow) (string, error) {
 	size, _ := row.values["backup_size"].(int64)
 	at, _ := row.values["at"].(time.Time)
 	return fmt.Sprintf("%d %d", size, at.Unix()), nil
+}
+
+// trustDetail returns the kind of a trust event, and the fingerprint of its key.
+func trustDetail(_ *Store, row *notedRow) (string, error) {
+	kind, _ := row.values["kind"].(string)
+	fingerprint, _ := row.values["fingerprint"].(string)
+	return strings.TrimSpace(kind + " " + fingerprint), nil
 }

@@ -77,6 +77,7 @@ type Store struct {
 
 	incidents decoded[incident.Incident]
 	directory decoded[incident.Directory]
+	trust     trustCache
 	writer    *writerCache
 
 	// sealing is held for reading while data is sealed and committed, and for writing while the keys change. Nothing is

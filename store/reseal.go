@@ -36,6 +36,8 @@ var sealedColumns = []sealedColumn{
 	{table: "directory", id: "id", key: "id || ''", column: "sealed_body"},
 	{table: "documents", id: "id", key: "incident_id || '/' || revision", column: "sealed_body"},
 	{table: "audit", id: "id", key: "id || ''", column: "sealed_detail"},
+	{table: "trust_events", id: "id", key: "id || ''", column: "sealed_details"},
+	{table: "web_sessions", id: "id", key: "token_hash", column: "sealed_body"},
 	{table: "configurations", id: "id", key: "id || ''", column: "sealed_rules"},
 	{table: "configurations", id: "id", key: "id || ''", column: "sealed_detection"},
 	{table: "maintenance_windows", id: "id", key: "id || ''", column: "sealed_body"},

@@ -36,6 +36,13 @@ type Command struct {
 	// Origin is the origin of the delivery that contains the command. Nothing that a
 	// person sends sets it.
 	Origin Origin `json:"-"`
+	// Through is what vouched for the author's session on the pages: the name of an issuer,
+	// [ThroughPasskey] or [ThroughHost]. SecondFactor is set if the session has a second
+	// factor. Nothing that a person sends sets them.
+	Through      string `json:"-"`
+	SecondFactor bool   `json:"-"`
+	// Proof is the author's signature under the command, or nil.
+	Proof *Proof `json:"proof,omitempty"`
 	// Reporter describes the account in By if it belongs to no person.
 	Reporter *Reporter `json:"reporter,omitempty"`
 	// HappenedAt is when the described action took place, if that is not now, as
@@ -97,6 +104,12 @@ type Command struct {
 	Refused        map[PersonID]string `json:"refused,omitempty"` // why people could not be invited
 	Effect         string              `json:"effect,omitempty"`  // key of the effect that failed
 }
+
+// Values of [Command.Through] besides the names of issuers.
+const (
+	ThroughPasskey = "passkey" // a passkey signed in by itself
+	ThroughHost    = "host"    // a login link from the command line of the host
+)
 
 // NeedsTimeline reports whether [Decide] needs the timeline for the command: it confirms
 // drafts, or its author saw the record at a certain time.
@@ -165,6 +178,10 @@ type Env struct {
 	Directory Directory
 	Policy    Policy
 	Restores  []Restore // of the instance from a backup, in order
+	// Passkeys are the keys of the actor if the command has a proof, revoked ones included.
+	Passkeys []Passkey
+	// Distrusts are the providers and issuers that are distrusted at present.
+	Distrusts []Distrust
 	// Timeline has the events of the incident if [Command.NeedsTimeline].
 	Timeline []Event
 	// Administrator is set if the command came from an administrator over the
@@ -185,6 +202,9 @@ type Policy struct {
 	SignHeadAfter    time.Duration              // time until its head is asked
 	Attestations     map[Department]Attestation // of the departments
 	FirstUpdate      map[Severity]time.Duration // time until the first update is due, by severity
+	SignLevel        AuthLevel                  // that a signature needs, empty means any
+	SensitiveLevel   AuthLevel                  // that the other sensitive acts need, empty means any
+	RelyingParty     RelyingParty               // of the passkeys, empty without pages
 	TimeZone         string                     // default of the incident
 	Language         string                     // default of the closing record
 }

@@ -96,6 +96,9 @@ func (d *decider) emit(kind EventKind, f fields, t texts) {
 	if d.cmd.Zone != "" && (!d.cmd.HappenedAt.IsZero() || slices.ContainsFunc([]string{"when", "until", "value", "notified_at"}, func(name string) bool { return f[name] != "" })) {
 		e.Fields["zone"] = d.cmd.Zone
 	}
+	if d.cmd.Through != "" {
+		e.Fields["through"] = d.cmd.Through
+	}
 	for name, v := range f {
 		if v != "" {
 			e.Fields[name] = strings.ToValidUTF8(v, "\uFFFD")

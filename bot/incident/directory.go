@@ -16,6 +16,7 @@ const (
 	ProviderMail      Provider = "mail"      // an e-mail address
 	ProviderOIDC      Provider = "oidc"      // an OpenID Connect subject
 	ProviderLocal     Provider = "local"     // a user of the operating system, on the control socket
+	ProviderWeb       Provider = "web"       // a session on the pages, the id is the [PersonID]
 	ProviderSystem    Provider = "system"    // the bot, for deadlines, effects and schedules
 	ProviderSource    Provider = "source"    // an alert source, the id is its name
 )
@@ -114,6 +115,9 @@ type Directory struct {
 // Resolve returns the person with an identity. Mail addresses are compared without
 // regard to case.
 func (d Directory) Resolve(h Identity) (Person, bool) {
+	if h.Provider == ProviderWeb {
+		return d.Person(PersonID(h.ID))
+	}
 	for _, p := range d.People {
 		for _, have := range p.Identities {
 			if have == h || have.Provider == h.Provider && h.Provider == ProviderMail && strings.EqualFold(have.ID, h.ID) {

@@ -16,8 +16,9 @@ type EventKind string
 type eventSpec struct {
 	// fields are the fields that hold ids, constants, numbers and times, separated
 	// by spaces. Every other field is redacted for readers outside Tocsin. Any event
-	// may have the field status, which becomes the status of the incident, and the field
-	// zone, the zone of a time that a person typed.
+	// may have the field status, which becomes the status of the incident, the field
+	// zone, the zone of a time that a person typed, the field through, see
+	// [Command.Through], and the field proof, the [Proof] of the author as JSON.
 	fields string
 	// secret is set if only legal and security may know that the event exists.
 	secret bool
@@ -129,7 +130,7 @@ func (e Event) Item() string {
 
 // plainFields are the fields that hold ids, constants, numbers and times.
 var plainFields = func() map[string]bool {
-	plain := map[string]bool{"status": true, "zone": true}
+	plain := map[string]bool{"status": true, "zone": true, "through": true, "proof": true}
 	for _, spec := range eventSpecs {
 		for _, name := range strings.Fields(spec.fields) {
 			plain[name] = true

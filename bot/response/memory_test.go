@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/trust"
 )
 
 // memory is a Store in memory. Tests run its queue by hand, so they choose
@@ -59,6 +60,7 @@ type memoryState struct {
 	clock          func() time.Time // time.Now if nil
 	paused         PausedRestore
 	releasedBy     string
+	trusted        []trust.Event
 }
 
 func (m *memory) now() time.Time {
@@ -803,4 +805,12 @@ func (m *memory) effectNames(id incident.ID) []string {
 		}
 	}
 	return out
+}
+
+func (m *memory) TrustEvents() ([]trust.Event, error) { return slices.Clone(m.trusted), nil }
+
+func (m *memory) AppendTrust(e trust.Event) (int64, error) {
+	e.ID = int64(len(m.trusted) + 1)
+	m.trusted = append(slices.Clip(m.trusted), e)
+	return e.ID, nil
 }

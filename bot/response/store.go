@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/trust"
 )
 
 // ErrCorrelated is returned by [Tx.Correlate] if another live incident has the
@@ -38,6 +39,7 @@ type Reader interface {
 	AlertReader
 	InboxReader
 	RestoreReader
+	TrustReader
 	// WaitingEffects returns the selected waiting effects.
 	WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error)
 }
@@ -54,6 +56,7 @@ type Tx interface {
 	RestoreWriter
 	AuditLog
 	KeyValues
+	TrustWriter
 }
 
 // IncidentReader reads incidents, their documents and the directory.
@@ -278,6 +281,18 @@ const (
 // AuditLog records who read data, and which commands were denied.
 type AuditLog interface {
 	Audit(a Access) error
+}
+
+// TrustReader reads the log of keys and providers.
+type TrustReader interface {
+	// TrustEvents returns all events in order. A Tx locks the log until its end.
+	TrustEvents() ([]trust.Event, error)
+}
+
+// TrustWriter writes the log of keys and providers.
+type TrustWriter interface {
+	// AppendTrust adds an event and returns its id.
+	AppendTrust(e trust.Event) (int64, error)
 }
 
 // KeyValues holds small states that belong to no incident, for example quotas. Keys

@@ -1,0 +1,76 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/text"
+)
+
+//go:embed static
+var staticFiles embed.FS
+
+//go:embed pages
+var pageFiles embed.FS
+
+// pageTemplates are the pages by name. Each has the blocks of layout.html.tmpl.
+var pageTemplates = func() map[string]*template.Template {
+	functions := template.FuncMap{
+		"words": func(s incident.Status) string { return strings.ReplaceAll(string(s), "_", " ") },
+		"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") },
+	}
+	names, err := fs.Glob(pageFiles, "pages/*.html.tmpl")
+	if err != nil {
+		panic(err)
+	}
+	out := map[string]*template.Template{}
+	for _, path := range names {
+		if name := strings.TrimSuffix(strings.TrimPrefix(path, "pages/"), ".html.tmpl"); name != "layout" {
+			out[name] = template.Must(template.New("layout.html.tmpl").Funcs(functions).ParseFS(pageFiles, "pages/layout.html.tmpl", path))
+		}
+	}
+	return out
+}()
+
+// pageData is the input of a page's template.
+type pageData struct {
+	Title   string
+	Visitor visitor
+	Data    any
+}
+
+// render writes a page.
+func (s *Server) render(w http.ResponseWriter, v visitor, status int, name, title string, data any) error {
+	var body bytes.Buffer
+	if err := pageTemplates[name].Execute(&body, pageData{title, v, data}); err != nil {
+		return fmt.Errorf("write page %s: %w", name, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+	return nil
+}
+
+// problem writes an error as a page. Only domain errors are shown.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, v visitor, err error) {
+	status, message := http.StatusServiceUnavailable, "Tocsin cannot answer at the moment. Try again in a minute."
+	var refused *incident.Error
+	if errors.As(err, &refused) {
+		message = text.Capital(refused.String()) + "."
+		status = map[incident.Code]int{incident.CodeInvalid: http.StatusBadRequest, incident.CodeForbidden: http.StatusForbidden, incident.CodeUnknown: http.StatusNotFound,
+			incident.CodeConflict: http.StatusConflict, incident.CodeStale: http.StatusConflict}[refused.Code]
+	} else {
+		s.Log.WarnContext(r.Context(), "page failed", "path", r.Pattern, "err", err)
+	}
+	if err := s.render(w, v, status, "problem", "Problem", message); err != nil {
+		s.Log.ErrorContext(r.Context(), "page failed", "path", r.Pattern, "err", err)
+	}
+}

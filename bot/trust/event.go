@@ -52,6 +52,7 @@ type Details struct {
 	PublicKey  []byte            `json:"public_key_spki,omitempty"` // of a passkey, DER
 	Record     []byte            `json:"record,omitempty"`          // of a passkey, for the library of the ceremonies
 	Approval   string            `json:"approval,omitempty"`        // of a passkey: what allowed its registration
+	Approvers  []string          `json:"approvers,omitempty"`       // of a passkey: fingerprints of the keys that approved it
 	Used       []int64           `json:"used,omitempty"`            // events of codes and vouchers that this one uses up or voids
 	CodeHash   string            `json:"code_hash,omitempty"`       // of an enrolment code
 	Expires    time.Time         `json:"expires,omitzero"`          // of an enrolment code or a voucher

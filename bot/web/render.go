@@ -43,14 +43,28 @@ var pageTemplates = func() map[string]*template.Template {
 // pageData is the input of a page's template.
 type pageData struct {
 	Title   string
+	Section string // of the navigation
 	Visitor visitor
 	Data    any
+}
+
+// sections are the sections of the navigation, by the beginning of the name of a page.
+var sections = map[string]string{"incident": "incidents", "form": "incidents", "sign_": "incidents", "account": "account", "passkey": "account"}
+
+// sectionOf returns the section of the navigation to which a page belongs, or "".
+func sectionOf(page string) string {
+	for start, section := range sections {
+		if strings.HasPrefix(page, start) {
+			return section
+		}
+	}
+	return ""
 }
 
 // render writes a page.
 func (s *Server) render(w http.ResponseWriter, v visitor, status int, name, title string, data any) error {
 	var body bytes.Buffer
-	if err := pageTemplates[name].Execute(&body, pageData{title, v, data}); err != nil {
+	if err := pageTemplates[name].Execute(&body, pageData{title, sectionOf(name), v, data}); err != nil {
 		return fmt.Errorf("write page %s: %w", name, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

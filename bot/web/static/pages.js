@@ -1,1 +1,2 @@
 "use strict";
+document.documentElement.classList.add("script");

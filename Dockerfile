@@ -17,6 +17,6 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["/tocsin", "health", "--url", "http://127.0.0.1:8080/readyz"]
+    CMD ["/tocsin", "health", "--url", "http://127.0.0.1:9464/readyz"]
 ENTRYPOINT ["/tocsin"]
 CMD ["serve", "--config", "/etc/tocsin/tocsin.yaml"]

@@ -58,9 +58,12 @@ type Bot struct {
 	readiness *telemetry.Readiness
 	heartbeat *telemetry.Heartbeat // nil without telemetry.heartbeat_url
 
-	server          *http.Server
-	listener        net.Listener
-	controlListener net.Listener
+	server            *http.Server
+	listener          net.Listener
+	stopping          chan struct{} // closed when the server stops
+	telemetryServer   *http.Server
+	telemetryListener net.Listener
+	controlListener   net.Listener
 
 	syncMu    sync.Mutex // serialises the writers of the directory and of current
 	reloads   reloads
@@ -70,6 +73,9 @@ type Bot struct {
 // Addr returns the address that b listens on. If the configuration names port
 // 0, Addr contains the port that the operating system chose.
 func (b *Bot) Addr() string { return b.listener.Addr().String() }
+
+// TelemetryAddr returns the address of /metrics and /readyz.
+func (b *Bot) TelemetryAddr() string { return b.telemetryListener.Addr().String() }
 
 // Desk returns the write path of the current configuration, for programs that
 // embed the bot.
@@ -107,6 +113,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		})
 	}
 	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.admission.Listener(b.listener))) })
+	run("serve telemetry", func() error { return ignoreServerClosed(b.telemetryServer.Serve(b.telemetryListener)) })
 	controls := b.control().HTTP()
 	controls.ErrorLog = b.server.ErrorLog
 	if b.controlListener != nil {
@@ -130,7 +137,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.remind(ctx, b.clock()); err != nil { // the process may have been down at the scheduled time
 		b.log.Warn("send reminders failed", "component", "bot", "retry_in", time.Hour, "err", err)
 	}
-	b.log.Info("server started", "component", "bot", "address", b.Addr())
+	b.log.Info("server started", "component", "bot", "address", b.Addr(), "telemetry", b.TelemetryAddr())
 	if b.onStarted != nil {
 		b.onStarted()
 	}
@@ -158,6 +165,7 @@ func (b *Bot) stop(controls *http.Server) {
 	defer cancel()
 	_ = b.server.Shutdown(ctx)
 	_ = controls.Shutdown(ctx)
+	_ = b.telemetryServer.Shutdown(ctx)
 	_ = b.edge.Close()
 	b.chat.Wait()
 	if err := b.store.Stop(ctx); err != nil {
@@ -169,7 +177,7 @@ func (b *Bot) stop(controls *http.Server) {
 // Repeated calls do nothing.
 func (b *Bot) Close() {
 	b.closeOnce.Do(func() {
-		for _, l := range []net.Listener{b.listener, b.controlListener} {
+		for _, l := range []net.Listener{b.listener, b.telemetryListener, b.controlListener} {
 			if l != nil {
 				_ = l.Close()
 			}

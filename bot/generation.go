@@ -20,6 +20,7 @@ import (
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
+	"tocsin/bot/web"
 	"tocsin/playbooks"
 )
 
@@ -36,6 +37,7 @@ type generation struct {
 	pagerREST  *pagerduty.REST // nil without pagerduty.api_key
 	backup     *backup.Runner  // nil without backup.to
 	desk       *response.Desk
+	pages      *web.Server              // nil without public_url
 	parts      []telemetry.Part         // that a reload can change
 	sources    map[string]intake.Source // by name
 }
@@ -66,6 +68,9 @@ func (b *Bot) newGeneration(c config.Config) (_ *generation, err error) {
 		g.sources[name] = source
 	}
 	if g.backup, err = b.openBackups(c); err != nil {
+		return nil, err
+	}
+	if g.pages, err = b.openPages(c); err != nil {
 		return nil, err
 	}
 	return g, b.openDesk(g)

@@ -51,14 +51,14 @@ var allowedImports = map[string][]string{
 	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
 	"bot/web/session": {"bot/incident"},
-	"bot/web":         {"bot/incident", "bot/text", "bot/web/session"},
+	"bot/web":         {"bot/incident", "bot/secret", "bot/setting", "bot/text", "bot/web/session"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot/control":   {"bot/incident", "bot/backup", "bot/command", "bot/intake", "bot/response", "store", "bot/setting", "bot/text"},
 	"bot/telemetry": {"bot/incident", "bot/health", "bot/intake", "bot/response", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
 
-	"bot/config": {"bot/alertmanager", "bot/backup", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/publication", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/text", "bot/trail", "bot/vulnreport", "playbooks", "store"},
+	"bot/config": {"bot/alertmanager", "bot/backup", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/publication", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/text", "bot/trail", "bot/vulnreport", "bot/web", "playbooks", "store"},
 
 	"bot/doctor": {"bot/backup", "bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/incident", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/vulnreport", "store"},
 

@@ -25,7 +25,7 @@ func TestDescribeListen_NamesTheFix(t *testing.T) {
 		{&net.OpError{Op: "listen", Err: syscall.EACCES}, "Write a port above 1023"},
 		{foreign, "Write an address of this machine"},
 	} {
-		if got := describeListen(address, tt.err); tt.err == nil || !strings.Contains(got.Error(), tt.want) {
+		if got := describeListen("listen", address, "127.0.0.1:8080", tt.err); tt.err == nil || !strings.Contains(got.Error(), tt.want) {
 			t.Errorf("got %v, want %q", got, tt.want)
 		}
 	}

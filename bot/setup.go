@@ -2,23 +2,17 @@ package bot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"tocsin/bot/backup"
 	"tocsin/bot/config"
 	"tocsin/bot/control"
-	"tocsin/bot/doctor"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/publication"
@@ -55,7 +49,7 @@ type Options struct {
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c config.Config, o Options) (_ *Bot, err error) {
-	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, freeDisk: o.FreeDisk, onStarted: o.OnStarted, clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
+	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, freeDisk: o.FreeDisk, onStarted: o.OnStarted, stopping: make(chan struct{}), clock: o.Clock, log: o.Logger, telemetry: &telemetry.Log{Logger: o.Logger}, metrics: telemetry.NewMetrics()}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -140,7 +134,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 		return g.decode(d.Source, d.Header, d.Body)
 	}, Sources: c.Sources.Names(), Restores: b.store.Restores(), Redact: g.redact, RenderPostmortem: b.renderPostmortem, Administrators: control.Administrators(c.Control.Administrators),
 		Policy: c.SignOff.Policy(incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps), PersonalPages: b.personalPages(g),
-			FirstUpdate: c.Updates.FirstWithin.BySeverity(), TimeZone: c.TimeZone, Language: c.Language}),
+			FirstUpdate: c.Updates.FirstWithin.BySeverity(), TimeZone: c.TimeZone, Language: c.Language, RelyingParty: web.RelyingParty(c.PublicURL)}),
 		NextTestPage: func(now time.Time) time.Time { return c.Escalation.PageTest.Next(now, b.start.TimeZone) },
 		PageLinks:    b.pageLinks(g), Handlers: handlers, Shows: b.chatEffects.Shows, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Changed: b.chat.RefreshHomes, Now: b.clock, Log: b.log})
 	return err
@@ -227,53 +221,4 @@ func (b *Bot) systemOf(g *generation, steps []pager) func(incident.Effect) strin
 		}
 		return systems[e.Kind]
 	}
-}
-
-// maxHeaderBytes is the maximum size of the header of a request. Each connection
-// can hold one in memory before its sender is known.
-const maxHeaderBytes = 16 << 10
-
-func (b *Bot) listen(ctx context.Context) (err error) {
-	b.readiness = b.newReadiness()
-	b.heartbeat = telemetry.NewHeartbeat(b.start.Telemetry, b.readiness, b.parts)
-	mux := http.NewServeMux()
-	mux.Handle("/hooks/", b.edge)
-	b.registerPublic(mux)
-	if inbound, maxBody := b.chat.Inbound(); inbound != nil {
-		mux.Handle("/"+b.chat.Name()+"/", b.admission.Limit(maxBody, inbound))
-	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.Handle("GET "+web.StatusPath+"{token}", b.admission.Limit(0, web.NewStatusPage(b.statusPage, b.log)))
-	mux.Handle("GET /readyz", b.readiness)
-	mux.Handle("GET /metrics", b.metrics.Handler())
-	mux.HandleFunc("GET "+doctor.Path+"{token}", b.serveDoctor)
-	mux.HandleFunc("/", serveUnknown)
-	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.With("component", "http").Handler(), slog.LevelWarn)}
-	var lc net.ListenConfig
-	if b.listener, err = lc.Listen(ctx, "tcp", b.start.Listen); err != nil {
-		return describeListen(b.start.Listen, err)
-	}
-	if path := b.start.ControlPath(); path != "" {
-		if b.controlListener, err = control.Listen(path, b.start.Control.Group); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// describeListen returns an error that names the fix for an address at which Tocsin cannot
-// listen.
-func describeListen(address string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen: %s is in use by another process. Stop that process, or write another address", address)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("listen: this user may not open %s. Write a port above 1023, such as 127.0.0.1:8080, and put a reverse proxy in front", address)
-	}
-	return fmt.Errorf("listen: %w. Write an address of this machine, such as 127.0.0.1:8080", err)
-}
-
-func serveUnknown(w http.ResponseWriter, r *http.Request) {
-	intake.WriteError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 }

@@ -170,13 +170,3 @@ func (b *Bot) sourceStates(context.Context) []control.SourceState {
 	}
 	return out
 }
-
-// registerPublic registers the report form and security.txt, if configured.
-func (b *Bot) registerPublic(mux *http.ServeMux) {
-	if b.reportForm != nil {
-		mux.Handle("/report", b.admission.Limit(vulnreport.MaxFormBytes, b.reportForm))
-	}
-	if b.securityTxt != nil {
-		mux.Handle("GET /.well-known/security.txt", b.securityTxt)
-	}
-}

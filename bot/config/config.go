@@ -25,6 +25,7 @@ import (
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
 	"tocsin/bot/telemetry"
+	"tocsin/bot/web"
 	"tocsin/store"
 )
 
@@ -42,6 +43,7 @@ type Config struct {
 	SecretsFile string         `yaml:"secrets_file"`
 	Store       store.Config   `yaml:",inline"`
 	Control     control.Config `yaml:",inline"`
+	Web         web.Config     `yaml:",inline"`
 	TimeZone    string         `yaml:"time_zone"`
 	Language    string         `yaml:"language"`
 
@@ -81,7 +83,7 @@ type Review struct {
 // apply only if the file has no key routing.
 func Defaults() Config {
 	c := Config{
-		Listen: "127.0.0.1:8080", Store: store.Defaults(), TimeZone: "UTC", Language: "en",
+		Listen: "127.0.0.1:8080", Store: store.Defaults(), Web: web.Defaults(), TimeZone: "UTC", Language: "en",
 		Slack: slack.Defaults(), Mail: mail.Defaults(), Telemetry: telemetry.Defaults(), Retention: store.DefaultRetention(), Backup: backup.Defaults(), Notary: publication.Defaults(),
 		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4", PageTest: PageTest{At: "Tue 10:00"}},
 		SignOff:    SignOff{DeputyAfter: incident.DefaultSignDeputyAfter, HeadAfter: incident.DefaultSignHeadAfter},

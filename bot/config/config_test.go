@@ -104,6 +104,10 @@ var brokenValues = []struct {
 	wantKey string
 }{
 	{"listen", "8080", ""}, {"public_url", "tocsin.example.com", ""}, {"conference_url", "https://meet.example.com/{incident}", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"secrets_file", "/nowhere/secrets.env", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
+	{"serve.0", "metrics", "serve[0]"}, {"tls.cert", "/nowhere/cert.pem", "tls"}, {"tls.key", "/nowhere/key.pem", "tls"},
+	{"sign_in.issuers.0.name", "passkey", "sign_in.issuers[0].name"}, {"sign_in.issuers.0.issuer", "http://login.example.com", "sign_in.issuers[0].issuer"}, {"sign_in.issuers.0.client_id", "", "sign_in.issuers[0].client_id"},
+	{"sign_in.issuers.0.client_secret", []any{}, "sign_in.issuers[0].client_secret"}, {"sign_in.issuers.0.second_factor.claim", "mfa", "sign_in.issuers[0].second_factor.claim"}, {"sign_in.issuers.0.second_factor.values", []any{}, "sign_in.issuers[0].second_factor.values"},
+	{"sign_in.issuers.0.max_age", "-1s", "sign_in.issuers[0].max_age"}, {"sign_in.issuers.0.provider", "Slack!", "sign_in.issuers[0].provider"}, {"telemetry.listen", "9464", ""},
 	{"time_zone", "Paris", ""}, {"language", "zz-notalang", ""},
 	{"slack.bot_token", "", ""}, {"slack.announce_channel", "", ""}, {"slack.command", "incident", ""}, {"slack.api_url", "slack", ""},
 	{"pagerduty.events_url", "pagerduty", ""}, {"pagerduty.api_url", "pagerduty", ""}, {"pagerduty.api_key", "", ""}, {"pagerduty.from", "tocsin", ""}, {"pagerduty.service", "security", ""},

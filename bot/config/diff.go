@@ -15,7 +15,7 @@ import (
 // except for its limits.
 func Reloadable() []string {
 	keys := []string{"secrets_file", "administrators", "people", "departments", "teams", "language", "public_url", "conference_url", "pagerduty", "mail", "escalation", "routing", "storm",
-		"retention", "backup", "notary", "playbooks", "updates", "sign_off", "redaction", "detection"}
+		"retention", "backup", "notary", "playbooks", "updates", "sign_off", "sign_in", "redaction", "detection"}
 	for _, s := range kinds() {
 		switch {
 		case s.Fixed:

@@ -23,6 +23,7 @@ var owners = map[string]string{
 	"database": "store", "keyset_file": "store", "replica_id": "store", "retention": "store",
 	"control_socket": "bot/control", "control_socket_group": "bot/control", "administrators": "bot/control",
 	"slack": "bot/slack", "pagerduty": "bot/pagerduty", "mail": "bot/mail", "detection": "bot/detect", "redaction": "bot/redact", "telemetry": "bot/telemetry", "backup": "bot/backup", "notary": "bot/publication",
+	"sign_in": "bot/web", "tls": "bot/web", "serve": "bot/web",
 	"routing": "bot/response", "storm": "bot/response",
 	"escalation.steps.pagerduty": "bot/pagerduty", "escalation.steps.mail": "bot/mail",
 	// Several parts use these keys.

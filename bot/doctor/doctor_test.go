@@ -79,7 +79,7 @@ func install(t *testing.T) *installation {
 		t.Fatal(err)
 	}
 	c := &i.config
-	c.Listen = "127.0.0.1:0"
+	c.Listen, c.Telemetry.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	c.Store.URL, c.Store.KeysetFile, c.Store.ReplicaID = "sqlite:"+filepath.Join(dir, "tocsin.db"), i.keyset, "test"
 	c.Slack.BotToken, c.Slack.AppToken, c.Slack.APIURL = secret.New(setup.Slack.BotToken), secret.New(setup.Slack.AppToken), setup.Slack.APIURL
 	c.PagerDuty.EventsURL = setup.PagerDuty.EventsURL
@@ -150,7 +150,7 @@ func (i *installation) serve() string {
 	go func() { close(started); done <- b.Run(ctx) }()
 	<-started
 	i.Cleanup(func() { cancel(); <-done; b.Close() })
-	i.config.Listen = b.Addr()
+	i.config.Listen, i.config.Telemetry.Listen = b.Addr(), b.TelemetryAddr()
 	i.systems.Connect("http://" + b.Addr())
 	return "http://" + b.Addr()
 }
@@ -398,9 +398,9 @@ func TestRun_BehindProxy(t *testing.T) {
 		return
 	}
 	i := install(t)
-	i.config.Listen = ":0"
+	i.config.Telemetry.Listen = ":0"
 	i.serve()
-	_, port, err := net.SplitHostPort(i.config.Listen)
+	_, port, err := net.SplitHostPort(i.config.Telemetry.Listen)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +413,7 @@ func TestRun_BehindProxy(t *testing.T) {
 		}
 	}
 	for _, listen := range addresses {
-		i.config.Listen = listen
+		i.config.Telemetry.Listen = listen
 		if found, _ := i.run(); found["running bot"].Status != doctor.OK {
 			t.Errorf("%s: got %+v, want ok", listen, found["running bot"])
 		}

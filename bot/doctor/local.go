@@ -214,9 +214,9 @@ func (d *Doctor) checkBot(ctx context.Context) {
 		d.skip(check, "No bot runs with this configuration, so its own health is unknown", "Start `tocsin serve` and run this command again")
 		return
 	}
-	res, err := d.get(ctx, "http://"+d.Config.Listen+"/readyz", outbound.Limits{IsLocal: true})
+	res, err := d.get(ctx, "http://"+d.Config.Telemetry.Listen+"/readyz", outbound.Limits{IsLocal: true})
 	if err != nil {
-		d.fail(check, "It does not answer on "+d.Config.Listen, "Read its log")
+		d.fail(check, "It does not answer on "+d.Config.Telemetry.Listen, "Read its log")
 		return
 	}
 	defer func() { _ = res.Body.Close() }()
@@ -225,7 +225,7 @@ func (d *Doctor) checkBot(ctx context.Context) {
 		Error    struct{ Message string } `json:"error"`
 	}
 	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&state); err != nil {
-		d.fail(check, "Another program answers on "+d.Config.Listen, "Check the key listen")
+		d.fail(check, "Another program answers on "+d.Config.Telemetry.Listen, "Check the key telemetry.listen")
 		return
 	}
 	if res.StatusCode != http.StatusOK {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/getsentry/sentry-go"
@@ -19,6 +21,8 @@ import (
 
 // Config configures the logs and error reports of the bot.
 type Config struct {
+	// Listen is the address of /metrics, /readyz and pprof. It is not public.
+	Listen      string        `yaml:"listen"`
 	SentryDSN   secret.String `yaml:"sentry_dsn"`
 	LogFormat   string        `yaml:"log_format"`
 	LogLevel    string        `yaml:"log_level"`
@@ -31,7 +35,7 @@ type Config struct {
 
 // Defaults returns the configuration that a file completes.
 func Defaults() Config {
-	return Config{LogFormat: "text", LogLevel: "info", HeartbeatInterval: time.Minute, HeartbeatMethod: http.MethodPost}
+	return Config{Listen: "127.0.0.1:9464", LogFormat: "text", LogLevel: "info", HeartbeatInterval: time.Minute, HeartbeatMethod: http.MethodPost}
 }
 
 // Bounds of heartbeat_interval. The queue starts jobs every few seconds.
@@ -43,6 +47,9 @@ const (
 // Validate returns the problems of the configuration.
 func (c Config) Validate() setting.Problems {
 	var p setting.Problems
+	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
+		p.Add("listen", "is not an address with a port. Write one such as 127.0.0.1:9464")
+	}
 	if !slices.Contains([]string{"text", "json"}, c.LogFormat) {
 		p.Add("log_format", "unknown format. Write text or json")
 	}

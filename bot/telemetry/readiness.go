@@ -181,7 +181,17 @@ func (r *Readiness) State() (status string, parts []string) {
 	return "ready", nil
 }
 
-// ServeHTTP serves /readyz. It responds 200 with the optional parts that do not work, or
+// ServeStatus serves /readyz for strangers: 200 or 503 without details.
+func (r *Readiness) ServeStatus(w http.ResponseWriter, _ *http.Request) {
+	if status, _ := r.State(); status == statusNotReady {
+		intake.WriteError(w, http.StatusServiceUnavailable, &incident.Error{Code: statusNotReady, Sentence: incident.Say("Tocsin is not ready. Try again in a minute")})
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte("{\"status\":\"ready\"}\n"))
+}
+
+// ServeHTTP serves /readyz of the telemetry listener. It responds 200 with the optional parts that do not work, or
 // 503 with the names of failed required parts.
 func (r *Readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	status, parts := r.State()

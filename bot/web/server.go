@@ -27,6 +27,9 @@ type Desk interface {
 type Deps struct {
 	Desk     func() Desk // of the current configuration
 	Sessions session.Store
+	SignIn   SignIn
+	Sender   func(*http.Request) string // address of a client, behind trusted proxies too
+	Stopping <-chan struct{}            // closed when the program stops. Streams then end
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -41,7 +44,7 @@ type Server struct {
 
 // New returns the pages of the website with an address, such as https://tocsin.example.com.
 func New(site string, d Deps) (*Server, error) {
-	u, err := url.Parse(site)
+	u, err := url.Parse(strings.TrimSuffix(site, "/"))
 	if err != nil || u.Hostname() == "" {
 		return nil, errors.New("public_url is missing or malformed. Write the address of the pages, such as https://tocsin.example.com")
 	}
@@ -54,6 +57,10 @@ func New(site string, d Deps) (*Server, error) {
 
 // routes registers the pages.
 func (s *Server) routes() {
+	s.mux.Handle("GET /{$}", http.RedirectHandler("/incidents", http.StatusSeeOther))
+	s.public("/", func(http.ResponseWriter, *http.Request) error {
+		return incident.Unknown("", "no page has this address. Check it, or start at the list of incidents")
+	})
 	s.public("GET /sign-in", s.signInPage)
 	s.public("POST /sign-out", s.signOut)
 }
@@ -64,9 +71,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.NewCrossOriginProtection().Handler(s.sessions.LoadAndSave(s.mux)).ServeHTTP(w, r)
 }
 
+// MaxBody is the maximum size of the body of a request, in bytes.
+const MaxBody = 1 << 20
+
 // RelyingParty returns the website that passkeys belong to.
-func (s *Server) RelyingParty() incident.RelyingParty {
-	return incident.RelyingParty{ID: s.site.Hostname(), Origin: s.site.Scheme + "://" + s.site.Host}
+func (s *Server) RelyingParty() incident.RelyingParty { return RelyingParty(s.site.String()) }
+
+// RelyingParty returns the website with an address that passkeys belong to, or the zero
+// value without an address.
+func RelyingParty(site string) incident.RelyingParty {
+	u, err := url.Parse(site)
+	if err != nil || u.Hostname() == "" {
+		return incident.RelyingParty{}
+	}
+	return incident.RelyingParty{ID: u.Hostname(), Origin: u.Scheme + "://" + u.Host}
 }
 
 // secure sets the headers of every answer.

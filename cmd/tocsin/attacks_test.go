@@ -55,7 +55,7 @@ func attacks() []attack {
 			a.connect(ctx, 2000, 50, webhooks, bodyHead(1<<20), bytes.Repeat([]byte("a"), 10<<10))
 		}},
 		{name: "responses that nobody reads", run: func(ctx context.Context, a *arena) {
-			a.connect(ctx, 1000, 50, []string{"/metrics"}, func(path string) string {
+			a.connect(ctx, 1000, 50, []string{"/report"}, func(path string) string {
 				return strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n", 20)
 			}, nil)
 		}},

@@ -321,6 +321,7 @@ func TestControlSocket_GroupOfOthers(t *testing.T) {
 	uid := uidOf(t, responderUser)
 	config, keyset := filepath.Join(dir, "tocsin.yaml"), filepath.Join(dir, "keyset")
 	s.updateConfig(func(c map[string]any) {
+		c["telemetry"].(map[string]any)["listen"] = "127.0.0.1:0"
 		c["listen"], c["keyset_file"], c["database"], c["control_socket"] = "127.0.0.1:0", keyset, "sqlite:"+filepath.Join(dir, "db"), filepath.Join(dir, "socket")
 	})
 	raw, err := os.ReadFile(s.config)

@@ -81,6 +81,7 @@ type botProcess struct {
 	binary     string
 	dir        string
 	url        string // base URL of the bot
+	telemetry  string // address of /metrics and /readyz
 	config     string // configuration file
 	keyset     string
 	socket     string
@@ -122,7 +123,7 @@ func startBot(t *testing.T, database string, o company.Options, changes ...confi
 	}
 	t.Cleanup(func() { _ = s.company.Close() })
 	s.pagerProxy = newFaultProxy(t, s.company.PageURL)
-	s.url = "http://" + freeAddress(t)
+	s.url, s.telemetry = "http://"+freeAddress(t), freeAddress(t)
 	if s.log, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func (s *botProcess) configuration(http bool) map[string]any {
 			map[string]any{"when": `source == "sentry"`, "open": "sev1", "playbook": "data-exposure"},
 			map[string]any{"when": "true", "watch": true}},
 		"storm":     map[string]any{"incidents": 0}, // every alert may open an incident
-		"telemetry": map[string]any{"log_level": "debug"},
+		"telemetry": map[string]any{"log_level": "debug", "listen": s.telemetry},
 	}
 }
 
@@ -317,7 +318,11 @@ func (s *botProcess) stop() {
 func (s *botProcess) httpGet(path string) (status int, body string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	from := s.url
+	if path == "/metrics" || path == "/readyz" {
+		from = "http://" + s.telemetry
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from+path, nil)
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -114,7 +114,7 @@ func (d *demo) Close() error {
 // demoConfig returns an ordinary configuration with the sandbox's addresses.
 func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 	cfg := config.Defaults()
-	cfg.Listen, cfg.TimeZone = "127.0.0.1:0", "Europe/Paris"
+	cfg.Listen, cfg.Telemetry.Listen, cfg.TimeZone = "127.0.0.1:0", "127.0.0.1:0", "Europe/Paris"
 	cfg.ConferenceURL = "https://meet.example.com/" + config.IncidentID
 	cfg.Telemetry.LogLevel = cmp.Or(o.Level, cfg.Telemetry.LogLevel)
 	cfg.Store.URL = "sqlite:" + filepath.Join(o.Dir, "tocsin.db")

@@ -63,17 +63,17 @@ func healthCommand(g *globalFlags) *cobra.Command {
 		Use: "health", Short: "Check whether the running bot is ready", Args: noArguments,
 		Long: "Request /readyz of the running bot, for example as the health check of a container. The exit status is 0 if the bot is\n" +
 			"ready and 1 if it is not or does not answer within 5 seconds. With --wait it repeats the request until the bot is ready.",
-		Example: "  tocsin health\n  tocsin health --wait 30s\n  tocsin health --url http://127.0.0.1:8080/readyz",
+		Example: "  tocsin health\n  tocsin health --wait 30s\n  tocsin health --url http://127.0.0.1:9464/readyz",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var limits outbound.Limits
 			if url == "" {
 				limits.IsLocal = true
 				c, err := config.Load(g.config)
 				var invalid config.Errors // the bot may run with the configuration that was valid
-				if err != nil && (!errors.As(err, &invalid) || c.Listen == "") {
+				if err != nil && (!errors.As(err, &invalid) || c.Telemetry.Listen == "") {
 					return err
 				}
-				url = "http://" + c.Listen + "/readyz"
+				url = "http://" + c.Telemetry.Listen + "/readyz"
 			}
 			status, body, err := getLocal(cmd.Context(), url, limits, wait, func(status int, err error) bool { return err == nil && status == http.StatusOK })
 			switch {
@@ -85,7 +85,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 			return writeText(cmd.OutOrStdout(), string(body))
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "", "`URL` of /readyz (default the listen address in the configuration)")
+	cmd.Flags().StringVar(&url, "url", "", "`URL` of /readyz (default the address telemetry.listen in the configuration)")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "`time` to wait until the bot is ready")
 	return cmd
 }

@@ -32,7 +32,7 @@ func TestHealth_BehindProxy(t *testing.T) {
 	bot.Start()
 	defer bot.Close()
 	file := filepath.Join(t.TempDir(), "tocsin.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, "listen: %q\n", l.Addr().String()), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, "telemetry: {listen: %q}\n", l.Addr().String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := rootCommand()

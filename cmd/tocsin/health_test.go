@@ -174,7 +174,7 @@ func (h *healthTest) heartbeatService() string {
 }
 
 func (h *healthTest) get(path string) string {
-	res, err := http.Get("http://" + h.bot.Addr() + path)
+	res, err := http.Get("http://" + h.bot.TelemetryAddr() + path)
 	if err != nil {
 		return err.Error()
 	}

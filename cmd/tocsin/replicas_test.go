@@ -34,7 +34,7 @@ type replicas struct {
 func startReplicas(t *testing.T, seed uint64) *replicas {
 	t.Helper()
 	s := startBot(t, storetest.Postgres(t), company.Options{Seed: seed, HTTP: true, Limits: chat.Limits{Off: true}}, configureEverything)
-	b := &botProcess{t: t, binary: s.binary, dir: t.TempDir(), database: s.database, keyset: s.keyset, company: s.company, pagerProxy: s.pagerProxy, url: "http://" + freeAddress(t)}
+	b := &botProcess{t: t, binary: s.binary, dir: t.TempDir(), database: s.database, keyset: s.keyset, company: s.company, pagerProxy: s.pagerProxy, url: "http://" + freeAddress(t), telemetry: freeAddress(t)}
 	b.config, b.socket = filepath.Join(b.dir, "tocsin.yaml"), filepath.Join(b.dir, "control.sock")
 	raw, err := os.ReadFile(s.config)
 	config := map[string]any{}
@@ -47,6 +47,7 @@ func startReplicas(t *testing.T, seed uint64) *replicas {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config["telemetry"].(map[string]any)["listen"] = b.telemetry
 	config["listen"], config["control_socket"], config["replica_id"] = strings.TrimPrefix(b.url, "http://"), b.socket, "second"
 	b.writeConfig(config)
 	t.Cleanup(b.kill)

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name[1], "0123456789abcdef0123456789abcdef")
 			}
 			env.Setenv("SENTRY_DSN", "https://0123456789abcdef@sentry.example.com/1")
+			env.Setenv("TOCSIN_TELEMETRY__LISTEN", "127.0.0.1:0")
 			env.Setenv("TOCSIN_KEYSET_FILE", env.WorkDir+"/keyset")
 			env.Setenv("TOCSIN_DATABASE", "sqlite:"+env.WorkDir+"/tocsin.db")
 			env.Setenv("TOCSIN_CONTROL_SOCKET", env.WorkDir+"/tocsin.sock")

@@ -251,7 +251,7 @@ func TestServe_Signals(t *testing.T) {
 func TestServe_ScraperNeverReads(t *testing.T) {
 	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 53, HTTP: true, Limits: chat.Limits{Off: true}})
 	for range 200 {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.telemetry)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,12 +63,15 @@ func startTargetOn(b *testing.B, database string, o company.Options, changes ...
 	}
 	b.Cleanup(func() { _ = s.company.Close() })
 	s.pagerProxy = &faultProxy{url: s.company.PageURL}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
+	for _, address := range []*string{&s.url, &s.telemetry} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		*address = l.Addr().String()
+		_ = l.Close()
 	}
-	s.url = "http://" + l.Addr().String()
-	_ = l.Close()
+	s.url = "http://" + s.url
 	if s.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		b.Fatal(err)
 	}
@@ -77,7 +80,7 @@ func startTargetOn(b *testing.B, database string, o company.Options, changes ...
 		b.Fatal(err)
 	}
 	config := s.configuration(o.HTTP)
-	config["telemetry"] = map[string]any{"log_level": "info"}
+	config["telemetry"] = map[string]any{"log_level": "info", "listen": s.telemetry}
 	for _, change := range changes {
 		change(config)
 	}

@@ -76,5 +76,6 @@ type Summary struct {
 type Filter struct {
 	Statuses []Status
 	All      bool
-	Limit    int // 0 means 50
+	Limit    int  // 0 means 50
+	Readable bool // leave out the incidents that the reader may not read, instead of their texts
 }

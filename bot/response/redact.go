@@ -37,9 +37,10 @@ var unredactedFields = map[string]bool{
 var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true, "FormDraft.Values": true}
 
 // insideProviders are the providers whose answers do not leave Tocsin: the control
-// socket and the bot itself. An answer to any other provider is redacted, including
+// socket, the pages and the bot itself. People sign on the pages, so the pages show exactly
+// the record under the digest. An answer to any other provider is redacted, including
 // providers added later.
-var insideProviders = map[incident.Provider]bool{incident.ProviderLocal: true, incident.ProviderSystem: true}
+var insideProviders = map[incident.Provider]bool{incident.ProviderLocal: true, incident.ProviderWeb: true, incident.ProviderSystem: true}
 
 // answer returns v and err for a caller. Every method of the Desk that returns data of
 // incidents returns it through answer.

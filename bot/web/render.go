@@ -51,7 +51,7 @@ type pageData struct {
 // sections are the sections of the navigation, by the beginning of the name of a page.
 var sections = map[string]string{"incident": "incidents", "form": "incidents", "sign_": "incidents", "account": "account", "passkey": "account"}
 
-// sectionOf returns the section of the navigation to which a page belongs, or "".
+// sectionOf returns the page's section of the navigation, or "".
 func sectionOf(page string) string {
 	for start, section := range sections {
 		if strings.HasPrefix(page, start) {

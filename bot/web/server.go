@@ -21,6 +21,7 @@ type Desk interface {
 	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
 	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
 	Directory(ctx context.Context) (incident.Directory, error)
+	formsDesk
 }
 
 // Deps are the parts of the program that the pages use.
@@ -63,6 +64,8 @@ func (s *Server) routes() {
 	})
 	s.public("GET /sign-in", s.signInPage)
 	s.public("POST /sign-out", s.signOut)
+	s.formRoutes()
+	s.incidentRoutes()
 }
 
 // ServeHTTP implements [http.Handler].

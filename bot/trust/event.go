@@ -23,6 +23,7 @@ const (
 	CodeIssued         Kind = "enrolment_code_issued" // an administrator issued a one-time code to a person
 	Vouched            Kind = "vouched"               // a person vouched for the next passkey of another
 	PasskeyRegistered  Kind = "passkey_registered"
+	RevocationProposed Kind = "passkey_revocation_proposed" // the first of two people from security wants to revoke a passkey
 	PasskeyRevoked     Kind = "passkey_revoked"
 	VoucherVoided      Kind = "voucher_voided" // a voucher, code or approval no longer counts
 	ProviderDistrusted Kind = "provider_distrusted"

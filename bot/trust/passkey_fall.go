@@ -38,7 +38,8 @@ func (s State) fall(f fallen) fallen {
 	return f
 }
 
-// open returns the keys that fell and count still, and the codes and vouchers that can still be used, by their events.
+// open returns the keys that fell and count still, and the codes, vouchers and proposals that can still be used, by their
+// events.
 func (s State) open(f fallen) (keys []Key, open []int64) {
 	for _, k := range s.Keys {
 		if since, ok := f.keys[k.Fingerprint]; ok && (k.RevokedAt.IsZero() || since.Before(k.RevokedAt)) {
@@ -55,11 +56,16 @@ func (s State) open(f fallen) (keys []Key, open []int64) {
 			open = append(open, v.Event)
 		}
 	}
+	for _, p := range s.Proposals {
+		if f.used[p.Event] && !p.Spent {
+			open = append(open, p.Event)
+		}
+	}
 	return keys, open
 }
 
 // Since returns what was obtained through providers since a time and still counts: keys, which fall from their registration on, and
-// the events of codes and vouchers that can still be used. It includes everything that rests on such a key or voucher.
+// the events of codes, vouchers and proposals that can still be used. It includes everything that rests on such a key or voucher.
 func (s State) Since(names []string, since time.Time) (keys []Key, open []int64) {
 	through := func(name string, at time.Time) bool { return slices.Contains(names, name) && !at.Before(since) }
 	f := fallen{map[string]time.Time{}, map[int64]bool{}}
@@ -73,6 +79,9 @@ func (s State) Since(names []string, since time.Time) (keys []Key, open []int64)
 	}
 	for _, v := range s.Vouchers {
 		f.used[v.Event] = through(v.Through, v.At)
+	}
+	for _, p := range s.Proposals {
+		f.used[p.Event] = through(p.Through, p.At)
 	}
 	return s.open(s.fall(f))
 }

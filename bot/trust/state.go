@@ -9,9 +9,10 @@ import (
 
 // State is what the events of the log amount to. Its slices are in the order of the log and must not be changed.
 type State struct {
-	Keys     []Key
-	Codes    []Code
-	Vouchers []Voucher
+	Keys      []Key
+	Codes     []Code
+	Vouchers  []Voucher
+	Proposals []Proposal
 
 	events       []Event // all of them, for the providers
 	byCredential map[string]int
@@ -40,9 +41,10 @@ type Code struct {
 	Person  incident.PersonID
 	At      time.Time
 	Expires time.Time
-	Hash    string // see [CodeHash]
-	Through string // of the administrator
-	Spent   bool   // used or void
+	Hash    string            // see [CodeHash]
+	By      incident.PersonID // the administrator, or "" for a user of the host who is no person
+	Through string            // of the administrator
+	Spent   bool              // used or void
 }
 
 // ActiveAt reports whether the code can be used at a time.
@@ -64,6 +66,21 @@ type Voucher struct {
 // ActiveAt reports whether the voucher can be used at a time.
 func (v Voucher) ActiveAt(at time.Time) bool { return !v.Spent && at.Before(v.Expires) }
 
+// Proposal is the first half of a revocation by two people from security.
+type Proposal struct {
+	Event       int64
+	Fingerprint string
+	By          incident.PersonID
+	At          time.Time
+	Since       time.Time
+	Reason      string
+	Through     string
+	Spent       bool // confirmed or void
+}
+
+// ActiveAt reports whether a second person can confirm the proposal at a time.
+func (p Proposal) ActiveAt(at time.Time) bool { return !p.Spent && at.Before(p.At.Add(VoucherTTL)) }
+
 // Fold returns the state after events, which are in the order of the log.
 func Fold(events []Event) State {
 	s := State{events: events, byCredential: map[string]int{}}
@@ -78,7 +95,7 @@ func (s *State) apply(e Event) {
 	d := e.Details
 	switch e.Kind {
 	case CodeIssued:
-		s.Codes = append(s.Codes, Code{Event: e.ID, Person: e.Person, At: e.At, Expires: d.Expires, Hash: d.CodeHash, Through: e.Through})
+		s.Codes = append(s.Codes, Code{Event: e.ID, Person: e.Person, At: e.At, Expires: d.Expires, Hash: d.CodeHash, By: e.By, Through: e.Through})
 	case Vouched:
 		s.Vouchers = append(s.Vouchers, Voucher{Event: e.ID, Person: e.Person, By: e.By, At: e.At, Expires: d.Expires, Through: e.Through, Fingerprint: e.Fingerprint})
 	case PasskeyRegistered:
@@ -86,14 +103,17 @@ func (s *State) apply(e Event) {
 		s.byCredential[string(d.Credential)] = len(s.Keys)
 		s.Keys = append(s.Keys, Key{Passkey: incident.Passkey{Person: e.Person, Fingerprint: e.Fingerprint, Credential: d.Credential, PublicKey: d.PublicKey, RegisteredAt: e.At},
 			Event: e.ID, Name: d.Name, Approval: d.Approval, Record: d.Record, Through: e.Through, Approvers: d.Approvers, Used: d.Used})
+	case RevocationProposed:
+		s.Proposals = append(s.Proposals, Proposal{Event: e.ID, Fingerprint: e.Fingerprint, By: e.By, At: e.At, Since: d.Since, Reason: d.Reason, Through: e.Through})
 	case PasskeyRevoked:
+		s.spend(d.Used)
 		s.revoke(e)
 	case VoucherVoided:
 		s.spend(d.Used)
 	}
 }
 
-// spend marks codes and vouchers as used.
+// spend marks codes, vouchers and proposals as used.
 func (s *State) spend(events []int64) {
 	for _, id := range events {
 		for n := range s.Codes {
@@ -101,6 +121,9 @@ func (s *State) spend(events []int64) {
 		}
 		for n := range s.Vouchers {
 			s.Vouchers[n].Spent = s.Vouchers[n].Spent || s.Vouchers[n].Event == id
+		}
+		for n := range s.Proposals {
+			s.Proposals[n].Spent = s.Proposals[n].Spent || s.Proposals[n].Event == id
 		}
 	}
 }

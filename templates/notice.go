@@ -41,6 +41,8 @@ func NoticeText(args map[string]string) (problem, advice string) {
 				args["effects"], args["deliveries"], args["incidents"])
 	case incident.AboutTestPage:
 		return missedTestText(args)
+	case incident.AboutPasskey:
+		return passkeyText(args)
 	}
 	return "Tocsin needs attention: " + args["about"], "Check the log for details."
 }
@@ -91,6 +93,10 @@ func missedTestText(args map[string]string) (problem, advice string) {
 // NoticeMail returns a notice as a mail, with the text of [NoticeText].
 func NoticeMail(args map[string]string) Message {
 	problem, advice := NoticeText(args)
-	l := mailLayout{Heading: problem, Lines: []string{advice}, Small: "You receive this mail because you represent security. /readyz and /metrics show the current state."}
+	small := "You receive this mail because you represent security. /readyz and /metrics show the current state."
+	if args["about"] == incident.AboutPasskey {
+		small = "You receive this mail because it is about your passkeys, or because you represent security."
+	}
+	l := mailLayout{Heading: problem, Lines: []string{advice}, Small: small}
 	return l.message("Tocsin: " + problem)
 }

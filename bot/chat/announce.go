@@ -141,7 +141,7 @@ func (c *Effects) AnnounceMaintenance(ctx context.Context, b incident.Brief, e i
 
 // Notice posts a problem of Tocsin itself in the announce channel.
 func (c *Effects) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	problem, advice := templates.NoticeText(e.Args)
+	problem, advice := templates.NoticeText(templates.NoticeNames(e.Args, b.Directory))
 	m := newBuilder(b)
 	m.iconLine("wrench", "%s", Strong{Plain(problem)})
 	m.note("%s", Plain(advice))

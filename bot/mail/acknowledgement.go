@@ -44,12 +44,15 @@ func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e inci
 // Notice mails a problem of Tocsin itself to the representatives of the security
 // department.
 func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	l := outgoing{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
+	l := outgoing{Message: templates.NoticeMail(templates.NoticeNames(e.Args, b.Directory)), id: m.messageID(b.Mark), reached: b.Reached, date: e.After.UTC()}
 	people := b.Directory.Representatives(incident.Security, b.Now)
 	for _, id := range strings.Split(e.Args["administrators"], ",") {
 		if p, known := b.Directory.Resolve(incident.Identity{Provider: incident.ProviderLocal, ID: id}); known && !slices.Contains(people, p.ID) {
 			people = append(people, p.ID)
 		}
+	}
+	if about := incident.PersonID(e.Args["people"]); about != "" && !slices.Contains(people, about) {
+		people = append(people, about)
 	}
 	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, people...))
 }

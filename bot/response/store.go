@@ -325,6 +325,7 @@ const (
 	NamespaceShown       Namespace = "shown"       // fingerprint of the message that a refresh effect edited last
 	NamespaceDraft       Namespace = "draft"       // the text that a person typed into a form
 	NamespaceEditors     Namespace = "editors"     // people who edit the closing record
+	NamespacePasskey     Namespace = "passkey"     // counter and last use of a passkey
 
 	NamespaceActionReminder Namespace = "action_reminder" // the last reminder of an action item
 	NamespaceBackupProof    Namespace = "backup_proof"    // reports about backups that the audit log has

@@ -135,6 +135,23 @@ func (s State) active(person incident.PersonID, at time.Time) (n int) {
 	return n
 }
 
+// Usable returns the key with a credential id if it can be used now. If person is not "", it must be a key of this person.
+func (s State) Usable(person incident.PersonID, credential []byte, env Env) (Key, error) {
+	key, known := s.Key(credential)
+	switch {
+	case !known:
+		return Key{}, incident.Forbidden("Tocsin does not know this passkey. Use another one, or sign in in another way and register it")
+	case person != "" && key.Person != person:
+		return Key{}, incident.Forbidden("this passkey belongs to another person. Use one of your own")
+	case !key.ActiveAt(env.Now):
+		return Key{}, incident.Forbidden("this passkey is revoked. Use another one")
+	}
+	if _, known := env.Directory.Person(key.Person); !known {
+		return Key{}, incident.Forbidden("the owner of this passkey is not in the configuration. Ask an administrator to add the person")
+	}
+	return key, nil
+}
+
 // CheckKey returns an error unless a public key in DER can sign with ES256, EdDSA or RS256.
 func CheckKey(spki []byte) error {
 	key, err := x509.ParsePKIXPublicKey(spki)

@@ -137,7 +137,7 @@ func (s State) mayVouch(by, person incident.PersonID, env Env) error {
 		return incident.Unknown("person", "unknown person. Use a name under people")
 	}
 	if !incident.Independent(env.Directory, nil, by, person) {
-		return incident.Forbidden("nobody vouches for themselves. Ask another person")
+		return incident.Forbidden("you cannot vouch for yourself. Ask another person")
 	}
 	for _, v := range s.Vouchers {
 		if v.Person == person && v.By == by && v.ActiveAt(env.Now) {

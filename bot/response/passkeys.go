@@ -57,25 +57,17 @@ func (d *Desk) RevokePasskey(ctx context.Context, a trust.Actor, r trust.Revocat
 	})
 }
 
-// EnrolmentCode is a new enrolment code. Only its hash is stored.
-type EnrolmentCode struct {
-	Person  incident.PersonID `json:"person"`
-	Name    string            `json:"name"`
-	Code    string            `json:"code"`
-	Expires time.Time         `json:"expires"`
-}
-
 // IssueCode issues an enrolment code to a person. Earlier codes of the person are void then.
-func (d *Desk) IssueCode(ctx context.Context, a trust.Actor, person incident.PersonID, reason string) (EnrolmentCode, error) {
+func (d *Desk) IssueCode(ctx context.Context, a trust.Actor, person incident.PersonID, reason string) (trust.EnrolmentCode, error) {
 	random := make([]byte, trust.CodeBytes)
 	_, _ = rand.Read(random) // never fails
-	code := EnrolmentCode{Person: person, Code: trust.NewCode(random)}
+	code := trust.EnrolmentCode{Person: person, Code: trust.NewCode(random)}
 	events, err := d.changeTrust(ctx, a, "passkey code", func(_ *session, state trust.State, env trust.Env) ([]trust.Event, error) {
 		code.Name = env.Directory.Name(person)
 		return state.IssueCode(a, person, code.Code, reason, env)
 	})
 	if err != nil {
-		return EnrolmentCode{}, err
+		return trust.EnrolmentCode{}, err
 	}
 	code.Expires = events[len(events)-1].Details.Expires
 	return code, nil

@@ -2,37 +2,14 @@ package response
 
 import (
 	"context"
-	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/trust"
 )
 
-// PasskeyLine is a passkey for people, who compare its fingerprint.
-type PasskeyLine struct {
-	Person        incident.PersonID     `json:"person"`
-	Name          string                `json:"name"` // of the person
-	Departments   []incident.Department `json:"departments"`
-	Fingerprint   string                `json:"fingerprint"`
-	Key           string                `json:"key"` // its name
-	RegisteredAt  time.Time             `json:"registered_at"`
-	Approval      string                `json:"approval"`
-	LastUsed      time.Time             `json:"last_used,omitzero"`
-	RevokedAt     time.Time             `json:"revoked_at,omitzero"`
-	RevokedReason string                `json:"revoked_reason,omitempty"`
-}
-
-// PasskeyList are all passkeys, and how many people of each department have one.
-type PasskeyList struct {
-	Passkeys []PasskeyLine      `json:"passkeys"`
-	Roster   []trust.RosterLine `json:"roster"`
-	// Required is set if signatures need a passkey.
-	Required bool `json:"required"`
-}
-
 // Passkeys returns the passkeys of a person, or of all people, in the order of their registration.
-func (d *Desk) Passkeys(ctx context.Context, person incident.PersonID) (PasskeyList, error) {
-	out := PasskeyList{Passkeys: []PasskeyLine{}, Required: d.Policy.SignLevel == incident.AuthPasskey}
+func (d *Desk) Passkeys(ctx context.Context, person incident.PersonID) (trust.PasskeyList, error) {
+	out := trust.PasskeyList{Passkeys: []trust.PasskeyLine{}, Required: d.Policy.SignLevel == incident.AuthPasskey}
 	state, env, err := d.Trust(ctx)
 	if err != nil {
 		return out, err
@@ -44,7 +21,7 @@ func (d *Desk) Passkeys(ctx context.Context, person incident.PersonID) (PasskeyL
 	}
 	for _, k := range state.Keys {
 		if person == "" || k.Person == person {
-			out.Passkeys = append(out.Passkeys, PasskeyLine{Person: k.Person, Name: env.Directory.Name(k.Person), Departments: trust.Departments(env, k.Person), Fingerprint: k.Fingerprint, Key: k.Name,
+			out.Passkeys = append(out.Passkeys, trust.PasskeyLine{Person: k.Person, Name: env.Directory.Name(k.Person), Departments: trust.Departments(env, k.Person), Fingerprint: k.Fingerprint, Key: k.Name,
 				RegisteredAt: k.RegisteredAt, Approval: k.Approval, LastUsed: uses[k.Fingerprint].At, RevokedAt: k.RevokedAt, RevokedReason: k.RevokedReason})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
+	"golang.org/x/time/rate"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
@@ -66,8 +67,19 @@ const (
 	ceremonyVouch    = "passkey vouch"
 )
 
+// passkeyParts are the parts of the server for passkeys.
+type passkeyParts struct {
+	library  *webauthn.WebAuthn // nil if the website cannot have passkeys
+	refusals *rate.Limiter      // of visitors who did not sign in
+}
+
 // passkeyRoutes registers the pages and ceremonies of passkeys.
 func (s *Server) passkeyRoutes() {
+	s.refusals = rate.NewLimiter(rate.Every(time.Minute/maxAnonymous), maxAnonymous)
+	var err error
+	if s.library, err = newWebAuthn(s.RelyingParty()); err != nil {
+		s.Log.Warn("website cannot have passkeys", "err", err)
+	}
 	s.private("GET /account/passkeys", s.passkeysPage)
 	s.private("POST /account/passkeys/revoke", s.revokePasskey)
 	s.ceremony("/account/passkeys/register", ceremonyRegister, s.beginRegistration, s.finishRegistration)
@@ -108,7 +120,7 @@ func (s *Server) step(action string, f ceremonyStep) http.HandlerFunc {
 // anonymous limits a step of visitors who did not sign in, because a refusal writes to the audit log.
 func (s *Server) anonymous(f ceremonyStep) ceremonyStep {
 	return func(r *http.Request, v visitor) (any, error) {
-		if s.refusals.Tokens() < 1 {
+		if s.refusals.TokensAt(s.Now()) < 1 {
 			return nil, errTooMany
 		}
 		return f(r, v)
@@ -117,10 +129,17 @@ func (s *Server) anonymous(f ceremonyStep) ceremonyStep {
 
 var errTooMany = errors.New("too many attempts")
 
+// errNoPasskeys is about a website with an address in place of a name.
+var errNoPasskeys error = incident.Conflict("passkeys need a host name, such as localhost or tocsin.example.com. Ask an administrator to change public_url")
+
 // answer carries out a step and writes its result or its error as JSON.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, v visitor, action string, f ceremonyStep) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxCeremonyBody)
-	out, err := f(r, v)
+	var out any
+	err := errNoPasskeys
+	if s.library != nil {
+		out, err = f(r, v)
+	}
 	status := http.StatusOK
 	if err != nil {
 		status, out = s.refusal(r, v, action, err)
@@ -140,7 +159,7 @@ func (s *Server) refusal(r *http.Request, v visitor, action string, err error) (
 	switch {
 	case errors.As(err, &refused):
 		if v.ID == "" {
-			s.refusals.Allow()
+			s.refusals.AllowN(s.Now(), 1)
 		}
 		return statusOf(refused), map[string]message{"error": {refused.Code, text.Capital(refused.String()) + "."}}
 	case errors.Is(err, errTooMany):

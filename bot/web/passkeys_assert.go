@@ -18,7 +18,7 @@ import (
 
 // beginSignIn starts the sign-in with a passkey that names its owner.
 func (s *Server) beginSignIn(r *http.Request, _ visitor) (any, error) {
-	asked, data, err := s.webauthn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	asked, data, err := s.library.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (s *Server) beginAssertion(ctx context.Context, v visitor, challenge []byte
 	if challenge != nil {
 		options = append(options, webauthn.WithChallenge(challenge))
 	}
-	asked, data, err := s.webauthn.BeginLogin(h, options...)
+	asked, data, err := s.library.BeginLogin(h, options...)
 	if err != nil {
 		return began{}, webauthn.SessionData{}, err
 	}
@@ -138,9 +138,9 @@ func (s *Server) verifyAssertion(r *http.Request, v visitor, kind string) (c cer
 		return c, parsed, key, err
 	}
 	if v.ID == "" {
-		_, _, err = s.webauthn.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return h, nil }, c.Data, parsed)
+		_, _, err = s.library.ValidatePasskeyLogin(func(_, _ []byte) (webauthn.User, error) { return h, nil }, c.Data, parsed)
 	} else {
-		_, err = s.webauthn.ValidateLogin(h, c.Data, parsed)
+		_, err = s.library.ValidateLogin(h, c.Data, parsed)
 	}
 	if err != nil {
 		client := parsed.Response.CollectedClientData

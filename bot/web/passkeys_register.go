@@ -34,7 +34,7 @@ func (s *Server) beginRegistration(r *http.Request, v visitor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	made, data, err := s.webauthn.BeginRegistration(h, webauthn.WithExclusions(webauthn.Credentials(h.credentials).CredentialDescriptors()), webauthn.WithCredentialParameters(algorithms()))
+	made, data, err := s.library.BeginRegistration(h, webauthn.WithExclusions(webauthn.Credentials(h.credentials).CredentialDescriptors()), webauthn.WithCredentialParameters(algorithms()))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s *Server) verifyRegistration(r *http.Request, v visitor) (out trust.Regis
 	if err != nil {
 		return out, 0, incident.Invalid("credential", "the answer of the browser is malformed. Try again, or use another browser")
 	}
-	made, err := s.webauthn.CreateCredential(keyHolder{Person: v.Person}, c.Data, parsed)
+	made, err := s.library.CreateCredential(keyHolder{Person: v.Person}, c.Data, parsed)
 	if err != nil {
 		return out, 0, s.explainRefusal(c.Data.Challenge, protocol.CreateCeremony, parsed.Response.CollectedClientData, parsed.Response.AttestationObject.AuthData, err)
 	}

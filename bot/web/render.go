@@ -24,8 +24,9 @@ var pageFiles embed.FS
 // pageTemplates are the pages by name. Each has the blocks of layout.html.tmpl.
 var pageTemplates = func() map[string]*template.Template {
 	functions := template.FuncMap{
-		"words": func(s incident.Status) string { return strings.ReplaceAll(string(s), "_", " ") },
-		"utc":   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") },
+		"words":   func(s incident.Status) string { return strings.ReplaceAll(string(s), "_", " ") },
+		"capital": text.Capital,
+		"utc":     func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") },
 	}
 	names, err := fs.Glob(pageFiles, "pages/*.html.tmpl")
 	if err != nil {

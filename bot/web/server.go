@@ -22,6 +22,7 @@ type Desk interface {
 	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
 	Directory(ctx context.Context) (incident.Directory, error)
 	formsDesk
+	PasskeyDesk
 }
 
 // Deps are the parts of the program that the pages use.
@@ -41,6 +42,7 @@ type Server struct {
 	site     *url.URL
 	sessions *scs.SessionManager
 	mux      *http.ServeMux
+	passkeyParts
 }
 
 // New returns the pages of the website with an address, such as https://tocsin.example.com.
@@ -66,6 +68,7 @@ func (s *Server) routes() {
 	s.public("POST /sign-out", s.signOut)
 	s.formRoutes()
 	s.incidentRoutes()
+	s.passkeyRoutes()
 }
 
 // ServeHTTP implements [http.Handler].

@@ -53,7 +53,7 @@ func (a Actor) event(kind Kind, person incident.PersonID, env Env) Event {
 	return Event{At: env.Now, Kind: kind, Person: person, By: a.Person, Through: a.Through, Details: Details{Handle: a.Handle}}
 }
 
-// Env is what a decision needs besides the state.
+// Env is the input of a decision, in addition to the state.
 type Env struct {
 	Now          time.Time
 	Directory    incident.Directory

@@ -6,14 +6,14 @@ import (
 	"tocsin/bot/incident"
 )
 
-// approval is what allows a registration.
+// approval is the reason for which a registration is allowed.
 type approval struct {
 	text      string   // for people
 	approvers []string // fingerprints
 	used      []int64  // codes and vouchers
 }
 
-// MayRegister returns what allows the actor to register a passkey, for people, or an error that names what is missing.
+// MayRegister returns the reason for which the actor can register a passkey, for people, or an error with the missing part.
 func (s State) MayRegister(a Actor, code string, env Env) (string, error) {
 	ok, err := s.approve(a, code, env)
 	return ok.text, err

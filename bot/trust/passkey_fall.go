@@ -64,7 +64,7 @@ func (s State) open(f fallen) (keys []Key, open []int64) {
 	return keys, open
 }
 
-// Since returns what was obtained through providers since a time and still counts: keys, which fall from their registration on, and
+// Since returns everything that people obtained through providers since a time and that still counts: keys, which fall from their registration on, and
 // the events of codes, vouchers and proposals that can still be used. It includes everything that rests on such a key or voucher.
 func (s State) Since(names []string, since time.Time) (keys []Key, open []int64) {
 	through := func(name string, at time.Time) bool { return slices.Contains(names, name) && !at.Before(since) }

@@ -45,7 +45,7 @@ func otherDepartment(env Env, person, by incident.PersonID) bool {
 	return len(theirs) > 0 && !slices.ContainsFunc(theirs, func(d incident.Department) bool { return slices.Contains(ours, d) })
 }
 
-// keyOfDepartments returns a department of a person in which somebody has an active passkey.
+// keyOfDepartments returns a department of a person with a person who has an active passkey.
 func (s State) keyOfDepartments(person incident.PersonID, env Env) (incident.Department, bool) {
 	for _, name := range Departments(env, person) {
 		for _, p := range env.Directory.Representatives(name, env.Now) {

@@ -7,7 +7,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// State is what the events of the log amount to. Its slices are in the order of the log and must not be changed.
+// State is the result of the events of the log. Its slices are in the order of the log and must not be changed.
 type State struct {
 	Keys      []Key
 	Codes     []Code
@@ -23,9 +23,9 @@ type Key struct {
 	incident.Passkey
 	Event    int64  // that registered the key
 	Name     string // that the person chose
-	Approval string // what allowed the registration, for people
+	Approval string // reason for which the registration was allowed, for people
 	Record   []byte // for the library of the ceremonies
-	// Through is what vouched for the session that registered the key. See [Event.Through].
+	// Through is the origin of the session that registered the key. See [Event.Through].
 	Through string
 	// Approvers are the fingerprints of the keys that approved this one: of the person or of the vouchers.
 	Approvers []string
@@ -42,7 +42,7 @@ type Code struct {
 	At      time.Time
 	Expires time.Time
 	Hash    string            // see [CodeHash]
-	By      incident.PersonID // the administrator, or "" for a user of the host who is no person
+	By      incident.PersonID // the administrator, or "" for a user of the host without a person
 	Through string            // of the administrator
 	Spent   bool              // used or void
 }

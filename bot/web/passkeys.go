@@ -241,7 +241,7 @@ func holder(state trust.State, env trust.Env, person incident.PersonID) (keyHold
 	return h, nil
 }
 
-// newWebAuthn returns the library of the ceremonies for the website. Every passkey must verify its owner and can sign in by itself.
+// newWebAuthn returns the library of the ceremonies for the website. Every passkey must verify its owner, and can sign in without a user name.
 func newWebAuthn(rp incident.RelyingParty) (*webauthn.WebAuthn, error) {
 	required := true
 	lib, err := webauthn.New(&webauthn.Config{RPID: rp.ID, RPDisplayName: "Tocsin", RPOrigins: []string{rp.Origin}, AttestationPreference: protocol.PreferNoAttestation,
@@ -252,7 +252,7 @@ func newWebAuthn(rp incident.RelyingParty) (*webauthn.WebAuthn, error) {
 	return lib, nil
 }
 
-// algorithms are the algorithms of passkeys: those that [incident.Proof] can verify.
+// algorithms returns the algorithms that [incident.Proof] can verify.
 func algorithms() []protocol.CredentialParameter {
 	var out []protocol.CredentialParameter
 	for _, a := range []webauthncose.COSEAlgorithmIdentifier{webauthncose.AlgES256, webauthncose.AlgEdDSA, webauthncose.AlgRS256} {

@@ -49,7 +49,7 @@ func (s *Server) noteKey(ctx context.Context, key trust.Key) {
 	s.sessions.Put(ctx, valueKeyAt, s.Now().UTC().Format(time.RFC3339))
 }
 
-// beginConfirmation asks for a passkey of the visitor as the second factor of the session.
+// beginConfirmation requests a passkey of the visitor as the second factor of the session.
 func (s *Server) beginConfirmation(r *http.Request, v visitor) (any, error) {
 	options, data, err := s.beginAssertion(r.Context(), v, nil)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Server) beginConfirmation(r *http.Request, v visitor) (any, error) {
 }
 
 // finishConfirmation gives the session a second factor. The session of a login link becomes one of the passkey, because a link proves
-// nothing that the passkey could add to.
+// no factor.
 func (s *Server) finishConfirmation(r *http.Request, v visitor) (any, error) {
 	ctx := r.Context()
 	c, key, err := s.assertion(r, v, ceremonyConfirm)
@@ -77,7 +77,7 @@ func (s *Server) finishConfirmation(r *http.Request, v visitor) (any, error) {
 	return finished{c.Then}, nil
 }
 
-// beginAssertion asks for the signature of a passkey of the visitor under a challenge, or under a random one.
+// beginAssertion requests the signature of a passkey of the visitor under a challenge, or under a random one.
 func (s *Server) beginAssertion(ctx context.Context, v visitor, challenge []byte) (began, webauthn.SessionData, error) {
 	state, env, err := s.Desk().Trust(ctx)
 	if err != nil {
@@ -169,7 +169,7 @@ func (s *Server) explainRefusal(challenge string, ceremony protocol.CeremonyType
 	return incident.Forbidden("the answer of the passkey is not valid. Use the passkey that you registered, or another one")
 }
 
-// beginVoucher asks for a signature under the statement of a voucher.
+// beginVoucher requests a signature under the statement of a voucher.
 func (s *Server) beginVoucher(r *http.Request, v visitor) (any, error) {
 	ctx := r.Context()
 	nonce := make([]byte, 32)

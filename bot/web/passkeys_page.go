@@ -12,11 +12,11 @@ import (
 
 // passkeysView is the input of the page with the passkeys of a person.
 type passkeysView struct {
-	Done       string // what a form or a ceremony did
+	Done       string // result of a form or a ceremony
 	Own        []trust.PasskeyLine
 	Active     bool   // has a passkey that counts
-	Approval   string // what allows a registration now, or ""
-	Missing    string // what a registration needs
+	Approval   string // reason for which a registration is allowed now, or ""
+	Missing    string // missing part of a registration
 	NeedsCode  bool
 	Vouchers   []voucherView // for the visitor
 	CanVouch   []person      // for the visitor

@@ -19,7 +19,7 @@ import (
 	"tocsin/bot/trust"
 )
 
-// beginRegistration checks that the visitor may register a passkey and asks the browser to create one.
+// beginRegistration checks that the visitor may register a passkey and requests one from the browser.
 func (s *Server) beginRegistration(r *http.Request, v visitor) (any, error) {
 	ctx := r.Context()
 	state, env, err := s.Desk().Trust(ctx)

@@ -110,7 +110,7 @@ func TestPasskeys_RefusesKeys(t *testing.T) {
 	status, body := ada.use("/account/passkeys/confirm", nil, forge{})
 	fx.refused(status, body, ceremonyConfirm, "his passkey belongs to another person")
 	t.Log("an unknown key")
-	unknown := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	unknown := newTestKey(virtualwebauthn.KeyTypeEC2)
 	ada.key = &unknown
 	status, body = ada.use("/sign-in/passkey", nil, forge{})
 	fx.refused(status, body, ceremonySignIn, "ocsin does not know this passkey")

@@ -22,6 +22,7 @@ var allowedImports = map[string][]string{
 	"bot/setting": {"bot/incident", "bot/secret"},
 	"bot/health":  {"bot/incident"},
 	"bot/trust":   {"bot/incident"},
+	"bot/pack":    {"bot/incident", "bot/notary", "bot/trust"},
 
 	"playbooks":   {"bot/expression", "bot/incident", "bot/text"},
 	"templates":   {"bot/incident", "bot/text"},

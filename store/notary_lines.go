@@ -25,8 +25,13 @@ func (s *Store) makeLeaves(db *gorm.DB, step *logStep, pending changes) error {
 		for chunk := range slices.Chunk(lines, maxLeafLines) {
 			step.leaves = append(step.leaves, notary.Leaf{Subject: subjects[n].name, Lines: chunk}.Text())
 		}
-		if subjects[n].name == subjectErasures {
+		switch subjects[n].name {
+		case subjectErasures:
 			step.checkpoint.Erasures = mergeErasures(step.checkpoint.Erasures, lines)
+		case subjectTrust:
+			for _, line := range lines {
+				step.lastTrust = max(step.lastTrust, line.ID)
+			}
 		}
 	}
 	return nil

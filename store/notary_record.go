@@ -86,7 +86,8 @@ type logStep struct {
 	covered    []int64 // ids of the outbox
 	rest       changes // of the last covered row of the outbox
 	checkpoint notary.Checkpoint
-	more       bool // the outbox has more rows
+	more       bool  // the outbox has more rows
+	lastTrust  int64 // greatest number of an event of the log of keys in the leaves
 }
 
 // nextStep computes the next step in one snapshot. Without changes it has no leaves.
@@ -112,7 +113,8 @@ func (s *Store) nextStep(ctx context.Context) (step logStep, err error) {
 		for _, leaf := range step.leaves {
 			step.hashes = append(step.hashes, tree.Add(leaf))
 		}
-		next := notary.Checkpoint{Size: tree.Size(), Root: tree.Root(), At: s.now(), Erasures: step.checkpoint.Erasures}
+		next := notary.Checkpoint{Size: tree.Size(), Root: tree.Root(), At: s.now(), Erasures: step.checkpoint.Erasures,
+			LastTrust: max(previous.LastTrust, step.lastTrust)}
 		if err := db.Raw("SELECT value FROM counters WHERE name = 'incident'").Scan(&next.LastIncident).Error; err != nil {
 			return fmt.Errorf("read the last incident number: %w", err)
 		}

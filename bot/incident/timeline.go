@@ -100,9 +100,15 @@ func commitment(salt []byte, name, value string) string {
 	return hex.EncodeToString(m.Sum(nil))
 }
 
-// chainHash returns the hash of the chain extended by e. It covers the whole event,
-// with the commitments in place of the texts.
+// chainHash returns the hash of the chain extended by e.
 func chainHash(prev Head, e Event) string {
+	sum := sha256.Sum256(e.ChainText(prev))
+	return hex.EncodeToString(sum[:])
+}
+
+// ChainText returns the RFC 8785 JSON whose SHA-256 is the hash of the chain extended by e.
+// It has the whole event, with the commitments in place of the texts.
+func (e Event) ChainText(prev Head) []byte {
 	commitments := map[string]string{}
 	for name, t := range e.Texts {
 		commitments[name] = t.Commitment
@@ -110,13 +116,12 @@ func chainHash(prev Head, e Event) string {
 	if e.Fields == nil {
 		e.Fields = map[string]string{}
 	}
-	sum := sha256.Sum256(canonical(map[string]any{
+	return canonical(map[string]any{
 		"prev": prev.Hash, "seq": e.Seq, "kind": e.Kind,
 		"happened_at": e.HappenedAt.UTC().Format(time.RFC3339Nano), "recorded_at": e.RecordedAt.UTC().Format(time.RFC3339Nano),
 		"by": e.By, "auth": e.Auth, "via": e.Via, "audience": e.Audience,
 		"fields": e.Fields, "texts": commitments,
-	}))
-	return hex.EncodeToString(sum[:])
+	})
 }
 
 // ChainError is one integrity violation in a stored chain.

@@ -23,6 +23,8 @@ type Checkpoint struct {
 	At   time.Time // to the second, in UTC
 	// LastIncident is the number of the newest incident.
 	LastIncident int64
+	// LastTrust is the number of the newest event of the log of keys and providers that the log of the notary has.
+	LastTrust int64
 	// Erasures are the erased texts of incidents. A restore of an older backup erases them again.
 	Erasures []Erasure
 	// Note is the signed text. [Key.Sign] and [Verifier.Open] set it.
@@ -40,6 +42,7 @@ type Erasure struct {
 const (
 	timeLine     = "time "
 	incidentLine = "last-incident "
+	trustLine    = "last-trust " // absent before the first event
 	erasureLine  = "erased "
 )
 
@@ -48,6 +51,9 @@ const (
 func (c Checkpoint) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%d\n%s\n%s%s\n%s%d\n", c.Origin, c.Size, c.Root, timeLine, c.At.UTC().Format(time.RFC3339), incidentLine, c.LastIncident)
+	if c.LastTrust > 0 {
+		fmt.Fprintf(&b, "%s%d\n", trustLine, c.LastTrust)
+	}
 	for _, e := range c.Erasures {
 		fmt.Fprintf(&b, "%s%d %d %s\n", erasureLine, e.Incident, e.Event, strings.Join(e.Refs, ","))
 	}
@@ -75,7 +81,14 @@ func parseText(text string) (c Checkpoint, err error) {
 	if c.LastIncident, err = parseNumber(last); err != nil || !ok {
 		return c, errors.New("the last incident is missing or malformed")
 	}
-	for _, line := range lines[5:] {
+	lines = lines[5:]
+	if len(lines) > 0 && strings.HasPrefix(lines[0], trustLine) {
+		if c.LastTrust, err = parseNumber(strings.TrimPrefix(lines[0], trustLine)); err != nil {
+			return c, fmt.Errorf("last event of the log of keys: %w", err)
+		}
+		lines = lines[1:]
+	}
+	for _, line := range lines {
 		fields := strings.Fields(strings.TrimPrefix(line, erasureLine))
 		if !strings.HasPrefix(line, erasureLine) || len(fields) != 3 {
 			return c, errors.New("an erasure is malformed")

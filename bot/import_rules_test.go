@@ -52,7 +52,7 @@ var allowedImports = map[string][]string{
 	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
 	"bot/web/session": {"bot/incident"},
-	"bot/web":         {"bot/incident", "bot/chat", "bot/command", "bot/secret", "bot/setting", "templates", "bot/text", "bot/trust", "bot/web/session"},
+	"bot/web":         {"bot/incident", "bot/chat", "bot/command", "bot/outbound", "bot/secret", "bot/setting", "templates", "bot/text", "bot/trust", "bot/web/session"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
@@ -81,6 +81,11 @@ var libraryOwners = map[string][]string{
 	"github.com/spf13/cobra":         {"cmd/tocsin"},
 	"golang.org/x/mod":               {"bot/notary"},
 	"filippo.io/age":                 {"bot/backup"},
+	"github.com/alexedwards/scs":     {"bot/web"},
+	"github.com/coreos/go-oidc":      {"bot/web"},
+	"golang.org/x/oauth2":            {"bot/web"},
+	"github.com/zitadel/":            {"bot/sandbox/idp"},
+	"github.com/go-jose/":            {"bot/sandbox/idp"},
 }
 
 // standardOnly lists the packages that may import only the standard library.

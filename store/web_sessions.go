@@ -41,6 +41,7 @@ func (s *Store) FindSession(ctx context.Context, tokenHash string) (out session.
 			return err
 		}
 		out, found = rows[0].session(), true
+		out.TokenHash = tokenHash
 		var body json.RawMessage
 		err := s.unseal("web_sessions", tokenHash, "sealed_body", rows[0].SealedBody, &body)
 		out.Body = body
@@ -54,17 +55,43 @@ func (s *Store) FindSession(ctx context.Context, tokenHash string) (out session.
 
 // PutSession implements [session.Store].
 func (s *Store) PutSession(ctx context.Context, w session.Session) error {
-	sealed, err := s.seal("web_sessions", w.TokenHash, "sealed_body", json.RawMessage(w.Body))
-	if err != nil {
-		return err
-	}
-	err = s.tx(ctx, func(t *tx) error {
-		return t.db.Exec(`INSERT INTO web_sessions (token_hash, person, through, second_factor, created_at, used_at, expires_at, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (token_hash) DO UPDATE SET person = excluded.person, through = excluded.through, second_factor = excluded.second_factor, used_at = excluded.used_at, expires_at = excluded.expires_at, sealed_body = excluded.sealed_body`,
+	err := s.tx(ctx, func(t *tx) error {
+		sealed, err := s.seal("web_sessions", w.TokenHash, "sealed_body", json.RawMessage(w.Body))
+		if err != nil {
+			return err
+		}
+		return t.db.Exec("INSERT INTO web_sessions (token_hash, person, through, second_factor, created_at, used_at, expires_at, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 			w.TokenHash, string(w.Person), w.Through, w.SecondFactor, dbTime(w.CreatedAt), dbTime(w.UsedAt), dbTime(w.ExpiresAt), sealed).Error
 	})
 	if err != nil {
 		return fmt.Errorf("write session: %w", err)
+	}
+	return nil
+}
+
+// UpdateSession implements [session.Store].
+func (s *Store) UpdateSession(ctx context.Context, w session.Session) error {
+	err := s.tx(ctx, func(t *tx) error {
+		sealed, err := s.seal("web_sessions", w.TokenHash, "sealed_body", json.RawMessage(w.Body))
+		if err != nil {
+			return err
+		}
+		return t.db.Exec("UPDATE web_sessions SET person = ?, through = ?, second_factor = ?, created_at = ?, used_at = ?, expires_at = ?, sealed_body = ? WHERE token_hash = ?",
+			string(w.Person), w.Through, w.SecondFactor, dbTime(w.CreatedAt), dbTime(w.UsedAt), dbTime(w.ExpiresAt), sealed, w.TokenHash).Error
+	})
+	if err != nil {
+		return fmt.Errorf("write session: %w", err)
+	}
+	return nil
+}
+
+// TouchSession implements [session.Store].
+func (s *Store) TouchSession(ctx context.Context, tokenHash string, used, expires time.Time) error {
+	err := s.tx(ctx, func(t *tx) error {
+		return t.db.Exec("UPDATE web_sessions SET used_at = ?, expires_at = ? WHERE token_hash = ? AND used_at < ?", dbTime(used), dbTime(expires), tokenHash, dbTime(used)).Error
+	})
+	if err != nil {
+		return fmt.Errorf("prolong session: %w", err)
 	}
 	return nil
 }

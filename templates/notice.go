@@ -43,8 +43,22 @@ func NoticeText(args map[string]string) (problem, advice string) {
 		return missedTestText(args)
 	case incident.AboutPasskey:
 		return passkeyText(args)
+	case incident.AboutSignIn:
+		return signInText(args)
+	case incident.AboutLoginLink:
+		return fmt.Sprintf("%s made a login link for %s at %s", args["by"], args["person"], formatInstant(args["at"])),
+			"It signs " + args["person"] + " in on the pages without an identity provider, for 10 minutes and once. If you do not expect it, run tocsin sessions end on the machine of Tocsin, and find out who has access to it."
 	}
 	return "Tocsin needs attention: " + args["about"], "Check the log for details."
+}
+
+// signInText returns the text of the notice about a sign-in without an issuer.
+func signInText(args map[string]string) (problem, advice string) {
+	way := "a passkey alone"
+	if args["through"] == incident.ThroughHost {
+		way = "a login link from the host"
+	}
+	return fmt.Sprintf("%s signed in with %s at %s", args["person"], way, formatInstant(args["at"])), "No identity provider vouched for it. If " + args["person"] + " did not do it, run tocsin sessions end on the machine of Tocsin and revoke the passkey."
 }
 
 // faultText returns the text of a notice about a part of Tocsin.

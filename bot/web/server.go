@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -23,6 +24,15 @@ type Desk interface {
 	Directory(ctx context.Context) (incident.Directory, error)
 	formsDesk
 	PasskeyDesk
+	SignInDesk
+}
+
+// SignInDesk has the methods of the write path for the sign-in.
+type SignInDesk interface {
+	// AuditOperation writes a sign-in, or its refusal, to the audit log.
+	AuditOperation(ctx context.Context, who incident.Identity, action, reason string, allowed bool) error
+	// Notify notifies security.
+	Notify(ctx context.Context, key string, args map[string]string) error
 }
 
 // Deps are the parts of the program that the pages use.
@@ -43,6 +53,8 @@ type Server struct {
 	sessions *scs.SessionManager
 	mux      *http.ServeMux
 	passkeyParts
+	handler http.Handler // mux with everything around it
+	signInParts
 }
 
 // New returns the pages of the website with an address, such as https://tocsin.example.com.
@@ -52,8 +64,14 @@ func New(site string, d Deps) (*Server, error) {
 		return nil, errors.New("public_url is missing or malformed. Write the address of the pages, such as https://tocsin.example.com")
 	}
 	d.Log = d.Log.With("component", "web")
-	s := &Server{Deps: d, site: u, sessions: newSessions(d.Sessions, u.Scheme == "https", d.Now), mux: http.NewServeMux()}
-	s.mux.Handle("GET /static/", http.FileServerFS(staticFiles))
+	s := &Server{Deps: d, site: u, sessions: newSessions(d.Sessions, u.Scheme == "https", d.Now, d.Log), mux: http.NewServeMux()}
+	s.signInParts = newSignInParts(d.SignIn, u)
+	guard := http.NewCrossOriginProtection()
+	if err := guard.AddTrustedOrigin(s.RelyingParty().Origin); err != nil {
+		return nil, fmt.Errorf("public_url: %w", err)
+	}
+	guard.SetDenyHandler(http.HandlerFunc(s.denyForeign))
+	s.handler = guard.Handler(s.sessions.LoadAndSave(s.mux))
 	s.routes()
 	return s, nil
 }
@@ -64,8 +82,8 @@ func (s *Server) routes() {
 	s.public("/", func(http.ResponseWriter, *http.Request) error {
 		return incident.Unknown("", "no page has this address. Check it, or start at the list of incidents")
 	})
-	s.public("GET /sign-in", s.signInPage)
-	s.public("POST /sign-out", s.signOut)
+	s.signInRoutes()
+	s.accountRoutes()
 	s.formRoutes()
 	s.incidentRoutes()
 	s.passkeyRoutes()
@@ -73,8 +91,27 @@ func (s *Server) routes() {
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	secure(w.Header(), s.site.Scheme == "https")
-	http.NewCrossOriginProtection().Handler(s.sessions.LoadAndSave(s.mux)).ServeHTTP(w, r)
+	secure(w.Header(), s.https())
+	if strings.HasPrefix(r.URL.Path, "/static/") { // needs no session
+		staticHandler.ServeHTTP(w, r)
+		return
+	}
+	about := &request{isPassive: strings.Contains(r.Header.Get("Accept"), "text/event-stream")}
+	if s.Sender != nil {
+		about.sender = s.Sender(r)
+	}
+	s.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, about)))
+}
+
+// staticHandler serves the style sheets and scripts.
+var staticHandler = http.FileServerFS(staticFiles)
+
+// https reports whether people reach the pages by HTTPS.
+func (s *Server) https() bool { return s.site.Scheme == "https" }
+
+// denyForeign answers a request that another website made.
+func (s *Server) denyForeign(w http.ResponseWriter, r *http.Request) {
+	s.problem(w, r, visitor{}, incident.Forbidden("another website sent this request. Open the page here and try again"))
 }
 
 // MaxBody is the maximum size of the body of a request, in bytes.
@@ -122,11 +159,21 @@ func (v visitor) identity() incident.Identity {
 // command fills in who gives a command, and how the person was recognised.
 func (v visitor) command(c incident.Command) incident.Command {
 	c.By, c.Via, c.Through, c.SecondFactor = v.identity(), incident.ViaWeb, v.Through, v.SecondFactor
-	c.Auth = "session through " + v.Through
-	if v.SecondFactor {
-		c.Auth += " with a second factor"
-	}
+	c.Auth = v.auth()
 	return c
+}
+
+// auth describes how the person was recognised, for the event.
+func (v visitor) auth() string {
+	switch {
+	case v.Through == incident.ThroughPasskey:
+		return "passkey without an identity provider"
+	case v.Through == incident.ThroughHost:
+		return "login link from the host, without a second factor"
+	case v.SecondFactor:
+		return "session through " + v.Through + " with a second factor"
+	}
+	return "session through " + v.Through
 }
 
 // public registers a page that needs no sign-in. An error becomes a page.
@@ -155,8 +202,8 @@ func (s *Server) private(pattern string, f func(http.ResponseWriter, *http.Reque
 	})
 }
 
-// visitor returns the person who signed in with the session of a request, or the zero visitor. The session of a person who left the
-// configuration ends.
+// visitor returns the person who signed in with the session of a request, or the zero visitor. The session ends if the person left
+// the configuration.
 func (s *Server) visitor(r *http.Request) (visitor, error) {
 	ctx := r.Context()
 	id := incident.PersonID(s.sessions.GetString(ctx, valuePerson))
@@ -168,43 +215,9 @@ func (s *Server) visitor(r *http.Request) (visitor, error) {
 		return visitor{}, err
 	}
 	person, known := dir.Person(id)
+	v := visitor{Person: person, Through: s.sessions.GetString(ctx, valueThrough), SecondFactor: s.sessions.GetString(ctx, valueFactors) == "2"}
 	if !known {
 		return visitor{}, s.sessions.Destroy(ctx)
 	}
-	return visitor{Person: person, Through: s.sessions.GetString(ctx, valueThrough), SecondFactor: s.sessions.GetString(ctx, valueFactors) == "2"}, nil
-}
-
-// enter signs a person in. The session gets a new token, because another person may know the old one.
-func (s *Server) enter(ctx context.Context, person incident.PersonID, through string, secondFactor bool) error {
-	if err := s.sessions.RenewToken(ctx); err != nil {
-		return err
-	}
-	s.sessions.Put(ctx, valuePerson, string(person))
-	s.sessions.Put(ctx, valueThrough, through)
-	s.sessions.Put(ctx, valueCreated, s.Now().UTC().Format(time.RFC3339))
-	s.sessions.Remove(ctx, valueFactors)
-	if secondFactor {
-		s.sessions.Put(ctx, valueFactors, "2")
-	}
-	return nil
-}
-
-// localPath returns the path to go to after the sign-in: the given one if it is on this website.
-func localPath(then string) string {
-	if !strings.HasPrefix(then, "/") || strings.HasPrefix(then, "//") || strings.ContainsAny(then, "\\\r\n\t") {
-		return "/"
-	}
-	return then
-}
-
-func (s *Server) signInPage(w http.ResponseWriter, r *http.Request) error {
-	return s.render(w, visitor{}, http.StatusOK, "sign_in", "Sign in", map[string]any{"Then": localPath(r.URL.Query().Get("then"))})
-}
-
-func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
-	if err := s.sessions.Destroy(r.Context()); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
-	return nil
+	return v, nil
 }

@@ -29,6 +29,7 @@ func (b *Bot) control() *control.Server {
 		ReloadStatus:   b.reloadStatus,
 		Sources:        b.sourceStates,
 		Backup:         b.backupNow,
+		Sessions:       webSessions{b},
 
 		TestAcknowledged: b.testAcknowledged,
 		Zone:             b.zone,

@@ -112,6 +112,9 @@ const (
 // prune deletes expired records. If some remain, it returns an
 // [*incident.RetryAfter], and the job runs again.
 func (b *Bot) prune(ctx context.Context, _ time.Time) error {
+	if err := b.store.PruneSessions(ctx); err != nil {
+		return err
+	}
 	done, err := b.store.Prune(ctx, b.current.Load().config.Retention, pruneTimeout)
 	for table, n := range done.Deleted {
 		b.log.Info("pruned expired rows", "component", "retention", "table", table, "rows", n)

@@ -83,7 +83,7 @@ func (b *Bot) resyncDirectory(ctx context.Context) {
 	b.endDepartures(ctx)
 }
 
-// endDepartures ends what people hold who left the configuration. After an
+// endDepartures ends what people hold who left the configuration, and their sessions. After an
 // error the next call continues: the hourly reminders call it too.
 func (b *Bot) endDepartures(ctx context.Context) []incident.FormerPerson {
 	b.syncMu.Lock()
@@ -91,6 +91,9 @@ func (b *Bot) endDepartures(ctx context.Context) []incident.FormerPerson {
 	left, err := b.Desk().EndDepartures(ctx)
 	if err != nil && ctx.Err() == nil {
 		b.log.Error("end departures failed", "component", "bot", "retry_in", time.Hour, "err", err)
+	}
+	if err := b.endOrphanedSessions(ctx); err != nil && ctx.Err() == nil {
+		b.log.Error("end sessions failed", "component", "bot", "retry_in", time.Hour, "err", err)
 	}
 	return left
 }

@@ -107,6 +107,17 @@ func (s *Store) DropSession(ctx context.Context, tokenHash string) error {
 	return nil
 }
 
+// PruneSessions deletes the sessions that expired.
+func (s *Store) PruneSessions(ctx context.Context) error {
+	err := s.tx(ctx, func(t *tx) error {
+		return t.db.Exec("DELETE FROM web_sessions WHERE expires_at <= ?", s.now()).Error
+	})
+	if err != nil {
+		return fmt.Errorf("prune sessions: %w", err)
+	}
+	return nil
+}
+
 // Sessions implements [session.Store].
 func (s *Store) Sessions(ctx context.Context, f session.Filter) ([]session.Session, error) {
 	where, args := s.sessionFilter(f)

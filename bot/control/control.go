@@ -77,6 +77,8 @@ type Options struct {
 	Backup func(context.Context) (backup.Result, error)
 	// Sources returns what the sources send.
 	Sources func(context.Context) []SourceState
+	// Sessions are the sessions on the pages.
+	Sessions Sessions
 	// TestAcknowledged returns who acknowledged the test page with a code, or "". It reads
 	// the deliveries from a time on.
 	TestAcknowledged func(ctx context.Context, code string, from time.Time) (by string, err error)
@@ -119,6 +121,7 @@ type Request struct {
 	Origin   incident.Origin       `json:"origin,omitempty"`   // of the deliveries to ingest, see [incident.ParseOrigin]
 	Reason   string                `json:"reason,omitempty"`   // why, for the audit log
 	Code     string                `json:"code,omitempty"`     // of a test page
+	Session  SessionQuery          `json:"session,omitzero"`   // selects sessions on the pages
 	Skip     int                   `json:"skip,omitempty"`     // events that an earlier part of a search counted
 
 	Checkpoints []store.CheckpointFile `json:"checkpoints,omitempty"` // published ones, to compare with the log

@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	callbackPath     = "/sign-in/callback"
+	// CallbackPath is the path to which a provider sends people back.
+	CallbackPath     = "/sign-in/callback"
 	attemptTTL       = 10 * time.Minute
 	discoveryTTL     = 24 * time.Hour
 	providerTimeout  = 10 * time.Second
@@ -291,7 +292,7 @@ func plainCode(code string) string {
 func providers(c SignIn, site *url.URL) []*openID {
 	out := make([]*openID, len(c.Issuers))
 	for n, one := range c.Issuers {
-		out[n] = newOpenID(one, site.JoinPath(callbackPath).String())
+		out[n] = newOpenID(one, site.JoinPath(CallbackPath).String())
 	}
 	return out
 }

@@ -34,7 +34,7 @@ func newSignInParts(c SignIn, site *url.URL) signInParts {
 func (s *Server) signInRoutes() {
 	s.public("GET /sign-in", s.signInPage)
 	s.public("GET /sign-in/with/{issuer}", s.beginSignInWith)
-	s.public("GET "+callbackPath, s.signInCallback)
+	s.public("GET "+CallbackPath, s.signInCallback)
 	s.public("GET /sign-in/link", s.linkPage)
 	s.public("POST /sign-in/link", s.redeemLink)
 	s.public("POST /sign-out", s.signOut)

@@ -37,6 +37,7 @@ type demoOptions struct {
 	Log    io.Writer // destination of the bot's log without Logger
 	Level  string    // least level of the bot's log, or "" for the default
 	Clock  func() time.Time
+	Pages  bool // serve the pages, at which people sign in with an OpenID provider of the sandbox
 }
 
 // demo runs the bot and the sandbox in one process. For the bot, only the
@@ -45,6 +46,7 @@ type demo struct {
 	Company *company.Company
 	Bot     *bot.Bot
 	Config  config.Config
+	idp     *demoProvider // nil without pages
 	ended   chan error
 	cancel  context.CancelFunc
 }
@@ -63,6 +65,11 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 	}
 	if d.Config, err = demoConfig(d.Company, o); err != nil {
 		return nil, err
+	}
+	if o.Pages {
+		if d.idp, err = serveProvider(&d.Config, d.Company, o.Clock); err != nil {
+			return nil, err
+		}
 	}
 	keys, err := store.Ephemeral()
 	if err != nil {
@@ -104,6 +111,9 @@ func (d *demo) Close() error {
 			}
 		}
 		d.Bot.Close()
+	}
+	if d.idp != nil {
+		errs = append(errs, d.idp.server.Close())
 	}
 	if d.Company != nil {
 		errs = append(errs, d.Company.Close())
@@ -195,7 +205,8 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Try Tocsin on this machine with a sandbox of Slack, PagerDuty and mail", Args: noArguments,
 		Long: "Start the bot with a sandbox that implements the protocols of Slack, PagerDuty and mail, and print the address of a\n" +
-			"web page. On the page you can act as any person of a sandbox company. With --auto, the sandbox plays a complete\n" +
+			"web page. On the page you can act as any person of a sandbox company. At a second address you sign in to the pages of\n" +
+			"Tocsin, with an OpenID provider of the sandbox. With --auto, the sandbox plays a complete\n" +
 			"incident and writes the transcript and the postmortem to a folder. Nothing else is stored.",
 		Example: "  tocsin demo\n  tocsin demo --addr 127.0.0.1:8081 --seed 3\n  tocsin demo --auto --out out",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -210,6 +221,7 @@ func demoCommand() *cobra.Command {
 			if auto {
 				return runDemoStory(cmd.Context(), cmd.OutOrStdout(), o, out)
 			}
+			o.Pages = true
 			return serveDemo(cmd.Context(), cmd, o, addr)
 		},
 	}
@@ -231,7 +243,7 @@ func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr stri
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	text := fmt.Sprintf("\n  Tocsin is running with a sandbox of Slack, PagerDuty and mail. Open\n\n    %s\n\n  Press Ctrl-C to stop. Nothing is stored.\n\n", w.URL)
+	text := fmt.Sprintf("\n  Tocsin is running with a sandbox of Slack, PagerDuty and mail. Open\n\n    %s\n\n  Sign in to the pages of Tocsin as any person at\n\n    %s\n\n  Press Ctrl-C to stop. Nothing is stored.\n\n", w.URL, d.Config.PublicURL)
 	if err := writeText(cmd.OutOrStdout(), text); err != nil {
 		return errors.Join(err, w.Close(), d.Close())
 	}

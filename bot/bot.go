@@ -19,6 +19,7 @@ import (
 	"tocsin/bot/response"
 	"tocsin/bot/telemetry"
 	"tocsin/bot/vulnreport"
+	"tocsin/bot/web"
 	"tocsin/store"
 )
 
@@ -60,7 +61,8 @@ type Bot struct {
 
 	server            *http.Server
 	listener          net.Listener
-	stopping          chan struct{} // closed when the server stops
+	certificate       *web.Certificate // nil without tls
+	stopping          chan struct{}    // closed when the server stops
 	telemetryServer   *http.Server
 	telemetryListener net.Listener
 	controlListener   net.Listener
@@ -112,7 +114,7 @@ func (b *Bot) Run(ctx context.Context) error {
 			}
 		})
 	}
-	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.admission.Listener(b.listener))) })
+	run("serve", b.servePublic)
 	run("serve telemetry", func() error { return ignoreServerClosed(b.telemetryServer.Serve(b.telemetryListener)) })
 	controls := b.control().HTTP()
 	controls.ErrorLog = b.server.ErrorLog

@@ -78,7 +78,7 @@ func (b *Bot) currentParts() []telemetry.Part {
 
 // fixedParts returns the optional parts that a reload does not change.
 func (b *Bot) fixedParts() []telemetry.Part {
-	parts := append(b.chatParts(),
+	parts := append(append(b.chatParts(), b.certificateParts()...),
 		telemetry.Part{Name: partConfiguration, Check: b.checkReload, Effect: "The earlier configuration stays in force: new people, rules and secrets do not apply"},
 		telemetry.Part{Name: partNotary, Check: b.store.CheckNotary, IsCritical: true, Effect: "Somebody changed the log of the notary, or the disk failed, and no new checkpoint is signed. Run `tocsin verify`"},
 		telemetry.Part{Name: partPublication, Check: b.publisher.Check, Effect: "A change of the stored history since the last published checkpoint can stay unnoticed"},

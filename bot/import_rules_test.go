@@ -52,7 +52,7 @@ var allowedImports = map[string][]string{
 	"bot/slack":        {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/secret", "bot/outbound", "bot/setting", "bot/text"},
 
 	"bot/web/session": {"bot/incident"},
-	"bot/web":         {"bot/incident", "bot/chat", "bot/command", "bot/outbound", "bot/secret", "bot/setting", "templates", "bot/text", "bot/trust", "bot/web/session"},
+	"bot/web":         {"bot/incident", "bot/health", "bot/chat", "bot/command", "bot/outbound", "bot/secret", "bot/setting", "templates", "bot/text", "bot/trust", "bot/web/session"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 

@@ -35,6 +35,12 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	b.server.RegisterOnShutdown(func() { close(b.stopping) })
 	b.telemetryServer = &http.Server{Handler: b.telemetryHandler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: b.server.ErrorLog}
+	if b.start.Web.TLS.On() {
+		if b.certificate, err = web.OpenCertificate(b.start.Web.TLS, b.clock, b.log); err != nil {
+			return err
+		}
+		b.server.TLSConfig = b.certificate.Config()
+	}
 	if b.listener, err = listenAt(ctx, "listen", b.start.Listen, "127.0.0.1:8080"); err != nil {
 		return err
 	}
@@ -47,6 +53,26 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// servePublic serves the public listener.
+func (b *Bot) servePublic() error {
+	l := b.admission.Listener(b.listener)
+	if b.certificate != nil {
+		return ignoreServerClosed(b.server.ServeTLS(l, "", ""))
+	}
+	return ignoreServerClosed(b.server.Serve(l))
+}
+
+// partCertificate is the name of the part of the certificate.
+const partCertificate = "TLS certificate"
+
+// certificateParts returns the part of the certificate if there is one.
+func (b *Bot) certificateParts() []telemetry.Part {
+	if b.certificate == nil {
+		return nil
+	}
+	return []telemetry.Part{{Name: partCertificate, Check: b.certificate.Check, IsCritical: true, Effect: "Senders and browsers refuse to connect when the certificate expires"}}
 }
 
 // publicHandler returns the handler of the public listener. The paths of each group exist

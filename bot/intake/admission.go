@@ -240,6 +240,9 @@ type connKey struct{}
 // ConnContext is the ConnContext of the [http.Server] that serves
 // [Admission.Listener].
 func (a *Admission) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if encrypted, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = encrypted.NetConn()
+	}
 	if admitted, ok := c.(*admittedConn); ok {
 		return context.WithValue(ctx, connKey{}, admitted.lease)
 	}

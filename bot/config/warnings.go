@@ -51,6 +51,7 @@ func (c Config) warnings() setting.Problems {
 			p.Add("keyset_file", "%s does not exist. If the database is new, run `tocsin keys create %s`. Otherwise restore your copy of the keyset", path, path)
 		}
 	}
+	c.warnPages(&p)
 	c.warnPeople(&p)
 	c.warnTeams(&p)
 	c.warnSignOff(&p)

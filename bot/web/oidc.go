@@ -307,12 +307,16 @@ func (s *Server) provider(name string) *openID {
 	return nil
 }
 
-// attemptCookie is the name of the cookie of an attempt.
-func (s *Server) attemptCookie() string {
+// attemptCookie returns the cookie of an attempt.
+func (s *Server) attemptCookie(value string, age time.Duration) *http.Cookie {
+	name, maxAge := "tocsin-sign-in", int(age.Seconds())
 	if s.https() {
-		return "__Host-tocsin-sign-in"
+		name = "__Host-" + name
 	}
-	return "tocsin-sign-in"
+	if value == "" {
+		maxAge = -1 // removes it
+	}
+	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: s.https(), SameSite: http.SameSiteLaxMode} //nolint:gosec // plain HTTP has no secure cookies
 }
 
 // keepAttempt stores an attempt in the browser.
@@ -321,16 +325,16 @@ func (s *Server) keepAttempt(w http.ResponseWriter, a attempt) error {
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, &http.Cookie{Name: s.attemptCookie(), Value: base64.RawURLEncoding.EncodeToString(raw), Path: "/", MaxAge: int(attemptTTL.Seconds()), HttpOnly: true, Secure: s.https(), SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, s.attemptCookie(base64.RawURLEncoding.EncodeToString(raw), attemptTTL))
 	return nil
 }
 
 // takeAttempt returns the attempt of the browser that has a state, and removes it there.
 func (s *Server) takeAttempt(w http.ResponseWriter, r *http.Request) (attempt, error) {
 	var a attempt
-	cookie, err := r.Cookie(s.attemptCookie())
-	if err == nil {
-		http.SetCookie(w, &http.Cookie{Name: s.attemptCookie(), Path: "/", MaxAge: -1, HttpOnly: true, Secure: s.https(), SameSite: http.SameSiteLaxMode})
+	gone := s.attemptCookie("", 0)
+	if cookie, err := r.Cookie(gone.Name); err == nil {
+		http.SetCookie(w, gone)
 		raw, _ := base64.RawURLEncoding.DecodeString(cookie.Value)
 		_ = json.Unmarshal(raw, &a) // the zero value has no state
 	}

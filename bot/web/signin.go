@@ -116,7 +116,7 @@ type signInView struct {
 
 func (s *Server) signInPage(w http.ResponseWriter, r *http.Request) error {
 	if host, _, _ := strings.Cut(r.Host, ":"); host == "127.0.0.1" && s.site.Hostname() == "localhost" { // passkeys and cookies belong to the name
-		http.Redirect(w, r, s.site.String()+r.URL.RequestURI(), http.StatusSeeOther)
+		http.Redirect(w, r, s.site.String()+r.URL.RequestURI(), http.StatusSeeOther) //nolint:gosec // to the site of the configuration
 		return nil
 	}
 	v, err := s.visitor(r)
@@ -150,7 +150,7 @@ func (s *Server) beginSignInWith(w http.ResponseWriter, r *http.Request) error {
 	if err := s.keepAttempt(w, a); err != nil {
 		return err
 	}
-	http.Redirect(w, r, address, http.StatusSeeOther)
+	http.Redirect(w, r, address, http.StatusSeeOther) //nolint:gosec // to the provider of the configuration
 	return nil
 }
 

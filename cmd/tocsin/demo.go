@@ -206,8 +206,8 @@ func demoCommand() *cobra.Command {
 		Use: "demo", Short: "Try Tocsin on this machine with a sandbox of Slack, PagerDuty and mail", Args: noArguments,
 		Long: "Start the bot with a sandbox that implements the protocols of Slack, PagerDuty and mail, and print the address of a\n" +
 			"web page. On the page you can act as any person of a sandbox company. At a second address you sign in to the pages of\n" +
-			"Tocsin, with an OpenID provider of the sandbox. With --auto, the sandbox plays a complete\n" +
-			"incident and writes the transcript and the postmortem to a folder. Nothing else is stored.",
+			"Tocsin, with an OpenID provider of the sandbox. With --auto, the sandbox plays a complete incident and writes the\n" +
+			"transcript and the postmortem to a folder. Nothing else is stored.",
 		Example: "  tocsin demo\n  tocsin demo --addr 127.0.0.1:8081 --seed 3\n  tocsin demo --auto --out out",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "tocsin-demo-")

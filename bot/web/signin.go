@@ -171,6 +171,9 @@ func (s *Server) signInCallback(w http.ResponseWriter, r *http.Request) error {
 	if c.Subject != "" {
 		who = incident.Identity{Provider: incident.ProviderOIDC, ID: s.SignIn.Subject(p.Name, c.Subject)}
 	}
+	if err == nil {
+		err = s.checkTrusted(ctx, p)
+	}
 	if err != nil {
 		return s.rejectSignIn(w, r, p.Name, then, who, err)
 	}
@@ -186,6 +189,20 @@ func (s *Server) signInCallback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	http.Redirect(w, r, then, http.StatusSeeOther)
+	return nil
+}
+
+// checkTrusted rejects a sign-in through an issuer that is distrusted, or through the account system behind it.
+func (s *Server) checkTrusted(ctx context.Context, p *openID) error {
+	state, _, err := s.Desk().Trust(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{p.Name, p.Provider} {
+		if distrusted, found := state.Provider(name); found && name != "" {
+			return reject("%s is distrusted since %s, so accounts there do not sign in. Use your passkey", p.Name, distrusted.At.UTC().Format("2006-01-02 15:04 UTC"))
+		}
+	}
 	return nil
 }
 

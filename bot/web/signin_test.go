@@ -21,6 +21,7 @@ import (
 	"tocsin/bot/response"
 	"tocsin/bot/sandbox/idp"
 	"tocsin/bot/secret"
+	"tocsin/bot/trust"
 	"tocsin/bot/web"
 	"tocsin/store"
 	"tocsin/store/storetest"
@@ -396,6 +397,25 @@ func TestSignIn_UnknownSubject(t *testing.T) {
 		t.Errorf("got %d: %s, want whom to ask", status, body)
 	}
 	if got := s.audit(); got.Allowed || got.Account != (incident.Identity{Provider: incident.ProviderOIDC, ID: "stranger"}) || !strings.Contains(got.Reason, "belongs to no person") {
+		t.Errorf("got audit entry %+v, want the refusal", got)
+	}
+}
+
+// TestSignIn_Distrusted distrusts the account system behind the issuer.
+func TestSignIn_Distrusted(t *testing.T) {
+	s := newSignInSite(t, storetest.SQLite(t), func(i *web.Issuer) { i.Provider = "slack" })
+	err := s.store.Tx(t.Context(), func(tx response.Tx) error {
+		_, err := tx.AppendTrust(trust.Event{At: s.clock(), Kind: trust.ProviderDistrusted, By: "p-sue", Provider: "slack", Details: trust.Details{Reason: "test", Since: s.clock()}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := s.visit()
+	if status, _, body := v.signIn("company", "ada", true); status != http.StatusForbidden || !strings.Contains(body, "is distrusted since 2026-11-20 12:00 UTC") || v.isSignedIn("Ada") {
+		t.Errorf("got %d: %s, want a refusal", status, body)
+	}
+	if got := s.audit(); got.Allowed || !strings.Contains(got.Reason, "is distrusted") {
 		t.Errorf("got audit entry %+v, want the refusal", got)
 	}
 }

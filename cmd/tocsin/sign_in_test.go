@@ -3,11 +3,16 @@
 package main_test
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -107,4 +112,37 @@ func TestListeners_Paths(t *testing.T) {
 		}
 		s.stop()
 	}
+}
+
+// TestListen_TLS serves the public address with a certificate. The monitoring address stays
+// without one.
+func TestListen_TLS(t *testing.T) {
+	made := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	defer made.Close()
+	dir, pair := t.TempDir(), made.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 33}, func(c map[string]any) {
+		c["tls"] = map[string]any{"cert": cert, "key": keyFile}
+	})
+	res, err := made.Client().Get(strings.Replace(s.url, "http://", "https://", 1) + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK || res.TLS == nil {
+		t.Errorf("got %d, want 200 with TLS", res.StatusCode)
+	}
+	if out := s.mustRun("health"); !strings.Contains(out, "ready") && !strings.Contains(out, "degraded") {
+		t.Errorf("got %q, want the health", out)
+	}
+	s.stop()
 }

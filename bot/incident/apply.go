@@ -54,6 +54,8 @@ func (i *Incident) apply(e Event) {
 		i.Written[e.By] += len(e.Texts)
 	}
 	i.markHere(e)
+	i.trackProof(e)
+	i.trackLocal(e)
 	if spec.apply != nil {
 		spec.apply(i, e)
 	}

@@ -44,7 +44,13 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	if decide == nil {
 		return nil, Invalid("verb", "%q needs a second incident. Name both, such as INC-42 and INC-41", cmd.Verb)
 	}
+	if err := d.checkLevel(); err != nil {
+		return nil, err
+	}
 	if err := decide(&d); err != nil {
+		return nil, err
+	}
+	if err := d.secondLocal(inc); err != nil {
 		return nil, err
 	}
 	d.cancelVoidedMeeting(inc)
@@ -62,6 +68,11 @@ type decider struct {
 	env    Env
 	inc    Incident
 	events []Event
+	// local is set for an act by the command line that needs a higher level, see
+	// [LocalProposal]. localFirst is who proposed the act with the digest, or "".
+	local      bool
+	localFirst PersonID
+	cmdDigest  string
 }
 
 // newDecider returns a decider for cmd. It replaces the department of cmd by its
@@ -99,6 +110,7 @@ func (d *decider) emit(kind EventKind, f fields, t texts) {
 	if d.cmd.Through != "" {
 		e.Fields["through"] = d.cmd.Through
 	}
+	d.markLevel(&e)
 	for name, v := range f {
 		if v != "" {
 			e.Fields[name] = strings.ToValidUTF8(v, "\uFFFD")

@@ -68,6 +68,7 @@ func (i Incident) Reachable(d Directory) Directory {
 // it.
 func (i Incident) WithoutExclusions() Incident {
 	i.Exclusions, i.ExclusionProposed = nil, nil
+	i.LocalProposals = slices.DeleteFunc(slices.Clone(i.LocalProposals), func(p LocalProposal) bool { return p.Verb == VerbExclude || p.Verb == VerbReadmit })
 	return i
 }
 

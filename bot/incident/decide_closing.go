@@ -230,13 +230,16 @@ func (d *decider) sign() error {
 	if err := d.checkDigest(); err != nil {
 		return err
 	}
-	if have := d.inc.SignedBy(team); have != nil {
+	if have := d.inc.SignedBy(team); have != nil && have.Meets(d.env.Policy.SignLevel) {
 		if have.By == actor {
 			return nil
 		}
 		return Conflict("%s already signed for %s. One signature is enough", d.env.Directory.Name(have.By), team)
 	}
 	for _, s := range d.inc.Signatures {
+		if s.Department == team {
+			continue // below the required level, so the new one replaces it
+		}
 		if s.By == actor {
 			return Conflict("you already signed this record for %s. Ask another person to sign for %s", s.Department, team)
 		}
@@ -259,20 +262,20 @@ func (d *decider) sign() error {
 	if !d.env.Directory.Member(actor, team) {
 		f["deputy"] = "true"
 	}
-	attested := d.env.Policy.Attestation(team)
-	if d.cmd.Attested != "" && d.cmd.Attested != attested.ID() {
-		return Stale("the statement that %s signs changed after you read it. Read it again, then sign", team)
+	if err := d.checkAttested(); err != nil {
+		return err
 	}
+	attested := d.env.Policy.Attestation(team)
 	f["attestation_version"] = attested.Version
 	d.emit(EventSigned, f, texts{"attestation": attested.Text})
 	d.approve()
 	return nil
 }
 
-// approve emits the approval if no signature, answer or objection is outstanding,
-// and no proposal of an alert to raise the severity.
+// approve emits the approval if no signature at the required level, answer or objection is
+// outstanding, and no proposal of an alert to raise the severity.
 func (d *decider) approve() {
-	if d.inc.Status == InReview && d.inc.fullySigned() && d.inc.SeverityProposal == nil {
+	if d.inc.Status == InReview && d.inc.fullySigned() && d.inc.SeverityProposal == nil && len(d.inc.SignedBelow(d.env.Policy)) == 0 {
 		d.emit(EventApproved, fields{"status": string(Approved), "digest": d.inc.Submission.Digest, "revision": num(d.inc.Submission.Document.Revision)}, nil)
 	}
 }

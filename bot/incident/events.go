@@ -17,8 +17,9 @@ type eventSpec struct {
 	// fields are the fields that hold ids, constants, numbers and times, separated
 	// by spaces. Every other field is redacted for readers outside Tocsin. Any event
 	// may have the field status, which becomes the status of the incident, the field
-	// zone, the zone of a time that a person typed, the field through, see
-	// [Command.Through], and the field proof, the [Proof] of the author as JSON.
+	// zone, the zone of a time that a person typed, the fields through and second_factor, see
+	// [Command], the field proof, the [Proof] of the author as JSON, and the fields local,
+	// local_first and act_digest of an act by the command line, see [LocalProposal].
 	fields string
 	// secret is set if only legal and security may know that the event exists.
 	secret bool
@@ -130,7 +131,7 @@ func (e Event) Item() string {
 
 // plainFields are the fields that hold ids, constants, numbers and times.
 var plainFields = func() map[string]bool {
-	plain := map[string]bool{"status": true, "zone": true, "through": true, "proof": true}
+	plain := map[string]bool{"status": true, "zone": true, "through": true, "second_factor": true, "proof": true, "local": true, "local_first": true, "act_digest": true}
 	for _, spec := range eventSpecs {
 		for _, name := range strings.Fields(spec.fields) {
 			plain[name] = true

@@ -14,7 +14,9 @@ const (
 	EventExcluded            EventKind = "excluded"
 	EventReadmissionProposed EventKind = "readmission_proposed"
 	EventReadmitted          EventKind = "readmitted"
-	EventReplacementNamed    EventKind = "replacement_named" // by an administrator
+	EventActProposed         EventKind = "act_proposed"        // by the command line
+	EventSecretActProposed   EventKind = "secret_act_proposed" // the same, for legal and security only
+	EventReplacementNamed    EventKind = "replacement_named"   // by an administrator
 	EventPersonLeft          EventKind = "person_left"
 )
 
@@ -109,6 +111,8 @@ var accessEvents = eventTable{
 		hint: "The person is no longer excluded. Grants and roles do not come back by themselves.",
 		lane: laneCommunication,
 	},
+	EventActProposed:       actProposed(false),
+	EventSecretActProposed: actProposed(true),
 	EventReplacementNamed: {
 		fields: "department person until",
 		apply: func(i *Incident, e Event) {

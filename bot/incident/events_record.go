@@ -43,8 +43,9 @@ var recordEvents = eventTable{
 	EventSigned: {
 		fields: "attestation_version department deputy digest document schema submitter",
 		apply: func(i *Incident, e Event) {
-			i.Signatures = append(i.Signatures, Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-				Digest: e.Field("digest"), Attestation: e.Text("attestation"), AttestationVersion: e.Field("attestation_version"), Auth: e.Auth, Deputy: e.is("deputy"), Submitter: e.is("submitter")})
+			i.Signatures = append(slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == e.department() }), Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
+				Digest: e.Field("digest"), Attestation: e.Text("attestation"), AttestationVersion: e.Field("attestation_version"), Auth: e.Auth,
+				Via: e.Via, Through: e.Field("through"), SecondFactor: e.is("second_factor"), Proof: e.Proof(), Deputy: e.is("deputy"), Submitter: e.is("submitter")})
 		},
 		effects:   effects{refreshCard, refreshSignoff},
 		sentence:  saySigned,

@@ -11,10 +11,12 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // statementDomain separates the challenges of statements from all other challenges. It
@@ -40,6 +42,39 @@ func (s ActStatement) Challenge() []byte {
 	return sum[:]
 }
 
+// SignedAt returns the time of the statement, or the zero time if it is malformed.
+func (s ActStatement) SignedAt() time.Time {
+	at, err := time.Parse(time.RFC3339, s.Time)
+	if err != nil || StatementTime(at) != s.Time {
+		return time.Time{}
+	}
+	return at
+}
+
+// StatementTime returns a time as statements have it.
+func StatementTime(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05Z") }
+
+// nonceSize is the number of bytes of a nonce.
+const nonceSize = 32
+
+// verify checks the form of the statement. Two statements of this form have equal
+// challenges only if they are equal.
+func (s ActStatement) verify() error {
+	for _, text := range []string{s.Act, s.Incident, s.Digest, s.Attestation, string(s.Department), string(s.Person)} {
+		if !utf8.ValidString(text) {
+			return errors.New("the statement is not UTF-8")
+		}
+	}
+	if s.SignedAt().IsZero() {
+		return errors.New("the time of the statement is malformed")
+	}
+	nonce, err := base64.RawURLEncoding.Strict().DecodeString(s.Nonce)
+	if err != nil || len(nonce) != nonceSize || base64.RawURLEncoding.EncodeToString(nonce) != s.Nonce {
+		return errors.New("the nonce of the statement does not have 32 bytes")
+	}
+	return nil
+}
+
 // Proof is a statement that was signed with a passkey. It can be verified without Tocsin.
 type Proof struct {
 	Statement         ActStatement `json:"statement"`
@@ -63,62 +98,107 @@ func (p Proof) Fingerprint() string { return KeyFingerprint(p.PublicKey) }
 
 // The flags of authenticator data.
 const (
-	flagUserPresent  = 1 << 0
-	flagUserVerified = 1 << 2
+	flagUserPresent    = 1 << 0
+	flagUserVerified   = 1 << 2
+	flagBackupEligible = 1 << 3
+	flagBackedUp       = 1 << 4
+	flagAttestedData   = 1 << 6
+	flagExtensions     = 1 << 7
 )
 
 // authenticatorDataSize is the size of authenticator data without extensions: the hash of the relying party, the
 // flags and the counter.
-const authenticatorDataSize = 37
+const authenticatorDataSize = sha256.Size + 1 + 4
+
+// Counter returns the counter of the authenticator, or 0 if the data is malformed.
+func (p Proof) Counter() uint32 {
+	if len(p.AuthenticatorData) != authenticatorDataSize {
+		return 0
+	}
+	c := p.AuthenticatorData[sha256.Size+1:]
+	return uint32(c[0])<<24 | uint32(c[1])<<16 | uint32(c[2])<<8 | uint32(c[3])
+}
+
+// The maximum sizes of the parts of a proof, in bytes. An RSA key of 8192 bits has 1 KiB.
+const (
+	maxCredential = 1023
+	maxPublicKey  = 2048
+	maxClientData = 8192
+	maxSignature  = 1024
+)
 
 // Verify reports whether the key of the proof signed its statement, with the person present and verified. It does not
-// know whose key it is.
+// know whose key it is, and which relying party is right.
 func (p Proof) Verify() error {
-	if _, err := time.Parse(time.RFC3339, p.Statement.Time); err != nil {
-		return errors.New("the time of the statement is malformed")
+	if err := p.Statement.verify(); err != nil {
+		return err
+	}
+	if err := p.verifyOrigin(); err != nil {
+		return err
+	}
+	if n := len(p.Credential); n == 0 || n > maxCredential {
+		return errors.New("the credential ID is missing or too long")
 	}
 	if err := p.verifyClientData(); err != nil {
 		return err
 	}
+	if err := p.verifyAuthenticatorData(); err != nil {
+		return err
+	}
+	return p.verifySignature()
+}
+
+// verifyOrigin checks that the origin is a website of the relying party: its host is the
+// relying party or below it.
+func (p Proof) verifyOrigin() error {
+	u, err := url.Parse(p.Origin)
+	if err != nil || u.Scheme+"://"+u.Host != p.Origin || strings.ToLower(p.Origin) != p.Origin {
+		return errors.New("the origin is malformed")
+	}
+	host := u.Hostname()
+	if p.RelyingParty == "" || host != p.RelyingParty && !strings.HasSuffix(host, "."+p.RelyingParty) {
+		return errors.New("the origin does not belong to the relying party")
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || host != "localhost" && !strings.HasSuffix(host, ".localhost")) {
+		return errors.New("the origin is not protected by TLS")
+	}
+	return nil
+}
+
+// verifyAuthenticatorData checks what the authenticator signed besides the client data.
+func (p Proof) verifyAuthenticatorData() error {
 	if len(p.AuthenticatorData) != authenticatorDataSize {
 		return errors.New("the authenticator data has another size")
 	}
 	if rp := sha256.Sum256([]byte(p.RelyingParty)); !bytes.Equal(p.AuthenticatorData[:sha256.Size], rp[:]) {
 		return errors.New("the passkey signed for another website")
 	}
-	if flags := p.AuthenticatorData[sha256.Size]; flags&flagUserPresent == 0 || flags&flagUserVerified == 0 {
-		return errors.New("the passkey did not verify the person")
-	}
-	return p.verifySignature()
-}
-
-// verifyClientData checks what the browser signed.
-func (p Proof) verifyClientData() error {
-	var client struct {
-		Type        string `json:"type"`
-		Challenge   string `json:"challenge"`
-		Origin      string `json:"origin"`
-		CrossOrigin bool   `json:"crossOrigin"`
-	}
-	if err := json.Unmarshal(p.ClientData, &client); err != nil {
-		return errors.New("the client data is not JSON")
-	}
+	flags := p.AuthenticatorData[sha256.Size]
 	switch {
-	case client.Type != "webauthn.get":
-		return errors.New("the client data is not about a signature")
-	case client.Challenge != base64.RawURLEncoding.EncodeToString(p.Statement.Challenge()):
-		return errors.New("the passkey signed another statement")
-	case client.Origin != p.Origin || client.CrossOrigin:
-		return errors.New("the page belongs to another origin")
+	case flags&flagUserPresent == 0:
+		return errors.New("the person was not present at the passkey")
+	case flags&flagUserVerified == 0:
+		return errors.New("the passkey did not verify the person")
+	case flags&(flagAttestedData|flagExtensions) != 0:
+		return errors.New("the authenticator data announces parts that it does not have")
+	case flags&flagBackedUp != 0 && flags&flagBackupEligible == 0:
+		return errors.New("the flags of the authenticator data contradict each other")
 	}
 	return nil
 }
 
 // verifySignature checks the signature with the algorithm that belongs to the type of the key: ES256, EdDSA or RS256.
+// The key must be in its only DER form. An ECDSA signature in another form than DER is refused as well.
 func (p Proof) verifySignature() error {
+	if len(p.PublicKey) > maxPublicKey || len(p.Signature) > maxSignature {
+		return errors.New("the public key or the signature is too long")
+	}
 	key, err := x509.ParsePKIXPublicKey(p.PublicKey)
 	if err != nil {
 		return errors.New("the public key is malformed")
+	}
+	if der, err := x509.MarshalPKIXPublicKey(key); err != nil || !bytes.Equal(der, p.PublicKey) {
+		return errors.New("the public key is not in canonical form")
 	}
 	client := sha256.Sum256(p.ClientData)
 	signed := append(bytes.Clone(p.AuthenticatorData), client[:]...)
@@ -126,11 +206,17 @@ func (p Proof) verifySignature() error {
 	valid := false
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
-		valid = key.Curve == elliptic.P256() && ecdsa.VerifyASN1(key, sum[:], p.Signature)
+		if key.Curve != elliptic.P256() {
+			return errors.New("the key is on another curve than P-256")
+		}
+		valid = ecdsa.VerifyASN1(key, sum[:], p.Signature)
 	case ed25519.PublicKey:
 		valid = ed25519.Verify(key, signed, p.Signature)
 	case *rsa.PublicKey:
-		valid = key.N.BitLen() >= minRSABits && rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], p.Signature) == nil
+		if key.N.BitLen() < minRSABits {
+			return fmt.Errorf("the RSA key has fewer than %d bits", minRSABits)
+		}
+		valid = rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], p.Signature) == nil
 	default:
 		return fmt.Errorf("a key of the type %T is not supported", key)
 	}
@@ -167,6 +253,9 @@ const (
 	AuthMFA     AuthLevel = "mfa"     // a session on the pages with a second factor
 	AuthPasskey AuthLevel = "passkey" // a signature with the person's own passkey
 )
+
+// AuthLevels returns the levels, from the highest to the lowest.
+func AuthLevels() []AuthLevel { return []AuthLevel{AuthPasskey, AuthMFA, AuthAny} }
 
 // RelyingParty is the website that passkeys belong to.
 type RelyingParty struct {

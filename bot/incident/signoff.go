@@ -16,7 +16,13 @@ type Signature struct {
 	Attestation        string     `json:"attestation"`
 	AttestationVersion string     `json:"attestation_version,omitempty"`
 	Auth               string     `json:"auth"` // how the signer was authenticated
-	Deputy             bool       `json:"deputy,omitempty"`
+	// Via, Through and SecondFactor describe the session of the signer, see [Command]. Proof
+	// is the signature with the signer's passkey, or nil.
+	Via          Via    `json:"via,omitempty"`
+	Through      string `json:"through,omitempty"`
+	SecondFactor bool   `json:"second_factor,omitempty"`
+	Proof        *Proof `json:"proof,omitempty"`
+	Deputy       bool   `json:"deputy,omitempty"`
 	// Submitter marks a signature by the submitter of the record, which is allowed
 	// only with [Policy.SubmitterMaySign].
 	Submitter bool `json:"submitter,omitempty"`

@@ -91,6 +91,11 @@ type Incident struct {
 
 	Erasure *Erasure `json:"erasure,omitempty"` // proposed by legal or security and not confirmed yet
 
+	// LocalProposals are acts by the command line that wait for a second person.
+	LocalProposals []LocalProposal `json:"local_proposals,omitempty"`
+	// Nonces are the nonces of recent proofs with the times of their events.
+	Nonces map[string]time.Time `json:"nonces,omitempty"`
+
 	MergedInto ID   `json:"merged_into,omitempty"`
 	MergedFrom []ID `json:"merged_from,omitempty"`
 	SplitInto  []ID `json:"split_into,omitempty"`
@@ -177,7 +182,7 @@ func Roles() []Role {
 // when Apply derives more from events that earlier versions recorded: stored states with
 // a smaller form are then computed again. A test fails if the fields change and the form
 // does not.
-const StateForm = 2
+const StateForm = 3
 
 // AlertRef is an alert that is attached to an incident. Its repeats are not
 // events. The store counts them.

@@ -101,6 +101,34 @@ func StatementOf(c Command, inc Incident, env Env) (ActStatement, bool) {
 	return s, s.Attestation != ""
 }
 
+// Act is what the author of a command must do besides giving it.
+type Act struct {
+	Level     AuthLevel
+	Signable  bool         // with a passkey
+	Statement ActStatement // without a time and a nonce
+	Attested  string       // [Attestation.ID] of the statement of a signature
+	Passkeys  []Passkey    // of the author, active ones only
+}
+
+// PrepareAct returns what the author of a command must do, or the error of [Decide] if the
+// command would be refused whatever the author signs.
+func PrepareAct(c Command, inc Incident, env Env) (Act, error) {
+	out := Act{Level: inc.RequiredLevel(c, env.Policy)}
+	out.Statement, out.Signable = StatementOf(c, inc, env)
+	if c.Verb == VerbSign {
+		out.Attested = env.Policy.Attestation(out.Statement.Department).ID()
+	}
+	if c.Verb != VerbConclude {
+		env.Policy.SignLevel, env.Policy.SensitiveLevel = AuthAny, AuthAny
+	}
+	c.Proof = nil
+	if verbs[c.Verb].decide == nil || c.NeedsTimeline() {
+		return out, nil
+	}
+	_, err := Decide(c, inc, env)
+	return out, err
+}
+
 // PageURL returns the address of a path on the pages, or "" without pages.
 func (p Policy) PageURL(path string) string {
 	if p.RelyingParty.Origin == "" {

@@ -26,7 +26,9 @@ var unredactedFields = map[string]bool{
 	"Run.Playbook": true, "Run.Digest": true, "Step.ID": true, "Step.After": true,
 	"Submission.Digest": true, "SignedDocument.Kind": true, "SignedDocument.Schema": true, "SignedDocument.Incident": true,
 	"SignedDocument.Head": true, "SignedDocument.Evidence": true,
-	"Signature.Kind": true, "Signature.Schema": true, "Signature.Digest": true, "Signature.Auth": true,
+	"Signature.Kind": true, "Signature.Schema": true, "Signature.Digest": true, "Signature.Auth": true, "Signature.Through": true,
+	"ActStatement.Act": true, "ActStatement.Incident": true, "ActStatement.Digest": true, "ActStatement.Attestation": true, "ActStatement.Time": true, "ActStatement.Nonce": true,
+	"Proof.RelyingParty": true, "Proof.Origin": true, "Passkey.Fingerprint": true, "Act.Attested": true, "LocalProposal.Digest": true,
 	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
 	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "File.Name": true, "File.MediaType": true, "Brief.Mark": true, "Brief.Reached": true,
 	"WaitingEffect.System": true, "Task.Typed": true, "Command.Expect": true, "Command.Step": true, "Command.Item": true, "PlaybookInfo.Name": true,
@@ -34,7 +36,7 @@ var unredactedFields = map[string]bool{
 }
 
 // unredactedKeys are the maps whose keys are constants.
-var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true, "FormDraft.Values": true}
+var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true, "Incident.Nonces": true, "FormDraft.Values": true}
 
 // insideProviders are the providers whose answers do not leave Tocsin: the control
 // socket, the pages and the bot itself. People sign on the pages, so the pages show exactly

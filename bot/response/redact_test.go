@@ -113,6 +113,9 @@ func TestRedactedCopy_CoversEveryField(t *testing.T) {
 	var memory incident.FormMemory
 	fillFields(reflect.ValueOf(&memory).Elem(), "", 0)
 	check("FormMemory", reflect.ValueOf(memory), reflect.ValueOf(redactedCopy(redactEverything{}, memory)))
+	var act incident.Act
+	fillFields(reflect.ValueOf(&act).Elem(), "", 0)
+	check("Act", reflect.ValueOf(act), reflect.ValueOf(redactedCopy(redactEverything{}, act)))
 	for field := range unredactedFields {
 		if !seen[field] {
 			t.Errorf("unredactedFields has the unknown field %s", field)

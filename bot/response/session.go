@@ -208,6 +208,9 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 			return incident.Result{}, fmt.Errorf("read timeline of %s: %w", cmd.For, err)
 		}
 	}
+	if err := s.addTrust(cmd, &env); err != nil {
+		return incident.Result{}, err
+	}
 	events, err := incident.Decide(cmd, dr.inc, env)
 	if err != nil {
 		return incident.Result{}, err

@@ -59,6 +59,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventAccessRequestExpired: {nowhere, "", nil},
 	incident.EventAccessExpired:        {nowhere, "", nil},
 	incident.EventRestricted:           {inChannel, "lock", (*builder).channelVisibility},
+	incident.EventActProposed:          {inChannel, "keyboard", nil},
+	incident.EventSecretActProposed:    {nowhere, "", nil}, // only legal and security may know
 	incident.EventExclusionProposed:    {nowhere, "", nil}, // only legal and security may know
 	incident.EventExcluded:             {nowhere, "", nil},
 	incident.EventReadmissionProposed:  {nowhere, "", nil},

@@ -166,7 +166,7 @@ var brokenValues = []struct {
 	{"updates.audiences.1.mail.0", "status", "updates.audiences[1].mail[0]"}, {"updates.audiences.0.restricted", "perhaps", "updates.audiences[0].restricted"},
 	{"updates.statements.0.name", "a holding statement", "updates.statements[0].name"}, {"updates.statements.0.playbook", []any{}, "updates.statements[0].playbook"}, {"updates.statements.0.text", "{name} is hacked", "updates.statements[0].text"},
 	{"updates.statements.0.text", "{text}", "updates.statements[0].approved_by"}, {"updates.statements.0.approved_by", "ada@example.com", "updates.statements[0].approved_by"},
-	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"sign_off.deputy_after", "1s", ""}, {"sign_off.head_after", "1s", ""}, {"sign_off.attestations", map[string]any{"payroll": map[string]any{"version": "1", "text": "x"}}, "sign_off.attestations.payroll"},
+	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.require", "", ""}, {"sign_off.require", "all", ""}, {"sign_off.sensitive", "some", ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"sign_off.deputy_after", "1s", ""}, {"sign_off.head_after", "1s", ""}, {"sign_off.attestations", map[string]any{"payroll": map[string]any{"version": "1", "text": "x"}}, "sign_off.attestations.payroll"},
 	{"review.agenda", "mondays", ""},
 	{"redaction.keep_emails", map[string]any{"a": 1}, ""}, {"redaction.literals", map[string]any{"a": 1}, ""},
 	{"telemetry.sentry_dsn", "sentry", ""}, {"telemetry.environment", []any{}, ""}, {"telemetry.log_format", "xml", ""}, {"telemetry.log_level", "loud", ""}, {"telemetry.heartbeat_url", "hc-ping", ""}, {"telemetry.heartbeat_interval", "1s", ""}, {"telemetry.heartbeat_method", "PUT", ""},

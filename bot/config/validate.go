@@ -44,6 +44,7 @@ func (c Config) problems() setting.Problems {
 	p = append(p, c.Sources.problems()...)
 	c.validateMailUse(&p)
 	c.validateUpdates(&p)
+	c.validateSignOff(&p)
 	c.validateRouting(&p)
 	return p
 }

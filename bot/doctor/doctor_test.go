@@ -27,6 +27,7 @@ import (
 	"tocsin/bot"
 	"tocsin/bot/config"
 	"tocsin/bot/doctor"
+	"tocsin/bot/incident"
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/sandbox/answer"
@@ -80,6 +81,7 @@ func install(t *testing.T) *installation {
 	}
 	c := &i.config
 	c.Listen, c.Telemetry.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	c.SignOff.Require = incident.AuthAny
 	c.Store.URL, c.Store.KeysetFile, c.Store.ReplicaID = "sqlite:"+filepath.Join(dir, "tocsin.db"), i.keyset, "test"
 	c.Slack.BotToken, c.Slack.AppToken, c.Slack.APIURL = secret.New(setup.Slack.BotToken), secret.New(setup.Slack.AppToken), setup.Slack.APIURL
 	c.PagerDuty.EventsURL = setup.PagerDuty.EventsURL

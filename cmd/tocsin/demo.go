@@ -18,6 +18,7 @@ import (
 
 	"tocsin/bot"
 	"tocsin/bot/config"
+	"tocsin/bot/incident"
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/sandbox/chat"
@@ -131,6 +132,7 @@ func demoConfig(c *company.Company, o demoOptions) (config.Config, error) {
 	cfg.Store.KeysetFile = filepath.Join(o.Dir, "keyset") // only named: the demo's keys stay in memory
 	cfg.Slack.APIURL, cfg.Slack.BotToken = c.ChatURL+"/api/", secret.New(company.BotToken)
 	cfg.Slack.AnnounceChannel = company.AnnounceChannel
+	cfg.SignOff.Require = incident.AuthAny // the story signs in the chat
 	if o.HTTP {
 		cfg.Slack.SigningSecret = secret.New(company.SigningSecret)
 	} else {

@@ -74,6 +74,7 @@ func initCommand(g *globalFlags) *cobra.Command {
 	f.StringVar(&a.SlackURL, "slack-url", "", "public `URL` of Tocsin, to use Slack over HTTP instead of Socket Mode")
 	f.StringVar(&a.EmergencyGroup, "page-slack-group", "", "`id` of a Slack user group that is paged, such as S01AAAAAAA2")
 	f.StringVar(&a.PublicURL, "public-url", "", "`URL` at which people reach Tocsin, to link each page to its status page, empty to link to Slack")
+	f.StringVar(&a.SignOff, "sign-off", "", "`level` of signatures: passkey (the signer's own passkey), mfa (pages with a second factor) or any (any account, also in Slack)")
 	f.BoolVar(&a.PagerDuty, "pagerduty", true, "page with PagerDuty first")
 	f.StringVar(&a.PagerDutyURL, "pagerduty-url", "", "`URL` of PagerDuty's Events API, https://events.eu.pagerduty.com for EU accounts")
 	f.StringVar(&a.PagerDutyFrom, "pagerduty-from", "", "login `address` of the PagerDuty user in whose name Tocsin changes pages, empty to do without the REST API")
@@ -165,6 +166,16 @@ func (a *initAnswers) ask(p *prompt, flags *pflag.FlagSet) error {
 	p.text(flags, "time-zone", "Time zone", &a.TimeZone, checkTimeZone)
 	p.text(flags, "public-url", "URL at which people reach Tocsin, to link each page to its status page, or empty", &a.PublicURL, func(s string) error {
 		return initAnswers{Listen: a.Listen, PagerDuty: true, PublicURL: s}.check()
+	})
+	p.say("\nSignatures. Four departments sign every closing record. Choose how:\n" +
+		"  passkey  each signer uses their own passkey on the pages. Others can verify the signature without Tocsin, and a stolen Slack account cannot sign.\n" +
+		"  mfa      signers use the pages in a session with a second factor.\n" +
+		"  any      an account is enough, also one in Slack. The postmortem says so.\n")
+	p.text(flags, "sign-off", "Signatures: passkey, mfa or any", &a.SignOff, func(s string) error {
+		if s == "" {
+			return errors.New("write passkey, mfa or any. There is no default")
+		}
+		return initAnswers{PublicURL: a.PublicURL, SignOff: s}.checkSignOff()
 	})
 	p.text(flags, "announce-channel", "Slack channel for announcements", &a.AnnounceChannel, nil)
 	p.yes(flags, "pagerduty", "Page with PagerDuty", &a.PagerDuty)

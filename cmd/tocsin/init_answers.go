@@ -29,6 +29,7 @@ type initAnswers struct {
 
 	AnnounceChannel string
 	PublicURL       string // at which people reach Tocsin, or ""
+	SignOff         string // an [incident.AuthLevel], or "" for a placeholder
 	SlackURL        string // public URL for Slack over HTTP, or "" for Socket Mode
 	SlackAPI        string // only of a sandbox
 	EmergencyGroup  string // Slack user group that is paged, or ""
@@ -221,6 +222,9 @@ func (a initAnswers) check() error {
 	if a.PublicURL != "" && !setting.IsSite(a.PublicURL) {
 		return fmt.Errorf("--public-url %q is not the address of a site. Write one such as https://tocsin.example.com", a.PublicURL)
 	}
+	if err := a.checkSignOff(); err != nil {
+		return err
+	}
 	if err := a.checkPagerDutyAPI(); err != nil {
 		return err
 	}
@@ -256,6 +260,27 @@ func (a initAnswers) check() error {
 	return nil
 }
 
+// checkSignOff returns an error if people cannot sign as chosen.
+func (a initAnswers) checkSignOff() error {
+	switch {
+	case a.SignOff == "" || a.SignOff == string(incident.AuthAny):
+		return nil
+	case !slices.Contains(incident.AuthLevels(), incident.AuthLevel(a.SignOff)):
+		return fmt.Errorf("--sign-off %q is not a way to sign. Write passkey, mfa or any", a.SignOff)
+	case a.PublicURL == "":
+		return fmt.Errorf("--sign-off %s needs the pages. Set --public-url to their address, or write any", a.SignOff)
+	}
+	return nil
+}
+
+// SignLevel returns the value of sign_off.require.
+func (a initAnswers) SignLevel() string {
+	if a.SignOff == "" {
+		return config.Placeholder + " passkey, mfa or any"
+	}
+	return a.SignOff
+}
+
 // checkPagerDutyAPI returns an error if only a part of the REST API is set.
 func (a initAnswers) checkPagerDutyAPI() error {
 	switch {
@@ -275,6 +300,7 @@ func (a initAnswers) checkPagerDutyAPI() error {
 func (a *initAnswers) useSandbox(s company.Setup) error {
 	a.Listen = strings.TrimSuffix(strings.TrimPrefix(s.Bot, "http://"), "/")
 	a.AnnounceChannel, a.SlackAPI, a.EmergencyGroup = s.Slack.AnnounceChannel, s.Slack.APIURL, s.Slack.EmergencyGroup
+	a.SignOff = string(incident.AuthAny) // the people of the sandbox sign in its chat
 	a.PagerDuty, a.PagerDutyURL = true, s.PagerDuty.EventsURL
 	a.PagerDutyAPI, a.PagerDutyFrom, a.PagerDutyService = s.PagerDuty.APIURL, s.PagerDuty.From, s.PagerDuty.Service
 	a.MailHost, a.MailPort, a.MailTLS, a.MailUser, a.MailFrom, a.PageTo = s.Mail.Host, s.Mail.Port, "none", s.Mail.Username, s.Mail.From, []string{s.Mail.Emergency}

@@ -48,7 +48,11 @@ func SignRequestText(args map[string]string, b incident.Brief) SignRequest {
 func SignRequestMail(args map[string]string, b incident.Brief) Message {
 	r := SignRequestText(args, b)
 	l := mailLayout{Origin: b.Incident.Origin, Heading: r.Heading, Lines: r.Lines, Small: "You receive this mail because you act for this department in Tocsin."}
-	if r.CanSign {
+	page := b.Policy.PageURL(b.Incident.ID.SignPath(incident.Department(args["department"])))
+	if r.CanSign && page != "" {
+		l.Lines = append(l.Lines, "Read and sign: "+page)
+	}
+	if r.CanSign && (page == "" || b.Incident.RequiredLevel(incident.Command{Verb: incident.VerbSign}, b.Policy) == incident.AuthAny) {
 		l.Lines = append(l.Lines, fmt.Sprintf("In Slack, type: /incident sign %s %s", b.Incident.ID, args["department"]))
 	}
 	return l.message("Tocsin: " + r.Heading)

@@ -59,9 +59,13 @@ func (m *builder) detailsButton() Action {
 	return ask("Details…", timelineLine(m.inc.ID, incident.TimelineFilter{Entry: m.event.Seq}, m.Directory))
 }
 
-// action returns a button about the incident.
+// action returns a button about the incident. For an act that chat cannot carry out, it opens
+// the page of the act.
 func (m *builder) action(label string, cmd incident.Command) Action {
 	cmd.For = m.inc.ID
+	if page := m.brief.Policy.PageURL(cmd.ActPath()); page != "" && m.inc.RequiredLevel(cmd, m.brief.Policy) != incident.AuthAny {
+		return Action{Label: label, URL: page, Command: incident.Command{For: m.inc.ID}}
+	}
 	return Action{Label: label, Command: cmd}
 }
 

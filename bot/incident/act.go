@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -107,7 +108,7 @@ type Act struct {
 	Signable  bool         // with a passkey
 	Statement ActStatement // without a time and a nonce
 	Attested  string       // [Attestation.ID] of the statement of a signature
-	Passkeys  []Passkey    // of the author, active ones only
+	Passkeys  []Passkey    // of the author, revoked ones included
 }
 
 // PrepareAct returns what the author of a command must do, or the error of [Decide] if the
@@ -137,9 +138,14 @@ func (p Policy) PageURL(path string) string {
 	return p.RelyingParty.Origin + path
 }
 
-// SignPath returns the path of the page on which a department signs the record.
+// SignPath returns the path of the page on which a department signs the record, or of the
+// choice of a department.
 func (id ID) SignPath(team Department) string {
-	return "/incidents/" + id.String() + "/sign/" + string(team)
+	path := "/incidents/" + id.String() + "/sign"
+	if team != "" {
+		path += "/" + url.PathEscape(string(team))
+	}
+	return path
 }
 
 // ProofWindow is how far the time of a statement may be from the time of the decision.
@@ -182,13 +188,17 @@ func (l AuthLevel) words() string {
 	return "a signature with your passkey"
 }
 
+// ActPath returns the path of the page for an act.
+func (c Command) ActPath() string {
+	if c.Verb == VerbSign || c.Verb == VerbObject {
+		return c.For.SignPath(c.Department)
+	}
+	return "/incidents/" + c.For.String() + "/do/" + string(c.Verb)
+}
+
 // pageAdvice returns the sentence about the page for the act.
 func (d *decider) pageAdvice() string {
-	path := "/incidents/" + d.inc.ID.String()
-	if d.cmd.Verb == VerbSign {
-		path = d.inc.ID.SignPath(d.cmd.Department)
-	}
-	if u := d.env.Policy.PageURL(path); u != "" {
+	if u := d.env.Policy.PageURL(d.cmd.ActPath()); u != "" {
 		return "Open " + u
 	}
 	return "Ask an administrator to set public_url, then use the page of the incident"

@@ -38,6 +38,7 @@ type Brief struct {
 	Reached          []string // recipients of an earlier attempt, see [Partial]
 	Attempt          int      // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
 	Page             PageInfo // for effects of an incident
+	Policy           Policy   // for effects of an incident
 	Mark             string   // opaque text that the handler stores in the outside system to find its work again
 }
 

@@ -9,6 +9,11 @@ func Offer(cmd Command, inc Incident, env Env) (unchanged bool, err error) {
 	if verbs[cmd.Verb].decide == nil { // it needs a second incident
 		return false, nil
 	}
+	if d := newDecider(cmd, inc, env); cmd.Via == ViaSlack && transition(cmd.Verb, inc.Status) != nil && d.authorize() == nil {
+		if err := d.checkLevel(); err != nil {
+			return false, err // the page shows the record and takes the signature
+		}
+	}
 	if cmd.Verb == VerbSign && transition(VerbSign, inc.Status) != nil { // the form shows the record to readers first
 		return inc.Submission != nil && inc.Submission.Digest == cmd.Expect && inc.SignedBy(cmd.Department) != nil, nil
 	}

@@ -19,13 +19,13 @@ func (s *session) requestAccess(cmd incident.Command) (incident.Result, error) {
 	dr, err := s.draft(cmd.For)
 	switch {
 	case incident.CodeOf(err) == incident.CodeUnknown:
-		return requested, s.tx.Audit(s.denied(cmd))
+		return requested, s.tx.Audit(s.denied(cmd, nil))
 	case err != nil:
 		return incident.Result{}, err
 	}
 	switch result, err := s.decide(cmd); {
 	case incident.CodeOf(err) != "":
-		return requested, s.tx.Audit(s.denied(cmd))
+		return requested, s.tx.Audit(s.denied(cmd, nil))
 	case err != nil:
 		return incident.Result{}, err
 	case result.Unchanged && dr.inc.MayRead(s.dir, env.Actor, s.now):

@@ -38,11 +38,7 @@ func (d *Desk) PrepareAct(ctx context.Context, cmd incident.Command) (incident.A
 		if err != nil {
 			return fmt.Errorf("read log of keys: %w", err)
 		}
-		for _, k := range trust.Fold(events).Passkeys(env.Actor) {
-			if k.ActiveAt(env.Now) {
-				out.Passkeys = append(out.Passkeys, k)
-			}
-		}
+		out.Passkeys = trust.Fold(events).Passkeys(env.Actor)
 		return nil
 	})
 	if err != nil {
@@ -64,4 +60,17 @@ func (s *session) addTrust(cmd incident.Command, env *incident.Env) error {
 	state := trust.Fold(events)
 	env.Passkeys, env.Distrusts = state.Passkeys(env.Actor), state.Distrusts()
 	return nil
+}
+
+// countProof counts the use of the passkey of a command that [incident.Decide] accepted. It
+// refuses a passkey whose counter did not rise.
+func (s *session) countProof(cmd incident.Command, events []incident.Event) error {
+	if cmd.Proof == nil || len(events) == 0 {
+		return nil
+	}
+	log, err := s.tx.TrustEvents()
+	if err != nil {
+		return fmt.Errorf("read log of keys: %w", err)
+	}
+	return s.useProof(trust.Fold(log), *cmd.Proof)
 }

@@ -72,6 +72,7 @@ func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 // incidentBrief adds the incident, its event and the document of an effect, as the
 // recipients of the effect may read them.
 func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrief, error) {
+	b.Policy = s.d.Policy
 	l := loadedBrief{brief: b}
 	dr, err := s.draft(e.Incident)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/trust"
 )
 
 // Handler carries out one effect. The Desk commits the returned command with the
@@ -280,7 +281,13 @@ func (d *Desk) auditDenied(ctx context.Context, s *session, cmd incident.Command
 	if s == nil || !incident.IsDenied(err) {
 		return nil
 	}
-	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Audit(s.denied(cmd)) }); err != nil {
+	if copied := new(counterError); errors.As(err, &copied) {
+		if err := d.RefusePasskey(ctx, trust.Actor{Person: copied.key.Person, Handle: cmd.By}, "command "+string(cmd.Verb), err); incident.CodeOf(err) == "" {
+			return err
+		}
+		return nil
+	}
+	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Audit(s.denied(cmd, err)) }); err != nil {
 		return fmt.Errorf("audit %s of %s: %w", cmd.Verb, cmd.For, err)
 	}
 	return nil

@@ -36,7 +36,7 @@ func (r *ingestion) applyCommand(row incident.DecodedDelivery, signal incident.S
 	case incident.CodeOf(err) != "":
 		outcome.Outcome, outcome.Reason = outcomeIgnored, err.Error()
 		if incident.IsDenied(err) {
-			if err := r.tx.Audit(r.denied(cmd)); err != nil {
+			if err := r.tx.Audit(r.denied(cmd, nil)); err != nil {
 				return fmt.Errorf("audit %s of %s: %w", cmd.Verb, cmd.For, err)
 			}
 		}

@@ -166,9 +166,14 @@ func (s *session) mayRead(cmd incident.Command, inc incident.Incident) bool {
 	return incident.MayAddress(cmd, inc, s.env(cmd))
 }
 
-// denied returns the entry of the audit log for a command that was denied.
-func (s *session) denied(cmd incident.Command) Access {
-	return Access{At: s.now, Person: s.env(cmd).Actor, Handle: cmd.By, Action: "command " + string(cmd.Verb), Incident: cmd.For}
+// denied returns the entry of the audit log for a command that was denied, with the reason
+// if its proof was.
+func (s *session) denied(cmd incident.Command, err error) Access {
+	access := Access{At: s.now, Person: s.env(cmd).Actor, Handle: cmd.By, Action: "command " + string(cmd.Verb), Incident: cmd.For}
+	if refused := new(incident.Error); cmd.Proof != nil && errors.As(err, &refused) {
+		access.Reason = refused.Error()
+	}
+	return access
 }
 
 // decide decides about a command for an existing incident and records the events.
@@ -213,6 +218,9 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	}
 	events, err := incident.Decide(cmd, dr.inc, env)
 	if err != nil {
+		return incident.Result{}, err
+	}
+	if err := s.countProof(cmd, events); err != nil {
 		return incident.Result{}, err
 	}
 	if err := s.auditAccess(cmd, events); err != nil {

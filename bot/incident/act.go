@@ -56,6 +56,9 @@ func (c Command) ActDigest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// HasStatement reports whether people can sign the verb with a passkey.
+func HasStatement(v Verb) bool { return v == VerbSign || actAttestations[v] != "" }
+
 // isSensitive reports whether the command needs [Policy.SensitiveLevel] in the present state.
 func (i Incident) isSensitive(c Command) bool {
 	switch c.Verb {

@@ -43,9 +43,7 @@ var recordEvents = eventTable{
 	EventSigned: {
 		fields: "attestation_version department deputy digest document schema submitter",
 		apply: func(i *Incident, e Event) {
-			i.Signatures = append(slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == e.department() }), Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-				Digest: e.Field("digest"), Attestation: e.Text("attestation"), AttestationVersion: e.Field("attestation_version"), Auth: e.Auth,
-				Via: e.Via, Through: e.Field("through"), SecondFactor: e.is("second_factor"), Proof: e.Proof(), Deputy: e.is("deputy"), Submitter: e.is("submitter")})
+			i.Signatures = append(slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == e.department() }), SignatureOf(e))
 		},
 		effects:   effects{refreshCard, refreshSignoff},
 		sentence:  saySigned,
@@ -146,6 +144,13 @@ var recordEvents = eventTable{
 		lane:      laneSignOff,
 		milestone: "Record revised",
 	},
+}
+
+// SignatureOf returns the signature that an event of the kind [EventSigned] recorded.
+func SignatureOf(e Event) Signature {
+	return Signature{Department: e.department(), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
+		Digest: e.Field("digest"), Attestation: e.Text("attestation"), AttestationVersion: e.Field("attestation_version"), Auth: e.Auth,
+		Via: e.Via, Through: e.Field("through"), SecondFactor: e.is("second_factor"), Proof: e.Proof(), Deputy: e.is("deputy"), Submitter: e.is("submitter")}
 }
 
 func (i *Incident) applyRecordEdited(e Event) {

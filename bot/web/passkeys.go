@@ -56,6 +56,7 @@ type ceremony struct {
 	Code      string                 `json:"code,omitempty"`
 	For       incident.PersonID      `json:"for,omitempty"` // whom the voucher is for
 	Statement *incident.ActStatement `json:"statement,omitempty"`
+	Act       *incident.Command      `json:"act,omitempty"` // that the statement is about
 	Then      string                 `json:"then,omitempty"`
 }
 

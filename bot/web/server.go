@@ -23,6 +23,7 @@ type Desk interface {
 	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
 	Directory(ctx context.Context) (incident.Directory, error)
 	formsDesk
+	signingDesk
 	PasskeyDesk
 	SignInDesk
 }
@@ -39,11 +40,13 @@ type SignInDesk interface {
 type Deps struct {
 	Desk     func() Desk // of the current configuration
 	Sessions session.Store
-	SignIn   SignIn
-	Sender   func(*http.Request) string // address of a client, behind trusted proxies too
-	Stopping <-chan struct{}            // closed when the program stops. Streams then end
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Checkpoint returns the newest checkpoint of the notary log, or "". It may be nil.
+	Checkpoint func(context.Context) (string, error)
+	SignIn     SignIn
+	Sender     func(*http.Request) string // address of a client, behind trusted proxies too
+	Stopping   <-chan struct{}            // closed when the program stops. Streams then end
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // Server serves the pages for people who signed in.
@@ -85,6 +88,7 @@ func (s *Server) routes() {
 	s.signInRoutes()
 	s.accountRoutes()
 	s.formRoutes()
+	s.signRoutes()
 	s.incidentRoutes()
 	s.passkeyRoutes()
 }

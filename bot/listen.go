@@ -123,6 +123,10 @@ func (b *Bot) openPages(c config.Config) (*web.Server, error) {
 		return nil, nil
 	}
 	return web.New(c.PublicURL, web.Deps{Desk: func() web.Desk { return b.Desk() }, Sessions: b.store, SignIn: c.Web.SignIn, Stopping: b.stopping, Now: b.clock, Log: b.log,
+		Checkpoint: func(ctx context.Context) (string, error) {
+			c, err := b.store.LatestCheckpoint(ctx)
+			return c.Note, err
+		},
 		Sender: func(r *http.Request) string { return b.admission.Sender(r).String() }})
 }
 

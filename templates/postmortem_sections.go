@@ -177,12 +177,21 @@ func (w pageBuilder) signatures(digest string) []signature {
 	for _, team := range incident.RequiredDepartments() {
 		for _, s := range w.Incident.Signatures {
 			if s.Department == team && s.Digest == digest {
-				out = append(out, signature{byline: w.byline(s.By, s.At), Department: label(s.Department), Auth: oneLine(s.Auth), Sentence: oneLine(s.Attestation),
+				out = append(out, signature{byline: w.byline(s.By, s.At), Department: label(s.Department), Auth: oneLine(madeHow(s)), Sentence: oneLine(s.Attestation),
 					Digest: s.Digest, Deputy: s.Deputy, Submitter: s.Submitter})
 			}
 		}
 	}
 	return out
+}
+
+// madeHow returns how a signature was made, with the fingerprint of its key.
+func madeHow(s incident.Signature) string {
+	how := "Signed " + s.Method()
+	if s.Proof != nil {
+		how += ", " + s.Proof.Fingerprint()
+	}
+	return how
 }
 
 func (w pageBuilder) objections() []objection {

@@ -13,6 +13,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/trust"
 	"tocsin/store/storetest"
 )
 
@@ -184,26 +185,26 @@ func TestSign_RefusedProofs(t *testing.T) {
 		t.Errorf("the page lacks what changed: %s", page)
 	}
 	s.wait(time.Minute)
-	if status, body := b.form("/account/passkeys/revoke", url.Values{"fingerprint": {incident.KeyFingerprint(s.incidentKey("leo"))}, "key": {incident.KeyFingerprint(s.incidentKey("leo"))}, "reason": {"lost"}}); status >= 500 {
-		t.Fatalf("revoke: got status %d: %s", status, body)
+	status, options := b.form(s.path(incident.Legal)+"/begin", values)
+	if status != http.StatusOK {
+		t.Fatalf("got status %d: %s", status, options)
 	}
-	if status, _ := b.use(s.path(incident.Legal), values, forge{}); status == http.StatusOK && s.revoked("leo") {
-		t.Error("got a signature of a revoked passkey")
-	}
-}
-
-// incidentKey returns the public key of a person's first passkey.
-func (s *signSite) incidentKey(who string) []byte {
-	state, _, err := s.desk.Trust(s.t.Context())
+	asked, err := virtualwebauthn.ParseAssertionOptions(options)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return state.Passkeys(incident.PersonID(who))[0].PublicKey
-}
-
-func (s *signSite) revoked(who string) bool {
-	state, env, err := s.desk.Trust(s.t.Context())
-	return err == nil && !state.Passkeys(incident.PersonID(who))[0].ActiveAt(env.Now)
+	answer := virtualwebauthn.CreateAssertionResponse(s.rp, b.auth, *b.key, *asked)
+	state, _, err := s.desk.Trust(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leo := trust.Actor{Person: "leo", Handle: incident.Identity{Provider: incident.ProviderWeb, ID: "leo"}, Through: "company", SecondFactor: true}
+	if _, err := s.desk.RevokePasskey(t.Context(), leo, trust.Revocation{Fingerprint: state.Passkeys("leo")[0].Fingerprint, Reason: "lost"}); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := b.post(s.path(incident.Legal)+"/finish", "application/json", answer); status != http.StatusForbidden || !strings.Contains(body, "revoked") {
+		t.Errorf("a revoked passkey: got status %d: %s, want a refusal", status, body)
+	}
 }
 
 // TestSign_WithoutScript signs at the level mfa with a form.

@@ -33,6 +33,7 @@ var exportedTables = []exportedTable{
 	{"commands", []string{"incident_id", "key_hash"}},
 	{"correlations", []string{"id"}},
 	{"links", []string{"incident_id", "name"}},
+	{"incident_marks", []string{"incident_id", "kind", "value"}},
 	{"alerts", []string{"id"}},
 	{"moved_alerts", []string{"id"}},
 	{"inbox", []string{"id"}},

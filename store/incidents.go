@@ -65,14 +65,21 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	}
 	out := make([]incident.Summary, len(rows))
 	for i, row := range rows {
-		out[i] = incident.Summary{ID: incident.ID(row.ID), Status: incident.Status(row.Status), Severity: incident.Severity(row.Severity),
-			Commander: incident.PersonID(row.Commander), OpenedAt: row.OpenedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
-			Restricted: row.Restricted, Origin: incident.Origin(row.Origin), ReviewAt: timeOrZero(row.ReviewAt)}
-		if err := r.s.unseal("incidents", row.stateKey(), "sealed_title", row.SealedTitle, &out[i].Title); err != nil {
+		var err error
+		if out[i], err = r.s.summary(row); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// summary returns the summary of a row without its state.
+func (s *Store) summary(row incidentRow) (incident.Summary, error) {
+	out := incident.Summary{ID: incident.ID(row.ID), Status: incident.Status(row.Status), Severity: incident.Severity(row.Severity),
+		Commander: incident.PersonID(row.Commander), OpenedAt: row.OpenedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
+		Restricted: row.Restricted, Origin: incident.Origin(row.Origin), ReviewAt: timeOrZero(row.ReviewAt)}
+	err := s.unseal("incidents", row.stateKey(), "sealed_title", row.SealedTitle, &out.Title)
+	return out, err
 }
 
 // filterStatuses returns the statuses that match f. Nil means all.
@@ -137,6 +144,9 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event, erased ..
 	t.s.incidents.put(row.ID, row.stateKey(), row.SealedState, inc)
 	t.tx.note(subjectIncidents, row.ID, row.ID)
 	if err := t.appendEvents(inc.ID, events); err != nil {
+		return err
+	}
+	if err := t.saveMarks(inc); err != nil {
 		return err
 	}
 	if err := t.saveLinks(inc); err != nil || len(erased) == 0 {

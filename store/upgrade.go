@@ -100,8 +100,12 @@ func (t domainTx) recomputeState(id incident.ID) error {
 		t.s.log.Error("state of an earlier version not recomputed, because its timeline has a problem", "incident", id, "err", err)
 		return nil
 	}
-	next, err := t.s.incidentRow(incident.Fold(id, events))
+	inc := incident.Fold(id, events)
+	next, err := t.s.incidentRow(inc)
 	if err != nil {
+		return err
+	}
+	if err := t.saveMarks(inc); err != nil {
 		return err
 	}
 	return t.db.Model(&incidentRow{}).Where("id = ? AND head_seq = ?", next.ID, next.HeadSeq).

@@ -77,6 +77,48 @@ type Summary struct {
 type Filter struct {
 	Statuses []Status
 	All      bool
-	Limit    int  // 0 means 50
-	Readable bool // leave out the incidents that the reader may not read, instead of their texts
+	Limit    int // 0 means 50
 }
+
+// Search selects incidents for the list on the pages. The zero Search selects all. The list
+// has the last changed incident first.
+type Search struct {
+	Statuses   []Status
+	Severities []Severity
+	Source     string
+	Playbook   string
+	Department Department
+	Person     PersonID  // who had a part
+	From       time.Time // opened at or after
+	Until      time.Time // opened before
+	Words      []string  // in the title, without regard to case
+	Before     Position  // the incidents after this one in the list
+	Limit      int       // 0 means 50
+	// Readers limits the result to incidents that these people and departments may read, if
+	// it is not nil. The result can have more.
+	Readers []Mark
+}
+
+// Position is the place of an incident in the list of a [Search].
+type Position struct {
+	At time.Time
+	ID ID
+}
+
+// Found is the result of a [Search]: incidents that the reader may read.
+type Found struct {
+	Incidents []FoundIncident
+	More      bool // there are more after the last one
+	Directory Directory
+	Sources   []string // to choose from
+	Playbooks []string
+}
+
+// FoundIncident is an incident in a list, with the work that waits for the reader.
+type FoundIncident struct {
+	Summary
+	Tasks []Task
+}
+
+// Position returns the place of the incident in the list.
+func (s Summary) Position() Position { return Position{s.UpdatedAt, s.ID} }

@@ -231,6 +231,24 @@ func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	return out, nil
 }
 
+// Search compares only the statuses, the person and the readers.
+func (m *memory) Search(q incident.Search) ([]incident.Summary, error) {
+	var out []incident.Summary
+	for _, inc := range m.incidents {
+		marks := inc.Marks()
+		reads := q.Readers == nil || !inc.Restricted || slices.ContainsFunc(q.Readers, func(r incident.Mark) bool { return slices.Contains(marks, r) })
+		s := inc.Summary()
+		later := q.Before.ID != 0 && (s.UpdatedAt.After(q.Before.At) || s.UpdatedAt.Equal(q.Before.At) && s.ID >= q.Before.ID)
+		if reads && !later && (len(q.Statuses) == 0 || slices.Contains(q.Statuses, inc.Status)) && (q.Person == "" || slices.Contains(marks, incident.Mark{Kind: incident.MarkPerson, Value: string(q.Person)})) {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b incident.Summary) int {
+		return cmp.Or(b.UpdatedAt.Compare(a.UpdatedAt), cmp.Compare(b.ID, a.ID))
+	})
+	return out[:min(len(out), cmp.Or(q.Limit, 50))], nil
+}
+
 func (m *memory) Directory() (incident.Directory, error)  { return m.directory, nil }
 func (m *memory) PutDirectory(d incident.Directory) error { m.directory = d; return nil }
 

@@ -67,6 +67,9 @@ type IncidentReader interface {
 	Timeline(id incident.ID, seq ...int) ([]incident.Event, error)
 	// Summaries returns the matching incidents, the newest first.
 	Summaries(f incident.Filter) ([]incident.Summary, error)
+	// Search returns the incidents that match, the last changed one first. It compares
+	// everything but the words of the title.
+	Search(q incident.Search) ([]incident.Summary, error)
 	Directory() (incident.Directory, error)
 	// IncidentsByCorrelation returns the live incidents by correlation key.
 	IncidentsByCorrelation(keys ...string) (map[string]incident.ID, error)

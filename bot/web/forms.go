@@ -21,8 +21,11 @@ const maxFormBytes = 1 << 20
 
 // formsDesk is the part of [Desk] that forms use.
 type formsDesk interface {
+	Head(ctx context.Context, who incident.Identity, id incident.ID) (int, error)
+	Search(ctx context.Context, who incident.Identity, q incident.Search) (incident.Found, error)
 	Overview(ctx context.Context, who incident.Identity) (incident.Overview, error)
 	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
+	Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error)
 	OpenForm(ctx context.Context, who incident.Identity, key incident.FormKey, reads bool) (incident.FormMemory, error)
 	SaveDraft(ctx context.Context, who incident.Identity, key incident.FormKey, draft incident.FormDraft) error
 	CloseForm(ctx context.Context, who incident.Identity, key incident.FormKey, submitted bool) error
@@ -151,13 +154,23 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, v visitor, given i
 	return s.render(w, v, status, "form", spec.Title, data)
 }
 
+// maxListedOthers is the number of incidents that a form offers.
+const maxListedOthers = 200
+
 // readableDesk lists only the incidents that the person may read.
 type readableDesk struct{ Desk }
 
 // List implements [chat.Desk].
-func (d readableDesk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
-	f.Readable = true
-	return d.Desk.List(ctx, who, f)
+func (d readableDesk) List(ctx context.Context, who incident.Identity, _ incident.Filter) ([]incident.Summary, error) {
+	found, err := d.Search(ctx, who, incident.Search{Statuses: unended(), Limit: maxListedOthers})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]incident.Summary, len(found.Incidents))
+	for n, i := range found.Incidents {
+		out[n] = i.Summary
+	}
+	return out, nil
 }
 
 // dangerous are the verbs whose button warns.

@@ -27,6 +27,8 @@ var pageTemplates = func() map[string]*template.Template {
 		"words":   func(s incident.Status) string { return strings.ReplaceAll(string(s), "_", " ") },
 		"capital": text.Capital,
 		"utc":     func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") },
+		"time":    timeTag,
+		"ago":     agoTag,
 	}
 	names, err := fs.Glob(pageFiles, "pages/*.html.tmpl")
 	if err != nil {
@@ -34,8 +36,8 @@ var pageTemplates = func() map[string]*template.Template {
 	}
 	out := map[string]*template.Template{}
 	for _, path := range names {
-		if name := strings.TrimSuffix(strings.TrimPrefix(path, "pages/"), ".html.tmpl"); name != "layout" {
-			out[name] = template.Must(template.New("layout.html.tmpl").Funcs(functions).ParseFS(pageFiles, "pages/layout.html.tmpl", path))
+		if name := strings.TrimSuffix(strings.TrimPrefix(path, "pages/"), ".html.tmpl"); name != "layout" && name != "parts" {
+			out[name] = template.Must(template.New("layout.html.tmpl").Funcs(functions).ParseFS(pageFiles, "pages/layout.html.tmpl", "pages/parts.html.tmpl", path))
 		}
 	}
 	return out
@@ -88,4 +90,26 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, v visitor, err 
 	if err := s.render(w, v, status, "problem", "Problem", message); err != nil {
 		s.Log.ErrorContext(r.Context(), "page failed", "path", r.Pattern, "err", err)
 	}
+}
+
+// timeTag returns a time for people and for the browser.
+func timeTag(at time.Time) template.HTML {
+	return template.HTML(fmt.Sprintf("<time datetime=%q>%s</time>", at.UTC().Format(time.RFC3339), at.UTC().Format("2006-01-02 15:04 UTC"))) //nolint:gosec // of numbers
+}
+
+// agoTag returns the time since a moment.
+func agoTag(now, at time.Time) template.HTML {
+	d := now.Sub(at)
+	word := ""
+	switch {
+	case d < time.Minute:
+		word = "less than a minute ago"
+	case d < time.Hour:
+		word = fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		word = fmt.Sprintf("%d h ago", int(d.Hours()))
+	default:
+		word = fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	}
+	return template.HTML(fmt.Sprintf("<time datetime=%q title=%q>%s</time>", at.UTC().Format(time.RFC3339), at.UTC().Format("2006-01-02 15:04 UTC"), word)) //nolint:gosec // of numbers
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -58,6 +59,8 @@ type Server struct {
 	passkeyParts
 	handler http.Handler // mux with everything around it
 	signInParts
+	// listeners is the number of pages that wait for changes.
+	listeners atomic.Int64
 }
 
 // New returns the pages of the website with an address, such as https://tocsin.example.com.

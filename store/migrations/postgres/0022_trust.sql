@@ -28,3 +28,13 @@ CREATE TABLE web_sessions (
 );
 CREATE INDEX web_sessions_person ON web_sessions (person) WHERE person <> '';
 CREATE INDEX web_sessions_expires_at ON web_sessions (expires_at);
+
+-- Words under which lists find an incident, see incident.Mark. Rows are only added.
+CREATE TABLE incident_marks (
+    incident_id bigint NOT NULL REFERENCES incidents (id),
+    kind text NOT NULL,
+    value text NOT NULL,
+    PRIMARY KEY (incident_id, kind, value)
+);
+CREATE INDEX incident_marks_value ON incident_marks (kind, value, incident_id);
+CREATE INDEX incidents_updated_at ON incidents (updated_at, id);

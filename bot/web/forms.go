@@ -190,7 +190,7 @@ func (s *Server) submitForm(w http.ResponseWriter, r *http.Request, v visitor) e
 	if !r.PostForm.Has("state") {
 		if _, ok := command.PageForm(given); ok && (command.AsksForm(given) || !hasForm(given)) {
 			r.PostForm.Del("key")
-			http.Redirect(w, r, r.URL.Path+"?"+r.PostForm.Encode(), http.StatusSeeOther)
+			http.Redirect(w, r, r.URL.Path+"?"+r.PostForm.Encode(), http.StatusSeeOther) //nolint:gosec // the path of this form
 			return nil
 		}
 		given.Key = s.key(v, r)
@@ -207,7 +207,7 @@ func (s *Server) submitForm(w http.ResponseWriter, r *http.Request, v visitor) e
 		}
 		if in.cmd.Verb == incident.VerbEditRecord && len(in.cmd.Record)+len(in.cmd.Confirm) == 0 {
 			s.notify(r.Context(), "No change: the closing record already has this text.")
-			http.Redirect(w, r, localPath(cmp.Or(then, incidentPath(in.cmd.For))), http.StatusSeeOther)
+			http.Redirect(w, r, localPath(cmp.Or(then, incidentPath(in.cmd.For))), http.StatusSeeOther) //nolint:gosec // a path of this website
 			return s.closeForm(r.Context(), v, in)
 		}
 		in.err = s.act(w, r, v, in.cmd, then)

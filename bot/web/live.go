@@ -47,7 +47,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request, v visitor) error {
 	for {
 		if seq != head {
 			head = seq
-			_, err = fmt.Fprintf(w, "id: %d\nevent: changed\ndata: %d\n\n", seq, seq)
+			_, err = fmt.Fprintf(w, "id: %d\nevent: changed\ndata: %d\n\n", seq, seq) //nolint:gosec // a number
 		} else {
 			_, err = fmt.Fprint(w, ": no change\n\n")
 		}

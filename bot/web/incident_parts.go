@@ -124,7 +124,7 @@ type recordData struct {
 	Frozen     bool
 	Revision   int
 	Digest     string
-	Signatures []signatureLine
+	Signatures []departmentLine
 }
 
 // recordPart is a part of the closing record, or its draft.
@@ -135,8 +135,8 @@ type recordPart struct {
 	At          time.Time
 }
 
-// signatureLine is a department with its signature, or without one.
-type signatureLine struct {
+// departmentLine is a department with its signature, or without one.
+type departmentLine struct {
 	Department string
 	Who        string // signed it, or can
 	At         time.Time
@@ -151,7 +151,7 @@ func recordOf(v incident.View) recordData {
 	if sub := inc.Submission; sub != nil {
 		d.Frozen, d.Revision, d.Digest, record = true, sub.Document.Revision, sub.Digest, sub.Document.Record
 		for _, team := range incident.RequiredDepartments() {
-			line := signatureLine{Department: string(team)}
+			line := departmentLine{Department: string(team)}
 			if sig := inc.SignedBy(team); sig != nil {
 				line.Who, line.At, line.Auth = v.Directory.Name(sig.By), sig.At, sig.Auth
 			}

@@ -56,15 +56,15 @@ var allowedImports = map[string][]string{
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
-	"bot/control":   {"bot/incident", "bot/backup", "bot/command", "bot/intake", "bot/response", "store", "bot/setting", "bot/text"},
+	"bot/control":   {"bot/incident", "bot/backup", "bot/command", "bot/intake", "bot/response", "store", "bot/setting", "bot/text", "bot/trust"},
 	"bot/telemetry": {"bot/incident", "bot/health", "bot/intake", "bot/response", "bot/trail", "bot/outbound", "bot/secret", "bot/terminal", "bot/setting"},
 
 	"bot/config": {"bot/alertmanager", "bot/backup", "bot/cloudtrail", "bot/control", "bot/detect", "bot/generic", "bot/hackerone", "bot/incident", "bot/intake", "bot/mail", "bot/pagerduty", "bot/publication", "bot/redact", "bot/response", "bot/secret", "bot/sentry", "bot/setting", "bot/slack", "bot/sns", "bot/telemetry", "bot/text", "bot/trail", "bot/vulnreport", "bot/web", "playbooks", "store"},
 
-	"bot/doctor": {"bot/backup", "bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/incident", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/vulnreport", "store"},
+	"bot/doctor": {"bot/backup", "bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/incident", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/trust", "bot/vulnreport", "store"},
 
 	"bot":        {"bot/incident", "bot/backup", "bot/notary", "bot/publication", "bot/syslog", "bot/doctor", "bot/health", "bot/outbound", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config", "bot/text", "bot/web", "bot/web/session"},
-	"cmd/tocsin": {"bot", "bot/web", "bot/backup", "bot/notary", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/syslog", "bot/text"},
+	"cmd/tocsin": {"bot", "bot/web", "bot/backup", "bot/notary", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/syslog", "bot/text", "bot/trust"},
 }
 
 // libraryOwners lists the only packages that import a library, exactly.

@@ -42,6 +42,7 @@ type Desk interface {
 	// releases it.
 	RestoreOverview(context.Context) (response.RestoreOverview, error)
 	ReleaseRestore(ctx context.Context, who incident.Identity, reason string) (response.Released, error)
+	PasskeyDesk
 	// AuditOperation writes the use of an operation, or its refusal, to the audit log.
 	AuditOperation(ctx context.Context, who incident.Identity, operation, reason string, allowed bool) error
 }
@@ -123,6 +124,7 @@ type Request struct {
 	Code     string                `json:"code,omitempty"`     // of a test page
 	Session  SessionQuery          `json:"session,omitzero"`   // selects sessions on the pages
 	Skip     int                   `json:"skip,omitempty"`     // events that an earlier part of a search counted
+	Passkey  PasskeyRequest        `json:"passkey,omitzero"`
 
 	Checkpoints []store.CheckpointFile `json:"checkpoints,omitempty"` // published ones, to compare with the log
 }

@@ -99,6 +99,7 @@ func (d *Doctor) Run(ctx context.Context, report func(Finding)) (failed bool) {
 	d.checkKeyset(ctx)
 	d.checkDatabase(ctx)
 	d.checkBot(ctx)
+	d.checkPasskeys(ctx)
 	d.checkSlack(ctx)
 	d.checkSteps(ctx)
 	d.checkSources(ctx)

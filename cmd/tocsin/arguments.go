@@ -33,6 +33,18 @@ func optionalArgument(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("%q is too much: %s takes one argument. Usage: %s", args[1], cmd.CommandPath(), cmd.UseLine())
 }
 
+// twoArguments requires both arguments that the usage of the command names.
+func twoArguments(cmd *cobra.Command, args []string) error {
+	names := strings.Fields(cmd.Use)[1:]
+	switch {
+	case len(args) < 2:
+		return fmt.Errorf("the argument %s is missing. Usage: %s", names[len(args)], cmd.UseLine())
+	case len(args) > 2:
+		return fmt.Errorf("%q is too much: %s takes two arguments. Usage: %s", args[2], cmd.CommandPath(), cmd.UseLine())
+	}
+	return nil
+}
+
 // flagError names the usage after the error of a flag. A wrong command is the more
 // important error.
 func flagError(cmd *cobra.Command, err error) error {

@@ -120,3 +120,9 @@ func (b *Bot) serveDoctor(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(doctor.Arrival{Peer: r.RemoteAddr, ForwardedFor: strings.Join(r.Header.Values("X-Forwarded-For"), ", ")})
 }
+
+// recordChanges makes the notary sign a checkpoint of every change until now.
+func (b *Bot) recordChanges(ctx context.Context) error {
+	_, err := b.store.RecordChanges(ctx)
+	return err
+}

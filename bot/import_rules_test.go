@@ -32,10 +32,10 @@ var allowedImports = map[string][]string{
 
 	"bot/intake":            {"bot/incident", "bot/bounds", "bot/setting", "bot/text"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
-	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "bot/setting", "bot/text", "bot/trust"},
+	"bot/response":          {"bot/expression", "bot/incident", "bot/pack", "playbooks", "bot/setting", "bot/text", "bot/trust"},
 
 	"store/stream":     {},
-	"store":            {"bot/incident", "bot/notary", "bot/response", "bot/intake", "bot/setting", "bot/text", "bot/trust", "bot/web/session", "store/stream"},
+	"store":            {"bot/incident", "bot/notary", "bot/pack", "bot/response", "bot/intake", "bot/setting", "bot/text", "bot/trust", "bot/web/session", "store/stream"},
 	"bot/sentry":       {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
 	"bot/pagerduty":    {"bot/incident", "bot/health", "bot/secret", "bot/outbound", "bot/intake", "bot/setting", "bot/text"},
 	"bot/alertmanager": {"bot/incident", "bot/secret", "bot/intake", "bot/setting", "bot/text"},
@@ -64,7 +64,7 @@ var allowedImports = map[string][]string{
 	"bot/doctor": {"bot/backup", "bot/cloudtrail", "bot/config", "bot/control", "bot/health", "bot/incident", "bot/intake", "bot/mail", "bot/outbound", "bot/pagerduty", "bot/setting", "bot/slack", "bot/telemetry", "bot/trust", "bot/vulnreport", "store"},
 
 	"bot":        {"bot/incident", "bot/backup", "bot/notary", "bot/publication", "bot/syslog", "bot/doctor", "bot/health", "bot/outbound", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/chat", "bot/slack", "bot/vulnreport", "bot/control", "bot/telemetry", "bot/config", "bot/text", "bot/web", "bot/web/session"},
-	"cmd/tocsin": {"bot", "bot/web", "bot/backup", "bot/notary", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/syslog", "bot/text", "bot/trust"},
+	"cmd/tocsin": {"bot", "bot/web", "bot/backup", "bot/notary", "bot/doctor", "bot/control", "bot/sandbox/...", "store", "templates", "bot/detect", "bot/incident", "bot/response", "bot/command", "bot/secret", "bot/outbound", "bot/terminal", "bot/config", "bot/intake", "bot/mail", "bot/pagerduty", "bot/setting", "bot/slack", "bot/syslog", "bot/text", "bot/trust", "bot/pack"},
 }
 
 // libraryOwners lists the only packages that import a library, exactly.

@@ -136,7 +136,7 @@ func (b *Bot) openDesk(g *generation) (err error) {
 		Policy: c.SignOff.Policy(incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(steps), PersonalPages: b.personalPages(g),
 			FirstUpdate: c.Updates.FirstWithin.BySeverity(), TimeZone: c.TimeZone, Language: c.Language, RelyingParty: web.RelyingParty(c.PublicURL)}),
 		NextTestPage: func(now time.Time) time.Time { return c.Escalation.PageTest.Next(now, b.start.TimeZone) },
-		PageLinks:    b.pageLinks(g), Handlers: handlers, Shows: b.chatEffects.Shows, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Changed: b.chat.RefreshHomes, Now: b.clock, Log: b.log})
+		PageLinks:    b.pageLinks(g), Handlers: handlers, Shows: b.chatEffects.Shows, Pages: pageHandlers(steps), Targets: targets, Withdraw: b.withdrawPage(g, targets, steps), SystemOf: b.systemOf(g, steps), Explain: explainFailure, Observer: effectObserver{b.metrics, b.parts, steps}, Changed: b.chat.RefreshHomes, RecordChanges: b.recordChanges, Now: b.clock, Log: b.log})
 	return err
 }
 

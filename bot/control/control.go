@@ -31,6 +31,8 @@ type Desk interface {
 	Do(context.Context, incident.Command) (incident.Result, error)
 	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
 	List(context.Context, incident.Identity, incident.Filter) ([]incident.Summary, error)
+	// Pack returns the evidence pack of an incident.
+	Pack(ctx context.Context, who incident.Identity, id incident.ID, reason string) ([]byte, error)
 	Overview(context.Context, incident.Identity) (incident.Overview, error)
 	Alerts(context.Context, incident.Identity, incident.AlertRequest) (incident.AlertResult, error)
 	Directory(context.Context) (incident.Directory, error)

@@ -70,6 +70,7 @@ var operations = map[string]operation{
 	"passkeys-code":   {access: accessAdministrators, command: "passkeys code", maxBody: maxCommandRequest, do: (*Server).issueCode},
 	"passkeys-vouch":  {access: accessEverybody, maxBody: maxCommandRequest, do: (*Server).vouch},
 	"passkeys-revoke": {access: accessAdministrators, command: "passkeys revoke", maxBody: maxCommandRequest, do: (*Server).revokePasskey},
+	"pack":            {access: accessEverybody, maxBody: maxCommandRequest, stream: (*Server).pack},
 }
 
 // incident is the operation of [Server.Incident].

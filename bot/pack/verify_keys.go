@@ -46,6 +46,26 @@ func KeyEvents(log []trust.Event, fingerprints []string) []int64 {
 	return out
 }
 
+// Fingerprints returns the fingerprints of the keys in the proofs of a timeline.
+func Fingerprints(timeline []incident.Event) (out []string) {
+	for _, e := range timeline {
+		if p, err := proofOf(e); err == nil && p != nil {
+			out = append(out, p.Fingerprint())
+		}
+	}
+	return out
+}
+
+// KeyPeople returns the people whom the opened events of the log of keys name.
+func KeyPeople(p Proofs) (out []incident.PersonID) {
+	for _, row := range p.Keys {
+		if e, err := keyEvent([]byte(row.Content)); err == nil {
+			out = append(out, e.Person, e.By)
+		}
+	}
+	return out
+}
+
 // readKeys opens the events of the log of keys, and checks that no event before the checkpoint is missing.
 func (v *verification) readKeys() {
 	f := findings{name: "keys"}

@@ -1,6 +1,8 @@
 package pack
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,11 +87,11 @@ func (v *verification) describeUse(s *Signature, e incident.Event, p *incident.P
 }
 
 // samePin compares a fingerprint as a person typed it.
-func samePin(pin, fingerprint string) bool {
-	clean := func(text string) string {
-		return strings.TrimPrefix(strings.NewReplacer(":", "", " ", "").Replace(strings.ToLower(strings.TrimSpace(text))), "sha256")
-	}
-	return clean(pin) == clean(fingerprint)
+func samePin(pin, fingerprint string) bool { return cleanPin(pin) == cleanPin(fingerprint) }
+
+// cleanPin returns the hexadecimal digits of a fingerprint.
+func cleanPin(text string) string {
+	return strings.TrimPrefix(strings.NewReplacer(":", "", " ", "").Replace(strings.ToLower(strings.TrimSpace(text))), "sha256")
 }
 
 // checkAct returns why a proof does not prove the act of an event.
@@ -199,4 +201,10 @@ func (v *verification) checkApproved(f *findings, inc incident.Incident, e incid
 			f.problem("the signature of %s is not in the timeline", team)
 		}
 	}
+}
+
+// IsFingerprint reports whether a text is the fingerprint of a key as a person types it.
+func IsFingerprint(text string) bool {
+	raw, err := hex.DecodeString(cleanPin(text))
+	return err == nil && len(raw) == sha256.Size
 }

@@ -171,6 +171,9 @@ type Options struct {
 	// Changed is called after a commit with events. It must return at once. It may be nil.
 	Changed func()
 
+	// RecordChanges makes the notary sign a checkpoint that has every change until now. It may be nil.
+	RecordChanges func(context.Context) error
+
 	MissedAfter   time.Duration // age at which a post counts as missed and joins a summary, 1 min if zero
 	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
 	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero

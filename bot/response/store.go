@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/pack"
 	"tocsin/bot/trust"
 )
 
@@ -40,6 +41,8 @@ type Reader interface {
 	InboxReader
 	RestoreReader
 	TrustReader
+	// PackProofs returns proofs of the notary with its newest checkpoint.
+	PackProofs(q pack.Query) (pack.Proofs, error)
 	// WaitingEffects returns the selected waiting effects.
 	WaitingEffects(q WaitingQuery) ([]incident.WaitingEffect, error)
 }

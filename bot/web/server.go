@@ -27,6 +27,7 @@ type Desk interface {
 	signingDesk
 	PasskeyDesk
 	SignInDesk
+	packDesk
 }
 
 // SignInDesk has the methods of the write path for the sign-in.
@@ -94,6 +95,7 @@ func (s *Server) routes() {
 	s.signRoutes()
 	s.incidentRoutes()
 	s.passkeyRoutes()
+	s.packRoutes()
 }
 
 // ServeHTTP implements [http.Handler].

@@ -26,7 +26,7 @@ func auditCommand(g *globalFlags) *cobra.Command {
 	cmd := commandGroup(&cobra.Command{Use: "audit", Short: "List, export and prove the audit log",
 		Long: "The audit log has an entry for each read of an incident, an alert or a record, each export and each operation of an\n" +
 			"administrator, and for each attempt that was denied. Only administrators can read it, and reading it is an entry too."})
-	cmd.AddCommand(auditListCommand(g), auditExportCommand(g), auditProveCommand(g), auditCheckCommand(g), auditKeyCommand(g))
+	cmd.AddCommand(auditListCommand(g), auditExportCommand(g), auditProveCommand(g), auditCheckCommand(g), auditVerifyCommand(g), auditKeyCommand(g))
 	return cmd
 }
 

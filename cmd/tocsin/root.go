@@ -64,7 +64,7 @@ func rootCommand() *cobra.Command {
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
 	cmd.AddCommand(demoCommand(), sandboxCommand(g), initCommand(g), versionCommand(g))
 	cmd.AddCommand(serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), effectsCommand(g), replayCommand(g), sourcesCommand(g), retentionCommand(g), verifyCommand(g), migrateCommand(g), backupCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g), doctorCommand(g))
-	cmd.AddCommand(auditCommand(g), askCommand(g))
+	cmd.AddCommand(auditCommand(g), askCommand(g), exportCommand(g))
 	cmd.AddCommand(sessionsCommand(g), loginLinkCommand(g))
 	cmd.AddCommand(passkeysCommand(g))
 	return cmd

@@ -185,7 +185,7 @@ func (v *verification) checkHeads() {
 	last := v.order[len(v.order)-1]
 	f.ok = fmt.Sprintf("the notary proves the timeline up to event %d of %d", last, v.last)
 	if last < v.last {
-		f.note("events %d to %d are newer than the checkpoint. A later export proves them", last+1, v.last)
+		f.note("%d events, from event %d on, are newer than the checkpoint. A later export proves them", v.last-last, last+1)
 	}
 	var open []int
 	for _, e := range v.events {

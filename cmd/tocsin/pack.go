@@ -123,7 +123,8 @@ func packReport(r pack.Report) string {
 	if r.Incident != "" {
 		_ = writeLine(&b, "evidence pack of %s, exported on %s", r.Incident, r.ExportedAt.UTC().Format("2006-01-02 15:04 UTC"))
 	}
-	_ = writeLine(&b, "SHA-256 of the file: %s\n", r.SHA256)
+	_ = writeLine(&b, "SHA-256 of the file: %s", r.SHA256)
+	_ = writeLine(&b, "")
 	t := newTable(&b)
 	t.row("CHECK", "RESULT", "DETAIL")
 	for _, c := range r.Checks {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/pack"
 	"tocsin/bot/trust"
 )
 
@@ -823,6 +824,11 @@ func (m *memory) effectNames(id incident.ID) []string {
 		}
 	}
 	return out
+}
+
+// PackProofs returns no proofs. The tests of the command line export packs from both databases.
+func (m *memory) PackProofs(pack.Query) (pack.Proofs, error) {
+	return pack.Proofs{}, incident.Conflict("there is no checkpoint yet")
 }
 
 func (m *memory) TrustEvents() ([]trust.Event, error) { return slices.Clone(m.trusted), nil }

@@ -332,11 +332,11 @@ func TestOutput_Escaped(t *testing.T) {
 		return map[string]any{"error": map[string]string{"code": "invalid", "message": p.text, "field": p.text}}
 	}
 	o.code = http.StatusConflict
-	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"audit", "prove", "1"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"backup", "release"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
+	for _, args := range [][]string{{"incident", "list"}, {"explain", "A1"}, {"ask", "key", "x"}, {"verify"}, {"retention"}, {"audit", "list"}, {"audit", "export"}, {"audit", "prove", "1"}, {"export", "INC-7", "--out", "refused.zip"}, {"effects"}, {"effects", "retry"}, {"effects", "drop", "17"}, {"backup", "release"}, {"keys", "rotate"}, {"replay", "--since", "2h"}, {"sources", "show", "D7"}} {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "audit prove", "audit check", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "audit prove", "audit check", "audit verify", "export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)

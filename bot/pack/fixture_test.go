@@ -163,7 +163,7 @@ func (w *world) logKey(e trust.Event) int64 {
 
 // vouch adds a voucher of one person for another.
 func (w *world) vouch(by, person incident.PersonID) int64 {
-	s := incident.ActStatement{Act: actVouch, Digest: vouchDigest(person), Person: by, Time: w.now.Format(time.RFC3339), Nonce: nonce(fmt.Sprint("vouch", by, person))}
+	s := trust.VouchStatement(incident.Directory{}, by, person, w.now, nonce(fmt.Sprint("vouch", by, person)))
 	p := w.keys[by].sign(w.t, s)
 	return w.logKey(trust.Event{Kind: trust.Vouched, Person: person, By: by, Fingerprint: p.Fingerprint(), Details: trust.Details{Proof: &p, Expires: w.now.Add(24 * time.Hour)}})
 }

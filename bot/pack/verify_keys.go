@@ -2,8 +2,6 @@ package pack
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -251,10 +249,11 @@ func (v *verification) checkVoucher(e trust.Event) []string {
 	}
 	by, ok := v.registration(p.Fingerprint())
 	s := p.Statement
+	want := trust.VouchStatement(incident.Directory{}, e.By, e.Person, e.At, s.Nonce)
 	switch {
 	case !ok || by.Person != e.By || p.Fingerprint() != e.Fingerprint || by.At.After(e.At):
 		return bad("its key is not one of theirs")
-	case s.Act != actVouch || s.Digest != vouchDigest(e.Person) || s.Person != e.By || s.Incident != "" || !isNear(s.Time, e.At):
+	case s.Act != want.Act || s.Digest != want.Digest || s.Person != e.By || s.Incident != "" || !isNear(s.Time, e.At):
 		return bad("it was signed for something else")
 	case p.RelyingParty != v.meta.RelyingParty || p.Origin != v.meta.Origin:
 		return bad("it was signed on another website")
@@ -267,22 +266,10 @@ func (v *verification) checkVoucher(e trust.Event) []string {
 	return nil
 }
 
-// actVouch is the act in the statement of a voucher.
-const actVouch = "vouch"
-
-// vouchDigest is the digest in the statement of a voucher for a person.
-func vouchDigest(person incident.PersonID) string {
-	sum := sha256.Sum256([]byte("tocsin-vouch-v1\n" + string(person)))
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// maxStatementAge is the largest difference between the time of a statement and the time of its event.
-const maxStatementAge = time.Hour
-
 // isNear reports whether a statement was signed shortly before it was recorded.
 func isNear(statement string, recorded time.Time) bool {
 	at, err := time.Parse(time.RFC3339, statement)
-	return err == nil && recorded.Sub(at).Abs() <= maxStatementAge
+	return err == nil && recorded.Sub(at).Abs() <= incident.ProofWindow
 }
 
 // describeKey describes the registration of a key and its reason.

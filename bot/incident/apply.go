@@ -81,6 +81,7 @@ func (i Incident) clone() Incident {
 	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
 	i.SplitInto, i.LoweredBy, i.Privileged = slices.Clone(i.SplitInto), slices.Clone(i.LoweredBy), slices.Clone(i.Privileged)
 	i.Calls, i.Here, i.NotInvited = slices.Clone(i.Calls), maps.Clone(i.Here), maps.Clone(i.NotInvited)
+	i.DistrustedChanges = slices.Clone(i.DistrustedChanges)
 	i.Runs, i.Messages, i.Updates = slices.Clone(i.Runs), slices.Clone(i.Messages), slices.Clone(i.Updates)
 	for n := range i.Updates {
 		i.Updates[n].Sent = slices.Clone(i.Updates[n].Sent)

@@ -134,6 +134,9 @@ func IsDenied(err error) bool {
 // before they read anything, so that an account without a person cannot find out
 // which incidents exist.
 func Admit(cmd Command, env Env) error {
+	if err := checkDistrust(cmd, env); err != nil {
+		return err
+	}
 	switch who := cmd.Verb.who(); {
 	case env.System && !who.Has(TheBot):
 		return Forbidden("the bot may not use %q. A person must use it", cmd.Verb)

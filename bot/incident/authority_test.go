@@ -78,11 +78,12 @@ var actorMatrix = map[Verb]string{
 	VerbBreakGlass:       " !   x   x   x   x   x   x   +   +   x   +   !   !",
 	VerbHere:             " !   0   +   +   +   +   +   L   S   +   +   !   !",
 	VerbRetry:            " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbConfirmChange:    " !   0   x   x   +   x   +   L   S   +   +   !   !",
 }
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.
 var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPersonPaged, VerbPageFailed,
-	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbAbsenceTimeout, VerbEvidenceHashed, VerbEvidenceChanged, VerbStormTimeout, VerbRemindSigners, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout, VerbUpdateSent, VerbUpdateTimeout, VerbPageRestored, VerbRestored, VerbRepeatErasure}
+	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbAbsenceTimeout, VerbEvidenceHashed, VerbEvidenceChanged, VerbStormTimeout, VerbRemindSigners, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout, VerbUpdateSent, VerbUpdateTimeout, VerbPageRestored, VerbRestored, VerbRepeatErasure, VerbDistrusted}
 
 // actorFixture returns an incident in a status with all actors.
 func actorFixture(t *testing.T, status Status) *fixture {

@@ -87,6 +87,8 @@ type Command struct {
 	Erase      []TextRef  `json:"erase,omitempty"`
 	Alerts     []int64    `json:"alerts,omitempty"` // ids in the store
 
+	Undone bool `json:"undone,omitempty"` // of VerbConfirmChange: the change was undone
+
 	// NoPersonalData states, for VerbDismiss, that no personal data is involved.
 	NoPersonalData bool `json:"no_personal_data,omitempty"`
 
@@ -103,6 +105,7 @@ type Command struct {
 	People         []PersonID          `json:"people,omitempty"`
 	Refused        map[PersonID]string `json:"refused,omitempty"` // why people could not be invited
 	Effect         string              `json:"effect,omitempty"`  // key of the effect that failed
+	Distrust       *DistrustedProvider `json:"distrust,omitempty"`
 }
 
 // Values of [Command.Through] besides the names of issuers.
@@ -112,8 +115,10 @@ const (
 )
 
 // NeedsTimeline reports whether [Decide] needs the timeline for the command: it confirms
-// drafts, or its author saw the record at a certain time.
-func (c Command) NeedsTimeline() bool { return len(c.Confirm) > 0 || c.Seen > 0 }
+// drafts, its author saw the record at a certain time, or it undoes events.
+func (c Command) NeedsTimeline() bool {
+	return len(c.Confirm) > 0 || c.Seen > 0 || c.Verb == VerbDistrusted
+}
 
 // argument is a free text or a date of a command with the name of its field.
 type argument struct {

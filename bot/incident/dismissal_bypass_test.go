@@ -260,7 +260,7 @@ func TestDecide_BotVerbs(t *testing.T) {
 	w := fixtureIn(t, Active)
 	w.inc.Restricted = false
 	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPersonPaged, VerbPageFailed,
-		VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbAbsenceTimeout, VerbEvidenceHashed, VerbEvidenceChanged, VerbStormTimeout, VerbRemindSigners, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout, VerbUpdateSent, VerbUpdateTimeout, VerbPageRestored, VerbRestored, VerbRepeatErasure}
+		VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbAbsenceTimeout, VerbEvidenceHashed, VerbEvidenceChanged, VerbStormTimeout, VerbRemindSigners, VerbLink, VerbInvited, VerbChannelFound, VerbChannelLost, VerbPostmortemWritten, VerbPostmortemShared, VerbReviewInvited, VerbEffectFailed, VerbEffectDropped, VerbPersonLeft, VerbAccessTimeout, VerbUpdateSent, VerbUpdateTimeout, VerbPageRestored, VerbRestored, VerbRepeatErasure, VerbDistrusted}
 	for _, v := range bots {
 		w.mustFail("eng1", Command{Verb: v, Text: "x", Links: map[string]string{"a": "b"}, People: []PersonID{"out1"}, Step: "look", Item: "F", Effect: "e"}, CodeForbidden)
 	}

@@ -171,3 +171,12 @@ type Permanent struct{ Err error }
 
 func (e *Permanent) Error() string { return e.Err.Error() }
 func (e *Permanent) Unwrap() error { return e.Err }
+
+// fieldOf returns the field of the domain error in err's chain, or "" without one.
+func fieldOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Field
+	}
+	return ""
+}

@@ -70,7 +70,7 @@ var eventSpecs = func() eventTable {
 
 // eventTopics are the parts of eventSpecs.
 var eventTopics = []eventTable{alertEvents, pagingEvents, personalPageEvents, severityEvents, responseEvents, factEvents, playbookEvents, presenceEvents,
-	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, accessRequestEvents, updateEvents, retentionEvents, channelEvents, restoreEvents}
+	endingEvents, recordEvents, reviewEvents, meetingEvents, accessEvents, accessRequestEvents, updateEvents, retentionEvents, channelEvents, restoreEvents, distrustEvents}
 
 // EventKinds returns every kind of event, sorted.
 func EventKinds() []EventKind { return slices.Sorted(maps.Keys(eventSpecs)) }

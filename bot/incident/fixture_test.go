@@ -68,7 +68,10 @@ func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
 	if cmd.NeedsTimeline() {
 		env.Timeline = w.events
 	}
-	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
+	cmd.For, cmd.Auth = w.inc.ID, "test"
+	if cmd.Via == "" {
+		cmd.Via = ViaSlack
+	}
 	before := w.stateJSON()
 	events, err := Decide(cmd, w.inc, env)
 	w.commit(events)

@@ -54,6 +54,15 @@ func (s Status) Closing() bool {
 // Ended reports whether the incident is closed, dismissed or merged.
 func (s Status) Ended() bool { return s == Closed || s == Dismissed || s == Merged }
 
+// Signed reports whether every required department signed the record of the incident.
+func (s Status) Signed() bool { return s == Approved || s == Closed }
+
+// Before reports whether s comes before another status in the order of the lifecycle. A dismissed or
+// merged incident comes after all others.
+func (s Status) Before(other Status) bool {
+	return slices.Index(Statuses(), s) < slices.Index(Statuses(), other)
+}
+
 // unchanged, as an element of [Transition.To], means the current status.
 const unchanged Status = ""
 
@@ -138,6 +147,7 @@ var Transitions = []Transition{
 	{VerbRequestAccess, anyStatus, nil, KnownPeople, "a person asks to read a restricted incident"},
 	{VerbEndorseAccess, anyStatus, nil, TheCommander | SecurityTeam, "the person gets the requested access for a time"},
 	{VerbBreakGlass, anyStatus, nil, GlassBreakers, "a person reads at once, and every member knows"},
+	{VerbConfirmChange, anyStatus, nil, Participants, "a change through a provider that was distrusted is confirmed, or was undone"},
 	{VerbHere, notDismissedOrMerged, nil, Readers, "a person is here, and a post of a responder extends the acknowledgement"},
 	{VerbRetry, anyStatus, nil, Participants, "effects that wait for an outside system are tried at once"},
 
@@ -175,6 +185,12 @@ var Transitions = []Transition{
 	{VerbUpdateSent, anyStatus, nil, TheBot, "an audience got an update"},
 	{VerbUpdateTimeout, append(slices.Clip(live), Approved), nil, TheBot, "the next update is due"},
 	{VerbAccessTimeout, anyStatus, nil, TheBot, "temporary access or a request for it ends"},
+	{VerbDistrusted, []Status{Triage}, nil, TheBot, "acts through a provider that is distrusted are undone"},
+	{VerbDistrusted, []Status{Active, Dismissed, Merged}, []Status{unchanged, Triage}, TheBot, "an acknowledgement, dismissal or merge through a distrusted provider is undone"},
+	{VerbDistrusted, []Status{Contained}, []Status{unchanged, Triage, Active}, TheBot, "a containment through a distrusted provider is undone"},
+	{VerbDistrusted, []Status{Resolved}, []Status{unchanged, Triage}, TheBot, "a resolution through a distrusted provider is undone"},
+	{VerbDistrusted, []Status{InReview}, []Status{unchanged, Triage, Resolved}, TheBot, "a submission through a distrusted provider is undone"},
+	{VerbDistrusted, []Status{Approved, Closed}, []Status{unchanged, Triage, Resolved, InReview, Approved}, TheBot, "a signature or conclusion through a distrusted provider is undone"},
 	{VerbPersonLeft, anyStatus, nil, TheBot, "a person left the configuration and gives up roles, access and open work"},
 }
 

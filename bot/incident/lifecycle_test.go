@@ -97,6 +97,8 @@ var statusMatrix = map[Verb]string{
 	VerbPageRestored:      ". = = - - - - - -", // acknowledged from active on
 	VerbRestored:          ". . . . . . - - -",
 	VerbRepeatErasure:     ". . . . r . . . .",
+	VerbDistrusted:        "= = = = = = = = =", // nothing came through it
+	VerbConfirmChange:     ". . . . . . . . .",
 }
 
 var statusLetters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
@@ -108,6 +110,11 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	switch v {
 	case VerbPageRestored, VerbRestored:
 		w.restores = []Restore{{ID: 1, At: w.now, BackupAt: w.now.Add(-time.Hour), LastIncident: w.inc.ID}}
+	case VerbDistrusted:
+		c.Distrust = &DistrustedProvider{Provider: "slack", Names: []string{"slack"}, Since: w.now}
+	case VerbConfirmChange:
+		c.Item = "1"
+		w.inc.DistrustedChanges = []DistrustedChange{{Seq: 1}}
 	case VerbRepeatErasure:
 		c.Erase = []TextRef{{1, "title"}}
 	case VerbPersonLeft:
@@ -355,6 +362,8 @@ var allowedMoves = map[Verb]string{
 	VerbRepeatErasure: "i>r",
 	VerbPromote:       "i>r",
 	VerbSplit:         "i>r",
+
+	VerbDistrusted: "a>t c>t c>a r>t i>t i>r p>t p>r p>i x>t x>r x>i x>p d>t m>t",
 }
 
 // TestTransitions_MatchAllowedMoves compares Transitions, the source of the diagram

@@ -107,6 +107,9 @@ type Incident struct {
 
 	LegalHold *LegalHold `json:"legal_hold,omitempty"` // nil if there is none
 
+	// DistrustedChanges are the changes through a distrusted provider that no person has confirmed.
+	DistrustedChanges []DistrustedChange `json:"distrusted_changes,omitempty"`
+
 	// Calls are the people whom Tocsin called. Here holds the first sign of each person
 	// of the response, and NotInvited why people cannot be invited to the channel.
 	Calls      []Call                 `json:"calls,omitempty"`

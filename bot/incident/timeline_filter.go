@@ -25,7 +25,7 @@ var timelineTopics = map[string][]EventKind{
 	"alerts":   kindsOf(alertEvents),
 	"paging":   kindsOf(pagingEvents, personalPageEvents, presenceEvents),
 	"severity": kindsOf(severityEvents),
-	"response": kindsOf(responseEvents, restoreEvents),
+	"response": kindsOf(responseEvents, restoreEvents, distrustEvents),
 	"facts":    kindsOf(factEvents),
 	"steps":    kindsOf(playbookEvents),
 	"ending":   append(kindsOf(endingEvents), EventContained, EventResolved, EventReopened),

@@ -57,6 +57,7 @@ const (
 	VerbBreakGlass       Verb = "break_glass"        // Text: reason
 	VerbRetry            Verb = "retry"              // try waiting effects at once. Count: set by Tocsin
 	VerbHere             Verb = "here"               // HappenedAt, Item: id of a message in the channel that shows it
+	VerbConfirmChange    Verb = "confirm_change"     // Item: numbers of events or "all", Undone, Text: how
 )
 
 // The verbs of the bot. Effects, deadlines and sources issue them.
@@ -95,6 +96,7 @@ const (
 	VerbPageRestored      Verb = "page_restored"      // Text: why. The paging round is from before a restore
 	VerbRestored          Verb = "restored"           // Text: why an unacknowledged incident is paged
 	VerbRepeatErasure     Verb = "repeat_erasure"     // Erase, Item: number of the lost event
+	VerbDistrusted        Verb = "distrusted"         // Distrust, Text: why
 )
 
 // verbRule describes one verb besides its rows in [Transitions].
@@ -161,6 +163,7 @@ var verbs = map[Verb]verbRule{
 	VerbBreakGlass:        {decide: (*decider).breakGlass, name: "access break-glass", writes: true, access: true},
 	VerbRetry:             {decide: (*decider).retry, writes: true},
 	VerbHere:              {decide: (*decider).here},
+	VerbConfirmChange:     {decide: (*decider).confirmChange, name: "confirm"},
 	VerbAttach:            {decide: (*decider).attach},
 	VerbCount:             {decide: (*decider).count},
 	VerbSourceNote:        {decide: (*decider).sourceNote},
@@ -195,6 +198,7 @@ var verbs = map[Verb]verbRule{
 	VerbPageRestored:      {decide: (*decider).pageRestored},
 	VerbRestored:          {decide: (*decider).restored},
 	VerbRepeatErasure:     {decide: (*decider).repeatErasure},
+	VerbDistrusted:        {decide: (*decider).distrusted},
 }
 
 // CommandName returns the command that people type for the verb.

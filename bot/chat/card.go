@@ -206,6 +206,7 @@ func Card(b incident.Brief) Message {
 	m.Notice = m.state()
 	m.buttons(m.cardActions(cardContents[m.inc.Status].buttons)...)
 	m.waiting()
+	m.changesToConfirm()
 	return m.message()
 }
 

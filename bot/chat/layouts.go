@@ -83,6 +83,9 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventErased:               {inChecklist, "wastebasket", nil},
 	incident.EventErasureRepeated:      {inChecklist, "wastebasket", nil},
 	incident.EventRestored:             {inChannel, "lifebuoy", nil},
+	incident.EventDistrusted:           {inChannel, "no_entry", (*builder).distrusted},
+	incident.EventSeparated:            {inChannel, "twisted_rightwards_arrows", nil},
+	incident.EventChangeConfirmed:      {nowhere, "", nil}, // the card lists what waits
 	incident.EventPersonLeft:           {inChannel, "wave", (*builder).personLeft},
 
 	incident.EventRecordEdited:       {nowhere, "", nil}, // the card counts the parts

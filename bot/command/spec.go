@@ -143,7 +143,7 @@ func (a Arg) quiet() Arg {
 var specs []Spec
 
 func init() {
-	specs = slices.Concat(responseSpecs, updateSpecs, overviewSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{accessRequestSpec, helpSpec}, alertSpecs, []Spec{askSpec})
+	specs = slices.Concat(responseSpecs, updateSpecs, overviewSpecs, recordSpecs, endingSpecs, reviewSpecs, accessSpecs, []Spec{accessRequestSpec, confirmSpec, helpSpec}, alertSpecs, []Spec{askSpec})
 }
 
 // Specs returns every command in the order of help. Callers must not change it.

@@ -188,7 +188,7 @@ func (r *repair) planProposals() {
 	add("endorsement", r.before.Review.EndorsedBy != "", r.as.Review.EndorsedBy == r.before.Review.EndorsedBy)
 	r.set("fell", strings.Join(fell, ","))
 	if p := r.before.Paging; p.Acknowledged() && r.as.Paging.AcknowledgedBy != p.AcknowledgedBy {
-		r.set("acknowledgement", string(p.AcknowledgedBy))
+		r.set("lapsed", string(p.AcknowledgedBy))
 	}
 	if r.before.LoweredFrom != r.as.LoweredFrom || !slices.Equal(r.before.LoweredBy, r.as.LoweredBy) {
 		r.set("lowered_from", string(r.as.LoweredFrom))
@@ -280,7 +280,7 @@ func (r *repair) finish(reason string) error {
 			return err
 		}
 	}
-	if r.inc.Status.Responding() && r.inc.Paging.Round == round && (r.fields["acknowledgement"] != "" || !r.before.Status.Responding()) {
+	if r.inc.Status.Responding() && r.inc.Paging.Round == round && (r.fields["lapsed"] != "" || !r.before.Status.Responding()) {
 		r.startPaging()
 	}
 	return nil

@@ -220,3 +220,8 @@ func parseRanges(s string) (out []int) {
 	}
 	return out
 }
+
+// Label returns the change in one line: "17 evidence_added by Ada at 2026-11-24 02:31 UTC".
+func (c DistrustedChange) Label(d Directory) string {
+	return strconv.Itoa(c.Seq) + " " + strings.ReplaceAll(string(c.Kind), "_", " ") + " by " + d.Name(c.By) + " at " + c.At.UTC().Format("2006-01-02 15:04 UTC")
+}

@@ -15,7 +15,7 @@ const (
 
 var distrustEvents = eventTable{
 	EventDistrusted: {
-		fields: "acknowledgement answers changes distrusted fell kept_access kept_delegations kept_lowered_by kept_roles lowered_from objections record removed " +
+		fields: "answers changes distrusted fell kept_access kept_delegations kept_lowered_by kept_roles lapsed lowered_from objections record removed " +
 			"signatures since undone",
 		apply:        (*Incident).applyDistrusted,
 		effects:      effects{announceReturned, resolvePages, removeFallen, askSignAgain, postEvent, refreshCard, refreshChecklist, refreshSignoff},
@@ -89,7 +89,7 @@ func (i *Incident) applyKept(e Event) {
 		i.LoweredBy, i.LoweredFrom = nil, e.severity("lowered_from")
 		_ = json.Unmarshal([]byte(data), &i.LoweredBy) // written by Decide
 	}
-	if e.Field("acknowledgement") != "" {
+	if e.Field("lapsed") != "" {
 		i.Paging.AcknowledgedBy, i.Paging.AcknowledgedSeverity = "", ""
 	}
 	teams := splitList[Department](e.Field("signatures"))
@@ -170,7 +170,7 @@ func (e Event) undoneLabels() Labels {
 			out = append(out, label)
 		}
 	}
-	add("the acknowledgement", "acknowledgement")
+	add("the acknowledgement", "lapsed")
 	for _, team := range splitList[Department](e.Field("signatures")) {
 		out = append(out, "the signature of "+string(team))
 	}

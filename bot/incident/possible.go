@@ -98,6 +98,8 @@ func (d *decider) isUseful() bool {
 		return inc.LegalHold != nil
 	case VerbSetLegalHold:
 		return inc.LegalHold == nil
+	case VerbConfirmChange:
+		return len(inc.DistrustedChanges) > 0
 	case VerbReadmit:
 		return len(inc.Exclusions) > 0
 	case VerbReplacement, VerbRequestAccess, VerbBreakGlass:

@@ -42,6 +42,8 @@ func (t Task) Sentence() Sentence {
 		return Say("hold and conclude the review meeting")
 	case VerbScheduleReview:
 		return Say("schedule the review meeting")
+	case VerbConfirmChange:
+		return Say("confirm or undo changes that came through %s: events %s", Literal(t.Title), Literal(t.Command.Item))
 	case VerbStepDone:
 		return Say("do the step %s", Quoted(t.Title))
 	}
@@ -167,6 +169,9 @@ func (t *taskList) responseTasks() {
 		if r.By != me && t.env.Now.Before(r.Until) && t.can(VerbEndorseAccess) {
 			t.add("access endorse "+string(r.By), Task{Due: r.Until, By: r.By, Command: Command{Verb: VerbEndorseAccess, Person: r.By}})
 		}
+	}
+	if c := inc.DistrustedChanges; len(c) > 0 && (inc.Commander == me || inc.Commander == "") && t.can(VerbConfirmChange) {
+		t.add("confirm "+changeNumbers(c), Task{Title: c[0].Provider, Command: Command{Verb: VerbConfirmChange, Item: changeNumbers(c)}})
 	}
 	if p := inc.Erasure; p != nil && p.By != me && t.can(VerbErase) {
 		t.add("erase", Task{By: p.By, Command: Command{Verb: VerbErase}})

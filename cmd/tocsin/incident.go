@@ -210,6 +210,9 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string, 
 	for _, w := range v.Waiting {
 		t.row("waiting", fmt.Sprintf("since %s UTC to %s: %s", w.Since.UTC().Format("2006-01-02 15:04"), w.Kind.Task(), w.Cause))
 	}
+	for _, c := range i.DistrustedChanges {
+		t.row("to confirm", fmt.Sprintf("%s, through %s. Type incident confirm %s %d, or confirm %s %[4]d undone HOW", c.Label(dir), c.Provider, i.ID, c.Seq, i.ID))
+	}
 	addAlerts(t, v)
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {

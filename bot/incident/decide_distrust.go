@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// distrusted undoes what was done through a provider that is distrusted. The incident becomes as it would be without these acts:
+// distrusted undoes the acts through a distrusted provider. The incident becomes as it would be without these acts:
 // signatures, acknowledgements, decisions, access and roles. Other changes are listed for people to confirm.
 //
 // The status only moves back. A signature that was given in another way stays valid as long as its record is frozen.
@@ -46,7 +46,7 @@ type repair struct {
 	revise   bool     // the approved record needs a new revision
 }
 
-// plan computes the fields of the event. It reports whether anything came through the provider.
+// plan computes the fields of the event. It reports whether any act was through the provider.
 func (r *repair) plan() bool {
 	var seqs []int
 	var changes []DistrustedChange
@@ -244,7 +244,7 @@ func (r *repair) planStatus() {
 	}
 }
 
-// exclusions ends the exclusions through the provider and restores those that ended through it.
+// exclusions ends the exclusions through the provider and restores the exclusions that ended through it.
 func (r *repair) exclusions() {
 	for _, x := range r.before.Exclusions {
 		n := slices.IndexFunc(r.as.Exclusions, func(want Exclusion) bool { return want.Person == x.Person })

@@ -26,7 +26,7 @@ type DistrustedChange struct {
 	Provider string    `json:"provider"`
 }
 
-// viaOf returns the channel of the commands that come from a provider directly, or "".
+// viaOf returns the channel of the direct commands of a provider, or "".
 func viaOf(provider string) Via {
 	switch Provider(provider) {
 	case ProviderSlack:
@@ -52,7 +52,7 @@ func (e Env) distrust(cmd Command) *Distrust {
 	return nil
 }
 
-// checkDistrust returns an error if a command comes from a distrusted provider.
+// checkDistrust returns an error for a command through a distrusted provider.
 func checkDistrust(cmd Command, env Env) error {
 	if d := env.distrust(cmd); d != nil {
 		return Distrusted(*d)
@@ -60,7 +60,7 @@ func checkDistrust(cmd Command, env Env) error {
 	return nil
 }
 
-// Distrusted returns the error for people who come from a distrusted provider.
+// Distrusted returns the error for people who use a distrusted provider.
 func Distrusted(d Distrust) *Error {
 	return &Error{Code: CodeForbidden, Field: FieldProvider, Sentence: Say("%s is distrusted since %s, so nothing from there counts. Open the pages of Tocsin with another way to sign in, or use the command line", Literal(d.Provider), d.At)}
 }
@@ -127,7 +127,7 @@ func (x DistrustedProvider) undone(timeline []Event) map[int]bool {
 			}
 		}
 	}
-	proposals := map[string]int{} // number of the last proposal, by what it proposes
+	proposals := map[string]int{} // number of the last proposal, by its subject
 	for _, e := range timeline {
 		if !slices.Contains(reversible, e.Kind) {
 			continue
@@ -146,7 +146,7 @@ func (x DistrustedProvider) undone(timeline []Event) map[int]bool {
 	return out
 }
 
-// proposal returns what the event proposes or, if second is set, decides as the second of two people. It is "" for events of one
+// proposal returns the subject that the event proposes or, if second is set, that the second of two people decides. It is "" for events of one
 // person.
 func (e Event) proposal() (topic string, second bool) {
 	switch e.Kind {
@@ -202,7 +202,7 @@ func formatRanges(seqs []int) string {
 // maxRange bounds a range of events that a person types.
 const maxRange = 100000
 
-// parseRanges returns the numbers of a list such as "3,7-9". It leaves out what is malformed.
+// parseRanges returns the numbers of a list such as "3,7-9". It leaves out malformed parts.
 func parseRanges(s string) (out []int) {
 	for _, part := range strings.Split(s, ",") {
 		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")

@@ -21,7 +21,7 @@ func onPages(cmd Command) Command {
 	return cmd
 }
 
-// distrust undoes what came through Slack since a time.
+// distrust undoes the acts through Slack since a time.
 func (w *fixture) distrust(since time.Time) []Event {
 	w.t.Helper()
 	events := w.decided("", slackDistrust(since))

@@ -50,7 +50,7 @@ var distrustEvents = eventTable{
 	},
 }
 
-// applyDistrusted makes the incident what it would be without the acts that do not count.
+// applyDistrusted removes the acts that do not count from the incident.
 func (i *Incident) applyDistrusted(e Event) {
 	i.applyKept(e)
 	var changes []DistrustedChange
@@ -162,7 +162,7 @@ func (e Event) DistrustedChanges() []DistrustedChange {
 	return changes
 }
 
-// undoneLabels names what the event undid.
+// undoneLabels names the acts that the event undid.
 func (e Event) undoneLabels() Labels {
 	var out Labels
 	add := func(label, field string) {

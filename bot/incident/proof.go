@@ -23,7 +23,7 @@ import (
 // changes with the fields of [ActStatement].
 const statementDomain = "tocsin-statement-v1\n"
 
-// ActStatement is what a person signs with a passkey: one act in one incident.
+// ActStatement is the text that a person signs with a passkey: one act in one incident.
 type ActStatement struct {
 	Act         string     `json:"act"` // the [Verb]
 	Incident    string     `json:"incident"`
@@ -87,7 +87,7 @@ type Proof struct {
 	Signature         []byte       `json:"signature"`
 }
 
-// KeyFingerprint returns the fingerprint of a public key in DER, by which people compare keys.
+// KeyFingerprint returns the fingerprint of a public key in DER, for people who compare keys.
 func KeyFingerprint(spki []byte) string {
 	sum := sha256.Sum256(spki)
 	return "sha256:" + hex.EncodeToString(sum[:])

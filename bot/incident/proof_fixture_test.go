@@ -18,7 +18,7 @@ import (
 
 var testSite = RelyingParty{ID: "tocsin.example.com", Origin: "https://tocsin.example.com"}
 
-// authenticator is a passkey that signs whatever a test wants.
+// authenticator is a passkey that signs any statement of a test.
 type authenticator struct {
 	key        crypto.Signer
 	spki       []byte
@@ -44,7 +44,7 @@ func ecAuthenticator(t tester, name string) authenticator {
 	return newAuthenticator(t, name, made.(*ecdsa.PrivateKey))
 }
 
-// signature is what an authenticator and a browser sign. Tests change parts of it.
+// signature has the data that an authenticator and a browser sign. Tests change parts of it.
 type signature struct {
 	statement  ActStatement
 	rpID       string

@@ -24,9 +24,9 @@ func (s State) Distrust(a Actor, r Distrusting, env Env) ([]Event, error) {
 	case strings.TrimSpace(r.Reason) == "":
 		return nil, incident.Invalid("because", "a distrust needs a reason. Add --because, such as \"stolen tokens of four people\"")
 	case r.Since.IsZero():
-		return nil, incident.Invalid("since", "the time is missing. Add --since with the time from which acts through %s do not count, such as 2026-11-24T09:00Z or 3h", r.Provider)
+		return nil, incident.Invalid("since", "the time is missing. Add --since with the time after which acts through %s do not count, such as 2026-11-24T09:00Z or 3h", r.Provider)
 	case r.Since.After(env.Now):
-		return nil, incident.Invalid("since", "%s is in the future. Use the time when the attacker may have come in", incident.TimeText(r.Since))
+		return nil, incident.Invalid("since", "%s is in the future. Use the time of the first possible act of the attacker", incident.TimeText(r.Since))
 	}
 	if err := s.mayDecide(a, append([]string{r.Provider}, r.Names...), env); err != nil {
 		return nil, err

@@ -120,6 +120,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventEffectFailed:        {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
 		incident.EventEffectDropped:       {map[string]string{"effect": "INC-42/9/invite", "administrator": "root"}, reason, true},
 		incident.EventErasureProposed:     {texts: reason},
+		incident.EventActProposed:         {map[string]string{"act": "set_legal_hold"}, reason, false},
 		incident.EventErased:              {map[string]string{"person": "p2"}, reason, false},
 		incident.EventErasureRepeated:     {fields: map[string]string{"erasure": "17"}, system: true},
 		incident.EventRestored:            {fields: map[string]string{"backup_at": "2026-11-23T09:00:00Z", "restored_at": "2026-11-23T10:00:00Z"}, system: true},

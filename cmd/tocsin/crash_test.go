@@ -203,6 +203,7 @@ func (s *botProcess) configuration(http bool) map[string]any {
 		"routing": []any{map[string]any{"when": `source == "cloudtrail"`, "open": "sev2", "playbook": "leaked-aws-credentials"},
 			map[string]any{"when": `source == "sentry"`, "open": "sev1", "playbook": "data-exposure"},
 			map[string]any{"when": "true", "watch": true}},
+		"sign_off":  map[string]any{"require": "any"},
 		"storm":     map[string]any{"incidents": 0}, // every alert may open an incident
 		"telemetry": map[string]any{"log_level": "debug", "listen": s.telemetry},
 	}

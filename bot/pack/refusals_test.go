@@ -7,9 +7,11 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/notary"
+	"tocsin/bot/trust"
 )
 
-// TestVerify_RefusesProofs signs for legal in wrong ways. The pack is refused because of this signature.
+// TestVerify_RefusesProofs signs for legal in wrong ways. The server and the verifier of the pack refuse this signature, and
+// only this one.
 func TestVerify_RefusesProofs(t *testing.T) {
 	type lawyer struct {
 		w   *world
@@ -63,6 +65,9 @@ func TestVerify_RefusesProofs(t *testing.T) {
 				if team == incident.Legal && c.after != nil && name != "key registered late" {
 					c.after(l, &p)
 				}
+				if err := w.decide(team, p); (err == nil) != (team != incident.Legal) {
+					t.Errorf("the server: got %v for the signature of %s", err, team)
+				}
 				w.sign(team, &p)
 				if team == incident.Legal && name == "key registered late" {
 					c.after(l, &p)
@@ -80,6 +85,21 @@ func TestVerify_RefusesProofs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// decide returns the decision of the server about a signature at the level passkey.
+func (w *world) decide(team incident.Department, p incident.Proof) error {
+	inc := w.state()
+	env := incident.Env{Now: w.now, Actor: signers[team], Passkeys: trust.Fold(w.log).Passkeys(signers[team]),
+		Policy: incident.Policy{SignLevel: incident.AuthPasskey, RelyingParty: incident.RelyingParty{ID: testRP, Origin: testOrigin}, SubmitterMaySign: true, Attestations: map[incident.Department]incident.Attestation{}}}
+	for dept, person := range signers {
+		env.Directory.People = append(env.Directory.People, incident.Person{ID: person, Name: string(person)})
+		env.Directory.Teams = append(env.Directory.Teams, incident.Team{Name: dept, Members: []incident.Membership{{Person: person}}, Head: person})
+		env.Policy.Attestations[dept] = incident.Attestation{Version: "1", Text: "I have read this record."}
+	}
+	_, err := incident.Decide(incident.Command{Verb: incident.VerbSign, For: w.id, By: incident.Identity{Provider: incident.ProviderWeb, ID: string(signers[team])}, Department: team,
+		Expect: inc.Submission.Digest, Attested: env.Policy.Attestations[team].ID(), Proof: &p, SecondFactor: true, Via: incident.ViaWeb, Key: "k"}, inc, env)
+	return err
 }
 
 // TestVerify_LaterRevocation accepts signatures whose leaf precedes the revocation of their key, and those that precede
@@ -138,6 +158,20 @@ func TestVerify_Approvals(t *testing.T) {
 	w.step()
 	if got := problems(Verify(build(t, w.parts()), Options{})); !strings.Contains(got, "without a signature of communications") {
 		t.Errorf("three departments: got problems %q", got)
+	}
+	w = newWorld(t)
+	w.register("lea", newAuthenticator(t, "ES256"))
+	w.open()
+	p := w.keys["lea"].sign(t, w.statement(incident.Legal))
+	w.sign(incident.Legal, &p)
+	w.add(incident.EventSignatureWithdrawn, "lea", incident.AudienceResponders, map[string]string{"department": "legal", "digest": w.state().Submission.Digest}, nil)
+	if err := w.decide(incident.Legal, p); err == nil {
+		t.Error("the server accepts a repeated proof")
+	}
+	w.sign(incident.Legal, &p)
+	w.step()
+	if got := problems(Verify(build(t, w.parts()), Options{})); !strings.Contains(got, "the proof repeats the one of event 4") {
+		t.Errorf("repeated proof: got problems %q", got)
 	}
 	signers[incident.Communications] = "lea"
 	defer func() { signers[incident.Communications] = "cora" }()

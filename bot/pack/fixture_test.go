@@ -274,7 +274,7 @@ func (w *world) documentContent(revision int) string {
 
 // step records everything new in the log of the notary.
 func (w *world) step() {
-	w.leaf([]byte(notary.Step{}.Text()))
+	w.leaf(notary.Step{}.Text())
 	head := notary.Commit(w.salt("incidents", int64(w.id)), fmt.Appendf(nil, "head %d\nseq %d\nhash %s\n", w.id, w.head.Seq, w.head.Hash))
 	w.leaf(notary.Leaf{Subject: "incidents", Lines: []notary.Line{{ID: 3, Detail: "9 " + head.String()}, {ID: int64(w.id), Detail: fmt.Sprint(w.head.Seq, " ", head)}}}.Text())
 	for r := range w.documents {

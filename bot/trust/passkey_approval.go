@@ -2,6 +2,7 @@ package trust
 
 import (
 	"fmt"
+	"slices"
 
 	"tocsin/bot/incident"
 )
@@ -25,6 +26,9 @@ func (s State) approve(a Actor, code string, env Env) (approval, error) {
 	if _, known := env.Directory.Person(a.Person); !known || !a.onPages() {
 		return approval{}, incident.Forbidden("a passkey is registered by its owner on the pages. Sign in there first")
 	}
+	if s.distrusts(a.Through) {
+		return approval{}, errDistrusted(a.Through)
+	}
 	first := len(s.Passkeys(a.Person)) == 0
 	if link := a.Through == incident.ThroughHost; !link {
 		if key, ok := s.freshKey(a, env); ok {
@@ -40,6 +44,15 @@ func (s State) approve(a Actor, code string, env Env) (approval, error) {
 		return s.approveFirst(a, code, env)
 	}
 	return s.approveFurther(a, code, env)
+}
+
+// distrusts reports whether a provider or issuer is distrusted.
+func (s State) distrusts(name string) bool {
+	return slices.ContainsFunc(s.Distrusts(), func(d incident.Distrust) bool { return d.Provider == name })
+}
+
+func errDistrusted(name string) error {
+	return incident.Forbidden("you signed in through %s, which is distrusted. Sign in in another way", name)
 }
 
 func vouchersNeeded(first bool) string {

@@ -49,6 +49,9 @@ func (s State) Revoke(a Actor, r Revocation, env Env) ([]Event, error) {
 
 // revokeByTwo proposes a revocation, or confirms the proposal of another person from security.
 func (s State) revokeByTwo(a Actor, k Key, r Revocation, env Env) ([]Event, error) {
+	if s.distrusts(a.Through) {
+		return nil, errDistrusted(a.Through)
+	}
 	if !a.SecondFactor {
 		return nil, incident.Forbidden("this needs a session with a second factor. Confirm with your passkey, or sign in again")
 	}

@@ -106,6 +106,9 @@ func (s State) Vouch(a Actor, v Vouching, env Env) (Event, error) {
 	if err := s.mayVouch(a.Person, v.Person, env); err != nil {
 		return Event{}, err
 	}
+	if s.distrusts(a.Through) {
+		return Event{}, errDistrusted(a.Through)
+	}
 	e := a.event(Vouched, v.Person, env)
 	e.Details.Expires, e.Details.Reason = env.Now.Add(VoucherTTL), v.Reason
 	switch {

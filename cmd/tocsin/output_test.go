@@ -30,6 +30,7 @@ import (
 	"tocsin/bot/response"
 	"tocsin/bot/sandbox/aws"
 	"tocsin/bot/terminal"
+	"tocsin/bot/trust"
 	"tocsin/store"
 )
 
@@ -326,6 +327,13 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(planted[control.Rotated], p, append([]string{"keys", "rotate"}, asJSON...)...)
 		o.check(planted[control.Replayed], p, append([]string{"replay", "--since", "2h"}, asJSON...)...)
 		o.check(planted[[]control.SourceState], p, append([]string{"sources"}, asJSON...)...)
+		o.check(planted[[]control.WebSession], p, append([]string{"sessions", "list"}, asJSON...)...)
+		o.check(planted[control.EndedSessions], p, append([]string{"sessions", "end", "--all"}, asJSON...)...)
+		o.check(planted[control.LoginLink], p, append([]string{"login-link", "x"}, asJSON...)...)
+		o.check(planted[trust.PasskeyList], p, append([]string{"passkeys", "list"}, asJSON...)...)
+		o.check(planted[trust.EnrolmentCode], p, append([]string{"passkeys", "code", "x"}, asJSON...)...)
+		o.check(planted[control.PasskeyChange], p, append([]string{"passkeys", "vouch", "x"}, asJSON...)...)
+		o.check(planted[control.PasskeyChange], p, append([]string{"passkeys", "revoke", "x", "12345678"}, asJSON...)...)
 	}
 	o.check(plantedExport, p, "audit", "export", "--format", "syslog")
 	refused := func(p planter) any {
@@ -336,7 +344,7 @@ func TestOutput_Escaped(t *testing.T) {
 		o.check(refused, p, args...)
 		o.check(refused, p, append(args, "--json")...)
 	}
-	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "audit prove", "audit check", "audit verify", "export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
+	for _, name := range []string{"backup now", "backup release", "backup list", "backup verify", "explain", "ask", "verify", "retention", "audit list", "audit export", "audit prove", "audit check", "audit verify", "export", "effects", "effects retry", "effects drop", "keys rotate", "reload", "replay", "sources show", "sessions list", "sessions end", "login-link", "passkeys list", "passkeys code", "passkeys vouch", "passkeys revoke", "keys create", "config check", "health", "detect", "detect lint", "detect test", "sandbox", "init", "doctor"} {
 		tested["tocsin "+name] = true // the others are in the tests below
 	}
 	var walk func(cmd *cobra.Command)

@@ -9,6 +9,7 @@ import (
 
 	"tocsin/bot/control"
 	"tocsin/bot/incident"
+	"tocsin/bot/terminal"
 	"tocsin/bot/trust"
 )
 
@@ -85,7 +86,7 @@ func passkeysCodeCommand(g *globalFlags) *cobra.Command {
 			if err := g.callPasskeys(cmd, "passkeys-code", control.Request{Reason: because, Passkey: control.PasskeyRequest{Person: args[0]}}, &code); err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), code, fmt.Sprintf("enrolment code of %s: %s\nvalid until %s, once, with a voucher of a person from another department", code.Name, code.Code, formatStamp(code.Expires)))
+			return g.print(cmd.OutOrStdout(), code, fmt.Sprintf("enrolment code of %s: %s\nvalid until %s, once, with a voucher of a person from another department", terminal.Line(code.Name), terminal.Line(code.Code), formatStamp(code.Expires)))
 		},
 	}
 	cmd.Flags().StringVar(&because, "because", "", "`reason`, for the audit log")
@@ -105,7 +106,7 @@ func passkeysVouchCommand(g *globalFlags) *cobra.Command {
 			if err := g.callPasskeys(cmd, "passkeys-vouch", control.Request{Reason: because, Passkey: control.PasskeyRequest{Person: args[0]}}, &change); err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), change, fmt.Sprintf("you vouched for the next passkey of %s, until %s", change.Person, formatStamp(change.Expires)))
+			return g.print(cmd.OutOrStdout(), change, fmt.Sprintf("you vouched for the next passkey of %s, until %s", terminal.Line(change.Person), formatStamp(change.Expires)))
 		},
 	}
 	cmd.Flags().StringVar(&because, "because", "", "how you know that it is this `person`")
@@ -132,7 +133,7 @@ func passkeysRevokeCommand(g *globalFlags) *cobra.Command {
 			if err := g.callPasskeys(cmd, "passkeys-revoke", ask, &change); err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), change, fmt.Sprintf("revoked %s of %s", strings.Join(change.Fingerprints, ", "), change.Person))
+			return g.print(cmd.OutOrStdout(), change, fmt.Sprintf("revoked %s of %s", terminal.Line(strings.Join(change.Fingerprints, ", ")), terminal.Line(change.Person)))
 		},
 	}
 	cmd.Flags().StringVar(&because, "because", "", "`reason`, such as \"laptop stolen\"")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,15 +45,15 @@ func sessionsText(list []control.WebSession) string {
 		return "no sessions"
 	}
 	var out strings.Builder
-	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SESSION\tPERSON\tTHROUGH\tSECOND FACTOR\tSIGNED IN (UTC)\tLAST USED (UTC)\tENDS (UTC)")
+	t := newTable(&out)
+	t.row("SESSION", "PERSON", "THROUGH", "SECOND FACTOR", "SIGNED IN (UTC)", "LAST USED (UTC)", "ENDS (UTC)")
 	factors := map[bool]string{true: "yes", false: "no"}
 	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 	for _, s := range list {
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, terminal.Line(s.Name), s.Through, factors[s.SecondFactor], at(s.SignedIn), at(s.Used), at(s.Ends))
+		t.row(s.ID, s.Name, s.Through, factors[s.SecondFactor], at(s.SignedIn), at(s.Used), at(s.Ends))
 	}
-	_ = w.Flush()
-	return strings.TrimRight(out.String(), "\n")
+	_ = t.flush() // a strings.Builder does not fail
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 func endSessionsCommand(g *globalFlags) *cobra.Command {
@@ -119,7 +118,7 @@ func loginLinkCommand(g *globalFlags) *cobra.Command {
 			if err := client.Do(cmd.Context(), "login-link", control.Request{Session: control.SessionQuery{Person: args[0]}, Reason: strings.TrimSpace(because)}, &link); err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
-			return g.print(cmd.OutOrStdout(), link, fmt.Sprintf("Login link for %s, which works once until %s UTC:\n\n%s", terminal.Line(link.Name), link.Expires.UTC().Format("15:04"), link.Link))
+			return g.print(cmd.OutOrStdout(), link, fmt.Sprintf("Login link for %s, which works once until %s UTC:\n\n%s", terminal.Line(link.Name), link.Expires.UTC().Format("15:04"), terminal.Line(link.Link)))
 		},
 	}
 	cmd.Flags().StringVar(&because, "because", "", "the `reason`, for the audit log")

@@ -31,7 +31,6 @@ func (w *fixture) distrust(since time.Time) []Event {
 	return events
 }
 
-
 // sign lets a person sign the current record.
 func (w *fixture) sign(by PersonID, team Department, cmd Command) {
 	w.t.Helper()

@@ -26,6 +26,13 @@ type button struct {
 // newButton returns the button of a command.
 func newButton(c incident.Command) button {
 	b := button{Verb: c.Verb, Label: labelOf(c.Verb), Path: doPath(c.For, c.Verb), Args: command.ButtonArgs(c), Danger: slices.Contains(dangerous, c.Verb)}
+	if c.Verb == incident.VerbSign { // has a page of its own
+		b.Path, b.Form = incidentPath(c.For)+"/sign", true
+		if c.Department != "" {
+			b.Path += "/" + url.PathEscape(string(c.Department))
+		}
+		return b
+	}
 	if _, ok := command.PageForm(c); ok && (command.AsksForm(c) || !hasForm(c)) {
 		b.Form = true
 		query := url.Values{"arg": b.Args}

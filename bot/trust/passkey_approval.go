@@ -82,7 +82,7 @@ func freshFactor(a Actor, env Env) bool {
 // approveFirst decides about the first passkey of a person by a code and a voucher.
 func (s State) approveFirst(a Actor, code string, env Env) (approval, error) {
 	if code == "" {
-		return approval{}, incident.Forbidden("your first passkey needs a sign-in with a second factor in the last %d minutes. Sign in again, or ask an administrator for an enrolment code",
+		return approval{}, incident.Forbidden("your first passkey needs a sign-in with a second factor in the last %d minutes. Sign in again, or ask an administrator for an enrolment code and a person from another department for a voucher",
 			int(FreshTime.Minutes()))
 	}
 	c, err := s.findCode(a.Person, code, env)
@@ -117,7 +117,7 @@ func (s State) approveFurther(a Actor, code string, env Env) (approval, error) {
 			}
 		}
 	}
-	return approval{}, incident.Forbidden("you have had a passkey, so another one needs your own passkey or two vouchers; %d of 2 are here. Confirm with your passkey, or ask two people to vouch for you", min(len(valid), 2))
+	return approval{}, incident.Forbidden("you have had a passkey, so another one needs your own passkey or two vouchers (%d of 2 are here). Confirm with your passkey, or ask two people to vouch for you", min(len(valid), 2))
 }
 
 func voucherText(env Env, v Voucher) string {

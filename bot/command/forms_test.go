@@ -69,6 +69,7 @@ func openForms(t *testing.T) map[string]openForm {
 		Delegations:   []Delegation{{Department: Legal, From: "p-ben", To: "p-ada", Until: testContext(t).Now.Add(time.Hour)}},
 		Actions:       []Action{{ID: "A1", Kind: ActionDetection, Title: "alert on it", Owner: "p-ada"}}}
 	c.Env = Env{Now: testContext(t).Now, Actor: "p-ada", Directory: c.Directory}
+	c.Incident.DistrustedChanges = []DistrustedChange{{Seq: 17, Kind: EventNoted, By: "p-ada", At: hour, Provider: "slack"}}
 	c.Incident.Updates = []Update{{ID: "U1", By: "p-ada", At: hour, Audiences: []string{"company"}}}
 	c.Incident.Submission = &Submission{Digest: "sha256:" + strings.Repeat("ab", 32)}
 	c.Timeline = []Event{{Seq: 17, Kind: EventNoted, Texts: map[string]Text{"text": {Value: "4111 1111 1111 1111"}}}}

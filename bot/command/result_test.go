@@ -107,6 +107,8 @@ var resultTests = []struct {
 	{incident.Command{Verb: incident.VerbReleaseLegalHold}, nil, nil, "The legal hold of INC-42 is released"},
 	{incident.Command{Verb: incident.VerbPageAgain}, nil, nil, "A new paging round of INC-42 starts. Tocsin pages until a responder acknowledges"},
 	{incident.Command{Verb: incident.VerbHere}, nil, nil, "Tocsin counts you among the people who are here in INC-42"},
+	{incident.Command{Verb: incident.VerbConfirmChange}, nil, []incident.Event{{Kind: incident.EventChangeConfirmed, Fields: map[string]string{"confirmed": "17-19"}}}, "You confirmed the changes 17-19 of INC-42. Still to confirm: 0"},
+	{incident.Command{Verb: incident.VerbConfirmChange}, nil, []incident.Event{{Kind: incident.EventChangeConfirmed, Fields: map[string]string{"confirmed": "17", "how": "undone"}}}, "You undid the changes 17 of INC-42. Still to confirm: 0"},
 	{incident.Command{Verb: incident.VerbRetry}, nil, nil, "Tocsin tries again what waits in INC-42. The card shows the result"},
 }
 

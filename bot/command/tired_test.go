@@ -25,7 +25,7 @@ func TestParse_TiredInput(t *testing.T) {
 		"evidence disk at 02:31 in s3": `evidence INC-42 at 2026-11-20T02:31:00+01:00 "disk" in "s3"`, "step done rotate-key: it is gone": `step INC-42 done rotate-key "it is gone"`, "help fact aware": "help fact",
 		"action add detection a rule owner me due in 2 months": `action INC-42 add detection "a rule" owner ada@example.com due 2027-01-20`,
 		"timeline NOTES, since yesterday 10:00":                "timeline INC-42 notes since 2026-11-19T10:00:00+01:00", "timeline #12": "!unknown filter", "timeline notes facts": "!given twice", "timeline by": "!timeline needs a person", "timeline before x": `!"x" is not the number of an entry`,
-		"mine": "!Use ack to take the incident, or my to see", "tiemline": `!Did you mean "timeline"?`, "contian": `!Did you mean "contain"?`, "playbok list": `!Did you mean "playbook"?`, "playbook strat x": `!Did you mean "start"?`,
+		"mine": "!Use ack to take the incident, or my to see", "tiemline": `!Did you mean "timeline"?`, "contian": `!Did you mean "contain" or "confirm"?`, "playbok list": `!Did you mean "playbook"?`, "playbook strat x": `!Did you mean "start"?`,
 		// rejected: a part of the error, after a "!"
 		"ack 42": `!Type INC-42`, "severity sev1 sev2": "!two severities: sev1 and sev2", "open sev1 sev2 x": "!two severities", "severity sev1 INC-7": "!INC-7 stands at the end. Type it after severity", "severity INC-7 sev1 INC-8": `!"INC-8" at the end`,
 		"open sev1 --private x": `!unknown flag "--private"`, "open keys leaked --public": `!"--public" stands at the end`, "note --audience all --audience responders x": "!given twice", "exclude @ada --remove --new-channel because x": "!exclude each other", "exclude @ada --new-channel --remove because x": "!exclude each other",

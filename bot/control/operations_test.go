@@ -65,7 +65,7 @@ func TestOperations_DeclareWhoMayUseThem(t *testing.T) {
 		if op.access == 0 || op.maxBody == 0 || (op.do == nil) == (op.stream == nil) {
 			t.Errorf("%s: incomplete operation", name)
 		}
-		if op.access == accessEverybody && !slices.Contains([]string{"incident", "test-page", "passkeys-roster", "passkeys-vouch"}, name) {
+		if op.access == accessEverybody && !slices.Contains([]string{"incident", "test-page", "passkeys-roster", "passkeys-vouch", "pack"}, name) {
 			t.Errorf("%s: everybody may use it. If this is intended, name it here", name)
 		}
 		if op.access != accessAdministrators {

@@ -28,6 +28,7 @@ var allowedClients = map[string]string{
 	"bot/awsclient/client.go":    "type of an option for tests, which it bounds",
 	"bot/backup/destination.go":  "type of an option for tests, bounded by package awsclient",
 	"bot/sns/config.go":          "type of an option",
+	"bot/web/oidc.go":            "type of a field",
 	"cmd/tocsin/replay_to.go":    "type of a field",
 	"bot/telemetry/heartbeat.go": "type of a field",
 }

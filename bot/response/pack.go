@@ -12,8 +12,13 @@ import (
 // in the pack only if the reader may see them. Pack writes the attempt to the audit log. A pack is not redacted, because its
 // hashes cover the texts, so it is only for readers inside Tocsin.
 func (d *Desk) Pack(ctx context.Context, who incident.Identity, id incident.ID, reason string) ([]byte, error) {
+	data, err := d.buildPack(ctx, who, id, reason)
+	return answer(d, who, data, err)
+}
+
+func (d *Desk) buildPack(ctx context.Context, who incident.Identity, id incident.ID, reason string) ([]byte, error) {
 	if !insideProviders[who.Provider] {
-		return answer[[]byte](d, who, nil, incident.Forbidden("an evidence pack is not sent to %s. Export it on the pages or with `tocsin export`", who.Provider))
+		return nil, incident.Forbidden("an evidence pack is not sent to %s. Export it on the pages or with `tocsin export`", who.Provider)
 	}
 	if d.RecordChanges != nil {
 		if err := d.RecordChanges(ctx); err != nil {
@@ -37,7 +42,7 @@ func (d *Desk) Pack(ctx context.Context, who incident.Identity, id incident.ID, 
 		return err
 	})
 	if err != nil {
-		return answer[[]byte](d, who, nil, err)
+		return nil, err
 	}
 	for _, copied := range copies { // outside of the transaction
 		doc, err := d.render(copied, "")

@@ -111,6 +111,9 @@ var alertCases = []struct {
 // administratorVerbs are refused in the chat.
 var administratorVerbs = map[incident.Verb]string{incident.VerbReplacement: "replacement INC-1 legal @legal1 because legal left"}
 
+// idleVerbs have nothing to do in the test. Each has a command and a part of its answer to a member.
+var idleVerbs = map[incident.Verb][2]string{incident.VerbConfirmChange: {"confirm ID all", "waits for a confirmation"}}
+
 // queryCases are the questions that people type, with a part of the answer to a member.
 var queryCases = map[string][2]string{
 	command.QueryHelp: {"help", "timeline"}, command.QueryList: {"list", "INC-1"}, command.QueryStatus: {"status ID", "payslip"}, command.QueryRecord: {"record show ID", "payslip"},
@@ -149,6 +152,13 @@ func TestVerbs_OverSlack(t *testing.T) {
 						t.Errorf("%s: got %.300s, %v, want a refusal", text, reply, err)
 					}
 				}
+				for _, words := range idleVerbs {
+					for who, want := range map[string]string{"engineering0": words[1], "outsider0": "is none of them"} {
+						if reply, err := v.slash(v.person(who), "C0GENERAL", v.fill(1, words[0])); err != nil || !strings.Contains(reply, want) {
+							t.Errorf("%s by %s: got %.300s, %v, want %q in it", words[0], who, reply, err, want)
+						}
+					}
+				}
 				for query, words := range queryCases {
 					v.ask(query, words[0], words[1])
 				}
@@ -168,6 +178,9 @@ func requireVerbCases(t *testing.T) {
 		have[c.verb] = true
 	}
 	for verb := range administratorVerbs {
+		have[verb] = true
+	}
+	for verb := range idleVerbs {
 		have[verb] = true
 	}
 	for _, spec := range command.Specs() {

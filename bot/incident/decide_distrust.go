@@ -216,7 +216,7 @@ func (r *repair) planSeverity() {
 }
 
 // planStatus decides the status. An incident that returns to the response is in triage, because its responders believe that it
-// is over.
+// is over. So is one that was reopened and then ended through the provider: people decide again how it ends.
 func (r *repair) planStatus() {
 	status := r.before.Status
 	after := r.before
@@ -231,7 +231,7 @@ func (r *repair) planStatus() {
 	case status.Signed() && (left || !r.as.Status.Before(InReview)):
 		r.revise = true
 	case transition(VerbSign, status) != nil && left:
-	case back && r.as.Status.Responding() && !status.Responding():
+	case back && (r.as.Status.Responding() && !status.Responding() || !transition(VerbDistrusted, status).allows(status, r.as.Status)):
 		status = Triage
 	case back:
 		status = r.as.Status

@@ -118,6 +118,46 @@ func TestDistrusted_UndoesTheResponse(t *testing.T) {
 			t.Errorf("got merged from %v, changes %+v, want the raised severity to confirm", other.inc.MergedFrom, c)
 		}
 	})
+	for name, ended := range map[string]func(*fixture){
+		"dismissed": func(w *fixture) {
+			w.must("eng1", onPages(Command{Verb: VerbDismiss, Text: "a drill"}))
+			w.must("sec1", onPages(Command{Verb: VerbDismiss}))
+		},
+		"resolved": func(w *fixture) { w.must("eng1", onPages(Command{Verb: VerbResolve, Text: "fixed"})) },
+	} {
+		t.Run("merge of a reopened incident that was "+name, func(t *testing.T) {
+			w, _ := open(t)
+			ended(w)
+			w.now = w.now.Add(time.Hour)
+			since := w.now
+			w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
+			other := newFixture(t)
+			other.inc = New(8)
+			other.must("eng1", onPages(Command{Verb: VerbOpen, Title: "Else"}))
+			ofSource, _, err := DecideMerge(Command{Verb: VerbMerge, Via: ViaSlack, Text: "same"}, w.inc, other.inc, Env{Now: w.now, Actor: "eng2", Directory: w.dir, Policy: w.policy})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.commit(ofSource)
+			w.distrust(since)
+			if w.inc.Status != Triage || w.inc.MergedInto != 0 {
+				t.Errorf("got %s, merged into %s, want triage", w.inc.Status, w.inc.MergedInto)
+			}
+		})
+	}
+	t.Run("dismissal of a reopened incident that was resolved", func(t *testing.T) {
+		w, _ := open(t)
+		w.must("eng1", onPages(Command{Verb: VerbResolve, Text: "fixed"}))
+		w.now = w.now.Add(time.Hour)
+		since := w.now
+		w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
+		w.must("eng2", Command{Verb: VerbDismiss, Text: "a drill"})
+		w.must("sec1", Command{Verb: VerbDismiss})
+		w.distrust(since)
+		if w.inc.Status != Triage {
+			t.Errorf("got %s, want triage", w.inc.Status)
+		}
+	})
 	t.Run("resolution", func(t *testing.T) {
 		w, since := open(t)
 		w.must("eng2", Command{Verb: VerbResolve, Text: "nothing there"})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tocsin/bot/control"
@@ -25,11 +24,9 @@ func (s webSessions) find(ctx context.Context, q control.SessionQuery, links boo
 	}
 	filter := session.Filter{ID: q.ID}
 	if q.Person != "" {
-		person, err := findPerson(dir, q.Person)
-		if err != nil {
+		if filter.Person, err = dir.PersonNamed(q.Person); err != nil {
 			return nil, dir, err
 		}
-		filter.Person = person.ID
 	}
 	list, err := s.store.Sessions(ctx, filter)
 	if !links {
@@ -79,9 +76,13 @@ func (s webSessions) NewLoginLink(ctx context.Context, by incident.Identity, nam
 	if err != nil {
 		return control.LoginLink{}, err
 	}
-	person, err := findPerson(dir, name)
+	id, err := dir.PersonNamed(name)
 	if err != nil {
 		return control.LoginLink{}, err
+	}
+	person, known := dir.Person(id)
+	if !known {
+		return control.LoginLink{}, incident.Conflict("%s left the configuration. Add the person under people first", dir.Name(id))
 	}
 	if err := desk.AuditOperation(ctx, by, "login-link", "for "+person.Name, true); err != nil {
 		return control.LoginLink{}, err
@@ -92,18 +93,6 @@ func (s webSessions) NewLoginLink(ctx context.Context, by incident.Identity, nam
 	}
 	link, err := web.NewLoginLink(ctx, s.store, s.current.Load().config.PublicURL, person.ID, now)
 	return control.LoginLink{Name: person.Name, Link: link, Expires: now.Add(web.LinkTTL).UTC()}, err
-}
-
-// findPerson returns the person with a name, a mail address or an account.
-func findPerson(dir incident.Directory, name string) (incident.Person, error) {
-	name = strings.TrimSpace(name)
-	for _, p := range dir.People {
-		isAccount := func(h incident.Identity) bool { return strings.EqualFold(h.ID, name) }
-		if name != "" && (string(p.ID) == name || strings.EqualFold(p.Name, name) || slices.ContainsFunc(p.Identities, isAccount)) {
-			return p, nil
-		}
-	}
-	return incident.Person{}, incident.Unknown("person", "unknown person %q. Write a name or a mail address from people", name)
 }
 
 // endOrphanedSessions ends the sessions of people and issuers that left the configuration.

@@ -57,10 +57,14 @@ func (r reader) trustEvents() ([]trust.Event, error) {
 	c.Lock()
 	known := slices.Clip(c.events[:min(int64(len(c.events)), last)])
 	c.Unlock()
-	if int64(len(known)) == last {
+	var after int64
+	if n := len(known); n > 0 {
+		after = known[n-1].ID
+	}
+	if after == last {
 		return known, nil
 	}
-	fresh, err := r.readTrustEvents(int64(len(known)))
+	fresh, err := r.readTrustEvents(after)
 	if err != nil {
 		return nil, err
 	}

@@ -119,3 +119,23 @@ func TestTrust_KeptByRotationAndMove(t *testing.T) {
 		imported.mustHaveTrust(t, slices.Concat(want, more))
 	})
 }
+
+// A counter that is ahead of the events, which only a change of the database makes, repeats no event.
+func TestTrust_CounterAhead(t *testing.T) {
+	s := newWorld(t, storetest.SQLite(t))
+	want := s.addTrust(t)
+	s.mustHaveTrust(t, want)
+	s.sql("UPDATE counters SET value = value + 1 WHERE name = 'trust'")
+	for range 2 { // with and without the cache
+		err := s.View(t.Context(), func(r response.Reader) error {
+			got, err := r.TrustEvents()
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -197,12 +197,15 @@ func changed(c FormContext) []Paragraph {
 	return []Paragraph{{KindHeading, "Changed since you read it on " + shownTime(seen.At)}, {KindPlain, strings.Join(lines, "\n")}}
 }
 
-// factLines returns the facts as people read them, one in each line.
-func factLines(f incident.Facts) []string {
-	var out []string
+// FactLine is a fact with its label.
+type FactLine struct{ Label, Value string }
+
+// FactLines returns the known facts as people read them.
+func FactLines(f incident.Facts) []FactLine {
+	var out []FactLine
 	instant := func(label string, at *incident.Instant) {
 		if at != nil {
-			out = append(out, label+": "+shownTime(at.At)+" ("+at.Reason+")")
+			out = append(out, FactLine{label, shownTime(at.At) + " (" + at.Reason + ")"})
 		}
 	}
 	instant("Began", f.Occurred)
@@ -213,7 +216,7 @@ func factLines(f incident.Facts) []string {
 	}
 	instant("Classified as major", f.Classified)
 	if f.PersonalData != "" {
-		out = append(out, "Personal data: "+string(f.PersonalData))
+		out = append(out, FactLine{"Personal data", string(f.PersonalData)})
 	}
 	for _, a := range f.Affected {
 		count, notified := "number of people unknown", "not notified"
@@ -223,7 +226,16 @@ func factLines(f incident.Facts) []string {
 		if !a.NotifiedAt.IsZero() {
 			notified = "notified " + shownTime(a.NotifiedAt)
 		}
-		out = append(out, fmt.Sprintf("Affected: %s, %s, we are %s, %s", a.Who, count, a.Capacity, notified))
+		out = append(out, FactLine{"Affected", fmt.Sprintf("%s, %s, we are %s, %s", a.Who, count, a.Capacity, notified)})
+	}
+	return out
+}
+
+// factLines returns the known facts, one in each line.
+func factLines(f incident.Facts) []string {
+	var out []string
+	for _, line := range FactLines(f) {
+		out = append(out, line.Label+": "+line.Value)
 	}
 	return out
 }

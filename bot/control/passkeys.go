@@ -109,12 +109,9 @@ func (c *Server) passkeyPerson(ctx context.Context, who incident.Identity, ask R
 	if p, known := dir.Resolve(who); known {
 		actor.Person = p.ID
 	}
-	ids := dir.PeopleNamed(strings.TrimSpace(ask.Passkey.Person))
-	switch len(ids) {
-	case 0:
-		return actor, incident.Person{}, incident.Unknown("person", "unknown person %q. Use a name, a mail address or an account under people", ask.Passkey.Person)
-	case 1:
-		return actor, incident.Person{ID: ids[0], Name: dir.Name(ids[0])}, nil
+	id, err := dir.PersonNamed(ask.Passkey.Person)
+	if err != nil {
+		return actor, incident.Person{}, err
 	}
-	return actor, incident.Person{}, incident.Invalid("person", "%d people are called %q. Use a mail address or an id", len(ids), ask.Passkey.Person)
+	return actor, incident.Person{ID: id, Name: dir.Name(id)}, nil
 }

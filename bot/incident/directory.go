@@ -159,6 +159,19 @@ func (d Directory) PeopleNamed(name string) []PersonID {
 	return out
 }
 
+// PersonNamed returns the only person with a full name, an account or an id, like PeopleNamed.
+func (d Directory) PersonNamed(name string) (PersonID, error) {
+	name = strings.TrimSpace(name)
+	switch ids := d.PeopleNamed(name); len(ids) {
+	case 0:
+		return "", Unknown("person", "unknown person %q. Use a name, a mail address or an account under people", name)
+	case 1:
+		return ids[0], nil
+	default:
+		return "", Invalid("person", "%d people are called %q. Use a mail address or an id", len(ids), name)
+	}
+}
+
 // Name returns the name of a person, marked if the person left the configuration.
 // It returns "Tocsin" for an empty id, and the id if the person is unknown.
 func (d Directory) Name(id PersonID) string {

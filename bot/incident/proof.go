@@ -193,12 +193,9 @@ func (p Proof) verifySignature() error {
 	if len(p.PublicKey) > maxPublicKey || len(p.Signature) > maxSignature {
 		return errors.New("the public key or the signature is too long")
 	}
-	key, err := x509.ParsePKIXPublicKey(p.PublicKey)
+	key, err := parseKey(p.PublicKey)
 	if err != nil {
-		return errors.New("the public key is malformed")
-	}
-	if der, err := x509.MarshalPKIXPublicKey(key); err != nil || !bytes.Equal(der, p.PublicKey) {
-		return errors.New("the public key is not in canonical form")
+		return err
 	}
 	client := sha256.Sum256(p.ClientData)
 	signed := append(bytes.Clone(p.AuthenticatorData), client[:]...)
@@ -206,24 +203,47 @@ func (p Proof) verifySignature() error {
 	valid := false
 	switch key := key.(type) {
 	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() {
-			return errors.New("the key is on another curve than P-256")
-		}
 		valid = ecdsa.VerifyASN1(key, sum[:], p.Signature)
 	case ed25519.PublicKey:
 		valid = ed25519.Verify(key, signed, p.Signature)
 	case *rsa.PublicKey:
-		if key.N.BitLen() < minRSABits {
-			return fmt.Errorf("the RSA key has fewer than %d bits", minRSABits)
-		}
 		valid = rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], p.Signature) == nil
-	default:
-		return fmt.Errorf("a key of the type %T is not supported", key)
 	}
 	if !valid {
 		return errors.New("the signature does not belong to the key")
 	}
 	return nil
+}
+
+// CheckKey returns an error unless a public key in DER can sign proofs.
+func CheckKey(spki []byte) error {
+	_, err := parseKey(spki)
+	return err
+}
+
+// parseKey returns a public key for ES256, EdDSA or RS256.
+func parseKey(spki []byte) (crypto.PublicKey, error) {
+	key, err := x509.ParsePKIXPublicKey(spki)
+	if err != nil {
+		return nil, errors.New("the public key is malformed")
+	}
+	if der, err := x509.MarshalPKIXPublicKey(key); err != nil || !bytes.Equal(der, spki) {
+		return nil, errors.New("the public key is not in canonical form")
+	}
+	switch key := key.(type) {
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() {
+			return nil, errors.New("the key is on another curve than P-256")
+		}
+	case ed25519.PublicKey:
+	case *rsa.PublicKey:
+		if key.N.BitLen() < minRSABits {
+			return nil, fmt.Errorf("the RSA key has fewer than %d bits", minRSABits)
+		}
+	default:
+		return nil, fmt.Errorf("a key of the type %T is not supported", key)
+	}
+	return key, nil
 }
 
 // minRSABits is the smallest accepted size of an RSA key.

@@ -3,7 +3,6 @@ package response
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -115,14 +114,11 @@ func (d *Desk) changeTrust(ctx context.Context, a trust.Actor, action string, de
 // useProof counts the use of the passkey that signed a verified proof.
 func (s *session) useProof(state trust.State, p incident.Proof) error {
 	key, known := state.Key(p.Credential)
-	if !known || len(p.AuthenticatorData) < counterEnd {
+	if !known {
 		return incident.Forbidden("this passkey is not registered. Use one of your own")
 	}
-	return usePasskey(s.tx, s.now, key.Passkey, binary.BigEndian.Uint32(p.AuthenticatorData[counterEnd-4:]))
+	return usePasskey(s.tx, s.now, key.Passkey, p.Counter())
 }
-
-// counterEnd is the end of the counter in authenticator data.
-const counterEnd = 37
 
 // appendTrust appends an event, writes it to the audit log, and notifies the person and security.
 func (s *session) appendTrust(e *trust.Event, action string) error {

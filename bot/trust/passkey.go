@@ -2,11 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +20,6 @@ const (
 	MaxKeys = 10
 
 	maxKeyName = 60
-	minRSABits = 2048
 )
 
 // Actor is who acts, and how the person was recognised.
@@ -111,7 +105,7 @@ func (s State) checkNew(person incident.PersonID, r Registration, env Env) error
 	if len(r.Credential) == 0 || len(r.Credential) > 1023 {
 		return incident.Invalid("credential", "the passkey has no usable id. Try another passkey")
 	}
-	if err := CheckKey(r.PublicKey); err != nil {
+	if err := incident.CheckKey(r.PublicKey); err != nil {
 		return incident.Invalid("public_key", "the passkey cannot be used: %s. Use a passkey with ES256, EdDSA or RS256", err.Error())
 	}
 	for _, k := range s.Keys {
@@ -150,27 +144,6 @@ func (s State) Usable(person incident.PersonID, credential []byte, env Env) (Key
 		return Key{}, incident.Forbidden("the owner of this passkey is not in the configuration. Ask an administrator to add the person")
 	}
 	return key, nil
-}
-
-// CheckKey returns an error unless a public key in DER can sign with ES256, EdDSA or RS256.
-func CheckKey(spki []byte) error {
-	key, err := x509.ParsePKIXPublicKey(spki)
-	if err != nil {
-		return fmt.Errorf("its public key is malformed")
-	}
-	switch key := key.(type) {
-	case *ecdsa.PublicKey:
-		if key.Curve == elliptic.P256() {
-			return nil
-		}
-	case ed25519.PublicKey:
-		return nil
-	case *rsa.PublicKey:
-		if key.N.BitLen() >= minRSABits {
-			return nil
-		}
-	}
-	return fmt.Errorf("its algorithm is not supported")
 }
 
 // keyName returns the name of a key in one line. n is the number of the key.

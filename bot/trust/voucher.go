@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
-	"encoding/base64"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -22,7 +21,6 @@ const (
 	CodeBytes = 10
 	// maxStatementAge is the largest difference between the time of a signed statement and the time of its arrival.
 	maxStatementAge = 5 * time.Minute
-	nonceBytes      = 32
 )
 
 // NewCode returns random bytes as an enrolment code that people can type: "ABCD-EFGH-IJKL-MNOP".
@@ -98,7 +96,7 @@ func VouchStatement(d incident.Directory, by, person incident.PersonID, at time.
 	sum := sha256.Sum256([]byte("tocsin-vouch-v1\n" + string(person)))
 	return incident.ActStatement{Act: ActVouch, Digest: "sha256:" + hex.EncodeToString(sum[:]),
 		Attestation: "I know " + d.Name(person) + " (" + string(person) + ") and have spoken with this person. The passkey that is registered next for this account belongs to this person.",
-		Person:      by, Time: at.UTC().Format(time.RFC3339), Nonce: nonce}
+		Person:      by, Time: incident.StatementTime(at), Nonce: nonce}
 }
 
 // Vouch returns the event of a voucher.
@@ -113,7 +111,11 @@ func (s State) Vouch(a Actor, v Vouching, env Env) (Event, error) {
 	e.Details.Expires, e.Details.Reason = env.Now.Add(VoucherTTL), v.Reason
 	switch {
 	case a.onPages():
-		key, err := s.Proven(v.Proof, VouchStatement(env.Directory, a.Person, v.Person, proofTime(v.Proof), proofNonce(v.Proof)), env)
+		var signed incident.ActStatement
+		if v.Proof != nil {
+			signed = v.Proof.Statement
+		}
+		key, err := s.Proven(v.Proof, VouchStatement(env.Directory, a.Person, v.Person, signed.SignedAt(), signed.Nonce), env)
 		if err != nil {
 			return Event{}, err
 		}
@@ -150,21 +152,6 @@ func (s State) mayVouch(by, person incident.PersonID, env Env) error {
 	return nil
 }
 
-func proofTime(p *incident.Proof) time.Time {
-	if p == nil {
-		return time.Time{}
-	}
-	at, _ := time.Parse(time.RFC3339, p.Statement.Time) // zero is too old
-	return at
-}
-
-func proofNonce(p *incident.Proof) string {
-	if p == nil {
-		return ""
-	}
-	return p.Statement.Nonce
-}
-
 // Proven returns the key of a proof, which must be over a statement, fresh, new to the log, and made with an active passkey of the
 // person in the statement.
 func (s State) Proven(p *incident.Proof, want incident.ActStatement, env Env) (Key, error) {
@@ -172,8 +159,7 @@ func (s State) Proven(p *incident.Proof, want incident.ActStatement, env Env) (K
 		return Key{}, incident.Forbidden("this needs your passkey. Confirm it on the page")
 	}
 	key, known := s.Key(p.Credential)
-	nonce, malformed := base64.RawURLEncoding.DecodeString(p.Statement.Nonce)
-	age := env.Now.Sub(proofTime(p))
+	age := env.Now.Sub(p.Statement.SignedAt())
 	switch {
 	case !known || key.Person != want.Person || !bytes.Equal(key.PublicKey, p.PublicKey):
 		return Key{}, incident.Forbidden("this passkey is not registered for you. Use one of your own")
@@ -181,7 +167,7 @@ func (s State) Proven(p *incident.Proof, want incident.ActStatement, env Env) (K
 		return Key{}, incident.Forbidden("this passkey is revoked. Use another one")
 	case p.RelyingParty != env.RelyingParty.ID || p.Origin != env.RelyingParty.Origin:
 		return Key{}, incident.Forbidden("the passkey signed for another website. Open the pages at %s", env.RelyingParty.Origin)
-	case p.Statement != want || malformed != nil || len(nonce) != nonceBytes:
+	case p.Statement != want:
 		return Key{}, incident.Forbidden("the passkey signed another statement. Reload the page and try again")
 	case age > maxStatementAge || age < -maxStatementAge || s.usedNonce(p.Statement.Nonce):
 		return Key{}, incident.Forbidden("the signed statement is too old or was used. Reload the page and try again")

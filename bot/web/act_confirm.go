@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -187,10 +186,8 @@ func (s *Server) beginAct(r *http.Request, v visitor, cmd incident.Command, then
 	if !act.Signable {
 		return nil, incident.Invalid("verb", "this act takes no signature. Use its button on the page of %s", cmd.For)
 	}
-	nonce := make([]byte, 32)
-	_, _ = rand.Read(nonce) // never fails
 	statement := act.Statement
-	statement.Time, statement.Nonce = incident.StatementTime(s.Now()), base64.RawURLEncoding.EncodeToString(nonce)
+	statement.Time, statement.Nonce = incident.StatementTime(s.Now()), newNonce()
 	options, data, err := s.beginAssertion(ctx, v, statement.Challenge())
 	if err != nil {
 		return nil, err

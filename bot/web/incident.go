@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/command"
 	"tocsin/bot/incident"
 	"tocsin/bot/text"
 	"tocsin/templates"
@@ -32,7 +33,7 @@ type incidentData struct {
 	Alerts   []alertLine
 	Sum      incident.AlertCount
 	Runs     []runLine
-	Facts    []pair
+	Facts    []command.FactLine
 	Record   recordData
 	Readers  []readerLine
 	Requests []requestLine
@@ -46,7 +47,6 @@ type (
 		Late  bool
 		Note  string
 	}
-	pair struct{ Label, Value string }
 	// readerLine is a person who may read the incident.
 	readerLine struct {
 		Name, Why string
@@ -99,7 +99,7 @@ func (s *Server) incidentPage(w http.ResponseWriter, r *http.Request, v visitor)
 // incidentData returns the data of the page but the timeline and the notice.
 func (s *Server) incidentData(v incident.View) (incidentData, error) {
 	inc, now := v.Incident, s.Now()
-	d := incidentData{View: v, ID: inc.ID, Inc: inc, Now: now, Clocks: clocksOf(inc, now), Waits: waitsFor(v, now), Sum: incident.SumAlerts(v.AlertCounts), Facts: factsOf(inc.Facts), Record: recordOf(v)}
+	d := incidentData{View: v, ID: inc.ID, Inc: inc, Now: now, Clocks: clocksOf(inc, now), Waits: waitsFor(v, now), Sum: incident.SumAlerts(v.AlertCounts), Facts: command.FactLines(inc.Facts), Record: recordOf(v)}
 	d.Acts, d.In = actsOf(v)
 	for _, t := range v.Tasks {
 		d.Tasks = append(d.Tasks, newTaskLine(t, v.Directory))

@@ -27,10 +27,7 @@ type button struct {
 func newButton(c incident.Command) button {
 	b := button{Verb: c.Verb, Label: labelOf(c.Verb), Path: doPath(c.For, c.Verb), Args: command.ButtonArgs(c), Danger: slices.Contains(dangerous, c.Verb)}
 	if c.Verb == incident.VerbSign { // has a page of its own
-		b.Path, b.Form = incidentPath(c.For)+"/sign", true
-		if c.Department != "" {
-			b.Path += "/" + url.PathEscape(string(c.Department))
-		}
+		b.Path, b.Form = c.For.SignPath(c.Department), true
 		return b
 	}
 	if _, ok := command.PageForm(c); ok && (command.AsksForm(c) || !hasForm(c)) {

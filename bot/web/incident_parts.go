@@ -1,8 +1,6 @@
 package web
 
 import (
-	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -84,37 +82,6 @@ func newEntry(e incident.Event, dir incident.Directory) entry {
 		Restricted: e.Audience == incident.AudienceLegalSecurity}
 }
 
-// factsOf returns the facts that are known.
-func factsOf(f incident.Facts) (out []pair) {
-	instant := func(label string, at *incident.Instant) {
-		if at != nil {
-			out = append(out, pair{label, at.At.UTC().Format("2006-01-02 15:04 UTC") + ": " + at.Reason})
-		}
-	}
-	instant("Began", f.Occurred)
-	instant("Detected", f.Detected)
-	for _, law := range slices.Sorted(maps.Keys(f.Aware)) {
-		at := f.Aware[law]
-		instant("Aware under "+strings.ToUpper(law), &at)
-	}
-	instant("Classified as major", f.Classified)
-	if f.PersonalData != "" {
-		out = append(out, pair{"Personal data", string(f.PersonalData)})
-	}
-	for _, a := range f.Affected {
-		count := "number of people unknown"
-		if a.Count > 0 {
-			count = incident.PeopleCount(a.Count)
-		}
-		notified := "not notified"
-		if !a.NotifiedAt.IsZero() {
-			notified = "notified " + a.NotifiedAt.UTC().Format("2006-01-02 15:04 UTC")
-		}
-		out = append(out, pair{"Affected", fmt.Sprintf("%s, %s, we are %s, %s", a.Who, count, a.Capacity, notified)})
-	}
-	return out
-}
-
 // recordData is the closing record on the page of an incident.
 type recordData struct {
 	Parts      []recordPart
@@ -140,7 +107,7 @@ type departmentLine struct {
 	Department string
 	Who        string // signed it, or can
 	At         time.Time
-	Auth       string
+	How        string
 }
 
 // recordOf returns the record as it is submitted, or else as it is written so far.
@@ -153,7 +120,7 @@ func recordOf(v incident.View) recordData {
 		for _, team := range incident.RequiredDepartments() {
 			line := departmentLine{Department: string(team)}
 			if sig := inc.SignedBy(team); sig != nil {
-				line.Who, line.At, line.Auth = v.Directory.Name(sig.By), sig.At, sig.Auth
+				line.Who, line.At, line.How = v.Directory.Name(sig.By), sig.At, sig.Method()
 			}
 			d.Signatures = append(d.Signatures, line)
 		}

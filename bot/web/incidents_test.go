@@ -3,12 +3,14 @@ package web_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/web/session"
 	"tocsin/store/storetest"
 )
 
@@ -144,4 +146,24 @@ func TestIncident_Live(t *testing.T) {
 		}
 	}
 	t.Errorf("got the end of the stream, want a change: %v", lines.Err())
+}
+
+// The updates of a page end with the session that opened it.
+func TestIncident_LiveEndsWithTheSession(t *testing.T) {
+	s := newSite(t, "")
+	s.open("leaked key", incident.Sev2)
+	ada := s.enter("ada")
+	r, err := ada.client.Get(fmt.Sprintf("%s/incidents/INC-1/live?head=%d", s.url, s.incident(1).Head.Seq))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	if n, err := s.store.EndSessions(t.Context(), session.Filter{Person: "ada"}); n != 1 || err != nil {
+		t.Fatalf("ended %d sessions, %v, want 1", n, err)
+	}
+	s.do("ada", incident.Command{For: 1, Verb: incident.VerbAcknowledge})
+	body, err := io.ReadAll(r.Body)
+	if err != nil || strings.Contains(string(body), "changed") {
+		t.Errorf("got %q, %v, want the end without the change", body, err)
+	}
 }

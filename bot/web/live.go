@@ -59,7 +59,14 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request, v visitor) error {
 			return nil
 		case <-end.C:
 			return nil
+		case <-s.Stopping:
+			return nil
 		case <-poll.C:
+		}
+		if token := requestOf(r.Context()).found.TokenHash; token != "" {
+			if _, found, err := s.Sessions.FindSession(r.Context(), token); err != nil || !found {
+				return nil // the session ended
+			}
 		}
 		if seq, err = s.Desk().Head(r.Context(), v.identity(), id); err != nil {
 			return nil // the person may not read the incident any more, or the database is away: the browser connects again

@@ -172,8 +172,6 @@ func (s *Server) explainRefusal(challenge string, ceremony protocol.CeremonyType
 // beginVoucher requests a signature under the statement of a voucher.
 func (s *Server) beginVoucher(r *http.Request, v visitor) (any, error) {
 	ctx := r.Context()
-	nonce := make([]byte, 32)
-	_, _ = rand.Read(nonce) // never fails
 	_, env, err := s.Desk().Trust(ctx)
 	if err != nil {
 		return nil, err
@@ -182,12 +180,19 @@ func (s *Server) beginVoucher(r *http.Request, v visitor) (any, error) {
 	if _, known := env.Directory.Person(person); !known {
 		return nil, incident.Unknown("person", "unknown person. Choose one from the list")
 	}
-	statement := trust.VouchStatement(env.Directory, v.ID, person, s.Now(), base64.RawURLEncoding.EncodeToString(nonce))
+	statement := trust.VouchStatement(env.Directory, v.ID, person, s.Now(), newNonce())
 	options, data, err := s.beginAssertion(ctx, v, statement.Challenge())
 	if err != nil {
 		return nil, err
 	}
 	return options, s.begin(ctx, ceremony{Kind: ceremonyVouch, Data: data, For: person, Statement: &statement})
+}
+
+// newNonce returns the nonce of a statement.
+func newNonce() string {
+	nonce := make([]byte, 32)
+	_, _ = rand.Read(nonce) // never fails
+	return base64.RawURLEncoding.EncodeToString(nonce)
 }
 
 func (s *Server) finishVoucher(r *http.Request, v visitor) (any, error) {

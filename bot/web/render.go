@@ -82,8 +82,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, v visitor, err 
 	var refused *incident.Error
 	if errors.As(err, &refused) {
 		message = text.Capital(refused.String()) + "."
-		status = map[incident.Code]int{incident.CodeInvalid: http.StatusBadRequest, incident.CodeForbidden: http.StatusForbidden, incident.CodeUnknown: http.StatusNotFound,
-			incident.CodeConflict: http.StatusConflict, incident.CodeStale: http.StatusConflict}[refused.Code]
+		status = statusOf(refused)
 	} else {
 		s.Log.WarnContext(r.Context(), "page failed", "path", r.Pattern, "err", err)
 	}

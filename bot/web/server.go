@@ -136,7 +136,8 @@ func RelyingParty(site string) incident.RelyingParty {
 	if err != nil || u.Hostname() == "" {
 		return incident.RelyingParty{}
 	}
-	return incident.RelyingParty{ID: u.Hostname(), Origin: u.Scheme + "://" + u.Host}
+	host := strings.TrimSuffix(u.Host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme]) // browsers leave a default port out
+	return incident.RelyingParty{ID: u.Hostname(), Origin: u.Scheme + "://" + host}
 }
 
 // secure sets the headers of every answer.

@@ -214,3 +214,13 @@ func TestLoginLink_Once(t *testing.T) {
 		}
 	})
 }
+
+// Browsers leave the default port out of an origin.
+func TestRelyingParty_DefaultPort(t *testing.T) {
+	for site, want := range map[string]string{"https://tocsin.example.com:443/": "https://tocsin.example.com", "http://localhost:80": "http://localhost", "https://tocsin.example.com:8443": "https://tocsin.example.com:8443",
+		"http://localhost:443": "http://localhost:443"} {
+		if got := web.RelyingParty(site).Origin; got != want {
+			t.Errorf("%s: got the origin %s, want %s", site, got, want)
+		}
+	}
+}

@@ -51,9 +51,7 @@ type signatureLine struct {
 	Signers                                  string // who can sign, or ""
 }
 
-// signPath returns the path of the page of a signature, and signedPath that of its receipt.
-func signPath(id incident.ID, team incident.Department) string { return id.SignPath(team) }
-
+// signedPath returns the path of the receipt of a signature.
 func signedPath(id incident.ID, team incident.Department) string {
 	return incidentPath(id) + "/signed/" + string(team)
 }
@@ -94,7 +92,7 @@ func (s *Server) chooseSignature(w http.ResponseWriter, r *http.Request, v visit
 			break
 		}
 	}
-	http.Redirect(w, r, signPath(id, choice), http.StatusSeeOther) //nolint:gosec // a path of this site with a number and a department
+	http.Redirect(w, r, id.SignPath(choice), http.StatusSeeOther) //nolint:gosec // a path of this site with a number and a department
 	return nil
 }
 
@@ -132,7 +130,7 @@ func (s *Server) showSign(w http.ResponseWriter, r *http.Request, v visitor, rej
 func (s *Server) signData(r *http.Request, v visitor, c command.FormContext) (signData, error) {
 	id, team := c.Given.For, c.Given.Department
 	f := signSpec().Open(c)
-	data := signData{ID: id, Back: incidentPath(id), Path: signPath(id, team), Department: string(team), Severity: c.Incident.Severity, Title: c.Incident.Title,
+	data := signData{ID: id, Back: incidentPath(id), Path: id.SignPath(team), Department: string(team), Severity: c.Incident.Severity, Title: c.Incident.Title,
 		Attested: f.State.Statement, Level: c.Incident.RequiredLevel(c.Given, c.Env.Policy), Signatures: s.signatureLines(c)}
 	if sub := c.Incident.Submission; sub != nil {
 		data.Digest, data.Revision = sub.Digest, sub.Document.Revision
@@ -249,7 +247,7 @@ func (s *Server) objectHere(w http.ResponseWriter, r *http.Request, v visitor) e
 	}
 	cmd.Verb, cmd.Attested, cmd.Key = incident.VerbObject, "", s.key(v, r)
 	cmd.Text = strings.ReplaceAll(strings.TrimSpace(r.PostForm.Get("text")), "\r\n", "\n")
-	if err := s.act(w, r, v, cmd, signPath(cmd.For, cmd.Department)); err != nil {
+	if err := s.act(w, r, v, cmd, cmd.For.SignPath(cmd.Department)); err != nil {
 		return s.showSign(w, r, v, err, cmd.Text)
 	}
 	return nil

@@ -46,12 +46,13 @@ var people = incident.Directory{
 
 // site is the website over a desk and a store.
 type site struct {
-	t    testing.TB
-	desk *response.Desk
-	url  string
-	mu   sync.Mutex
-	now  time.Time
-	keys int
+	t     testing.TB
+	desk  *response.Desk
+	store *store.Store
+	url   string
+	mu    sync.Mutex
+	now   time.Time
+	keys  int
 }
 
 func (s *site) clock() time.Time {
@@ -81,6 +82,7 @@ func newSite(t testing.TB, database string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	s.store = db
 	s.desk, err = response.New(response.Options{Store: db, Redact: redact.New(redact.Options{}), Now: s.clock, Policy: incident.Policy{SubmitterMaySign: false},
 		RenderPostmortem: func(response.Postmortem) (incident.Document, error) { return incident.Document{}, nil }})
 	if err != nil {

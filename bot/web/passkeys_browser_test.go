@@ -153,12 +153,12 @@ func TestPasskeys_Browser(t *testing.T) {
 	c.do(chromedp.Click(`details:has(select[name=person]) summary`), chromedp.Click(`details:has(select[name=person]) button`))
 	c.waitFor("Your voucher is recorded.")
 
-	c.do(chromedp.Click(`form[action="/sign-out"] button`), chromedp.WaitReady(`form, main`))
-	c.do(chromedp.Navigate(fx.url + "/sign-in"))
-	c.waitFor("Sign in")
+	c.do(chromedp.Click(`form[action="/sign-out"] button`))
+	c.waitFor("Other ways to sign in")
 	c.shots("passkeys-sign-in")
 	c.do(chromedp.Click(`button[data-passkey="/sign-in/passkey"]`))
-	c.do(chromedp.WaitReady(`form[action="/sign-out"]`), chromedp.Navigate(fx.url+"/account/passkeys"))
+	c.waitFor("Sign out")
+	c.do(chromedp.Navigate(fx.url + "/account/passkeys"))
 	c.waitFor("Sue Example")
 	list, err := fx.store.Sessions(t.Context(), sessionFilter("sue"))
 	if err != nil || len(list) == 0 || list[0].Through != incident.ThroughPasskey {
